@@ -1,0 +1,43 @@
+"""BizzMQ: a multiprocess worker pool framework on Redis."""
+
+from bizzmq.client import BizzMQ
+from bizzmq.context import Context
+from bizzmq.errors import (
+    BizzMQError,
+    BrokerFullError,
+    BrokerReplyError,
+    BrokerUnavailableError,
+    ConfigurationError,
+    DecodeError,
+    EncodeError,
+    LeaseLostError,
+    PayloadTooLargeError,
+    QueueNotFoundError,
+    Reject,
+    RetryLater,
+)
+from bizzmq.message import Message, MessageOptions
+from bizzmq.queue import QueueOptions, QueueStats
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BizzMQ",
+    "BizzMQError",
+    "BrokerFullError",
+    "BrokerReplyError",
+    "BrokerUnavailableError",
+    "ConfigurationError",
+    "Context",
+    "DecodeError",
+    "EncodeError",
+    "LeaseLostError",
+    "Message",
+    "MessageOptions",
+    "PayloadTooLargeError",
+    "QueueNotFoundError",
+    "QueueOptions",
+    "QueueStats",
+    "Reject",
+    "RetryLater",
+]

@@ -1,0 +1,129 @@
+"""The in-process consumer: the worker's loop and its lease in two threads of the caller's process."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import threading
+
+from bizzmq import clock, ids
+from bizzmq.broker import Broker, Death
+from bizzmq.connection import Connection
+from bizzmq.consumer import Consumer, ConsumerOptions, Leave
+from bizzmq.context import Deadline
+from bizzmq.errors import BizzMQError, BrokerUnavailableError
+from bizzmq.handler import Handler, UserHandler
+from bizzmq.lease import LeaseKeeper, LeaseOptions
+from bizzmq.logs import log
+from bizzmq.outage import Outage
+from bizzmq.record import Record
+from bizzmq.stop import Stop
+
+_logger = logging.getLogger("bizzmq.consumer")
+
+
+class BackgroundConsumer:
+    """Consumes one queue until `stop` is called; registered in Redis as a supervisor of its own.
+
+    Raises (from `start`):
+        QueueNotFoundError, BrokerUnavailableError
+    """
+
+    def __init__(self, url: str, queue: str, handler: UserHandler, lease: LeaseOptions = LeaseOptions()) -> None:
+        self._queue = queue
+        self._handler = Handler(handler)
+        self._supervisor = ids.supervisor_id()
+        self._broker = Broker(Connection(url))
+        self._keeper_broker = Broker(Connection(url))
+        self._keeper = LeaseKeeper(self._keeper_broker, self._supervisor, [queue], lease)
+        self._stop = Stop()
+        self._keeper_stop = Stop()
+        self._ended = threading.Event()
+        self._starts = 0
+        self._threads = [
+            threading.Thread(target=self._consume, name=f"bizzmq-consume-{queue}", daemon=True),
+            threading.Thread(target=self._keep, name=f"bizzmq-lease-{queue}", daemon=True),
+        ]
+
+    def start(self) -> None:
+        self._broker.options(self._queue)
+        self._worker = self._register()
+        for thread in self._threads:
+            thread.start()
+        atexit.register(self.stop)
+
+    def stop(self) -> None:
+        """Take no new message, wait for the running one, give back the rest. May be called again.
+
+        Called by the handler itself, it does not wait.
+        """
+        self._stop.request()
+        if threading.current_thread() in self._threads:
+            return
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join()
+        atexit.unregister(self.stop)
+
+    def _register(self) -> str:
+        worker = ids.worker_id(self._supervisor, self._starts)
+        self._starts += 1
+        self._keeper.register(worker)
+        return worker
+
+    def _consume(self) -> None:
+        try:
+            while self._consume_once() is Leave.LEASE_LOST:
+                self._worker = self._register_again()
+        except BizzMQError as error:
+            if not self._stop.requested:
+                log(_logger, logging.ERROR, "the consumer has ended", queue=self._queue, error=error)
+        finally:
+            self._leave()
+            self._handler.close()
+            self._keeper_stop.request()
+
+    def _consume_once(self) -> Leave:
+        consumer = Consumer(
+            self._broker, self._worker, [self._queue], self._handler, self._stop, Record(), ConsumerOptions(),
+            drain=Deadline(),
+        )  # fmt: skip
+        return consumer.run()
+
+    def _register_again(self) -> str:
+        outage = Outage(_logger, self._supervisor)
+        while True:
+            try:
+                worker = ids.worker_id(self._supervisor, self._starts)
+                self._starts += 1
+                LeaseKeeper(self._broker, self._supervisor, [self._queue]).register(worker)
+                return worker
+            except BrokerUnavailableError as error:
+                if self._stop.requested:
+                    raise
+                self._stop.wait(outage.failed(error))
+
+    def _leave(self) -> None:
+        """End the registration; whatever is still held, which is nothing after a calm end, goes back."""
+        try:
+            self._broker.requeue(self._queue, self._worker, Death("stopped"))
+        except BizzMQError as error:
+            log(_logger, logging.WARNING, "could not sign off, the lease returns what is held", error=str(error))
+        finally:
+            self._broker.connection.drop()
+
+    def _keep(self) -> None:
+        outage = Outage(_logger, self._supervisor)
+        while not self._keeper_stop.requested:
+            try:
+                wait_s = self._keeper.tick()
+                outage.over()
+            except BizzMQError as error:
+                wait_s = outage.failed(error)
+            self._keeper_stop.wait(wait_s)
+        try:
+            self._keeper.leave()
+        except BizzMQError as error:
+            log(_logger, logging.DEBUG, "could not strike the consumer off", error=str(error))
+        finally:
+            self._keeper_broker.connection.drop()

@@ -1,0 +1,125 @@
+"""What queues hold, for people and programs that look from outside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Mapping
+
+from bizzmq import keys
+from bizzmq.broker import Broker, pairs
+from bizzmq.errors import DecodeError, QueueNotFoundError
+from bizzmq.message import Message, decode_envelope
+from bizzmq.queue import QueueStats
+
+_TOTALS = ("published", "acked", "retried", "requeued", "discarded")
+
+
+def stats(broker: Broker, queue: str) -> QueueStats:
+    """Counts of what is there, and totals, taken in one step. Raises QueueNotFoundError."""
+    k = broker.keys(queue)
+    stored_dead = ("LLEN", k.parked) if k.is_dead_letter_queue else ("HLEN", k.dead_letters().messages)
+    replies = broker.transaction(
+        ("EXISTS", k.meta), ("LLEN", k.waiting), ("ZCARD", k.prioritized), ("ZCARD", k.delayed),
+        ("HLEN", k.messages), ("LLEN", k.parked), stored_dead, ("HGETALL", k.stats),
+    )  # fmt: skip
+    exists, waiting, prioritized, delayed, stored, parked, dead_lettered, flat = replies
+    if not exists:
+        raise QueueNotFoundError(queue)
+    totals: Mapping[str, int] = {name.decode(): int(value) for name, value in pairs(flat)}
+    return QueueStats(
+        waiting=waiting + prioritized,
+        delayed=delayed,
+        # whatever is stored and in no other place is in a processing list
+        processing=max(0, stored - waiting - prioritized - delayed - parked),
+        dead_lettered=dead_lettered,
+        **{name: totals.get(name, 0) for name in _TOTALS},
+    )
+
+
+def queue_names(broker: Broker) -> list[str]:
+    """The names of all queues, sorted."""
+    return sorted(name.decode() for name in broker.connection.execute("SMEMBERS", keys.INDEX))
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A message of a dead-letter queue. `place` says where in it: waiting, delayed, prioritized or parked."""
+
+    id: str
+    place: str
+    message: Message | None
+    envelope: bytes
+
+    @property
+    def error(self) -> Mapping[str, Any]:
+        """Why it is there; empty if it was published there directly or cannot be read."""
+        return (self.message.error if self.message else None) or {}
+
+
+def dead_letters(broker: Broker, queue: str, offset: int, count: int) -> list[DeadLetter]:
+    """Dead letters of a queue (given itself or by its dead-letter queue's name), oldest first in each place."""
+    k = broker.keys(queue).dead_letters()
+    found: list[DeadLetter] = []
+    skip = offset
+    for place, key in (("waiting", k.waiting), ("parked", k.parked)):
+        size = int(broker.connection.execute("LLEN", key))
+        if skip < size and len(found) < count:
+            last = size - 1 - skip
+            first = max(0, last - (count - len(found)) + 1)
+            ids = list(reversed(broker.connection.execute("LRANGE", key, first, last)))
+            found += _read(broker, k, place, ids)
+        skip = max(0, skip - size)
+    for place, key in (("prioritized", k.prioritized), ("delayed", k.delayed)):
+        size = int(broker.connection.execute("ZCARD", key))
+        if skip < size and len(found) < count:
+            ids = broker.connection.execute("ZRANGE", key, skip, skip + count - len(found) - 1)
+            found += _read(broker, k, place, ids)
+        skip = max(0, skip - size)
+    return found
+
+
+def dead_letter(broker: Broker, queue: str, message_id: str) -> DeadLetter | None:
+    """One dead letter by its id, wherever in the dead-letter queue it is; None if it is not there."""
+    k = broker.keys(queue).dead_letters()
+    found = _read(broker, k, "", [message_id.encode()])
+    return found[0] if found else None
+
+
+def _read(broker: Broker, k: keys.QueueKeys, place: str, ids: list[bytes]) -> list[DeadLetter]:
+    if not ids:
+        return []
+    envelopes = broker.connection.execute("HMGET", k.messages, *ids)
+    letters = []
+    for raw_id, envelope in zip(ids, envelopes):
+        if envelope is None:
+            continue
+        message_id = raw_id.decode("utf-8", "backslashreplace")
+        try:
+            message: Message | None = decode_envelope(message_id, k.queue, envelope)
+        except DecodeError:
+            message = None
+        letters.append(DeadLetter(message_id, place, message, envelope))
+    return letters
+
+
+def replay(broker: Broker, queue: str, letter: DeadLetter) -> bool:
+    """Put a dead letter back into the queue that it came from; False if it is not there any more.
+
+    Raises QueueNotFoundError.
+    """
+    dead = broker.keys(queue).dead_letters()
+    k = broker.keys(dead.owner)
+    places = [dead.waiting, dead.prioritized, dead.delayed, dead.parked, dead.messages, dead.attempts]
+    target = [k.meta, k.waiting, k.prioritized, k.messages, k.attempts, k.wake, k.stats]
+    priority = letter.message.priority if letter.message else 0
+    reply = broker.run("replay", [*places, *target], letter.id, priority)
+    if reply == -1:
+        raise QueueNotFoundError(dead.owner)
+    return bool(reply)
+
+
+def purge(broker: Broker, queue: str, limit: int = 100) -> int:
+    """Delete up to `limit` (at most 100) messages that nobody runs; returns how many."""
+    k = broker.keys(queue)
+    places = [k.waiting, k.prioritized, k.delayed, k.parked, k.messages, k.attempts, k.stats]
+    return int(broker.run("purge", places, limit))

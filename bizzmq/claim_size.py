@@ -1,0 +1,27 @@
+"""How many messages to claim at once: enough for a few milliseconds of work, so that nobody hoards."""
+
+from __future__ import annotations
+
+DEFAULT_LIMIT = 64
+BUDGET_S = 0.005
+"""Work that a worker may hold, seconds. A handler of this time or longer gets one message at a time."""
+
+
+class ClaimSize:
+    """Starts at one, doubles while measured handler time leaves room, falls at once when it does not."""
+
+    def __init__(self, limit: int = DEFAULT_LIMIT, budget_s: float = BUDGET_S) -> None:
+        self._limit = limit
+        self._budget_s = budget_s
+        self.size = 1
+
+    def observe(self, count: int, elapsed_s: float) -> None:
+        """Learn from a batch: so many messages took so many seconds in the handler."""
+        if count <= 0:
+            return
+        fitting = int(self._budget_s * count / elapsed_s) if elapsed_s > 0 else self._limit
+        self.size = max(1, min(self._limit, fitting, self.size * 2))
+
+    def overdue(self, elapsed_s: float) -> bool:
+        """Whether a batch has taken so much longer than planned that its rest should go to others."""
+        return elapsed_s > 4 * self._budget_s

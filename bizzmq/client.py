@@ -1,0 +1,124 @@
+"""BizzMQ: create queues, publish, consume in this process, and look at what a queue holds."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+from typing import Any, Callable, Iterable
+
+from bizzmq import embedded
+from bizzmq.background import BackgroundConsumer
+from bizzmq.broker import Broker
+from bizzmq.census import stats
+from bizzmq.connection import Connection, check_url, redact
+from bizzmq.errors import BizzMQError
+from bizzmq.handler import UserHandler
+from bizzmq.message import MessageOptions
+from bizzmq.publisher import Publisher
+from bizzmq.queue import QueueOptions, QueueStats
+
+
+class BizzMQ:
+    """A client of the queues on one Redis server. A context manager; usable from several threads.
+
+    Args:
+        redis_url: `redis://`, `rediss://`, `unix://`, or `embedded://` for a private server.
+
+    Raises:
+        ConfigurationError: the URL is no such URL.
+        BrokerUnavailableError: the server cannot be reached; said within 5 seconds.
+    """
+
+    def __init__(self, redis_url: str) -> None:
+        self._server = embedded.join(redis_url) if embedded.is_embedded(redis_url) else None
+        self._url = self._server.url if self._server else check_url(redis_url)
+        self._consumers: list[BackgroundConsumer] = []
+        self._lock = threading.Lock()
+        self._broker = Broker(Connection(self._url, connect_timeout_s=2.0, timeout_s=2.5))
+        try:
+            self._broker.ping()
+        except BizzMQError:
+            self.close()
+            raise
+        self._broker.connection.drop()
+        self._broker = Broker(Connection(self._url))
+        self._publisher = Publisher(Broker(Connection(self._url)))
+
+    def __repr__(self) -> str:
+        return f"BizzMQ({redact(self._url)!r})"
+
+    def __enter__(self) -> BizzMQ:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop what still consumes, waiting for running messages, and close all connections."""
+        for consumer in self._consumers:
+            consumer.stop()
+        self._consumers.clear()
+        self._broker.connection.drop()
+        if self._server is not None:
+            self._server.close()
+
+    def create_queue(self, queue_name: str, options: QueueOptions | None = None) -> bool:
+        """Create a queue, and its dead-letter queue if the options ask for one.
+
+        Skipped if the queue exists, whatever its options are. Returns whether it was created.
+
+        Raises:
+            ConfigurationError: the name is not allowed.
+            BrokerUnavailableError
+        """
+        with self._lock:
+            return self._broker.create(queue_name, options or QueueOptions())
+
+    def publish_message_to_queue(
+        self, queue_name: str, message: Any, options: MessageOptions | None = None
+    ) -> str:
+        """Publish one JSON value; returns the message's id once Redis has stored it.
+
+        Raises:
+            QueueNotFoundError: the queue was never created.
+            EncodeError: the message is not JSON.
+            PayloadTooLargeError: it is larger than 1 MiB as JSON.
+            BrokerFullError: Redis is at its memory limit.
+            BrokerUnavailableError: Redis stayed away for 10 s; the message may have been published.
+        """
+        return self._publisher.publish(queue_name, [message], options or MessageOptions())[0]
+
+    def publish_messages_to_queue(
+        self, queue_name: str, messages: Iterable[Any], options: MessageOptions | None = None
+    ) -> list[str]:
+        """Publish many, all with the same options; returns their ids in order.
+
+        Every message is encoded before the first one is sent: if one is not JSON or too large, none is
+        published. Raises as `publish_message_to_queue` does; the error's `published_ids` then tells
+        which ones were published before it.
+        """
+        return self._publisher.publish(queue_name, messages, options or MessageOptions())
+
+    def consume_message_from_queue(self, queue_name: str, handler: UserHandler) -> Callable[[], None]:
+        """Start handling this queue's messages in the background of this process.
+
+        The handler runs in a thread, one message at a time. It gets the body, and a Context if it takes a
+        second argument; it may be async. It fails by raising or returning an exception.
+
+        Returns a function that stops consuming: it waits for the running message, gives back what has not
+        started, and may be called twice.
+
+        Raises:
+            QueueNotFoundError, BrokerUnavailableError
+        """
+        consumer = BackgroundConsumer(self._url, queue_name, handler)
+        consumer.start()
+        self._consumers.append(consumer)
+        return consumer.stop
+
+    def stats(self, queue_name: str) -> QueueStats:
+        """Count what the queue holds. Raises QueueNotFoundError or BrokerUnavailableError."""
+        with self._lock:
+            return stats(self._broker, queue_name)

@@ -1,0 +1,182 @@
+"""One connection to Redis. The only module that imports redis, and the border where its errors stop.
+
+The client library connects, authenticates and parses; it never retries by itself, since a command that
+carries a message must not be sent twice by somebody who does not know whether that is safe.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import socket
+from typing import Any, Sequence
+from urllib.parse import urlsplit
+
+import redis
+from redis import exceptions
+from redis.backoff import NoBackoff
+from redis.connection import parse_url
+from redis.retry import Retry
+
+from bizzmq.errors import BrokerFullError, BrokerReplyError, BrokerUnavailableError, ConfigurationError
+
+SCHEMES = ("redis", "rediss", "unix")
+_OUTAGE = re.compile(
+    "LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|BUSY|NOREPLICAS|MISCONF|UNBLOCKED"
+    "|NOAUTH|WRONGPASS|NOPERM|max number of clients|EXECABORT|invalid password|invalid username",
+    re.IGNORECASE,
+)
+"""Replies that repeating the command later, or an operator, can cure."""
+
+
+class NoScriptError(BrokerReplyError):
+    """Redis does not have this script in its cache (any more)."""
+
+
+def check_url(url: str) -> str:
+    """The URL itself, if it can be one of a Redis server.
+
+    Raises:
+        ConfigurationError: it cannot; the text does not repeat a password.
+    """
+    try:
+        parts = urlsplit(url)
+        if parts.scheme not in SCHEMES:
+            raise ValueError("it must begin with redis://, rediss://, unix:// or embedded://")
+        if parts.scheme == "unix" and not parts.path:
+            raise ValueError("a unix:// URL needs the path of a socket")
+        parse_url(url)
+        parts.port  # noqa: B018 - reading it is the check
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ConfigurationError(f"bad Redis URL {redact(str(url))!r}: {error}") from None
+    return url
+
+
+def redact(url: str) -> str:
+    """A URL without its password."""
+    return re.sub(r"(://[^/@]*:)[^@]*@", r"\1***@", re.sub(r"(password=)[^&]*", r"\1***", url))
+
+
+def _foreign(error: Exception) -> Exception:
+    """Our word for an error of the client library or the operating system."""
+    text = str(error)
+    if isinstance(error, exceptions.NoScriptError):
+        return NoScriptError(text)
+    if isinstance(error, (exceptions.ConnectionError, exceptions.TimeoutError, OSError)):
+        return BrokerUnavailableError(text or type(error).__name__)
+    if isinstance(error, exceptions.OutOfMemoryError) or text.startswith("OOM"):
+        return BrokerFullError(text)
+    if _OUTAGE.search(text):
+        return BrokerUnavailableError(text)
+    return BrokerReplyError(text)
+
+
+class Connection:
+    """A connection that is opened when it is first needed and dropped after anything unexpected.
+
+    Not for several threads at once. A forked child that uses it gets a connection of its own.
+
+    Args:
+        url: `redis://`, `rediss://` or `unix://`.
+        timeout_s: bound of every reply, seconds.
+        connect_timeout_s: bound of opening it, seconds.
+    """
+
+    def __init__(self, url: str, *, timeout_s: float = 5.0, connect_timeout_s: float = 2.0) -> None:
+        options = dict(parse_url(check_url(url)))
+        factory = options.pop("connection_class", redis.Connection)
+        options.update(
+            protocol=2,  # RESP3's HELLO is unknown to Redis 5
+            socket_timeout=timeout_s,
+            retry=Retry(NoBackoff(), 0),
+            health_check_interval=0,
+            lib_name=None,  # no CLIENT SETINFO: a restricted user may not be allowed to
+            lib_version=None,
+        )
+        if "path" not in options:
+            options.update(socket_connect_timeout=connect_timeout_s, socket_keepalive=True)
+        self.url = url
+        self._factory = factory
+        self._options = options
+        self._link: Any = None
+        self._pid = 0
+
+    def __repr__(self) -> str:
+        return f"Connection({redact(self.url)!r})"
+
+    def _open(self) -> Any:
+        if self._link is not None and self._pid == os.getpid():
+            return self._link
+        self._link = None  # a parent's connection is left alone: only its own copy of the socket is closed
+        link = self._factory(**self._options)
+        try:
+            link.connect()
+        except (exceptions.RedisError, OSError) as error:
+            raise _foreign(error) from error
+        self._link, self._pid = link, os.getpid()
+        return link
+
+    def pack(self, *args: Any) -> list[bytes]:
+        """One command, ready for `send`."""
+        link = self._open()
+        packed: list[bytes] = link.pack_command(*args)
+        return packed
+
+    def send(self, packed: Sequence[bytes]) -> None:
+        """Send packed commands without waiting for their replies."""
+        link = self._open()
+        try:
+            link.send_packed_command(packed, check_health=False)
+        except BaseException as error:
+            self._fail(error)
+            raise
+
+    def read(self) -> Any:
+        """The next reply.
+
+        Raises:
+            BrokerUnavailableError, BrokerFullError, NoScriptError, BrokerReplyError: see there. After the
+                first, the connection is new next time.
+        """
+        if self._link is None:
+            raise BrokerUnavailableError("the connection was lost")
+        try:
+            return self._link.read_response()
+        except BaseException as error:
+            self._fail(error)
+            raise
+
+    def execute(self, *args: Any) -> Any:
+        """Send one command and return its reply. Raises as `read` does."""
+        self.send(self.pack(*args))
+        return self.read()
+
+    def wait(self, timeout_s: float, *others: int) -> bool:
+        """Whether a reply is there, at most `timeout_s` later, or earlier if another descriptor is readable."""
+        link = self._open()
+        if link.can_read(0):
+            return True
+        own = link._sock.fileno()  # no public name; needed to wait for more than this one socket
+        poller = select.poll()
+        for descriptor in (own, *others):
+            poller.register(descriptor, select.POLLIN)
+        ready = poller.poll(max(0.0, timeout_s) * 1000)
+        return any(descriptor == own for descriptor, _ in ready)
+
+    def drop(self) -> None:
+        """Close it, whatever state it is in; the next command opens a new one."""
+        link, self._link = self._link, None
+        if link is None or self._pid != os.getpid():
+            return
+        try:
+            link.disconnect()
+        except (exceptions.RedisError, OSError, socket.error):
+            return  # it is gone, which is what was wanted
+
+    def _fail(self, error: BaseException) -> None:
+        in_sync = isinstance(error, exceptions.ResponseError) and not isinstance(error, exceptions.ConnectionError)
+        if not in_sync:
+            self.drop()  # a reply may still be under way: it must not answer another command
+        if isinstance(error, (exceptions.RedisError, OSError)):
+            raise _foreign(error) from error

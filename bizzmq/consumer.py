@@ -1,0 +1,242 @@
+"""One worker's loop: claim, run, settle. The pool's processes and the in-process consumer share it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Callable, Sequence, TypeVar
+
+from bizzmq import clock, failpoints
+from bizzmq.broker import Broker, Claimed
+from bizzmq.claim_size import DEFAULT_LIMIT, ClaimSize
+from bizzmq.context import Context, Deadline
+from bizzmq.errors import BrokerFullError, BrokerUnavailableError, DecodeError, LeaseLostError
+from bizzmq.handler import Handler
+from bizzmq.logs import log
+from bizzmq.message import Attempts, decode_envelope
+from bizzmq.outage import Outage
+from bizzmq.queue import QueueOptions
+from bizzmq.record import Record
+from bizzmq.settler import Delivery, Settler
+from bizzmq.stop import Stop
+
+T = TypeVar("T")
+
+_logger = logging.getLogger("bizzmq.consumer")
+
+
+class Leave(Enum):
+    """Why a loop has ended."""
+
+    DRAINED = "drained"
+    BURST = "nothing left to do"
+    RECYCLED = "has handled its number of messages"
+    LEASE_LOST = "lease lost"
+
+
+@dataclass(frozen=True)
+class ConsumerOptions:
+    """How a loop behaves.
+
+    Args:
+        prefetch: most messages that are held at once, 1 to 100.
+        block_s: longest wait for a wake-up, seconds; an idle worker sends two commands in this time.
+        max_messages: leave after so many, or 0 for no limit.
+        burst: leave when the queues hold nothing to do.
+        patience_s: how long a stopping loop waits for Redis before it leaves the rest to its lease.
+    """
+
+    prefetch: int = DEFAULT_LIMIT
+    block_s: float = 5.0
+    max_messages: int = 0
+    burst: bool = False
+    patience_s: float = 5.0
+
+
+class Consumer:
+    """Runs messages of some queues, in order of preference, under one registered worker id."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        worker: str,
+        queues: Sequence[str],
+        handler: Handler,
+        stop: Stop,
+        record: Record,
+        options: ConsumerOptions = ConsumerOptions(),
+        *,
+        drain: Deadline | None = None,
+        lifeline: Callable[[], bool] | None = None,
+        lifeline_descriptors: Sequence[int] = (),
+    ) -> None:
+        self._broker = broker
+        self._worker = worker
+        self._queues = list(queues)
+        self._handler = handler
+        self._stop = stop
+        self._record = record
+        self._options = options
+        self._drain = drain or Deadline()
+        self._orphaned = lifeline or (lambda: False)
+        self._watched = (stop.fileno(), *lifeline_descriptors)
+        self._claim_size = ClaimSize(options.prefetch)
+        self._settler = Settler(broker, worker)
+        self._settings: dict[str, QueueOptions] = {}
+        self._finished: list[bytes] = []
+        self._finished_on = self._queues[0]
+        self._handled = 0
+        self._outage = Outage(_logger, worker)
+        self._failpoint = failpoints.armed() or _no_failpoint
+
+    def run(self) -> Leave:
+        """Work until it is time to leave; what is not started has been given back by then."""
+        try:
+            while True:
+                leave = self.tick()
+                if leave is not None:
+                    return leave
+        except LeaseLostError as error:
+            log(_logger, logging.WARNING, "lease lost, its messages belong to others", worker=self._worker,
+                queue=error.queue)  # fmt: skip
+            return Leave.LEASE_LOST
+        except BrokerUnavailableError as error:
+            log(_logger, logging.WARNING, "stopped while Redis is unavailable, the lease returns what is held",
+                worker=self._worker, error=str(error))  # fmt: skip
+            return Leave.DRAINED
+
+    def tick(self) -> Leave | None:
+        """One round: leave, run a batch, or wait for a wake-up."""
+        if self._stop.requested or self._orphaned():
+            self._settle()
+            return Leave.DRAINED
+        if 0 < self._options.max_messages <= self._handled:
+            self._settle()
+            return Leave.RECYCLED
+        due_s = self._options.block_s
+        for queue in self._queues:
+            claimed = self._claim(queue)
+            if claimed.entries:
+                self._failpoint("after-claim")
+                self._run_batch(queue, claimed.entries)
+                return None
+            if claimed.due_s is not None:
+                due_s = min(due_s, claimed.due_s)
+        if self._options.burst:
+            if not any(self._insist(lambda q=queue: self._broker.outstanding(q)) for queue in self._queues):
+                return Leave.BURST
+            due_s = min(due_s, 0.2)  # others may still fail messages into these queues: look again soon
+        self._insist(lambda: self._wait(due_s))
+        return None
+
+    def _claim(self, queue: str) -> Claimed:
+        """Claim from a queue; acks of what was finished travel along, or first if they are another queue's."""
+        if self._finished and self._finished_on != queue:
+            self._settle()
+        want = self._claim_size.size
+        if self._options.max_messages:
+            want = min(want, self._options.max_messages - self._handled)
+        finished = self._finished
+        if finished:
+            self._failpoint("before-ack")
+        claimed = self._insist(lambda: self._broker.claim(queue, self._worker, want, finished))
+        if finished:
+            self._finished = []
+            self._failpoint("after-ack")
+        return claimed
+
+    def _settle(self) -> None:
+        """Ack what is finished, without claiming more."""
+        if not self._finished:
+            return
+        self._failpoint("before-ack")
+        self._insist(lambda: self._broker.claim(self._finished_on, self._worker, 0, self._finished))
+        self._finished = []
+        self._failpoint("after-ack")
+
+    def _run_batch(self, queue: str, entries: Sequence[Any]) -> None:
+        settings = self._settings_of(queue)
+        index = self._queues.index(queue)
+        self._finished_on = queue
+        started_s = clock.monotonic()
+        now_s = started_s
+        done = 0
+        for entry in entries:
+            if self._stop.requested or self._claim_size.overdue(now_s - started_s):
+                break
+            now_s = self._run_one(queue, index, entry, settings, now_s)
+            done += 1
+        self._record.idle()
+        self._handled += done
+        self._claim_size.observe(done, now_s - started_s)
+        rest = [entry[0] for entry in reversed(entries[done:])]
+        if rest:
+            self._insist(lambda: self._broker.release(queue, self._worker, rest))
+
+    def _run_one(self, queue: str, index: int, entry: Any, settings: QueueOptions, now_s: float) -> float:
+        """Run one message; returns when it ended."""
+        message_id, envelope, counts = entry
+        try:
+            message = decode_envelope(message_id.decode(), queue, envelope)
+            attempts = Attempts.decode(counts)
+        except (DecodeError, UnicodeDecodeError) as error:
+            self._record.settling(message_id, index)
+            self._insist(lambda: self._settler.undecodable(queue, message_id, counts, error))
+            return clock.monotonic()
+        timeout_s = message.timeout_s or settings.timeout_s
+        context = Context(message, attempts, now_s, timeout_s, self._drain)
+        self._failpoint("before-handler")
+        self._record.begin(message_id, index, now_s, now_s + timeout_s if timeout_s else 0.0)
+        error = self._handler.run(message.body, context)
+        if error is None:
+            self._finished.append(message_id)
+            self._record.finish(message_id)
+            self._failpoint("after-handler")
+        else:
+            self._record.settling(message_id, index)
+            delivery = Delivery(message, attempts, settings, error)
+            decision = self._settler.decide(delivery)
+            self._insist(lambda: self._settler.apply(delivery, decision))
+        return clock.monotonic()
+
+    def _settings_of(self, queue: str) -> QueueOptions:
+        settings = self._settings.get(queue)
+        if settings is None:
+            settings = self._settings[queue] = self._insist(lambda: self._broker.options(queue))
+        return settings
+
+    def _wait(self, timeout_s: float) -> None:
+        """Wait until there may be something to claim, a stop is requested or the time is over."""
+        connection = self._broker.connection
+        within_s = self._broker.block(self._queues, timeout_s)
+        if connection.wait(within_s + 5.0, *self._watched):
+            self._broker.woken()
+            return
+        connection.drop()  # the reply that is still due must not answer another command
+        if not self._stop.requested and not self._orphaned():
+            self._stop.clear()
+            raise BrokerUnavailableError("no reply to a blocking command in time")
+
+    def _insist(self, action: Callable[[], T]) -> T:
+        """Repeat an action, all of which are safe to repeat, until Redis has answered it."""
+        stopping_since_s: float | None = None
+        while True:
+            try:
+                result = action()
+                self._outage.over()
+                return result
+            except (BrokerUnavailableError, BrokerFullError) as error:
+                wait_s = self._outage.failed(error)
+                if self._stop.requested or self._orphaned():
+                    stopping_since_s = stopping_since_s or clock.monotonic()
+                    if clock.monotonic() - stopping_since_s > self._options.patience_s:
+                        raise BrokerUnavailableError(str(error)) from error
+                    clock.sleep(wait_s)
+                else:
+                    self._stop.wait(wait_s)
+
+
+def _no_failpoint(_name: str) -> None:
+    return
+

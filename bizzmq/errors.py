@@ -1,0 +1,87 @@
+"""Every error that BizzMQ raises; each carries facts, not only prose."""
+
+from __future__ import annotations
+
+
+class BizzMQError(Exception):
+    """Base of all errors of this library."""
+
+
+class ConfigurationError(BizzMQError, ValueError):
+    """A setting, name or address that cannot work; the text says what to change."""
+
+
+class BrokerUnavailableError(BizzMQError, ConnectionError):
+    """Redis cannot be used now: unreachable, loading, failing over or refusing us.
+
+    The command may or may not have been executed. All transitions are safe to repeat.
+    """
+
+
+class BrokerFullError(BizzMQError):
+    """Redis is at its memory limit and refused to store more; nothing was published."""
+
+
+class BrokerReplyError(BizzMQError):
+    """Redis answered with an error that repeating the command cannot cure."""
+
+
+class QueueNotFoundError(BizzMQError, ValueError):
+    """The queue was never created."""
+
+    def __init__(self, queue: str) -> None:
+        super().__init__(f"queue {queue!r} does not exist; call create_queue first")
+        self.queue = queue
+
+
+class EncodeError(BizzMQError, ValueError):
+    """A message that cannot be written as JSON."""
+
+
+class DecodeError(BizzMQError, ValueError):
+    """A stored envelope that cannot be read."""
+
+
+class PayloadTooLargeError(BizzMQError, ValueError):
+    """A message larger than the limit.
+
+    Attributes:
+        size_bytes: the size of the encoded message.
+        limit_bytes: what is allowed.
+    """
+
+    def __init__(self, size_bytes: int, limit_bytes: int) -> None:
+        super().__init__(
+            f"the message has {size_bytes} bytes as JSON, the limit is {limit_bytes}; "
+            "store large data elsewhere and publish a reference to it"
+        )
+        self.size_bytes = size_bytes
+        self.limit_bytes = limit_bytes
+
+
+class LeaseLostError(BizzMQError):
+    """This worker is no longer registered: what it held belongs to others, and nothing was changed."""
+
+    def __init__(self, queue: str, worker_id: str) -> None:
+        super().__init__(f"worker {worker_id} has lost its lease on queue {queue!r}")
+        self.queue = queue
+        self.worker_id = worker_id
+
+
+class RetryLater(Exception):  # noqa: N818 - handlers raise it as an instruction, not as an error
+    """Raised by a handler: run this message again after `delay_s` seconds.
+
+    It counts as one retry; only the delay is the handler's choice.
+    """
+
+    def __init__(self, delay_s: float, reason: str = "") -> None:
+        super().__init__(reason or f"the handler asked to be retried in {delay_s} s")
+        self.delay_s = delay_s
+
+
+class Reject(Exception):  # noqa: N818 - handlers raise it as an instruction, not as an error
+    """Raised by a handler: never retry this message; dead-letter it (or discard it) now."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

@@ -1,0 +1,122 @@
+"""A user's callable, made uniform: `run` gives the error of an attempt, or None for success."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import inspect
+import os
+import sys
+from typing import Any, Callable
+
+from bizzmq.context import Context
+from bizzmq.errors import ConfigurationError
+
+UserHandler = Callable[..., Any]
+
+
+class HandlerImportError(Exception):
+    """The handler's module raised while it was imported; `__cause__` says what."""
+
+
+class Handler:
+    """Calls the user's handler, with the context if it takes one, and in an event loop if it is async."""
+
+    def __init__(self, function: UserHandler) -> None:
+        if not callable(function):
+            raise ConfigurationError(f"the handler must be callable, not {type(function).__name__}")
+        self._function = function
+        self._takes_context = takes_context(function)
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def run(self, body: Any, context: Context) -> BaseException | None:
+        """Handle one message: None for success, else the exception that it raised or returned.
+
+        Whatever is raised is the message's failure, SystemExit and KeyboardInterrupt included: a message
+        must not be able to stop its worker.
+        """
+        try:
+            result = self._function(body, context) if self._takes_context else self._function(body)
+            if result is None or result is True:
+                return None
+            if inspect.isawaitable(result):
+                result = self._await(result)
+            return result if isinstance(result, BaseException) else None
+        except BaseException as error:  # noqa: BLE001 - see above
+            return error
+
+    def close(self) -> None:
+        """Close the event loop, if there was one."""
+        if self._loop is not None:
+            self._loop.close()
+            self._loop = None
+
+    def _await(self, awaitable: Any) -> Any:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+
+        async def outcome() -> Any:
+            return await awaitable
+
+        task = self._loop.create_task(outcome())
+        try:
+            return self._loop.run_until_complete(task)
+        finally:
+            self._cancel_rest()
+
+    def _cancel_rest(self) -> None:
+        """End what the handler left running, so that nothing of one message leaks into the next."""
+        assert self._loop is not None
+        rest = asyncio.all_tasks(self._loop)
+        for task in rest:
+            task.cancel()
+        if rest:
+            self._loop.run_until_complete(asyncio.gather(*rest, return_exceptions=True))
+
+
+def takes_context(function: UserHandler) -> bool:
+    """Whether the callable has a second positional parameter."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # some builtins have no signature
+        return False
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return len(positional) >= 2
+
+
+def split_spec(spec: str) -> tuple[str, str]:
+    """`package.module:callable` in its two parts. Raises ConfigurationError."""
+    module, colon, name = spec.partition(":")
+    if not colon or not all(part.isidentifier() for part in (*module.split("."), *name.split("."))):
+        raise ConfigurationError(f"{spec!r} does not name a handler; write MODULE:CALLABLE, such as tasks:handler")
+    return module, name
+
+
+def load(spec: str) -> UserHandler:
+    """Import the callable that `module:callable` names. The current directory is importable.
+
+    Raises:
+        ConfigurationError: no such module, no such attribute, or not callable; one clear line.
+        HandlerImportError: the module itself raised; `__cause__` has its traceback.
+    """
+    module_name, name = split_spec(spec)
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        target: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if module_name == missing or module_name.startswith(missing + "."):
+            raise ConfigurationError(f"there is no module {missing!r} here; is it in {os.getcwd()}?") from None
+        raise HandlerImportError(f"importing {module_name!r} failed") from error
+    except BaseException as error:
+        raise HandlerImportError(f"importing {module_name!r} failed") from error
+    for part in name.split("."):
+        try:
+            target = getattr(target, part)
+        except AttributeError:
+            raise ConfigurationError(f"module {module_name!r} has no {name!r}") from None
+    if not callable(target):
+        raise ConfigurationError(f"{spec!r} is not callable, but {type(target).__name__}")
+    function: UserHandler = target
+    return function

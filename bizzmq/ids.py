@@ -1,0 +1,71 @@
+"""Ids of messages, supervisors and workers: unique without coordination, and never inherited."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import socket
+
+from bizzmq.errors import DecodeError
+
+MESSAGE_ID_LENGTH = 20
+_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_NONCE_LENGTH = 7
+_TIME_DIGITS = 13
+
+
+def nonce(length: int = _NONCE_LENGTH) -> str:
+    """Random letters and digits; seven of them tell 3.5e12 publishers apart."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
+
+
+class MessageIds:
+    """Makes the ids of one publisher: 13 hex digits of microseconds, then the publisher's nonce.
+
+    Ids sort by time and strictly increase within a publisher, which is what keeps publish order
+    between messages of equal priority.
+    """
+
+    def __init__(self, publisher: str) -> None:
+        self._suffix = publisher
+        self._last_us = 0
+
+    def take(self, now_us: int, count: int) -> list[str]:
+        """The next `count` ids, the first one stamped `now_us` or later."""
+        first = max(now_us, self._last_us + 1)
+        self._last_us = first + count - 1
+        suffix = self._suffix
+        return [f"{stamp:013x}{suffix}" for stamp in range(first, first + count)]
+
+
+def published_us(message_id: str) -> int:
+    """When a message was published: microseconds since the epoch, by Redis's clock."""
+    try:
+        return int(message_id[:_TIME_DIGITS], 16)
+    except ValueError as error:
+        raise DecodeError(f"{message_id!r} is not a message id") from error
+
+
+def host_name() -> str:
+    """This host's name, reduced to what may stand in a key and a log line."""
+    return re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())[:40] or "host"
+
+
+def _boot_mark() -> str:
+    """Eight characters that tell two boots and two clones of a host apart."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read(8)
+    except OSError:
+        return "noboot"
+
+
+def supervisor_id() -> str:
+    """A new id for a supervisor: host, boot, pid and a nonce, since pids and host names repeat."""
+    return f"{host_name()}:{_boot_mark()}:{os.getpid()}:{nonce()}"
+
+
+def worker_id(supervisor: str, slot: int) -> str:
+    """A new id for the process in a slot; no two processes ever share one."""
+    return f"{supervisor}/{slot}.{nonce(4)}"

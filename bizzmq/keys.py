@@ -1,0 +1,68 @@
+"""Key names. All keys of a queue and of its dead-letter queue share one hash tag, so one cluster slot."""
+
+from __future__ import annotations
+
+import re
+
+from bizzmq.errors import ConfigurationError
+
+DEAD_LETTER_SUFFIX = "_dlq"
+INDEX = "bizzmq:queues"
+"""SET  the names of all queues that were created."""
+
+_GRAMMAR = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
+
+
+class QueueKeys:
+    """The names of one queue's keys.
+
+    Raises:
+        ConfigurationError: the name is not `[A-Za-z0-9._-]{1,128}` (a suffix `_dlq` not counted).
+    """
+
+    def __init__(self, queue: str) -> None:
+        self.queue = queue
+        self.is_dead_letter_queue = isinstance(queue, str) and queue.endswith(DEAD_LETTER_SUFFIX)
+        owner = queue[: -len(DEAD_LETTER_SUFFIX)] if self.is_dead_letter_queue else queue
+        if not isinstance(queue, str) or not _GRAMMAR.match(owner) or owner.endswith(DEAD_LETTER_SUFFIX):
+            raise ConfigurationError(
+                f"bad queue name {queue!r}: use 1 to 128 of A-Z a-z 0-9 . _ - "
+                f"(and at most one ending {DEAD_LETTER_SUFFIX}, which names a dead-letter queue)"
+            )
+        self.owner = owner
+        base = f"bizzmq:{{{owner}}}:" + ("dlq:" if self.is_dead_letter_queue else "")
+        self._base = base
+        self.meta = base + "meta"
+        """HASH  the queue's options, its creation time and the layout version."""
+        self.messages = base + "messages"
+        """HASH  id -> envelope, immutable after publish."""
+        self.attempts = base + "attempts"
+        """HASH  id -> "retries crashes requeues priority"; absent means all zero."""
+        self.waiting = base + "waiting"
+        """LIST  ids of default priority; the head is the right end."""
+        self.prioritized = base + "prioritized"
+        """ZSET  ids of another priority, scored by its negative; ids keep publish order."""
+        self.delayed = base + "delayed"
+        """ZSET  id -> due time, milliseconds by Redis's clock."""
+        self.parked = base + "parked"
+        """LIST  dead letters that their own handler could not handle; newest on the left."""
+        self.supervisors = base + "supervisors"
+        """HASH  supervisor id -> beat counter."""
+        self.workers = base + "workers"
+        """HASH  worker id -> supervisor id; without it a worker can neither claim nor settle."""
+        self.wake = base + "wake"
+        """ZSET  one marker while there is something to claim; idle workers block on it."""
+        self.stats = base + "stats"
+        """HASH  totals: published, acked, retried, requeued, ..."""
+
+    def processing(self, worker: str) -> str:
+        """LIST  ids that this worker holds; the oldest is the right end."""
+        return f"{self._base}processing:{worker}"
+
+    def publisher(self, nonce: str) -> str:
+        """STRING  number of this publisher's last executed request; expires by itself."""
+        return f"{self._base}publisher:{nonce}"
+
+    def dead_letters(self) -> QueueKeys:
+        """The keys of this queue's dead-letter queue; its own if it is one itself."""
+        return self if self.is_dead_letter_queue else QueueKeys(self.queue + DEAD_LETTER_SUFFIX)

@@ -1,0 +1,96 @@
+"""Log lines: a constant sentence plus fields, as text or JSON, that nothing from outside can forge."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from typing import Any
+
+FORMATS = ("text", "json")
+LEVELS = ("debug", "info", "warning", "error")
+_FIELDS = "bizzmq_fields"
+
+
+def log(logger: logging.Logger, level: int, sentence: str, error: Any = None, **fields: Any) -> None:
+    """Write one event. `error` may be text, or an exception whose traceback is then shown."""
+    if not logger.isEnabledFor(level):
+        return
+    raised = error if isinstance(error, BaseException) else None
+    if error is not None:
+        fields["error"] = str(error) if raised is None else f"{type(raised).__name__}: {_safe_text(raised)}"
+    info = (type(raised), raised, raised.__traceback__) if raised is not None else None
+    logger.log(level, sentence, exc_info=info, extra={_FIELDS: fields})
+
+
+def _safe_text(error: BaseException) -> str:
+    try:
+        return str(error)[:1000]
+    except Exception:  # noqa: BLE001 - an error that cannot be rendered must not stop the log
+        return "<unprintable>"
+
+
+def escape(text: str) -> str:
+    """The text on one line, without control characters, so that it cannot pretend to be another line."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+class TextFormatter(logging.Formatter):
+    """`2026-11-24T10:00:00.123Z INFO  worker started  slot=1 pid=4711`, tracebacks indented below."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = getattr(record, _FIELDS, {})
+        parts = [f"{_stamp(record)} {record.levelname:<7} {escape(record.getMessage())}"]
+        parts += [f"{name}={_plain(value)}" for name, value in fields.items()]
+        line = " ".join(parts)
+        if record.exc_info:
+            trace = _trace(self, record)
+            line += "".join(f"\n    | {escape(text)}" for text in trace.splitlines())
+        return line
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, event, the fields, and the traceback if there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry: dict[str, Any] = {
+            "time": _stamp(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": record.getMessage(),
+            "pid": record.process,
+            **getattr(record, _FIELDS, {}),
+        }
+        if record.exc_info:
+            entry["traceback"] = _trace(self, record)
+        return json.dumps(entry, default=str)
+
+
+def _stamp(record: logging.LogRecord) -> str:
+    seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+    return f"{seconds}.{int(record.msecs):03d}Z"
+
+
+def _plain(value: Any) -> str:
+    text = escape(str(value))
+    return json.dumps(text, ensure_ascii=False) if " " in text or '"' in text or not text else text
+
+
+def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:
+    try:
+        text = formatter.formatException(record.exc_info) if record.exc_info else ""
+    except Exception:  # noqa: BLE001 - the user's exception may break while it is rendered
+        text = "<the traceback cannot be rendered>"
+    return text if len(text) <= 10_000 else f"{text[:5000]}\n...\n{text[-5000:]}"
+
+
+def configure(level: str, style: str) -> None:
+    """Send the log of this process to stderr. For the commands; the library itself configures nothing."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(level.upper())

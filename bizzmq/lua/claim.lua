@@ -1,0 +1,122 @@
+-- claim: settle what the worker has finished, promote what is due, fill its list, return all of it.
+--
+-- Level-triggered: a reply that got lost, or a claim that was sent twice, changes nothing and strands
+-- nothing, since the next claim returns the whole list again.
+--
+-- edge      processing -> gone (ack), delayed -> waiting (promote), waiting -> processing (claim)
+-- KEYS[1]   workers      HASH  worker id -> supervisor id
+-- KEYS[2]   processing   LIST  ids that this worker holds
+-- KEYS[3]   waiting      LIST  ids of default priority
+-- KEYS[4]   prioritized  ZSET  ids of another priority
+-- KEYS[5]   delayed      ZSET  id -> due time in ms
+-- KEYS[6]   messages     HASH  id -> envelope
+-- KEYS[7]   attempts     HASH  id -> counts and priority
+-- KEYS[8]   wake         ZSET  the marker that idle workers block on
+-- KEYS[9]   stats        HASH  totals
+-- ARGV[1]   worker id
+-- ARGV[2]   how many messages it wants to hold, at most 100
+-- ARGV[3..] ids that it has finished, oldest first, at most 100
+-- returns   {-1} not registered | {0, ms until a delayed message is due or -1} nothing to run |
+--           {1, ids, envelopes, attempts}  newest first; attempts is empty if no message has any
+local workers, processing, waiting, prioritized, delayed = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local messages, attempts, wake, stats = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local worker, want = ARGV[1], tonumber(ARGV[2])
+local finished = #ARGV - 2
+
+-- The registration is the fence: a reaped worker can neither settle nor claim.
+if redis.call('HEXISTS', workers, worker) == 0 then return {-1} end
+if finished == 0 and redis.call('EXISTS', processing, waiting, prioritized, delayed) == 0 then return {0, -1} end
+allow_when_full(attempts)
+
+if finished > 0 then
+  local held = redis.call('LRANGE', processing, -finished, -1)
+  local in_order = #held == finished
+  for i = 1, finished do in_order = in_order and held[finished + 1 - i] == ARGV[2 + i] end
+  local acked = {}
+  if in_order then
+    redis.call('LTRIM', processing, 0, -finished - 1)
+    acked = held
+  else
+    for i = 3, #ARGV do
+      if redis.call('LREM', processing, -1, ARGV[i]) == 1 then acked[#acked + 1] = ARGV[i] end
+    end
+  end
+  if #acked > 0 then
+    redis.call('HDEL', messages, unpack(acked))
+    redis.call('HDEL', attempts, unpack(acked))
+    redis.call('HINCRBY', stats, 'acked', #acked)
+  end
+end
+
+local has_delayed = redis.call('EXISTS', delayed) == 1
+if has_delayed then
+  local due = redis.call('ZRANGEBYSCORE', delayed, '-inf', now_ms(), 'LIMIT', 0, 100)
+  for _, id in ipairs(due) do
+    local _, _, _, priority = attempts_of(attempts, id)
+    enqueue(waiting, prioritized, id, priority)
+  end
+  if #due > 0 then redis.call('ZREM', delayed, unpack(due)) end
+end
+
+-- No more than a fair share: what is left is for the workers that are about to ask.
+local has_prioritized = redis.call('EXISTS', prioritized) == 1
+local ready = redis.call('LLEN', waiting) + (has_prioritized and redis.call('ZCARD', prioritized) or 0)
+local room = math.min(want - redis.call('LLEN', processing), math.ceil(ready / redis.call('HLEN', workers)))
+
+local function take_prioritized(low, high)
+  if not has_prioritized or room <= 0 then return end
+  local ids = redis.call('ZRANGEBYSCORE', prioritized, low, high, 'LIMIT', 0, room)
+  if #ids == 0 then return end
+  redis.call('LPUSH', processing, unpack(ids))
+  redis.call('ZREM', prioritized, unpack(ids))
+  room = room - #ids
+end
+
+take_prioritized('-inf', '(0')
+if room > 0 then
+  local ids = redis.call('LRANGE', waiting, -room, -1)
+  local count = #ids
+  if count > 0 then
+    for i = 1, math.floor(count / 2) do ids[i], ids[count + 1 - i] = ids[count + 1 - i], ids[i] end
+    redis.call('LPUSH', processing, unpack(ids))
+    redis.call('LTRIM', waiting, 0, -count - 1)
+    room = room - count
+  end
+end
+take_prioritized('(0', '+inf')
+
+local ids = redis.call('LRANGE', processing, 0, -1)
+local envelopes = #ids > 0 and redis.call('HMGET', messages, unpack(ids)) or {}
+local missing = false
+for i = 1, #ids do missing = missing or not envelopes[i] end
+if missing then -- an id without an envelope is a forgery or was evicted: count it, and do not stumble over it again
+  local kept_ids, kept_envelopes = {}, {}
+  for i = 1, #ids do
+    if envelopes[i] then
+      kept_ids[#kept_ids + 1], kept_envelopes[#kept_envelopes + 1] = ids[i], envelopes[i]
+    else
+      redis.call('LREM', processing, -1, ids[i])
+      redis.call('HDEL', attempts, ids[i])
+      redis.call('HINCRBY', stats, 'missing', 1)
+    end
+  end
+  ids, envelopes = kept_ids, kept_envelopes
+end
+
+local due_ms = -1
+if has_delayed then
+  local first = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')
+  if #first > 0 then due_ms = math.max(0, first[2] - now_ms()) end
+end
+if #ids == 0 then
+  if redis.call('EXISTS', waiting, prioritized) > 0 then redis.call('ZADD', wake, 0, 'm') end
+  return {0, due_ms}
+end
+
+-- Somebody else must look, too: at what is left now, or at what is due before idle workers look by themselves.
+if (due_ms >= 0 and due_ms < 5000) or redis.call('EXISTS', waiting, prioritized) > 0 then
+  redis.call('ZADD', wake, 0, 'm')
+end
+local counts = {}
+if redis.call('EXISTS', attempts) == 1 then counts = redis.call('HMGET', attempts, unpack(ids)) end
+return {1, ids, envelopes, counts}

@@ -1,0 +1,33 @@
+-- dead_letter: this message will not be tried again; keep it with the record of its error.
+--
+-- On a dead-letter queue the message stays where it is, parked: such a queue never discards.
+--
+-- edge      processing -> dead-lettered | parked
+-- KEYS[1]   workers        HASH         worker id -> supervisor id
+-- KEYS[2]   processing     LIST         ids that this worker holds
+-- KEYS[3]   messages       HASH         id -> envelope
+-- KEYS[4]   attempts       HASH         id -> counts and priority
+-- KEYS[5]   stats          HASH         totals
+-- KEYS[6]   dead_list      LIST         `waiting` of the dead-letter queue, or the own `parked`
+-- KEYS[7]   dead_messages  HASH         its envelopes (the own ones for a parked message)
+-- KEYS[8]   dead_meta      HASH         its options
+-- KEYS[9]   dead_wake      ZSET         its marker
+-- ARGV[1]   worker id
+-- ARGV[2]   id
+-- ARGV[3]   its attempts as the worker claimed them
+-- ARGV[4]   the record of the error, JSON
+-- returns   1 done, 0 it was done before, -1 not registered
+local workers, processing, messages, attempts, stats = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local dead_list, dead_messages, dead_meta, dead_wake = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local worker, id, seen, record = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+
+if redis.call('HEXISTS', workers, worker) == 0 then return -1 end
+allow_when_full(attempts)
+if (redis.call('HGET', attempts, id) or '0 0 0 0') ~= seen then return 0 end
+if not holds(processing, id) then return 0 end
+
+bury(id, record, messages, dead_list, dead_messages, dead_meta, dead_wake)
+redis.call('LREM', processing, -1, id)
+redis.call('HDEL', attempts, id)
+redis.call('HINCRBY', stats, 'dead_lettered', 1)
+return 1

@@ -1,0 +1,163 @@
+"""A message and its envelope: what is stored in Redis, byte for byte.
+
+An envelope is a header line, a newline, and the body's JSON. The header is `1`, the layout version;
+then, each after a tab and only if there are any, the message's options and the record of the error
+that dead-lettered it, both as JSON objects. JSON text holds no raw tab or newline, so a Lua script
+can add the record to an envelope without decoding it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Mapping
+
+from bizzmq import codec
+from bizzmq.errors import ConfigurationError, DecodeError, PayloadTooLargeError
+
+MAX_PAYLOAD_BYTES = 1024 * 1024
+PRIORITY_LIMIT = 2**53
+"""Largest size of a priority: sorted-set scores are doubles, exact up to here."""
+MAX_DELAY_S = 100 * 365 * 86400.0
+
+_PLAIN = b"1\n"
+
+
+@dataclass(frozen=True)
+class MessageOptions:
+    """How one message is treated.
+
+    Args:
+        priority: any integer up to 2^53 in size; higher is handled first, 0 is the default.
+        retries: overrides the queue's `max_retries` for this message.
+        delay_s: seconds that the message is held back.
+        timeout_s: how long one delivery may take, seconds; overrides the queue's.
+    """
+
+    priority: int = 0
+    retries: int | None = None
+    delay_s: float = 0.0
+    timeout_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.priority, bool) or not isinstance(self.priority, int):
+            raise ConfigurationError(f"priority must be an integer, not {self.priority!r}")
+        if abs(self.priority) > PRIORITY_LIMIT:
+            raise ConfigurationError("priority must lie between -2^53 and 2^53")
+        if self.retries is not None and (not isinstance(self.retries, int) or self.retries < 0):
+            raise ConfigurationError("retries must be an integer of 0 or more, or None")
+        if not 0 <= self.delay_s <= MAX_DELAY_S:
+            raise ConfigurationError("delay_s must be 0 or more, and less than 100 years")
+        if self.timeout_s is not None and not self.timeout_s > 0:
+            raise ConfigurationError("timeout_s must be more than 0, or None for no limit")
+
+    def header(self) -> bytes:
+        """The header line of an envelope with these options, newline included."""
+        stored = {
+            name: value
+            for name, value in (
+                ("priority", self.priority),
+                ("retries", self.retries),
+                ("timeout_s", self.timeout_s),
+            )
+            if value
+            or (name == "retries" and value is not None)  # 0 retries is a choice, not a default
+        }
+        return b"1\t" + codec.dumps(stored) + b"\n" if stored else _PLAIN
+
+
+@dataclass(frozen=True)
+class Attempts:
+    """How often a message has been tried, and its priority, which travels with the counts.
+
+    Attributes:
+        retries: failures of the handler.
+        crashes: workers that died while running it.
+        requeues: times it was put back without blame after it had, or may have, started.
+        priority: as published.
+    """
+
+    retries: int = 0
+    crashes: int = 0
+    requeues: int = 0
+    priority: int = 0
+
+    @property
+    def delivery(self) -> int:
+        """The number of the delivery that is due with these counts: 1 for the first."""
+        return 1 + self.retries + self.crashes + self.requeues
+
+    def encode(self) -> str:
+        return f"{self.retries} {self.crashes} {self.requeues} {self.priority}"
+
+    @classmethod
+    def decode(cls, stored: bytes | None) -> Attempts:
+        if not stored:
+            return NO_ATTEMPTS
+        try:
+            retries, crashes, requeues, priority = stored.split(b" ")
+            return cls(int(retries), int(crashes), int(requeues), int(priority))
+        except ValueError as error:
+            raise DecodeError(f"unreadable attempts {stored[:80]!r}") from error
+
+
+NO_ATTEMPTS = Attempts()
+
+
+@dataclass(frozen=True)
+class Message:
+    """What a publisher published. Never changes after that.
+
+    Attributes:
+        body: any JSON value, as it was published.
+        retries: this message's own `max_retries`, or None for the queue's.
+        timeout_s: this message's own time limit in seconds, or None for the queue's.
+        error: on a dead-letter queue, why the message is there; None elsewhere.
+    """
+
+    id: str
+    queue: str
+    body: Any
+    retries: int | None = None
+    timeout_s: float | None = None
+    priority: int = 0
+    error: Mapping[str, Any] | None = None
+
+
+def encode_body(body: Any, limit_bytes: int = MAX_PAYLOAD_BYTES) -> bytes:
+    """A body's JSON.
+
+    Raises:
+        EncodeError: it is not JSON.
+        PayloadTooLargeError: it has more than `limit_bytes` bytes.
+    """
+    data = codec.dumps(body)
+    if len(data) > limit_bytes:
+        raise PayloadTooLargeError(len(data), limit_bytes)
+    return data
+
+
+def decode_envelope(message_id: str, queue: str, envelope: bytes) -> Message:
+    """Read a stored envelope.
+
+    Raises:
+        DecodeError: it is malformed or of an unknown version.
+    """
+    if envelope.startswith(_PLAIN):
+        return Message(message_id, queue, codec.loads(envelope[2:]))
+    header, newline, body = envelope.partition(b"\n")
+    version, *parts = header.split(b"\t")
+    if not newline or version != b"1" or len(parts) > 2:
+        raise DecodeError(f"unknown envelope header {header[:80]!r}")
+    decoded = [codec.loads(part) for part in parts]
+    if not all(isinstance(part, dict) for part in decoded):
+        raise DecodeError("an envelope's options and error record must be JSON objects")
+    options: dict[str, Any] = decoded[0] if decoded else {}
+    return Message(
+        message_id,
+        queue,
+        codec.loads(body),
+        retries=options.get("retries"),
+        timeout_s=options.get("timeout_s"),
+        priority=options.get("priority", 0),
+        error=decoded[1] if len(decoded) > 1 else None,
+    )

@@ -1,0 +1,94 @@
+"""Publishing: encode everything first, then send in batches that may be repeated without doubling."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from typing import Any, Callable, Iterable
+
+from bizzmq import clock, ids
+from bizzmq.broker import BATCH_LIMIT, Broker
+from bizzmq.errors import BrokerUnavailableError
+from bizzmq.message import MAX_PAYLOAD_BYTES, MessageOptions, encode_body
+from bizzmq.outage import Outage
+
+RETRY_FOR_S = 10.0
+"""How long a publish is tried again while Redis is away. Far below the 120 s for which Redis remembers
+the number of a publisher's last request (publish.lua), so a repeat is always recognised."""
+
+_logger = logging.getLogger("bizzmq.publisher")
+
+
+class Publisher:
+    """Publishes messages of one process. Usable from several threads and after a fork."""
+
+    def __init__(self, broker: Broker, *, limit_bytes: int = MAX_PAYLOAD_BYTES, retry_for_s: float = RETRY_FOR_S):
+        self._broker = broker
+        self._limit_bytes = limit_bytes
+        self._retry_for_s = retry_for_s
+        self._lock = threading.Lock()
+        self._start_over()
+
+    def _start_over(self) -> None:
+        """Become a publisher that no other process is: a new nonce, a new sequence of requests."""
+        self._pid = os.getpid()
+        self._nonce = ids.nonce()
+        self._request = 0
+        self._clock = clock.ServerClock()
+        self._ids = ids.MessageIds(self._nonce)
+
+    def publish(self, queue: str, bodies: Iterable[Any], options: MessageOptions) -> list[str]:
+        """Publish in order; returns the ids in order.
+
+        Raises:
+            EncodeError, PayloadTooLargeError: of any body; then none was published.
+            QueueNotFoundError: none was published.
+            BrokerFullError, BrokerUnavailableError: see `published_ids` of the error for those that were;
+                the batch under way when Redis went away may have been published too.
+        """
+        self._broker.keys(queue)  # a bad name is said before anything else
+        header = options.header()
+        envelopes = [header + encode_body(body, self._limit_bytes) for body in bodies]
+        if self._pid != os.getpid():
+            self._lock = threading.Lock()
+            self._start_over()
+        published: list[str] = []
+        with self._lock:
+            try:
+                for start in range(0, len(envelopes), BATCH_LIMIT):
+                    published += self._send(queue, envelopes[start : start + BATCH_LIMIT], options)
+            except Exception as error:
+                error.published_ids = published  # type: ignore[attr-defined]  # facts for the caller
+                raise
+        return published
+
+    def _send(self, queue: str, envelopes: list[bytes], options: MessageOptions) -> list[str]:
+        if not self._clock.known:
+            self._insist(lambda: self._clock.sync(*self._broker.time()))
+        message_ids = self._ids.take(self._clock.micros(), len(envelopes))
+        entries: list[Any] = [part for pair in zip(message_ids, envelopes) for part in pair]
+        delay_ms = round(options.delay_s * 1000)
+        self._request += 1
+        self._insist(
+            lambda: self._broker.publish(
+                queue, self._nonce, self._request, delay_ms, options.priority, entries
+            )
+        )
+        return message_ids
+
+    def _insist(self, action: Callable[[], None]) -> None:
+        """Repeat until it works or `retry_for_s` has passed; the same request number makes that safe."""
+        outage = Outage(_logger, "publisher")
+        give_up_s = clock.monotonic() + self._retry_for_s
+        while True:
+            try:
+                action()
+                outage.over()
+                return
+            except BrokerUnavailableError as error:
+                wait_s = outage.failed(error)
+                if clock.monotonic() + wait_s > give_up_s:
+                    raise
+                time.sleep(wait_s)

@@ -1,0 +1,19 @@
+"""What a loop notes about itself for whoever has to clean up after it."""
+
+from __future__ import annotations
+
+
+class Record:
+    """Notes nothing: for a loop whose process nobody outlives. The pool's scoreboard overrides all of it."""
+
+    def begin(self, message_id: bytes, queue_index: int, started_s: float, deadline_s: float) -> None:
+        """This message is being run from now on. Monotonic seconds; a deadline of 0 is none."""
+
+    def finish(self, message_id: bytes) -> None:
+        """It, and all that came before it, are finished; only their ack is still to be sent."""
+
+    def settling(self, message_id: bytes, queue_index: int) -> None:
+        """Its attempt is over and its outcome is on the way to Redis: nobody is to blame any more."""
+
+    def idle(self) -> None:
+        """Nothing is being run."""

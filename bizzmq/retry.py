@@ -1,0 +1,148 @@
+"""Decide the fate of one finished attempt. Pure: the decision is a value, and one place acts on it."""
+
+from __future__ import annotations
+
+import random
+import time
+import traceback
+from dataclasses import dataclass, replace
+from typing import Any, Mapping, Union
+
+from bizzmq import codec
+from bizzmq.errors import Reject, RetryLater
+from bizzmq.ids import host_name
+from bizzmq.message import Attempts
+from bizzmq.queue import QueueOptions
+
+TEXT_LIMIT = 10_000
+"""Characters of an error's text or traceback that are kept."""
+
+
+@dataclass(frozen=True)
+class Ack:
+    """The message is done."""
+
+
+@dataclass(frozen=True)
+class Retry:
+    """The message is tried again `delay_s` seconds from now, with these counts."""
+
+    delay_s: float
+    attempts: Attempts
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """The message is kept with its error."""
+
+
+@dataclass(frozen=True)
+class Discard:
+    """The message is dropped: it may not be retried, and its queue has no dead-letter queue."""
+
+
+Settlement = Union[Ack, Retry, DeadLetter, Discard]
+
+
+def backoff_s(options: QueueOptions, retry_count: int, jitter: float) -> float:
+    """Seconds before the retry after `retry_count` earlier ones: doubling, capped, spread by a half.
+
+    `jitter` lies in [0, 1); equal jitter, as in "Exponential Backoff And Jitter" (AWS Architecture Blog).
+    """
+    ceiling = min(options.retry_backoff_max_s, options.retry_backoff_s * 2.0 ** min(retry_count, 60))
+    return ceiling * (0.5 + jitter / 2)
+
+
+def settle(
+    error: BaseException | None,
+    attempts: Attempts,
+    own_retries: int | None,
+    options: QueueOptions,
+    *,
+    is_dead_letter_queue: bool = False,
+    jitter: float | None = None,
+) -> Settlement:
+    """What becomes of a message whose attempt ended with this error, or with none.
+
+    Args:
+        own_retries: the message's own number of retries, or None for the queue's.
+    """
+    if error is None:
+        return Ack()
+    limit = options.max_retries if own_retries is None else own_retries
+    if attempts.retries < limit and not isinstance(error, Reject):
+        if isinstance(error, RetryLater):
+            delay_s = max(0.0, float(error.delay_s))
+        else:
+            delay_s = backoff_s(options, attempts.retries, random.random() if jitter is None else jitter)
+        return Retry(delay_s, replace(attempts, retries=attempts.retries + 1))
+    if options.config_dead_letter_queue or is_dead_letter_queue:
+        return DeadLetter()
+    return Discard()
+
+
+def error_record(
+    error: BaseException,
+    *,
+    queue: str,
+    worker: str,
+    attempts: Attempts,
+    previous: Mapping[str, Any] | None = None,
+) -> bytes:
+    """Everything that is needed to understand a dead letter, as JSON for its envelope.
+
+    `previous` is the record that a dead letter already carries: the error that brought it there stays
+    in front, and what its own handler made of it is added as `handler_error`.
+    """
+    record: dict[str, Any] = {
+        "error_type": type(error).__name__,
+        "error": _text(error),
+        "traceback": _traceback(error),
+        "failed_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "queue": queue,
+        "retry_count": attempts.retries,
+        "delivery": attempts.delivery,
+        "worker": worker,
+        "host": host_name(),
+    }
+    if previous:
+        record = {**previous, "handler_error": record}
+    return codec.dumps(record)
+
+
+def crash_record(reason: str, *, queue: str, worker: str, crash_count: int) -> bytes:
+    """The record of a message that is quarantined because it killed its workers."""
+    return codec.dumps(
+        {
+            "error_type": "WorkerCrashed",
+            "error": f"its worker died {crash_count} times while running it; the last one {reason}",
+            "traceback": "",
+            "failed_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "queue": queue,
+            "crash_count": crash_count,
+            "worker": worker,
+            "host": host_name(),
+        }
+    )
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return shorten(str(error))
+    except BaseException:  # noqa: BLE001 - an error that cannot be rendered is still an error
+        return f"<unprintable {type(error).__name__}>"
+
+
+def _traceback(error: BaseException) -> str:
+    try:
+        return shorten("".join(traceback.format_exception(type(error), error, error.__traceback__)))
+    except BaseException:  # noqa: BLE001 - as above
+        return ""
+
+
+def shorten(text: str) -> str:
+    """At most TEXT_LIMIT characters: the beginning and the end, which is where tracebacks say what matters."""
+    if len(text) <= TEXT_LIMIT:
+        return text
+    half = TEXT_LIMIT // 2
+    return f"{text[:half]}\n... {len(text) - TEXT_LIMIT} characters left out ...\n{text[-half:]}"

@@ -1,0 +1,87 @@
+"""What follows from a failed attempt: the one place that acts on a settlement, and logs it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from bizzmq.broker import Broker
+from bizzmq.logs import log
+from bizzmq.message import Attempts, Message
+from bizzmq.queue import QueueOptions
+from bizzmq.retry import Ack, DeadLetter, Discard, Retry, Settlement, error_record, settle
+
+_logger = logging.getLogger("bizzmq.consumer")
+_UNTRIED = "0 0 0 0"
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One failed attempt: the message, its counts as claimed, its queue's options, and the error."""
+
+    message: Message
+    attempts: Attempts
+    options: QueueOptions
+    error: BaseException
+
+
+class Settler:
+    """Sends the outcomes of one worker."""
+
+    def __init__(self, broker: Broker, worker: str) -> None:
+        self._broker = broker
+        self._worker = worker
+
+    def decide(self, delivery: Delivery) -> Settlement:
+        """The fate of the message. Decided once, so that repeating `apply` repeats the same request."""
+        message, attempts = delivery.message, delivery.attempts
+        is_dead = self._broker.keys(message.queue).is_dead_letter_queue
+        decision = settle(
+            delivery.error, attempts, message.retries, delivery.options, is_dead_letter_queue=is_dead
+        )
+        self._log(delivery, decision)
+        return decision
+
+    def apply(self, delivery: Delivery, decision: Settlement) -> None:
+        """Have it done. Safe to repeat."""
+        message, seen = delivery.message, delivery.attempts.encode()
+        queue, worker = message.queue, self._worker
+        if isinstance(decision, Retry):
+            delay_ms = round(decision.delay_s * 1000)
+            self._broker.retry(queue, worker, message.id, seen, decision.attempts.encode(), delay_ms)
+        elif isinstance(decision, DeadLetter):
+            record = error_record(
+                delivery.error, queue=queue, worker=worker, attempts=delivery.attempts, previous=message.error
+            )
+            self._broker.dead_letter(queue, worker, message.id, seen, record)
+        elif isinstance(decision, Discard):
+            self._broker.discard(queue, worker, message.id, seen)
+        else:
+            assert isinstance(decision, Ack), decision
+
+    def undecodable(self, queue: str, message_id: bytes, counts: bytes | None, error: Exception) -> None:
+        """Keep an envelope that cannot be read, whatever its queue is set to: nobody has seen what is in it."""
+        text = message_id.decode("utf-8", "backslashreplace")
+        seen = counts.decode("utf-8", "backslashreplace") if counts else _UNTRIED
+        record = error_record(error, queue=queue, worker=self._worker, attempts=Attempts())
+        self._broker.dead_letter(queue, self._worker, message_id, counts or _UNTRIED, record)
+        log(_logger, logging.ERROR, "message is undecodable, kept as a dead letter", id=text, queue=queue,
+            attempts=seen, error=str(error))  # fmt: skip
+
+    def _log(self, delivery: Delivery, decision: Settlement) -> None:
+        message, error = delivery.message, delivery.error
+        facts = {"id": message.id, "queue": message.queue, "delivery": delivery.attempts.delivery}
+        if isinstance(decision, Retry):
+            log(_logger, logging.WARNING, "message failed, will be retried", **facts,
+                delay_s=round(decision.delay_s, 3), error=_line(error))  # fmt: skip
+        elif isinstance(decision, DeadLetter):
+            log(_logger, logging.ERROR, "message failed, dead-lettered", error=error, **facts)
+        elif isinstance(decision, Discard):
+            log(_logger, logging.ERROR, "message failed, discarded", error=error, **facts)
+
+
+def _line(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"[:500]
+    except Exception:  # noqa: BLE001 - an error that cannot be rendered is still an error
+        return f"{type(error).__name__}: <unprintable>"

@@ -6,6 +6,7 @@ carries a message must not be sent twice by somebody who does not know whether t
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import select
@@ -16,7 +17,7 @@ from urllib.parse import urlsplit
 import redis
 from redis import exceptions
 from redis.backoff import NoBackoff
-from redis.connection import parse_url
+from redis.connection import AbstractConnection, parse_url
 from redis.retry import Retry
 
 from bizzmq.errors import BrokerFullError, BrokerReplyError, BrokerUnavailableError, ConfigurationError
@@ -28,6 +29,12 @@ _OUTAGE = re.compile(
     re.IGNORECASE,
 )
 """Replies that repeating the command later, or an operator, can cure."""
+
+_ANONYMOUS: dict[str, None] = (  # no CLIENT SETINFO: a restricted user may not be allowed to
+    {"driver_info": None}
+    if "driver_info" in inspect.signature(AbstractConnection.__init__).parameters  # redis-py 8 and newer
+    else {"lib_name": None, "lib_version": None}
+)
 
 
 class NoScriptError(BrokerReplyError):
@@ -91,8 +98,7 @@ class Connection:
             socket_timeout=timeout_s,
             retry=Retry(NoBackoff(), 0),
             health_check_interval=0,
-            lib_name=None,  # no CLIENT SETINFO: a restricted user may not be allowed to
-            lib_version=None,
+            **_ANONYMOUS,
         )
         if "path" not in options:
             options.update(socket_connect_timeout=connect_timeout_s, socket_keepalive=True)

@@ -12,7 +12,7 @@ import logging
 import random
 import secrets
 from dataclasses import dataclass
-from typing import Sequence
+from typing import Callable, Sequence
 
 from bizzmq import clock
 from bizzmq.broker import Broker, Death
@@ -38,7 +38,11 @@ class _Watched:
 
 
 class LeaseKeeper:
-    """Beats for one supervisor on its queues, and reaps others there. Call `tick` when it says so."""
+    """Beats for one supervisor on its queues, and reaps others there. Call `tick` when it says so.
+
+    Args:
+        create: what to do about a queue that has vanished, with all of Redis's data; None only reports it.
+    """
 
     def __init__(
         self,
@@ -47,12 +51,14 @@ class LeaseKeeper:
         queues: Sequence[str],
         options: LeaseOptions = LeaseOptions(),
         now_s: clock.Monotonic = clock.monotonic,
+        create: Callable[[str], None] | None = None,
     ) -> None:
         self._broker = broker
         self._supervisor = supervisor
         self._queues = tuple(queues)
         self._options = options
         self._now_s = now_s
+        self._create = create
         self._next_beat_s = now_s()
         self._next_scan_s = now_s() + options.scan_s * random.random()
         self._watched: dict[tuple[str, str], _Watched] = {}
@@ -92,6 +98,9 @@ class LeaseKeeper:
                 self._broker.register(queue, self._supervisor, secrets.randbelow(2**40))
             except QueueNotFoundError:
                 log(_logger, logging.ERROR, "the queue is gone, Redis has lost its data", queue=queue)
+                if self._create is not None:
+                    self._create(queue)
+                    self._broker.register(queue, self._supervisor, secrets.randbelow(2**40))
 
     def _scan(self) -> None:
         now_s = self._now_s()

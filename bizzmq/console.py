@@ -1,0 +1,65 @@
+"""What both commands share: the server's address, and errors as one clear line."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Callable, NoReturn, TypeVar
+
+import click
+
+from bizzmq.errors import BizzMQError, BrokerUnavailableError, ConfigurationError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DEFAULT_URL = "redis://localhost:6379/0"
+UNAVAILABLE = 1
+
+
+def redis_url(*variables: str) -> Callable[[F], F]:
+    """The option `--redis-url`; the given environment variables come before the common ones."""
+    return click.option(
+        "--redis-url",
+        envvar=[*variables, "BIZZMQ_REDIS_URL", "REDIS_URL"],
+        default=DEFAULT_URL,
+        metavar="URL",
+        help="redis://, rediss://, unix://, or embedded:// for a private server; also from BIZZMQ_REDIS_URL or "
+        f"REDIS_URL.  [default: {DEFAULT_URL}]",
+    )
+
+
+def run(command: click.Command, name: str, *, usage_code: int = 2, crash_code: int = 70) -> NoReturn:
+    """Run a command and exit: bad input is one line on stderr, never a traceback of ours.
+
+    Exit codes: what the command returns; `usage_code` for wrong input; 1 for a server that is unavailable
+    or refuses; 130 for an interrupt; `crash_code` for a defect of this program, whose traceback is shown.
+    """
+    try:
+        code = command.main(prog_name=name, standalone_mode=False)
+    except click.exceptions.Abort:
+        fail(name, "interrupted", 130)
+    except click.ClickException as error:
+        hint = f" (see {name} --help)" if isinstance(error, click.UsageError) else ""
+        fail(name, error.format_message().replace("\n", " ") + hint, usage_code)
+    except ConfigurationError as error:
+        fail(name, str(error), usage_code)
+    except BrokerUnavailableError as error:
+        fail(name, f"Redis is unavailable: {error}", UNAVAILABLE)
+    except BizzMQError as error:
+        fail(name, str(error), UNAVAILABLE)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(UNAVAILABLE)
+    except KeyboardInterrupt:
+        fail(name, "interrupted", 130)
+    except Exception:
+        import traceback
+
+        traceback.print_exc()
+        fail(name, "this is a defect of the program; please report it with the lines above", crash_code)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def fail(name: str, text: str, code: int) -> NoReturn:
+    """Say one line on stderr and exit."""
+    click.echo(f"{name}: {text}", err=True)
+    sys.exit(code)

@@ -1,0 +1,1 @@
+"""The test suite. Run pytest from the project's root."""

@@ -1,0 +1,106 @@
+"""Fixtures: a real server for every test, and factories for what a test may break."""
+
+from __future__ import annotations
+
+import os
+import random
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Callable, Iterator
+
+import pytest
+from redis import Redis
+
+from tests.support.ledger import LEDGER_VARIABLE, Ledger
+from tests.support.pool import Pool
+from tests.support.proxy import Proxy
+from tests.support.server import RedisServer
+
+SEED_VARIABLE = "BIZZMQ_TEST_SEED"
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[RedisServer]:
+    """A server without persistence that all tests share; none may stop or configure it."""
+    running = RedisServer()
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def redis(server: RedisServer) -> Iterator[Redis]:
+    """A client on the shared server, which is empty when the test starts."""
+    with server.client() as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture
+def url(server: RedisServer, redis: Redis) -> str:
+    """The shared server's address; empty when the test starts."""
+    return server.url
+
+
+@pytest.fixture
+def private_server() -> Iterator[Callable[..., RedisServer]]:
+    """Start a RedisServer of the test's own: private_server(persistence="aof", ...)."""
+    with ExitStack() as stack:
+
+        def start(**options: Any) -> RedisServer:
+            running = RedisServer(**options)
+            stack.callback(running.close)
+            return running
+
+        yield start
+
+
+@pytest.fixture
+def proxy_factory() -> Iterator[Callable[[str], Proxy]]:
+    """Put a Proxy before the server of a URL."""
+    with ExitStack() as stack:
+        yield lambda upstream_url: stack.enter_context(Proxy(upstream_url))
+
+
+@pytest.fixture
+def proxy(url: str, proxy_factory: Callable[[str], Proxy]) -> Proxy:
+    """A Proxy before the shared server."""
+    return proxy_factory(url)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ledger:
+    """The ledger of this test's handlers and publishers, in this process and in its pools."""
+    written = Ledger(tmp_path / "ledger")
+    monkeypatch.setenv(LEDGER_VARIABLE, str(written.directory))
+    return written
+
+
+# Asks for the other factories so that pools end before what they talk to.
+@pytest.fixture
+def pool_factory(
+    tmp_path: Path,
+    ledger: Ledger,
+    private_server: Callable[..., RedisServer],
+    proxy_factory: Callable[[str], Proxy],
+) -> Iterator[Callable[..., Pool]]:
+    """Start a Pool: pool_factory(url, queue=..., handler=..., ...). Its log is shown on failure."""
+    pools: list[Pool] = []
+
+    def start(redis_url: str, **options: Any) -> Pool:
+        pool = Pool(redis_url, tmp_path / f"pool-{len(pools)}.log", **options)
+        pools.append(pool)
+        return pool
+
+    yield start
+    for pool in pools:
+        pool.close()
+    for pool in pools:
+        print(f"--- {pool.log_path.name}, exit code {pool.exit_code}\n{pool.log()}")  # noqa: T201 - for pytest's report
+
+
+@pytest.fixture
+def rng() -> random.Random:
+    """Seeded random numbers; the seed is shown on failure and replayed by BIZZMQ_TEST_SEED."""
+    seed = int(os.environ.get(SEED_VARIABLE) or random.SystemRandom().randrange(2**32))
+    print(f"replay with {SEED_VARIABLE}={seed}")  # noqa: T201 - for pytest's report
+    return random.Random(seed)

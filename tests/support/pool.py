@@ -1,0 +1,170 @@
+"""A real pool of worker processes, started as a user starts it."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Mapping, Sequence
+
+import psutil
+from redis import Redis
+from redis.exceptions import RedisError
+
+from tests.support.family import Family, is_living
+from tests.support.layout import Keys, command
+from tests.support.ledger import LEDGER_VARIABLE
+from tests.support.roles import JANITOR, WORKER, classify
+from tests.support.spawn import spawn
+from tests.support.wait import eventually
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULE = "bizzmq.workers"
+BOOT_TIMEOUT_S = 20.0
+
+
+class Pool:
+    """`python -m bizzmq.workers` in a session of its own, with the project's root as current directory.
+
+    Parameters: `queue` may be several names; `handler` is MODULE:CALLABLE, usually one of tests.handlers;
+    `args` are further command-line options; `env` is added to the environment, from which all settings of
+    BizzMQ but the ledger's are removed first; `log_path` receives stdout and stderr. With `url_in_env` the
+    address, and a password in it, does not stand on the command line.
+    """
+
+    def __init__(
+        self,
+        redis_url: str,
+        log_path: Path,
+        *,
+        queue: str | Sequence[str] = "q",
+        concurrency: int = 2,
+        handler: str = "tests.handlers:by_body",
+        args: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        module: str = MODULE,
+        url_in_env: bool = False,
+    ) -> None:
+        self.queues = [queue] if isinstance(queue, str) else list(queue)
+        self.concurrency = concurrency
+        self.log_path = log_path
+        self._redis_url = redis_url
+        self._family = Family()
+        options = [f"--queue={name}" for name in self.queues]
+        options += [f"--concurrency={concurrency}", *args]
+        environment = {**_environment(), **(env or {}), **self._family.mark()}
+        if url_in_env:
+            environment["BIZZMQ_REDIS_URL"] = redis_url
+        else:
+            options.append(f"--redis-url={redis_url}")
+        with log_path.open("ab") as output:
+            command = [sys.executable, "-m", module, *options, handler]
+            self._process = spawn(command, output, cwd=ROOT, env=environment, new_session=True)
+        self._family.lead_by(self._process.pid)
+
+    @property
+    def supervisor_pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while the supervisor runs; a negative signal number if one ended it."""
+        return self._process.poll()
+
+    def worker_pids(self) -> list[int]:
+        """The workers that live now, in the order of their start."""
+        return self._pids_of(WORKER)
+
+    def started_worker_pids(self) -> list[int]:
+        """All workers that ever started, in that order."""
+        return [pid for pid, role in classify(self.log()).items() if role == WORKER]
+
+    def janitor_pid(self) -> int:
+        """The janitor that lives now; waits for one."""
+        return eventually(lambda: self._pids_of(JANITOR), what="a janitor")[-1]
+
+    def wait_ready(self, workers: int | None = None, registered: int | None = None) -> None:
+        """Return when so many workers have started (default: the pool's concurrency) and are registered.
+
+        `registered` is what Redis must count on the first queue if other pools share it; with an embedded
+        server only starts are counted. Fails at once, with the log, when the supervisor has left.
+        """
+        wanted = self.concurrency if workers is None else workers
+        in_redis = wanted if registered is None else registered
+
+        def ready() -> bool:
+            if self.exit_code is not None:
+                return True
+            return len(self.worker_pids()) >= wanted and self._registered() >= in_redis
+
+        eventually(ready, BOOT_TIMEOUT_S, lambda: f"{wanted} workers:\n{self.log()}", ignoring=(RedisError,))
+        if self.exit_code is not None:
+            raise AssertionError(f"the pool left with {self.exit_code} before it was ready:\n{self.log()}")
+
+    def signal(self, number: int) -> None:
+        """Signal the supervisor only."""
+        self._process.send_signal(number)
+
+    def signal_all(self, number: int) -> None:
+        """Signal every process of the pool, as when a whole host is suspended (SIGSTOP) and resumed."""
+        self._family.signal_all(number)
+
+    def kill_group(self) -> None:
+        """SIGKILL supervisor, janitor and workers at once, as the loss of their host does."""
+        self._family.kill()
+        self._process.wait()
+
+    def wait(self, timeout_s: float = 15.0) -> int:
+        """The exit code; AssertionError with the log if the supervisor has not left in time."""
+        try:
+            return self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"the pool still runs after {timeout_s:g} s:\n{self.log()}") from None
+
+    def log(self) -> str:
+        """What the pool has written so far, stdout and stderr."""
+        return self.log_path.read_text(errors="replace")
+
+    def zombies(self) -> list[psutil.Process]:
+        """Dead children of this pool that nobody has reaped yet."""
+        return self._family.zombies()
+
+    def living(self) -> list[psutil.Process]:
+        """Every process of this pool that lives, descendants of handlers and the supervisor included."""
+        return self._family.living()
+
+    def assert_no_process_left(self, timeout_s: float = 5.0) -> None:
+        """G6: nothing of this pool lives or waits to be reaped, nor whatever its handlers have started."""
+        eventually(
+            lambda: self.exit_code is not None and not self._family.living() and not self._family.zombies(),
+            timeout_s,
+            self._family.describe,
+        )
+
+    def close(self) -> None:
+        """End whatever is left of the pool; may be called twice."""
+        self.kill_group()
+
+    def _pids_of(self, role: str) -> list[int]:
+        return [
+            pid
+            for pid, its_role in classify(self.log()).items()
+            if its_role == role and self._family.owns(pid) and is_living(psutil.Process(pid))
+        ]
+
+    def _registered(self) -> float:
+        if self._redis_url.startswith("embedded:"):
+            return math.inf
+        with Redis.from_url(self._redis_url, protocol=2, socket_timeout=2.0) as client:
+            return int(command(client, "HLEN", Keys(self.queues[0]).workers))
+
+
+def _environment() -> dict[str, str]:
+    """This process's environment without settings that would change the pool."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name == LEDGER_VARIABLE or not (name.startswith("BIZZMQ_") or name == "REDIS_URL")
+    }

@@ -1,0 +1,22 @@
+"""Which process of a pool is what. The only file of the harness that knows the pool's log lines."""
+
+from __future__ import annotations
+
+import re
+
+WORKER, JANITOR = "worker", "janitor"
+
+# The pool writes one line when a process has started, with that process's own pid among the fields.
+_STARTED = re.compile(r"\b(worker|janitor) started\b")
+_PID = re.compile(r"""\bpid["']?\s*[=:]\s*["']?(\d+)""")
+
+
+def classify(log: str) -> dict[int, str]:
+    """Pid -> role of every process that the log says has started, the latest last."""
+    roles: dict[int, str] = {}
+    for line in log.splitlines():
+        started, pid = _STARTED.search(line), _PID.search(line)
+        if started and pid:
+            roles.pop(int(pid[1]), None)
+            roles[int(pid[1])] = started[1]
+    return roles

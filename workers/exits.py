@@ -1,0 +1,6 @@
+"""The exit codes of the pool. A handler's own exit code never becomes one of them."""
+
+DRAINED = 0
+USAGE = 2
+CANNOT_BOOT = 3
+INTERNAL_ERROR = 70

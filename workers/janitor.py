@@ -1,0 +1,157 @@
+"""The janitor: the supervisor's child that talks to Redis for it. It runs no user code.
+
+What it is asked to do it owes until Redis has done it, however long Redis is away. Should it die, the
+supervisor starts another one and repeats what is still owed; all of it is safe to repeat.
+"""
+
+from __future__ import annotations
+
+import logging
+import select
+import signal
+from collections import deque
+from typing import Any, Mapping
+
+from bizzmq import clock
+from bizzmq.broker import Broker, Death
+from bizzmq.connection import Connection
+from bizzmq.errors import BizzMQError, BrokerFullError, BrokerUnavailableError, QueueNotFoundError
+from bizzmq.lease import LeaseKeeper, LeaseOptions
+from bizzmq.logs import log
+from bizzmq.outage import Outage
+from bizzmq.queue import QueueOptions
+from bizzmq.retry import crash_record
+from bizzmq.workers import exits, spawn
+from bizzmq.workers.channel import Channel
+from bizzmq.workers.config import WorkerConfig
+from bizzmq.workers.scoreboard import Scoreboard
+from bizzmq.workers.undertaker import Undertaker
+
+_logger = logging.getLogger("bizzmq.janitor")
+
+Request = Mapping[str, Any]
+
+
+class Janitor:
+    """Creates missing queues, registers workers, beats, requeues the dead, reaps the silent."""
+
+    def __init__(
+        self, supervisor: str, url: str, config: WorkerConfig, scoreboard: Scoreboard, channel: Channel
+    ) -> None:
+        self._config = config
+        self._channel = channel
+        self._broker = Broker(Connection(url))
+        lease = LeaseOptions(config.beat_s, config.lease_s, config.scan_s)
+        self._keeper = LeaseKeeper(self._broker, supervisor, config.queues, lease, create=self._create)
+        self._undertaker = Undertaker(config, scoreboard)
+        self._outage = Outage(_logger, "janitor")
+        self._owed: deque[Request] = deque()
+        self._ready = False
+        self._left = False
+
+    def main(self) -> int:
+        """The whole life of the process; returns its exit code."""
+        for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # it goes when the supervisor lets it, or is gone
+        spawn.unblock_signals()
+        while not self._left:
+            for request in self._channel.receive():
+                self._accept(request)
+            if self._channel.closed:
+                return self._outlive()
+            wait_s = self.tick()
+            self._channel.send(op="alive")
+            if not self._left:
+                self._wait(wait_s)
+        return exits.DRAINED
+
+    def tick(self) -> float:
+        """Do what is due; returns the seconds until there is something to do again."""
+        try:
+            if not self._ready:
+                for queue in self._config.queues:
+                    self._create(queue)
+                self._keeper.register()
+                self._ready = True
+                self._channel.send(op="ready")
+            while self._owed:
+                self._do(self._owed[0])
+                self._owed.popleft()
+            wait_s = 0.0 if self._left else self._keeper.tick()
+            self._outage.over()
+            return wait_s
+        except (BrokerUnavailableError, BrokerFullError) as error:
+            return self._outage.failed(error)
+        except QueueNotFoundError:
+            self._ready = False  # Redis has lost its data: begin again
+            return 0.1
+        except BizzMQError as error:
+            log(_logger, logging.ERROR, "Redis refuses the janitor's request", error=str(error))
+            return 1.0
+
+    def _accept(self, request: Request) -> None:
+        if request["op"] == "adopt":
+            self._undertaker.adopt(request["worker"], request["pid"], request["slot"])
+        elif request["op"] == "requeue":
+            self._undertaker.forget(request["worker"])
+            self._owed.appendleft(request)  # before registrations: somebody may be waiting for these messages
+        else:
+            self._owed.append(request)
+
+    def _do(self, request: Request) -> None:
+        if request["op"] == "register":
+            self._keeper.register(request["worker"])
+            self._channel.send(op="registered", worker=request["worker"])
+        elif request["op"] == "requeue":
+            self._requeue(request)
+        else:
+            self._keeper.leave()
+            self._left = True
+            self._channel.send(op="left")
+
+    def _requeue(self, request: Request) -> None:
+        worker = request["worker"]
+        for queue in self._config.queues:
+            record = crash_record(
+                request["reason"], queue=queue, worker=worker, crash_count=self._config.max_crashes
+            )
+            death = Death(
+                request["what"], request["running"], request["last_finished"], self._config.max_crashes, record
+            )
+            done = self._broker.requeue(queue, worker, death)
+            if done is None:
+                continue
+            if done.quarantined:
+                log(_logger, logging.ERROR, "message quarantined, it has killed its workers", queue=queue,
+                    id=done.quarantined, crashes=done.crashes, reason=request["reason"])  # fmt: skip
+            if done.requeued or done.acked:
+                log(_logger, logging.INFO, "messages of a worker settled", queue=queue, worker=worker,
+                    requeued=done.requeued, acked=done.acked)  # fmt: skip
+        self._channel.send(op="requeued", worker=worker)
+
+    def _create(self, queue: str) -> None:
+        is_dead = self._broker.keys(queue).is_dead_letter_queue
+        if self._broker.create(queue, QueueOptions(config_dead_letter_queue=not is_dead)):
+            log(_logger, logging.INFO, "queue did not exist and was created", queue=queue,
+                dead_letter_queue=not is_dead)  # fmt: skip
+
+    def _wait(self, timeout_s: float) -> None:
+        poller = select.poll()
+        poller.register(self._channel.fileno(), select.POLLIN | (select.POLLOUT if self._channel.unsent else 0))
+        poller.poll(max(0.0, min(timeout_s, self._config.beat_s)) * 1000)
+        self._channel.flush()
+
+    def _outlive(self) -> int:
+        """The supervisor is gone: keep its lease while its workers finish, settle what they leave, sign off."""
+        log(_logger, logging.ERROR, "the supervisor is gone, its workers finish what they run and leave")
+        give_up_s = clock.monotonic() + self._config.drain_timeout_s + 2 * self._config.lease_s
+        while clock.monotonic() < give_up_s:
+            for burial in self._undertaker.collect():
+                self._owed.append({"op": "requeue", **burial.as_message()})
+            if not self._undertaker.living:
+                self._owed.append({"op": "leave"})
+            wait_s = self.tick()
+            if self._left:
+                break
+            clock.sleep(min(wait_s, 0.05))
+        return exits.DRAINED

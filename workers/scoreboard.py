@@ -1,0 +1,124 @@
+"""Shared memory in which each worker notes what it is doing, at the price of a few memory writes.
+
+It is how the supervisor knows, after a worker's death, whom to blame and what was finished but not acked
+yet. Within a note the order of the writes matters, since SIGKILL may fall between any two: the finished id
+is written before the state leaves RUNNING, and the running id before the state becomes RUNNING.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+
+from bizzmq.consumer import Leave
+from bizzmq.record import Record
+
+_RECORD_BYTES = 128
+_BEGIN = struct.Struct("=20s4xdd")  # running id, start, deadline
+_ID = struct.Struct("=20s")
+_COUNT = struct.Struct("=Q")
+_FINISHED_AT = 40
+_HANDLED_AT = 64
+_STATE_AT = 72
+_QUEUE_AT = 73
+_LEAVE_AT = 74
+_LEAVES = list(Leave)
+
+
+class Activity(IntEnum):
+    """What a worker is doing."""
+
+    BOOTING = 0
+    IDLE = 1
+    RUNNING = 2
+    SETTLING = 3
+    LEFT = 4
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a slot's record says. Monotonic seconds; a deadline of 0 is none."""
+
+    activity: Activity
+    running: str
+    last_finished: str
+    started_s: float
+    deadline_s: float
+    queue_index: int
+    handled: int
+    leave: Leave
+
+
+class SlotRecord(Record):
+    """The record of one slot: written by its worker, read by the supervisor and the janitor."""
+
+    def __init__(self, memory: mmap.mmap, slot: int) -> None:
+        self._memory = memory
+        self._at = slot * _RECORD_BYTES
+        self._finished_at = self._at + _FINISHED_AT
+        self._handled_at = self._at + _HANDLED_AT
+        self._state_at = self._at + _STATE_AT
+        self._queue_at = self._at + _QUEUE_AT
+        self._leave_at = self._at + _LEAVE_AT
+        self._handled = 0
+
+    def reset(self) -> None:
+        """Forget the worker that had this slot. Only while the slot has none."""
+        self._memory[self._at : self._at + _RECORD_BYTES] = bytes(_RECORD_BYTES)
+        self._handled = 0
+
+    def begin(self, message_id: bytes, queue_index: int, started_s: float, deadline_s: float) -> None:
+        _BEGIN.pack_into(self._memory, self._at, message_id, started_s, deadline_s)
+        self._memory[self._queue_at] = queue_index
+        self._memory[self._state_at] = Activity.RUNNING
+
+    def finish(self, message_id: bytes) -> None:
+        _ID.pack_into(self._memory, self._finished_at, message_id)
+        self._memory[self._state_at] = Activity.IDLE
+        self._handled += 1
+        _COUNT.pack_into(self._memory, self._handled_at, self._handled)
+
+    def settling(self, message_id: bytes, queue_index: int) -> None:
+        _ID.pack_into(self._memory, self._at, message_id)
+        self._memory[self._queue_at] = queue_index
+        self._memory[self._state_at] = Activity.SETTLING
+
+    def idle(self) -> None:
+        self._memory[self._state_at] = Activity.IDLE
+
+    def left(self, leave: Leave) -> None:
+        """The worker goes by its own decision. Nothing but this makes an exit an orderly one."""
+        self._memory[self._leave_at] = _LEAVES.index(leave)
+        self._memory[self._state_at] = Activity.LEFT
+
+    def read(self) -> Snapshot:
+        """What it says now."""
+        running, started_s, deadline_s = _BEGIN.unpack_from(self._memory, self._at)
+        (finished,) = _ID.unpack_from(self._memory, self._finished_at)
+        (handled,) = _COUNT.unpack_from(self._memory, self._handled_at)
+        return Snapshot(
+            activity=Activity(self._memory[self._state_at]),
+            running=_text(running),
+            last_finished=_text(finished),
+            started_s=started_s,
+            deadline_s=deadline_s,
+            queue_index=self._memory[self._queue_at],
+            handled=handled,
+            leave=_LEAVES[self._memory[self._leave_at]],
+        )
+
+
+def _text(padded: bytes) -> str:
+    return padded.rstrip(b"\0").decode("utf-8", "replace")
+
+
+class Scoreboard:
+    """The records of all slots, in memory that is shared across fork."""
+
+    def __init__(self, slots: int) -> None:
+        self._memory = mmap.mmap(-1, max(mmap.PAGESIZE, slots * _RECORD_BYTES))
+
+    def slot(self, index: int) -> SlotRecord:
+        return SlotRecord(self._memory, index)

@@ -1,0 +1,76 @@
+"""Forking: the child starts with signals in a known state, and never returns into the parent's code."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import traceback
+from typing import Callable, Iterable
+
+from bizzmq.workers import exits
+
+_DEFAULT = (
+    signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2,
+    signal.SIGALRM, signal.SIGPIPE, signal.SIGCONT, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGWINCH,
+)  # fmt: skip
+
+
+def fork(main: Callable[[], int], close: Iterable[int]) -> int:
+    """Fork a child that runs `main` and exits with what it returns; gives the child's pid to the parent.
+
+    Signals are blocked across the fork: one that arrives between it and the child's own handlers is
+    delivered to the child's handlers, not lost in the parent's. `main` must unblock them with
+    `unblock_signals` once it has installed its own. The child leads a process group of its own, so that
+    it can be ended with all that its handler starts.
+
+    Args:
+        close: descriptors of the parent that the child must not keep open.
+
+    Raises:
+        OSError: the system cannot fork now.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _child(main, close)
+        try:
+            os.setpgid(pid, pid)
+        except OSError:
+            pass  # the child has done it already, or is gone already
+        return pid
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def _child(main: Callable[[], int], close: Iterable[int]) -> None:
+    """The child's whole life. Does not return."""
+    code = exits.INTERNAL_ERROR
+    try:
+        os.setpgid(0, 0)
+        signal.set_wakeup_fd(-1)
+        for number in _DEFAULT:
+            signal.signal(number, signal.SIG_IGN if number == signal.SIGPIPE else signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to everybody; the supervisor decides
+        for descriptor in close:
+            os.close(descriptor)
+        code = main()
+    except BaseException:  # noqa: BLE001 - nothing may escape into the parent's code
+        traceback.print_exc()
+    finally:
+        try:
+            logging.shutdown()
+            sys.stdout.flush()
+            sys.stderr.flush()
+        except BaseException:  # noqa: BLE001 - a closed stdout must not keep the child alive
+            code = code or exits.INTERNAL_ERROR
+        os._exit(code)
+
+
+def unblock_signals() -> None:
+    """Let signals through again; see `fork`."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals())

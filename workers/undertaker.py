@@ -1,0 +1,75 @@
+"""Outlives the supervisor for a moment: sees its orphaned workers off, and knows what they are owed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import psutil
+
+from bizzmq import clock
+from bizzmq.workers import platform
+from bizzmq.workers.config import WorkerConfig
+from bizzmq.workers.death import Burial, burial
+from bizzmq.workers.scoreboard import Scoreboard
+
+
+@dataclass(frozen=True)
+class _Adopted:
+    slot: int
+    process: psutil.Process
+
+
+class Undertaker:
+    """The workers that the supervisor has started, as processes that cannot be mistaken for others.
+
+    A pid alone would not do: the janitor is not their parent, so a pid may be reused while it looks.
+    psutil compares the start time, too.
+    """
+
+    def __init__(self, config: WorkerConfig, scoreboard: Scoreboard) -> None:
+        self._config = config
+        self._scoreboard = scoreboard
+        self._adopted: dict[str, _Adopted] = {}
+        self._deadline_s: float | None = None
+
+    @property
+    def living(self) -> bool:
+        """Whether a worker is left."""
+        return bool(self._adopted)
+
+    def adopt(self, worker: str, pid: int, slot: int) -> None:
+        """Note a worker that has just been started."""
+        try:
+            self._adopted[worker] = _Adopted(slot, psutil.Process(pid))
+        except psutil.NoSuchProcess:
+            return  # dead already; the supervisor will say so
+
+    def forget(self, worker: str) -> None:
+        """The supervisor has seen this worker's end itself."""
+        self._adopted.pop(worker, None)
+
+    def collect(self) -> list[Burial]:
+        """The orphans that are gone by now. At the end of a drain's time the others are killed.
+
+        Nobody is blamed: without the parent, a worker's exit status is unknown.
+        """
+        now_s = clock.monotonic()
+        if self._deadline_s is None:
+            self._deadline_s = now_s + self._config.drain_timeout_s
+        gone = []
+        for worker, adopted in list(self._adopted.items()):
+            if _alive(adopted.process):
+                if now_s >= self._deadline_s:
+                    platform.kill_group(adopted.process.pid)
+                continue
+            del self._adopted[worker]
+            record = self._scoreboard.slot(adopted.slot).read()
+            gone.append(burial(worker, record, "ended after its supervisor was gone", blame=False))
+        return gone
+
+
+def _alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

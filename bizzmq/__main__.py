@@ -1,0 +1,6 @@
+"""`python -m bizzmq` is the `bizzmq` command."""
+
+from bizzmq.cli import main
+
+if __name__ == "__main__":
+    main()

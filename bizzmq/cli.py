@@ -1,0 +1,162 @@
+"""The operator's command: publish, look at queues and dead letters, replay and purge them, see a demo."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import contextmanager
+from typing import Any, Iterator
+
+import click
+
+import bizzmq
+from bizzmq import census, cli_dead_letters, console, embedded, logs
+from bizzmq.broker import BATCH_LIMIT, Broker
+from bizzmq.cli_publish import publish_lines, read_document
+from bizzmq.client import BizzMQ
+from bizzmq.connection import Connection, check_url
+from bizzmq.demo import Demo
+from bizzmq.message import MessageOptions
+from bizzmq.queue import QueueOptions
+
+
+@contextmanager
+def open_broker(redis_url: str) -> Iterator[Broker]:
+    """The transitions on that server, for the time of a command."""
+    server = embedded.join(redis_url) if embedded.is_embedded(redis_url) else None
+    connection = Connection(server.url if server else check_url(redis_url), connect_timeout_s=2.0)
+    try:
+        yield Broker(connection)
+    finally:
+        connection.drop()
+        if server is not None:
+            server.close()
+
+
+@click.group(context_settings={"auto_envvar_prefix": "BIZZMQ", "help_option_names": ["-h", "--help"]})
+@console.redis_url()
+@click.version_option(bizzmq.__version__, "--version", message="%(prog)s %(version)s")
+@click.pass_context
+def command(context: click.Context, redis_url: str) -> None:
+    """Look after BizzMQ's queues. The pool of workers is another command: bizzmq-worker."""
+    context.obj = redis_url
+    logs.configure("warning", "text")
+
+
+@command.command()
+@click.argument("queue")
+@click.argument("document", metavar="[JSON|-]", default="-")
+@click.option("--priority", type=int, default=0, help="Higher is handled first.  [default: 0]")
+@click.option("--retries", type=click.IntRange(min=0), help="Overrides the queue's number of retries.")
+@click.option("--delay", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS", help="Hold it back so long.")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
+              help="How long one delivery may take.")  # fmt: skip
+@click.option("--create", is_flag=True, help="Create the queue, with a dead-letter queue, if it does not exist.")
+@click.pass_obj
+def publish(
+    redis_url: str,
+    queue: str,
+    document: str,
+    priority: int,
+    retries: int | None,
+    delay: float,
+    timeout: float | None,
+    create: bool,
+) -> None:
+    """Publish one JSON document, or with - (the default) one for each line of standard input.
+
+    All lines are checked before the first one is published.
+    """
+    options = MessageOptions(priority=priority, retries=retries, delay_s=delay, timeout_s=timeout)
+    body = None if document == "-" else read_document(document, "the argument")
+    with BizzMQ(redis_url) as mq:
+        if create:
+            mq.create_queue(queue, QueueOptions(config_dead_letter_queue=True))
+        if document == "-":
+            mq.stats(queue)  # a queue that does not exist is said before anything is read
+            publish_lines(mq, queue, sys.stdin.buffer, options)
+        else:
+            click.echo(mq.publish_message_to_queue(queue, body, options))
+
+
+@command.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.pass_obj
+def queues(redis_url: str, as_json: bool) -> None:
+    """List all queues with what they hold."""
+    with open_broker(redis_url) as broker:
+        rows = [{"queue": name, **census.stats(broker, name).as_dict()} for name in census.queue_names(broker)]
+    if as_json:
+        click.echo(json.dumps(rows))
+        return
+    shown = ("queue", "waiting", "delayed", "processing", "dead_lettered", "published", "acked")
+    table([[row[name] for name in shown] for row in rows], shown)
+
+
+@command.command()
+@click.argument("queue")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.pass_obj
+def stats(redis_url: str, queue: str, as_json: bool) -> None:
+    """Count what a queue holds, and what has become of its messages so far."""
+    with open_broker(redis_url) as broker:
+        counts = census.stats(broker, queue).as_dict()
+    if as_json:
+        click.echo(json.dumps(counts))
+        return
+    for name, count in counts.items():
+        click.echo(f"{name:<14} {count:>12,}")
+
+
+@command.command()
+@click.argument("queue")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def purge(redis_url: str, queue: str, yes: bool) -> None:
+    """Delete all messages of a queue that nobody is handling."""
+    with open_broker(redis_url) as broker:
+        counts = census.stats(broker, queue)
+        if not yes:
+            stored = counts.waiting + counts.delayed
+            click.confirm(f"Delete {stored} messages of {queue} for good?", abort=True, err=True)
+        click.echo(f"{purge_all(broker, queue)} messages deleted")
+
+
+def purge_all(broker: Broker, queue: str) -> int:
+    """Delete in steps until nothing is left; returns how many."""
+    total = 0
+    while True:
+        deleted = census.purge(broker, queue)
+        total += deleted
+        if deleted < BATCH_LIMIT:
+            return total
+
+
+def table(rows: list[list[Any]], head: tuple[str, ...]) -> None:
+    """Print aligned columns; numbers to the right."""
+    text = [[f"{cell:,}" if isinstance(cell, int) else logs.escape(str(cell)) for cell in row] for row in rows]
+    widths = [max(len(head[i]), *(len(row[i]) for row in text)) if text else len(head[i]) for i in range(len(head))]
+    numeric = [all(isinstance(row[i], int) for row in rows) and bool(rows) for i in range(len(head))]
+    for line in (list(head), *text):
+        cells = [cell.rjust(w) if right else cell.ljust(w) for cell, w, right in zip(line, widths, numeric)]
+        click.echo("  ".join(cells).rstrip())
+
+
+cli_dead_letters.attach(command, open_broker, purge_all, table)
+
+
+@command.command()
+@click.option("--messages", type=click.IntRange(min=10), default=2000, show_default=True)
+@click.option("--concurrency", type=click.IntRange(min=1), help="Worker processes.  [default: at least 2]")
+def demo(messages: int, concurrency: int | None) -> None:
+    """Watch a pool lose a worker to SIGKILL and no message.
+
+    Starts a private server in a temporary directory, publishes CPU-bound work, runs a pool over it, kills
+    a worker half-way, and counts. Exits with 0 only if every message was handled.
+    """
+    sys.exit(Demo(messages, concurrency).run())
+
+
+def main() -> None:
+    """The entry point."""
+    console.run(command, "bizzmq")

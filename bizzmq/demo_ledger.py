@@ -1,0 +1,70 @@
+"""Reads what the demo's handlers have written: which message ran where, from when to when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a message. Monotonic seconds; `end_s` is None if it never ended."""
+
+    message_id: str
+    pid: int
+    start_s: float
+    end_s: float | None
+
+
+@dataclass(frozen=True)
+class Balance:
+    """What a whole demo comes to. Times in seconds."""
+
+    published: int
+    handled: int
+    twice: int
+    recovery_s: float | None
+    work_s: float
+    span_s: float
+
+    @property
+    def lost(self) -> int:
+        return self.published - self.handled
+
+
+def read_runs(folder: Path) -> list[Run]:
+    """All runs so far, in the order in which each process has made them."""
+    runs = []
+    for file in sorted(folder.iterdir()):
+        pid = int(file.name)
+        started: tuple[str, float] | None = None
+        for line in file.read_text(encoding="ascii").splitlines():
+            what, message_id, at = line.split()
+            if what == "start":
+                if started is not None:
+                    runs.append(Run(started[0], pid, started[1], None))
+                started = (message_id, float(at))
+            elif started is not None:
+                runs.append(Run(message_id, pid, started[1], float(at)))
+                started = None
+        if started is not None:
+            runs.append(Run(started[0], pid, started[1], None))
+    return runs
+
+
+def balance(runs: list[Run], published: list[str], victim: int, killed_s: float) -> Balance:
+    """Count what was handled, and how soon the killed worker's message ran again."""
+    ended = [run for run in runs if run.end_s is not None]
+    counts: dict[str, int] = {}
+    for run in ended:
+        counts[run.message_id] = counts.get(run.message_id, 0) + 1
+    interrupted = {run.message_id for run in runs if run.pid == victim and run.end_s is None}
+    again = [r.start_s - killed_s for r in runs if r.message_id in interrupted and r.start_s > killed_s]
+    return Balance(
+        published=len(published),
+        handled=sum(1 for message_id in published if message_id in counts),
+        twice=sum(1 for count in counts.values() if count > 1),
+        recovery_s=min(again) if again else None,
+        work_s=sum(run.end_s - run.start_s for run in ended if run.end_s is not None),
+        span_s=max(run.end_s or 0.0 for run in ended) - min(run.start_s for run in runs) if ended else 0.0,
+    )

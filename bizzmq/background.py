@@ -6,17 +6,19 @@ import atexit
 import logging
 import threading
 
-from bizzmq import clock, ids
-from bizzmq.broker import Broker, Death
+from bizzmq import ids
+from bizzmq.broker import Broker
 from bizzmq.connection import Connection
-from bizzmq.consumer import Consumer, ConsumerOptions, Leave
+from bizzmq.consumer import Consumer
 from bizzmq.context import Deadline
 from bizzmq.errors import BizzMQError, BrokerUnavailableError
 from bizzmq.handler import Handler, UserHandler
 from bizzmq.lease import LeaseKeeper, LeaseOptions
 from bizzmq.logs import log
+from bizzmq.loop import ConsumerOptions, Leave
 from bizzmq.outage import Outage
 from bizzmq.record import Record
+from bizzmq.registry import Death
 from bizzmq.stop import Stop
 
 _logger = logging.getLogger("bizzmq.consumer")
@@ -108,7 +110,12 @@ class BackgroundConsumer:
         try:
             self._broker.requeue(self._queue, self._worker, Death("stopped"))
         except BizzMQError as error:
-            log(_logger, logging.WARNING, "could not sign off, the lease returns what is held", error=str(error))
+            log(
+                _logger,
+                logging.WARNING,
+                "could not sign off, the lease returns what is held",
+                error=str(error),
+            )
         finally:
             self._broker.connection.drop()
 

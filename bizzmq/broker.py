@@ -6,11 +6,14 @@ import math
 from dataclasses import dataclass
 from typing import Any, Sequence
 
-from bizzmq import keys, scripts
-from bizzmq.connection import Connection, NoScriptError
+from bizzmq import keys
+from bizzmq.connection import Connection
 from bizzmq.errors import BrokerReplyError, LeaseLostError, QueueNotFoundError
-from bizzmq.keys import QueueKeys
 from bizzmq.queue import QueueOptions
+from bizzmq.registry import Death, Registry, Requeued
+from bizzmq.store import grave, owned, pairs
+
+__all__ = ["BATCH_LIMIT", "Broker", "Claimed", "Death", "Requeued"]
 
 BATCH_LIMIT = 100
 """Messages that one script may touch, so that no script holds Redis for more than a few milliseconds."""
@@ -29,68 +32,12 @@ class Claimed:
     due_s: float | None = None
 
 
-@dataclass(frozen=True)
-class Requeued:
-    """What became of a dead worker's messages on one queue."""
-
-    requeued: int
-    acked: int
-    quarantined: str
-    crashes: int
-
-
-@dataclass(frozen=True)
-class Death:
-    """What is known of a worker that is gone.
-
-    Attributes:
-        what: `crash` blames the running message, `stopped` nobody, `silent` says that nobody knows.
-        running: id of the message that it was running, or "".
-        last_finished: id of the last message that it finished, or "".
-        crash_limit: how many crashes quarantine a message.
-        record: the error record that a quarantined message is kept with, JSON.
-        supervisor, counter: reap only if this supervisor's beat still stands at this counter; "" if known dead.
-    """
-
-    what: str
-    running: str = ""
-    last_finished: str = ""
-    crash_limit: int = 3
-    record: bytes = b"{}"
-    supervisor: str = ""
-    counter: str = ""
-
-
-class Broker:
-    """The transitions of all queues over one connection."""
+class Broker(Registry):
+    """All transitions of all queues over one connection."""
 
     def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self._keys: dict[str, QueueKeys] = {}
+        super().__init__(connection)
         self._whole_seconds = False  # Redis 5 blocks for whole seconds only
-
-    def keys(self, queue: str) -> QueueKeys:
-        """The queue's key names. Raises ConfigurationError for a bad name."""
-        found = self._keys.get(queue)
-        if found is None:
-            found = self._keys[queue] = QueueKeys(queue)
-        return found
-
-    def run(self, name: str, key_names: Sequence[str], *args: Any) -> Any:
-        """Run a script by its digest, or by its text if Redis has forgotten it."""
-        script = scripts.load(name)
-        try:
-            return self.connection.execute("EVALSHA", script.digest, len(key_names), *key_names, *args)
-        except NoScriptError:
-            return self.connection.execute("EVAL", script.source, len(key_names), *key_names, *args)
-
-    def ping(self) -> None:
-        self.connection.execute("PING")
-
-    def time(self) -> tuple[int, int]:
-        """Redis's clock: seconds since the epoch and microseconds."""
-        seconds, micros = self.connection.execute("TIME")
-        return int(seconds), int(micros)
 
     def create(self, queue: str, options: QueueOptions) -> bool:
         """Create a queue; False if it existed."""
@@ -100,7 +47,7 @@ class Broker:
         fields = [part for pair in options.to_meta().items() for part in pair]
         created = self.run("create", [own.meta, dead.meta], int(wants_dead), *fields) == 1
         self.connection.execute("SADD", keys.INDEX, queue, *([dead.queue] if wants_dead else []))
-        return created
+        return bool(created)
 
     def options(self, queue: str) -> QueueOptions:
         """The options that a queue was created with. Raises QueueNotFoundError."""
@@ -127,9 +74,7 @@ class Broker:
         """Ack what is finished (oldest first), then hold up to `want` messages and return all that are held."""
         k = self.keys(queue)
         key_names = [k.workers, k.processing(worker), k.waiting, k.prioritized, k.delayed]
-        reply = self.run(
-            "claim", [*key_names, k.messages, k.attempts, k.wake, k.stats], worker, want, *finished
-        )
+        reply = self.run("claim", [*key_names, k.messages, k.attempts, k.wake, k.stats], worker, want, *finished)
         status = reply[0]
         if status == -1:
             raise LeaseLostError(queue, worker)
@@ -146,65 +91,27 @@ class Broker:
         reply = self.run(
             "retry", [*key_names, k.attempts, k.wake, k.stats], worker, message_id, seen, counted, delay_ms
         )
-        return self._owned(reply, queue, worker) == 1
+        return owned(reply, queue, worker) == 1
 
     def dead_letter(self, queue: str, worker: str, message_id: str | bytes, seen: str | bytes, record: bytes) -> bool:
         """Keep a message in the dead-letter queue; False if that was done before."""
         k = self.keys(queue)
-        key_names = [k.workers, k.processing(worker), k.messages, k.attempts, k.stats, *_grave(k)]
+        key_names = [k.workers, k.processing(worker), k.messages, k.attempts, k.stats, *grave(k)]
         reply = self.run("dead_letter", key_names, worker, message_id, seen, record)
         self.connection.execute("SADD", keys.INDEX, k.dead_letters().queue)
-        return self._owned(reply, queue, worker) == 1
+        return owned(reply, queue, worker) == 1
 
     def discard(self, queue: str, worker: str, message_id: str, seen: str) -> bool:
         """Forget a message that is not to be tried again; False if that was done before."""
         k = self.keys(queue)
         key_names = [k.workers, k.processing(worker), k.messages, k.attempts, k.stats]
-        return self._owned(self.run("discard", key_names, worker, message_id, seen), queue, worker) == 1
+        return owned(self.run("discard", key_names, worker, message_id, seen), queue, worker) == 1
 
     def release(self, queue: str, worker: str, message_ids: Sequence[Any]) -> int:
         """Give back unstarted messages (newest first); returns how many."""
         k = self.keys(queue)
         key_names = [k.workers, k.processing(worker), k.waiting, k.prioritized, k.attempts, k.wake]
-        return self._owned(self.run("release", key_names, worker, *message_ids), queue, worker)
-
-    def requeue(self, queue: str, worker: str, death: Death) -> Requeued | None:
-        """Settle what a dead worker held; None if it is not registered or its supervisor lives."""
-        k = self.keys(queue)
-        own = [k.workers, k.supervisors, k.processing(worker), k.waiting, k.prioritized, k.messages]
-        key_names = [*own, k.attempts, k.wake, k.stats, *_grave(k)]
-        guard = (death.supervisor, death.counter)
-        about = (death.last_finished, death.running, death.what, death.crash_limit, death.record)
-        reply = self.run("requeue", key_names, worker, *guard, *about)
-        if reply[0] != 1:
-            return None
-        if reply[3]:
-            self.connection.execute("SADD", keys.INDEX, k.dead_letters().queue)
-        return Requeued(reply[1], reply[2], reply[3].decode(), reply[4])
-
-    def register(self, queue: str, supervisor: str, counter: int, worker: str = "") -> None:
-        """Let a supervisor, and a worker of it, work on a queue. Raises QueueNotFoundError."""
-        k = self.keys(queue)
-        if self.run("register", [k.meta, k.supervisors, k.workers], supervisor, counter, worker) == 0:
-            raise QueueNotFoundError(queue)
-
-    def beat(self, queue: str, supervisor: str) -> int:
-        """Say that a supervisor lives: its new counter, or 0 if it is not registered (any more)."""
-        return int(self.run("beat", [self.keys(queue).supervisors], supervisor))
-
-    def evict(self, queue: str, supervisor: str, counter: str = "") -> bool:
-        """Strike a supervisor off, if its counter is still this one."""
-        return bool(self.run("evict", [self.keys(queue).supervisors], supervisor, counter))
-
-    def supervisors(self, queue: str) -> dict[str, str]:
-        """Supervisor id -> beat counter."""
-        flat = self.connection.execute("HGETALL", self.keys(queue).supervisors)
-        return {name.decode(): value.decode() for name, value in pairs(flat)}
-
-    def workers(self, queue: str) -> dict[str, str]:
-        """Worker id -> supervisor id."""
-        flat = self.connection.execute("HGETALL", self.keys(queue).workers)
-        return {name.decode(): value.decode() for name, value in pairs(flat)}
+        return owned(self.run("release", key_names, worker, *message_ids), queue, worker)
 
     def outstanding(self, queue: str) -> int:
         """How many messages are not finished yet: waiting, delayed or being handled by anybody."""
@@ -231,32 +138,3 @@ class Broker:
             if "timeout is not an integer" not in str(error):
                 raise
             self._whole_seconds = True
-
-    def transaction(self, *commands: Sequence[Any]) -> list[Any]:
-        """The replies to some commands, run in one step."""
-        connection = self.connection
-        packed = [connection.pack(*command) for command in (("MULTI",), *commands, ("EXEC",))]
-        connection.send([chunk for parts in packed for chunk in parts])
-        for _ in range(len(commands) + 1):
-            connection.read()
-        replies: list[Any] = connection.read()
-        return replies
-
-    @staticmethod
-    def _owned(reply: Any, queue: str, worker: str) -> int:
-        """Every refusal to a worker without a lease becomes one exception, here."""
-        if reply == -1:
-            raise LeaseLostError(queue, worker)
-        return int(reply)
-
-
-def _grave(k: QueueKeys) -> list[str]:
-    """The keys that a message is buried with: in the dead-letter queue, or parked where it is."""
-    dead = k.dead_letters()
-    place = k.parked if k.is_dead_letter_queue else dead.waiting
-    return [place, dead.messages, dead.meta, dead.wake]
-
-
-def pairs(flat: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
-    """The fields of a hash, as HGETALL replies."""
-    return list(zip(flat[::2], flat[1::2]))

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Mapping
 
 from bizzmq import keys
-from bizzmq.broker import Broker, pairs
+from bizzmq.broker import Broker
 from bizzmq.errors import DecodeError, QueueNotFoundError
 from bizzmq.message import Message, decode_envelope
 from bizzmq.queue import QueueStats
+from bizzmq.store import pairs
 
 _TOTALS = ("published", "acked", "retried", "requeued", "discarded")
 

@@ -4,33 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import contextmanager
-from typing import Any, Iterator
 
 import click
 
 import bizzmq
-from bizzmq import census, cli_dead_letters, console, embedded, logs
-from bizzmq.broker import BATCH_LIMIT, Broker
+from bizzmq import census, console, logs
+from bizzmq.cli_dead_letters import dlq
 from bizzmq.cli_publish import publish_lines, read_document
+from bizzmq.cli_support import open_broker, purge_all, table
 from bizzmq.client import BizzMQ
-from bizzmq.connection import Connection, check_url
 from bizzmq.demo import Demo
 from bizzmq.message import MessageOptions
 from bizzmq.queue import QueueOptions
-
-
-@contextmanager
-def open_broker(redis_url: str) -> Iterator[Broker]:
-    """The transitions on that server, for the time of a command."""
-    server = embedded.join(redis_url) if embedded.is_embedded(redis_url) else None
-    connection = Connection(server.url if server else check_url(redis_url), connect_timeout_s=2.0)
-    try:
-        yield Broker(connection)
-    finally:
-        connection.drop()
-        if server is not None:
-            server.close()
 
 
 @click.group(context_settings={"auto_envvar_prefix": "BIZZMQ", "help_option_names": ["-h", "--help"]})
@@ -57,6 +42,7 @@ def publish(
     redis_url: str,
     queue: str,
     document: str,
+    *,
     priority: int,
     retries: int | None,
     delay: float,
@@ -122,27 +108,7 @@ def purge(redis_url: str, queue: str, yes: bool) -> None:
         click.echo(f"{purge_all(broker, queue)} messages deleted")
 
 
-def purge_all(broker: Broker, queue: str) -> int:
-    """Delete in steps until nothing is left; returns how many."""
-    total = 0
-    while True:
-        deleted = census.purge(broker, queue)
-        total += deleted
-        if deleted < BATCH_LIMIT:
-            return total
-
-
-def table(rows: list[list[Any]], head: tuple[str, ...]) -> None:
-    """Print aligned columns; numbers to the right."""
-    text = [[f"{cell:,}" if isinstance(cell, int) else logs.escape(str(cell)) for cell in row] for row in rows]
-    widths = [max(len(head[i]), *(len(row[i]) for row in text)) if text else len(head[i]) for i in range(len(head))]
-    numeric = [all(isinstance(row[i], int) for row in rows) and bool(rows) for i in range(len(head))]
-    for line in (list(head), *text):
-        cells = [cell.rjust(w) if right else cell.ljust(w) for cell, w, right in zip(line, widths, numeric)]
-        click.echo("  ".join(cells).rstrip())
-
-
-cli_dead_letters.attach(command, open_broker, purge_all, table)
+command.add_command(dlq)
 
 
 @command.command()

@@ -3,99 +3,95 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Callable, ContextManager, Iterator
+from typing import Any, Iterator
 
 import click
 
 from bizzmq import census, logs
 from bizzmq.broker import Broker
+from bizzmq.cli_support import open_broker, purge_all, table
 from bizzmq.errors import ConfigurationError, QueueNotFoundError
 
-OpenBroker = Callable[[str], ContextManager[Broker]]
 _PAGE = 100
 
 
-def attach(
-    command: click.Group,
-    open_broker: OpenBroker,
-    purge_all: Callable[[Broker, str], int],
-    table: Callable[[list[list[Any]], "tuple[str, ...]"], None],
-) -> None:
-    """Add the group `dlq` to the command."""
+@click.group()
+def dlq() -> None:
+    """Dead letters: messages that could not be handled. QUEUE is a queue or its dead-letter queue."""
 
-    @command.group()
-    def dlq() -> None:
-        """Dead letters: messages that could not be handled. QUEUE is a queue or its dead-letter queue."""
 
-    @dlq.command("list")
-    @click.argument("queue")
-    @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
-    @click.option("--offset", type=click.IntRange(min=0), default=0)
-    @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-    @click.pass_obj
-    def list_(redis_url: str, queue: str, limit: int, offset: int, as_json: bool) -> None:
-        """List dead letters, oldest first."""
-        with open_broker(redis_url) as broker:
-            total = _total(broker, queue)
-            letters = census.dead_letters(broker, queue, offset, limit)
-        if as_json:
-            click.echo(json.dumps([_summary(letter) for letter in letters]))
-            return
-        head = ("id", "place", "failed_at", "error_type", "error")
-        table([[*(_summary(letter)[name] for name in head[:4]), _short(letter)] for letter in letters], head)
-        if offset + len(letters) < total:
-            click.echo(f"... {total - offset - len(letters)} more", err=True)
+@dlq.command("list")
+@click.argument("queue")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
+@click.option("--offset", type=click.IntRange(min=0), default=0)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.pass_obj
+def list_(redis_url: str, queue: str, limit: int, offset: int, as_json: bool) -> None:
+    """List dead letters, oldest first."""
+    with open_broker(redis_url) as broker:
+        total = _total(broker, queue)
+        letters = census.dead_letters(broker, queue, offset, limit)
+    if as_json:
+        click.echo(json.dumps([_summary(letter) for letter in letters]))
+        return
+    head = ("id", "place", "failed_at", "error_type", "error")
+    table([[*(_summary(letter)[name] for name in head[:4]), _short(letter)] for letter in letters], head)
+    if offset + len(letters) < total:
+        click.echo(f"... {total - offset - len(letters)} more", err=True)
 
-    @dlq.command()
-    @click.argument("queue")
-    @click.argument("message_id", metavar="ID")
-    @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-    @click.pass_obj
-    def show(redis_url: str, queue: str, message_id: str, as_json: bool) -> None:
-        """Show one dead letter: its body, and everything that is known of its error."""
-        with open_broker(redis_url) as broker:
-            letter = _find(broker, queue, message_id)
-        body = letter.message.body if letter.message else None
-        if as_json:
-            click.echo(json.dumps({"id": letter.id, "body": body, "error": dict(letter.error)}))
-            return
-        click.echo(f"id            {logs.escape(letter.id)}")
-        click.echo(f"body          {json.dumps(body) if letter.message else logs.escape(repr(letter.envelope))}")
-        for name, value in letter.error.items():
-            if name == "traceback" or isinstance(value, dict):
-                continue
-            click.echo(f"{name:<13} {logs.escape(str(value))}")
-        _show_traceback(letter.error)
-        if "handler_error" in letter.error:
-            click.echo("and what the dead-letter queue's own handler made of it:")
-            _show_traceback(letter.error["handler_error"])
 
-    @dlq.command()
-    @click.argument("queue")
-    @click.argument("message_ids", metavar="[ID]...", nargs=-1)
-    @click.option("--all", "every", is_flag=True, help="All that are there now.")
-    @click.pass_obj
-    def replay(redis_url: str, queue: str, message_ids: tuple[str, ...], every: bool) -> None:
-        """Put dead letters back into their queue, to be tried as often as a new message."""
-        if bool(message_ids) == every:
-            raise click.UsageError("name the ids to replay, or say --all")
-        with open_broker(redis_url) as broker:
-            _total(broker, queue)
-            chosen = _every(broker, queue) if every else (_find(broker, queue, one) for one in message_ids)
-            count = sum(census.replay(broker, queue, letter) for letter in list(chosen))
-        click.echo(f"{count} messages put back")
+@dlq.command()
+@click.argument("queue")
+@click.argument("message_id", metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.pass_obj
+def show(redis_url: str, queue: str, message_id: str, as_json: bool) -> None:
+    """Show one dead letter: its body, and everything that is known of its error."""
+    with open_broker(redis_url) as broker:
+        letter = _find(broker, queue, message_id)
+    body = letter.message.body if letter.message else None
+    if as_json:
+        click.echo(json.dumps({"id": letter.id, "body": body, "error": dict(letter.error)}))
+        return
+    click.echo(f"id            {logs.escape(letter.id)}")
+    click.echo(f"body          {json.dumps(body) if letter.message else logs.escape(repr(letter.envelope))}")
+    for name, value in letter.error.items():
+        if name == "traceback" or isinstance(value, dict):
+            continue
+        click.echo(f"{name:<13} {logs.escape(str(value))}")
+    _show_traceback(letter.error)
+    if "handler_error" in letter.error:
+        click.echo("and what the dead-letter queue's own handler made of it:")
+        _show_traceback(letter.error["handler_error"])
 
-    @dlq.command()
-    @click.argument("queue")
-    @click.option("--yes", is_flag=True, help="Do not ask.")
-    @click.pass_obj
-    def purge(redis_url: str, queue: str, yes: bool) -> None:
-        """Delete all dead letters that nobody is handling."""
-        with open_broker(redis_url) as broker:
-            total = _total(broker, queue)
-            if not yes:
-                click.confirm(f"Delete {total} dead letters of {queue} for good?", abort=True, err=True)
-            click.echo(f"{purge_all(broker, broker.keys(queue).dead_letters().queue)} messages deleted")
+
+@dlq.command()
+@click.argument("queue")
+@click.argument("message_ids", metavar="[ID]...", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="All that are there now.")
+@click.pass_obj
+def replay(redis_url: str, queue: str, message_ids: tuple[str, ...], every: bool) -> None:
+    """Put dead letters back into their queue, to be tried as often as a new message."""
+    if bool(message_ids) == every:
+        raise click.UsageError("name the ids to replay, or say --all")
+    with open_broker(redis_url) as broker:
+        _total(broker, queue)
+        chosen = _every(broker, queue) if every else (_find(broker, queue, one) for one in message_ids)
+        count = sum(census.replay(broker, queue, letter) for letter in list(chosen))
+    click.echo(f"{count} messages put back")
+
+
+@dlq.command()
+@click.argument("queue")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def purge(redis_url: str, queue: str, yes: bool) -> None:
+    """Delete all dead letters that nobody is handling."""
+    with open_broker(redis_url) as broker:
+        total = _total(broker, queue)
+        if not yes:
+            click.confirm(f"Delete {total} dead letters of {queue} for good?", abort=True, err=True)
+        click.echo(f"{purge_all(broker, broker.keys(queue).dead_letters().queue)} messages deleted")
 
 
 def _total(broker: Broker, queue: str) -> int:

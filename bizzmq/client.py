@@ -76,9 +76,7 @@ class BizzMQ:
         with self._lock:
             return self._broker.create(queue_name, options or QueueOptions())
 
-    def publish_message_to_queue(
-        self, queue_name: str, message: Any, options: MessageOptions | None = None
-    ) -> str:
+    def publish_message_to_queue(self, queue_name: str, message: Any, options: MessageOptions | None = None) -> str:
         """Publish one JSON value; returns the message's id once Redis has stored it.
 
         Raises:

@@ -10,14 +10,14 @@ import inspect
 import os
 import re
 import select
-import socket
-from typing import Any, Sequence
+from typing import Any, Callable, Mapping, Sequence
 from urllib.parse import urlsplit
 
 import redis
 from redis import exceptions
 from redis.backoff import NoBackoff
-from redis.connection import AbstractConnection, parse_url
+from redis.connection import AbstractConnection
+from redis.connection import parse_url as _untyped_parse_url
 from redis.retry import Retry
 
 from bizzmq.errors import BrokerFullError, BrokerReplyError, BrokerUnavailableError, ConfigurationError
@@ -36,6 +36,8 @@ _ANONYMOUS: dict[str, None] = (  # no CLIENT SETINFO: a restricted user may not 
     else {"lib_name": None, "lib_version": None}
 )
 
+_parse_url: Callable[[str], Mapping[str, Any]] = _untyped_parse_url  # redis-py has no types for it
+
 
 class NoScriptError(BrokerReplyError):
     """Redis does not have this script in its cache (any more)."""
@@ -53,7 +55,7 @@ def check_url(url: str) -> str:
             raise ValueError("it must begin with redis://, rediss://, unix:// or embedded://")
         if parts.scheme == "unix" and not parts.path:
             raise ValueError("a unix:// URL needs the path of a socket")
-        parse_url(url)
+        _parse_url(url)
         parts.port  # noqa: B018 - reading it is the check
     except (ValueError, TypeError, AttributeError) as error:
         raise ConfigurationError(f"bad Redis URL {redact(str(url))!r}: {error}") from None
@@ -91,7 +93,7 @@ class Connection:
     """
 
     def __init__(self, url: str, *, timeout_s: float = 5.0, connect_timeout_s: float = 2.0) -> None:
-        options = dict(parse_url(check_url(url)))
+        options: dict[str, Any] = dict(_parse_url(check_url(url)))
         factory = options.pop("connection_class", redis.Connection)
         options.update(
             protocol=2,  # RESP3's HELLO is unknown to Redis 5
@@ -163,7 +165,7 @@ class Connection:
         link = self._open()
         if link.can_read(0):
             return True
-        own = link._sock.fileno()  # no public name; needed to wait for more than this one socket
+        own = link._sock.fileno()  # noqa: SLF001 - no public name; needed to wait for more than this one socket
         poller = select.poll()
         for descriptor in (own, *others):
             poller.register(descriptor, select.POLLIN)
@@ -177,7 +179,7 @@ class Connection:
             return
         try:
             link.disconnect()
-        except (exceptions.RedisError, OSError, socket.error):
+        except (exceptions.RedisError, OSError):
             return  # it is gone, which is what was wanted
 
     def _fail(self, error: BaseException) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from typing import Any, Callable, NoReturn, TypeVar
 
 import click
@@ -51,9 +52,7 @@ def run(command: click.Command, name: str, *, usage_code: int = 2, crash_code: i
         sys.exit(UNAVAILABLE)
     except KeyboardInterrupt:
         fail(name, "interrupted", 130)
-    except Exception:
-        import traceback
-
+    except Exception:  # noqa: BLE001 - the last resort: shown whole, with a code of its own
         traceback.print_exc()
         fail(name, "this is a defect of the program; please report it with the lines above", crash_code)
     sys.exit(code if isinstance(code, int) else 0)

@@ -3,55 +3,23 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from enum import Enum
-from typing import Any, Callable, Sequence, TypeVar
+from typing import Any, Callable, Sequence
 
 from bizzmq import clock, failpoints
 from bizzmq.broker import Broker, Claimed
-from bizzmq.claim_size import DEFAULT_LIMIT, ClaimSize
+from bizzmq.claim_size import ClaimSize
 from bizzmq.context import Context, Deadline
-from bizzmq.errors import BrokerFullError, BrokerUnavailableError, DecodeError, LeaseLostError
+from bizzmq.errors import BrokerUnavailableError, DecodeError, LeaseLostError
 from bizzmq.handler import Handler
 from bizzmq.logs import log
+from bizzmq.loop import ConsumerOptions, Insistence, Leave
 from bizzmq.message import Attempts, decode_envelope
-from bizzmq.outage import Outage
 from bizzmq.queue import QueueOptions
 from bizzmq.record import Record
 from bizzmq.settler import Delivery, Settler
 from bizzmq.stop import Stop
 
-T = TypeVar("T")
-
 _logger = logging.getLogger("bizzmq.consumer")
-
-
-class Leave(Enum):
-    """Why a loop has ended."""
-
-    DRAINED = "drained"
-    BURST = "nothing left to do"
-    RECYCLED = "has handled its number of messages"
-    LEASE_LOST = "lease lost"
-
-
-@dataclass(frozen=True)
-class ConsumerOptions:
-    """How a loop behaves.
-
-    Args:
-        prefetch: most messages that are held at once, 1 to 100.
-        block_s: longest wait for a wake-up, seconds; an idle worker sends two commands in this time.
-        max_messages: leave after so many, or 0 for no limit.
-        burst: leave when the queues hold nothing to do.
-        patience_s: how long a stopping loop waits for Redis before it leaves the rest to its lease.
-    """
-
-    prefetch: int = DEFAULT_LIMIT
-    block_s: float = 5.0
-    max_messages: int = 0
-    burst: bool = False
-    patience_s: float = 5.0
 
 
 class Consumer:
@@ -80,6 +48,7 @@ class Consumer:
         self._options = options
         self._drain = drain or Deadline()
         self._orphaned = lifeline or (lambda: False)
+        self._insist = Insistence(_logger, worker, stop, self._leaving, options.patience_s)
         self._watched = (stop.fileno(), *lifeline_descriptors)
         self._claim_size = ClaimSize(options.prefetch)
         self._settler = Settler(broker, worker)
@@ -87,7 +56,6 @@ class Consumer:
         self._finished: list[bytes] = []
         self._finished_on = self._queues[0]
         self._handled = 0
-        self._outage = Outage(_logger, worker)
         self._failpoint = failpoints.armed() or _no_failpoint
 
     def run(self) -> Leave:
@@ -108,7 +76,7 @@ class Consumer:
 
     def tick(self) -> Leave | None:
         """One round: leave, run a batch, or wait for a wake-up."""
-        if self._stop.requested or self._orphaned():
+        if self._leaving():
             self._settle()
             return Leave.DRAINED
         if 0 < self._options.max_messages <= self._handled:
@@ -124,11 +92,14 @@ class Consumer:
             if claimed.due_s is not None:
                 due_s = min(due_s, claimed.due_s)
         if self._options.burst:
-            if not any(self._insist(lambda q=queue: self._broker.outstanding(q)) for queue in self._queues):
+            if self._insist(lambda: sum(map(self._broker.outstanding, self._queues))) == 0:
                 return Leave.BURST
             due_s = min(due_s, 0.2)  # others may still fail messages into these queues: look again soon
         self._insist(lambda: self._wait(due_s))
         return None
+
+    def _leaving(self) -> bool:
+        return self._stop.requested or self._orphaned()
 
     def _claim(self, queue: str) -> Claimed:
         """Claim from a queue; acks of what was finished travel along, or first if they are another queue's."""
@@ -181,21 +152,22 @@ class Consumer:
             message = decode_envelope(message_id.decode(), queue, envelope)
             attempts = Attempts.decode(counts)
         except (DecodeError, UnicodeDecodeError) as error:
+            reason = error
             self._record.settling(message_id, index)
-            self._insist(lambda: self._settler.undecodable(queue, message_id, counts, error))
+            self._insist(lambda: self._settler.undecodable(queue, message_id, counts, reason))
             return clock.monotonic()
         timeout_s = message.timeout_s or settings.timeout_s
         context = Context(message, attempts, now_s, timeout_s, self._drain)
         self._failpoint("before-handler")
         self._record.begin(message_id, index, now_s, now_s + timeout_s if timeout_s else 0.0)
-        error = self._handler.run(message.body, context)
-        if error is None:
+        failure = self._handler.run(message.body, context)
+        if failure is None:
             self._finished.append(message_id)
             self._record.finish(message_id)
             self._failpoint("after-handler")
         else:
             self._record.settling(message_id, index)
-            delivery = Delivery(message, attempts, settings, error)
+            delivery = Delivery(message, attempts, settings, failure)
             decision = self._settler.decide(delivery)
             self._insist(lambda: self._settler.apply(delivery, decision))
         return clock.monotonic()
@@ -214,29 +186,10 @@ class Consumer:
             self._broker.woken()
             return
         connection.drop()  # the reply that is still due must not answer another command
-        if not self._stop.requested and not self._orphaned():
+        if not self._leaving():
             self._stop.clear()
             raise BrokerUnavailableError("no reply to a blocking command in time")
-
-    def _insist(self, action: Callable[[], T]) -> T:
-        """Repeat an action, all of which are safe to repeat, until Redis has answered it."""
-        stopping_since_s: float | None = None
-        while True:
-            try:
-                result = action()
-                self._outage.over()
-                return result
-            except (BrokerUnavailableError, BrokerFullError) as error:
-                wait_s = self._outage.failed(error)
-                if self._stop.requested or self._orphaned():
-                    stopping_since_s = stopping_since_s or clock.monotonic()
-                    if clock.monotonic() - stopping_since_s > self._options.patience_s:
-                        raise BrokerUnavailableError(str(error)) from error
-                    clock.sleep(wait_s)
-                else:
-                    self._stop.wait(wait_s)
 
 
 def _no_failpoint(_name: str) -> None:
     return
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 from typing import Any, Mapping
 
 from bizzmq.context import Context
@@ -25,6 +26,6 @@ def _note(line: str) -> None:
     """Append a line to this process's file; one write each, so that SIGKILL leaves whole lines."""
     pid = os.getpid()
     if pid not in _files:
-        path = os.path.join(os.environ[LEDGER], str(pid))
+        path = Path(os.environ[LEDGER]) / str(pid)
         _files[pid] = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.write(_files[pid], line.encode("ascii"))

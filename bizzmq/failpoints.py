@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 from typing import Callable
 
 VARIABLE = "BIZZMQ_FAILPOINT"
@@ -25,7 +26,7 @@ def armed() -> Callable[[str], None] | None:
         if name != wanted:
             return
         try:
-            os.unlink(fuse)
+            Path(fuse).unlink()
         except FileNotFoundError:
             return
         os.kill(os.getpid(), signal.SIGKILL)

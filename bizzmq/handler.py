@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import importlib
 import inspect
-import os
 import sys
+from pathlib import Path
 from typing import Any, Callable
 
 from bizzmq.context import Context
@@ -100,14 +100,15 @@ def load(spec: str) -> UserHandler:
         HandlerImportError: the module itself raised; `__cause__` has its traceback.
     """
     module_name, name = split_spec(spec)
-    if os.getcwd() not in sys.path and "" not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    here = str(Path.cwd())
+    if here not in sys.path and "" not in sys.path:
+        sys.path.insert(0, here)
     try:
         target: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if module_name == missing or module_name.startswith(missing + "."):
-            raise ConfigurationError(f"there is no module {missing!r} here; is it in {os.getcwd()}?") from None
+            raise ConfigurationError(f"there is no module {missing!r} here; is it in {here}?") from None
         raise HandlerImportError(f"importing {module_name!r} failed") from error
     except BaseException as error:
         raise HandlerImportError(f"importing {module_name!r} failed") from error

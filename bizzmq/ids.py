@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import socket
+from pathlib import Path
 
 from bizzmq.errors import DecodeError
 
@@ -55,8 +56,7 @@ def host_name() -> str:
 def _boot_mark() -> str:
     """Eight characters that tell two boots and two clones of a host apart."""
     try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return file.read(8)
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")[:8]
     except OSError:
         return "noboot"
 

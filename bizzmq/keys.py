@@ -21,10 +21,11 @@ class QueueKeys:
     """
 
     def __init__(self, queue: str) -> None:
+        queue = str(queue)
         self.queue = queue
-        self.is_dead_letter_queue = isinstance(queue, str) and queue.endswith(DEAD_LETTER_SUFFIX)
+        self.is_dead_letter_queue = queue.endswith(DEAD_LETTER_SUFFIX)
         owner = queue[: -len(DEAD_LETTER_SUFFIX)] if self.is_dead_letter_queue else queue
-        if not isinstance(queue, str) or not _GRAMMAR.match(owner) or owner.endswith(DEAD_LETTER_SUFFIX):
+        if not _GRAMMAR.match(owner) or owner.endswith(DEAD_LETTER_SUFFIX):
             raise ConfigurationError(
                 f"bad queue name {queue!r}: use 1 to 128 of A-Z a-z 0-9 . _ - "
                 f"(and at most one ending {DEAD_LETTER_SUFFIX}, which names a dead-letter queue)"

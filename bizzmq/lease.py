@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from typing import Callable, Sequence
 
 from bizzmq import clock
-from bizzmq.broker import Broker, Death
+from bizzmq.broker import Broker
 from bizzmq.errors import BrokerUnavailableError, QueueNotFoundError
 from bizzmq.logs import log
+from bizzmq.registry import Death
 
 _logger = logging.getLogger("bizzmq.lease")
 

@@ -39,11 +39,11 @@ class MessageOptions:
     timeout_s: float | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.priority, bool) or not isinstance(self.priority, int):
+        if type(self.priority) is not int:  # a bool would be stored as a word
             raise ConfigurationError(f"priority must be an integer, not {self.priority!r}")
         if abs(self.priority) > PRIORITY_LIMIT:
             raise ConfigurationError("priority must lie between -2^53 and 2^53")
-        if self.retries is not None and (not isinstance(self.retries, int) or self.retries < 0):
+        if self.retries is not None and (type(self.retries) is not int or self.retries < 0):
             raise ConfigurationError("retries must be an integer of 0 or more, or None")
         if not 0 <= self.delay_s <= MAX_DELAY_S:
             raise ConfigurationError("delay_s must be 0 or more, and less than 100 years")
@@ -59,8 +59,7 @@ class MessageOptions:
                 ("retries", self.retries),
                 ("timeout_s", self.timeout_s),
             )
-            if value
-            or (name == "retries" and value is not None)  # 0 retries is a choice, not a default
+            if value or (name == "retries" and value is not None)  # 0 retries is a choice, not a default
         }
         return b"1\t" + codec.dumps(stored) + b"\n" if stored else _PLAIN
 

@@ -22,7 +22,13 @@ class Outage:
     def failed(self, error: BaseException) -> float:
         """Note a failure; returns the seconds to wait before the next try, jittered."""
         if self._count == 0:
-            log(self._logger, logging.WARNING, "Redis is unavailable, retrying", who=self._who, error=str(error))
+            log(
+                self._logger,
+                logging.WARNING,
+                "Redis is unavailable, retrying",
+                who=self._who,
+                error=str(error),
+            )
         wait_s = min(LONGEST_S, FIRST_S * 2.0 ** min(self._count, 10))
         self._count += 1
         return wait_s * (0.5 + random.random() / 2)

@@ -72,9 +72,7 @@ class Publisher:
         delay_ms = round(options.delay_s * 1000)
         self._request += 1
         self._insist(
-            lambda: self._broker.publish(
-                queue, self._nonce, self._request, delay_ms, options.priority, entries
-            )
+            lambda: self._broker.publish(queue, self._nonce, self._request, delay_ms, options.priority, entries)
         )
         return message_ids
 

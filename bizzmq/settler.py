@@ -36,9 +36,7 @@ class Settler:
         """The fate of the message. Decided once, so that repeating `apply` repeats the same request."""
         message, attempts = delivery.message, delivery.attempts
         is_dead = self._broker.keys(message.queue).is_dead_letter_queue
-        decision = settle(
-            delivery.error, attempts, message.retries, delivery.options, is_dead_letter_queue=is_dead
-        )
+        decision = settle(delivery.error, attempts, message.retries, delivery.options, is_dead_letter_queue=is_dead)
         self._log(delivery, decision)
         return decision
 

@@ -41,6 +41,7 @@ _VARIABLES = "BIZZMQ_WORKER"
 @click.version_option(bizzmq.__version__, "--version", message="%(prog)s %(version)s")
 def command(
     handler: str,
+    *,
     queues: tuple[str, ...],
     concurrency: int | None,
     redis_url: str,

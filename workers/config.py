@@ -64,14 +64,15 @@ class WorkerConfig:
             raise ConfigurationError("one pool can serve at most 200 queues")
         if not 1 <= self.prefetch <= 100:
             raise ConfigurationError("prefetch must be between 1 and 100")
-        for name in ("concurrency", "max_messages", "drain_timeout_s", "respawn_s"):
-            if getattr(self, name) < 0:
-                raise ConfigurationError(f"{name} must be 0 or more")
-        for name in ("block_s", "beat_s", "lease_s", "scan_s", "respawn_max_s", "healthy_s", "max_crashes"):
-            if getattr(self, name) <= 0:
-                raise ConfigurationError(f"{name} must be more than 0")
+        self._require(0, "concurrency", "max_messages", "drain_timeout_s", "respawn_s")
+        self._require(0.001, "block_s", "beat_s", "lease_s", "scan_s", "respawn_max_s", "healthy_s", "max_crashes")
         if self.lease_s < 2 * self.beat_s:
             raise ConfigurationError("lease_s must be at least twice beat_s, or a late beat ends the lease")
+
+    def _require(self, least: float, *names: str) -> None:
+        for name in names:
+            if not getattr(self, name) >= least:
+                raise ConfigurationError(f"{name} must be {least} or more")
 
     @property
     def worker_count(self) -> int:

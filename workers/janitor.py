@@ -13,13 +13,14 @@ from collections import deque
 from typing import Any, Mapping
 
 from bizzmq import clock
-from bizzmq.broker import Broker, Death
+from bizzmq.broker import Broker
 from bizzmq.connection import Connection
 from bizzmq.errors import BizzMQError, BrokerFullError, BrokerUnavailableError, QueueNotFoundError
 from bizzmq.lease import LeaseKeeper, LeaseOptions
 from bizzmq.logs import log
 from bizzmq.outage import Outage
 from bizzmq.queue import QueueOptions
+from bizzmq.registry import Death
 from bizzmq.retry import crash_record
 from bizzmq.workers import exits, spawn
 from bizzmq.workers.channel import Channel
@@ -112,11 +113,13 @@ class Janitor:
     def _requeue(self, request: Request) -> None:
         worker = request["worker"]
         for queue in self._config.queues:
-            record = crash_record(
-                request["reason"], queue=queue, worker=worker, crash_count=self._config.max_crashes
-            )
+            record = crash_record(request["reason"], queue=queue, worker=worker, crash_count=self._config.max_crashes)
             death = Death(
-                request["what"], request["running"], request["last_finished"], self._config.max_crashes, record
+                request["what"],
+                request["running"],
+                request["last_finished"],
+                self._config.max_crashes,
+                record,
             )
             done = self._broker.requeue(queue, worker, death)
             if done is None:

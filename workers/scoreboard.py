@@ -12,7 +12,7 @@ import struct
 from dataclasses import dataclass
 from enum import IntEnum
 
-from bizzmq.consumer import Leave
+from bizzmq.loop import Leave
 from bizzmq.record import Record
 
 _RECORD_BYTES = 128

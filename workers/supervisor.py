@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 import select
-from signal import SIGCHLD, SIGQUIT, Signals as Signal
+from signal import SIGCHLD, SIGQUIT
+from signal import Signals as Signal
 from typing import NamedTuple
 
 from bizzmq import clock, embedded, ids
 from bizzmq.connection import check_url
-from bizzmq.consumer import Leave
 from bizzmq.logs import log
+from bizzmq.loop import Leave
 from bizzmq.workers import exits
 from bizzmq.workers.channel import Channel
 from bizzmq.workers.config import WorkerConfig
@@ -160,9 +161,7 @@ class Supervisor:
         if orderly:
             if record.leave is Leave.BURST:
                 slot.phase = Phase.DONE
-        elif booted:
-            slot.punish(self._config, clock.monotonic())
-        elif self._ever_booted:
+        elif booted or self._ever_booted:
             slot.punish(self._config, clock.monotonic())
         else:
             slot.phase = Phase.FAILED

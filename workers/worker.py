@@ -12,9 +12,10 @@ from typing import Any
 from bizzmq import clock, handler
 from bizzmq.broker import Broker
 from bizzmq.connection import Connection
-from bizzmq.consumer import Consumer, ConsumerOptions, Leave
+from bizzmq.consumer import Consumer
 from bizzmq.context import Deadline
 from bizzmq.errors import ConfigurationError
+from bizzmq.loop import ConsumerOptions, Leave
 from bizzmq.stop import Stop
 from bizzmq.workers import exits, platform, spawn
 from bizzmq.workers.channel import Channel
@@ -123,8 +124,7 @@ def _users_traceback(error: handler.HandlerImportError) -> str:
         return ""
     trace: TracebackType | None = cause.__traceback__
     while trace is not None and (
-        trace.tb_frame.f_code.co_filename == handler.__file__
-        or "importlib" in trace.tb_frame.f_code.co_filename
+        trace.tb_frame.f_code.co_filename == handler.__file__ or "importlib" in trace.tb_frame.f_code.co_filename
     ):
         trace = trace.tb_next
     return "".join(traceback.format_exception(type(cause), cause, trace))

@@ -1,0 +1,24 @@
+# The plain commands, for an environment that has `pip install -e '.[dev,test,embedded]'`.
+PYTHON ?= python3
+
+.PHONY: check test bench format demo
+
+# Formatting, lint, types and the import contract.
+check:
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m mypy --strict
+	lint-imports
+
+test:
+	$(PYTHON) -m pytest
+
+bench:
+	$(PYTHON) bench/drain.py
+
+format:
+	$(PYTHON) -m ruff format .
+	$(PYTHON) -m ruff check --fix .
+
+demo:
+	$(PYTHON) -m bizzmq demo

@@ -1,0 +1,45 @@
+"""What several of the operator's commands need: an open broker, and tables."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import Any, Iterator, Sequence
+
+import click
+
+from bizzmq import census, embedded, logs
+from bizzmq.broker import BATCH_LIMIT, Broker
+from bizzmq.connection import Connection, check_url
+
+
+@contextmanager
+def open_broker(redis_url: str) -> Iterator[Broker]:
+    """The transitions on that server, for the time of a command."""
+    server = embedded.join(redis_url) if embedded.is_embedded(redis_url) else None
+    connection = Connection(server.url if server else check_url(redis_url), connect_timeout_s=2.0)
+    try:
+        yield Broker(connection)
+    finally:
+        connection.drop()
+        if server is not None:
+            server.close()
+
+
+def purge_all(broker: Broker, queue: str) -> int:
+    """Delete in steps until nothing is left; returns how many."""
+    total = 0
+    while True:
+        deleted = census.purge(broker, queue)
+        total += deleted
+        if deleted < BATCH_LIMIT:
+            return total
+
+
+def table(rows: list[list[Any]], head: Sequence[str]) -> None:
+    """Print aligned columns; numbers to the right."""
+    text = [[f"{cell:,}" if isinstance(cell, int) else logs.escape(str(cell)) for cell in row] for row in rows]
+    widths = [max(len(head[i]), *(len(row[i]) for row in text)) if text else len(head[i]) for i in range(len(head))]
+    numeric = [all(isinstance(row[i], int) for row in rows) and bool(rows) for i in range(len(head))]
+    for line in (list(head), *text):
+        cells = [cell.rjust(w) if right else cell.ljust(w) for cell, w, right in zip(line, widths, numeric)]
+        click.echo("  ".join(cells).rstrip())

@@ -1,0 +1,154 @@
+"""`embedded://`: a private server in a directory, started by its first user and gone after its last.
+
+Everybody who uses the server holds a shared lock on a file in its directory. A keeper process owns the server
+and ends it, cleanly, when that lock is free (see `bizzmq.embedded_keeper`).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+from bizzmq import embedded_keeper as keeper
+from bizzmq.embedded_paths import directory_of, find_server, prepare, socket_path
+from bizzmq.errors import BrokerUnavailableError, ConfigurationError
+
+START_LOCK, LOG = "start.lock", "server.log"
+
+READY_S = 20.0
+"""How long a server may take to start or to leave, seconds; reading its data back is not counted."""
+POLL_S = 0.005
+MAX_KEEPERS = 3
+LOG_LIMIT_BYTES = 1_000_000
+
+
+def is_embedded(url: str) -> bool:
+    """Whether this address means a server of our own instead of one that runs somewhere."""
+    return url.lower().startswith("embedded:")
+
+
+def join(url: str) -> EmbeddedServer:
+    """The server of `embedded://` (in the user's state directory) or `embedded:///absolute/directory`.
+
+    It is started if it does not run yet, and answers when this returns.
+
+    Raises:
+        ConfigurationError: no such address, no usable directory, or no server program is installed.
+        BrokerUnavailableError: the server does not start; the text names its log.
+    """
+    directory = prepare(directory_of(url))
+    try:
+        users_lock = keeper.lock(directory / keeper.USERS_LOCK, fcntl.LOCK_SH, READY_S)
+    except OSError as error:
+        raise ConfigurationError(f"cannot write to the directory {directory}: {error.strerror}") from error
+    if users_lock is None:
+        raise BrokerUnavailableError(f"the embedded server in {directory} is shutting down and does not end")
+    server = EmbeddedServer(directory, users_lock)
+    try:
+        server.ensure()
+    except BaseException:
+        server.close()
+        raise
+    return server
+
+
+class EmbeddedServer:
+    """A running server that stays at least until `close`, or until this process and its forks have ended.
+
+    Attributes:
+        url: its address for any Redis client, `unix:///...sock?db=0`.
+        directory: where its data, its log and its locks are.
+    """
+
+    def __init__(self, directory: Path, users_lock: int) -> None:
+        self.directory = directory
+        self._socket = socket_path(directory)
+        self.url = f"unix://{quote(str(self._socket))}?db=0"
+        # A bare descriptor on purpose: no garbage collector closes it under a client that still needs it, and
+        # forked workers keep it for as long as they live.
+        self._users_lock: int | None = users_lock
+
+    def __enter__(self) -> EmbeddedServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop using the server. May be called twice; the last user's leave ends it."""
+        users_lock, self._users_lock = self._users_lock, None
+        if users_lock is not None:
+            os.close(users_lock)
+
+    def ensure(self) -> None:
+        """Start the server again if it has gone although it was in use, as after a kill of its keeper.
+
+        Costs a tenth of a millisecond if it runs. Raises what `join` raises.
+        """
+        if self._serves() and not keeper.is_locked(self.directory / START_LOCK):
+            return
+        start_lock = keeper.lock(self.directory / START_LOCK, fcntl.LOCK_EX, READY_S)
+        if start_lock is None:
+            raise BrokerUnavailableError(f"somebody else is starting the server in {self.directory} and is stuck")
+        try:
+            if not self._serves():
+                self._start()
+        finally:
+            keeper.unlock(start_lock)
+
+    def _serves(self) -> bool:
+        # An answer alone is not enough: the server of a killed keeper answers until it ends.
+        return self._has_keeper() and keeper.ask(self._socket, b"PING") == b"+PONG"
+
+    def _has_keeper(self) -> bool:
+        return keeper.is_locked(self.directory / keeper.KEEPER_LOCK)
+
+    def _start(self) -> None:
+        spawned = 0
+        deadline_s = time.monotonic() + READY_S
+        while time.monotonic() < deadline_s:
+            if not self._has_keeper():
+                # The first may have been killed; the last has tried in vain to run the server.
+                if spawned == MAX_KEEPERS:
+                    break
+                self._spawn_keeper(find_server())
+                spawned += 1
+            answer = keeper.ask(self._socket, b"PING")
+            if answer == b"+PONG":
+                return
+            if answer.startswith(b"-LOADING"):
+                deadline_s = time.monotonic() + READY_S
+            time.sleep(POLL_S)
+        raise BrokerUnavailableError(
+            f"the embedded server in {self.directory} does not start: {self._last_words()} (see {LOG} there)"
+        )
+
+    def _spawn_keeper(self, binary: str) -> None:
+        """Returns when the keeper has its lock or has failed; it is no child of ours by then."""
+        log_path = self.directory / LOG
+        log = os.open(str(log_path), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            if os.fstat(log).st_size > LOG_LIMIT_BYTES:
+                os.ftruncate(log, 0)
+            # -I and -S: nothing but the standard library, above all not this package's own `queue`.
+            command = [
+                sys.executable,
+                "-I",
+                "-S",
+                keeper.__file__,
+                str(self.directory),
+                str(self._socket),
+                binary,
+            ]
+            subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True).wait()
+        finally:
+            os.close(log)
+
+    def _last_words(self) -> str:
+        lines = (self.directory / LOG).read_text(errors="replace").splitlines()
+        return next((line for line in reversed(lines) if line.strip() and ":K " not in line), "no reason given")

@@ -1,0 +1,79 @@
+"""How a worker's loop is set, why it ends, and how it holds out while Redis is away."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from enum import Enum
+from typing import Callable, TypeVar
+
+from bizzmq import clock
+from bizzmq.claim_size import DEFAULT_LIMIT
+from bizzmq.errors import BrokerFullError, BrokerUnavailableError
+from bizzmq.outage import Outage
+from bizzmq.stop import Stop
+
+T = TypeVar("T")
+
+
+class Leave(Enum):
+    """Why a loop has ended."""
+
+    DRAINED = "drained"
+    BURST = "nothing left to do"
+    RECYCLED = "has handled its number of messages"
+    LEASE_LOST = "lease lost"
+
+
+@dataclass(frozen=True)
+class ConsumerOptions:
+    """How a loop behaves.
+
+    Args:
+        prefetch: most messages that are held at once, 1 to 100.
+        block_s: longest wait for a wake-up, seconds; an idle worker sends two commands in this time.
+        max_messages: leave after so many, or 0 for no limit.
+        burst: leave when the queues hold nothing to do.
+        patience_s: how long a stopping loop waits for Redis before it leaves the rest to its lease.
+    """
+
+    prefetch: int = DEFAULT_LIMIT
+    block_s: float = 5.0
+    max_messages: int = 0
+    burst: bool = False
+    patience_s: float = 5.0
+
+
+class Insistence:
+    """Repeats what Redis has to be told until it has answered, or until a stopping loop's patience is over."""
+
+    def __init__(
+        self, logger: logging.Logger, who: str, stop: Stop, leaving: Callable[[], bool], patience_s: float
+    ) -> None:
+        self._outage = Outage(logger, who)
+        self._stop = stop
+        self._leaving = leaving
+        self._patience_s = patience_s
+
+    def __call__(self, action: Callable[[], T]) -> T:
+        """The result of an action, all of which are safe to repeat.
+
+        Raises:
+            BrokerUnavailableError: the loop is leaving, and Redis was away for its whole patience.
+        """
+        leaving_since_s: float | None = None
+        while True:
+            try:
+                result = action()
+                self._outage.over()
+                return result
+            except (BrokerUnavailableError, BrokerFullError) as error:
+                wait_s = self._outage.failed(error)
+                if not self._leaving():
+                    self._stop.wait(wait_s)
+                    continue
+                now_s = clock.monotonic()
+                leaving_since_s = leaving_since_s or now_s
+                if now_s - leaving_since_s > self._patience_s:
+                    raise BrokerUnavailableError(str(error)) from error
+                clock.sleep(wait_s)

@@ -1,0 +1,83 @@
+"""Who may work on a queue: registrations, beats, and what becomes of a dead worker's messages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bizzmq import keys
+from bizzmq.errors import QueueNotFoundError
+from bizzmq.store import Store, grave, pairs
+
+
+@dataclass(frozen=True)
+class Requeued:
+    """What became of a dead worker's messages on one queue."""
+
+    requeued: int
+    acked: int
+    quarantined: str
+    crashes: int
+
+
+@dataclass(frozen=True)
+class Death:
+    """What is known of a worker that is gone.
+
+    Attributes:
+        what: `crash` blames the running message, `stopped` nobody, `silent` says that nobody knows.
+        running: id of the message that it was running, or "".
+        last_finished: id of the last message that it finished, or "".
+        crash_limit: how many crashes quarantine a message.
+        record: the error record that a quarantined message is kept with, JSON.
+        supervisor, counter: reap only if this supervisor's beat still stands at this counter; "" if known dead.
+    """
+
+    what: str
+    running: str = ""
+    last_finished: str = ""
+    crash_limit: int = 3
+    record: bytes = b"{}"
+    supervisor: str = ""
+    counter: str = ""
+
+
+class Registry(Store):
+    """The transitions that begin and end a worker's right to a queue."""
+
+    def requeue(self, queue: str, worker: str, death: Death) -> Requeued | None:
+        """Settle what a dead worker held; None if it is not registered or its supervisor lives."""
+        k = self.keys(queue)
+        own = [k.workers, k.supervisors, k.processing(worker), k.waiting, k.prioritized, k.messages]
+        key_names = [*own, k.attempts, k.wake, k.stats, *grave(k)]
+        guard = (death.supervisor, death.counter)
+        about = (death.last_finished, death.running, death.what, death.crash_limit, death.record)
+        reply = self.run("requeue", key_names, worker, *guard, *about)
+        if reply[0] != 1:
+            return None
+        if reply[3]:
+            self.connection.execute("SADD", keys.INDEX, k.dead_letters().queue)
+        return Requeued(reply[1], reply[2], reply[3].decode(), reply[4])
+
+    def register(self, queue: str, supervisor: str, counter: int, worker: str = "") -> None:
+        """Let a supervisor, and a worker of it, work on a queue. Raises QueueNotFoundError."""
+        k = self.keys(queue)
+        if self.run("register", [k.meta, k.supervisors, k.workers], supervisor, counter, worker) == 0:
+            raise QueueNotFoundError(queue)
+
+    def beat(self, queue: str, supervisor: str) -> int:
+        """Say that a supervisor lives: its new counter, or 0 if it is not registered (any more)."""
+        return int(self.run("beat", [self.keys(queue).supervisors], supervisor))
+
+    def evict(self, queue: str, supervisor: str, counter: str = "") -> bool:
+        """Strike a supervisor off, if its counter is still this one."""
+        return bool(self.run("evict", [self.keys(queue).supervisors], supervisor, counter))
+
+    def supervisors(self, queue: str) -> dict[str, str]:
+        """Supervisor id -> beat counter."""
+        flat = self.connection.execute("HGETALL", self.keys(queue).supervisors)
+        return {name.decode(): value.decode() for name, value in pairs(flat)}
+
+    def workers(self, queue: str) -> dict[str, str]:
+        """Worker id -> supervisor id."""
+        flat = self.connection.execute("HGETALL", self.keys(queue).workers)
+        return {name.decode(): value.decode() for name, value in pairs(flat)}

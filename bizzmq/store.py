@@ -1,0 +1,70 @@
+"""Asking Redis: scripts by name, key names, and a few plain commands. The base of registry and broker."""
+
+from __future__ import annotations
+
+from typing import Any, Sequence
+
+from bizzmq import scripts
+from bizzmq.connection import Connection, NoScriptError
+from bizzmq.errors import LeaseLostError
+from bizzmq.keys import QueueKeys
+
+
+class Store:
+    """Scripts and transactions over one connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._keys: dict[str, QueueKeys] = {}
+
+    def keys(self, queue: str) -> QueueKeys:
+        """The queue's key names. Raises ConfigurationError for a bad name."""
+        found = self._keys.get(queue)
+        if found is None:
+            found = self._keys[queue] = QueueKeys(queue)
+        return found
+
+    def run(self, name: str, key_names: Sequence[str], *args: Any) -> Any:
+        """Run a script by its digest, or by its text if Redis has forgotten it."""
+        script = scripts.load(name)
+        try:
+            return self.connection.execute("EVALSHA", script.digest, len(key_names), *key_names, *args)
+        except NoScriptError:
+            return self.connection.execute("EVAL", script.source, len(key_names), *key_names, *args)
+
+    def ping(self) -> None:
+        self.connection.execute("PING")
+
+    def time(self) -> tuple[int, int]:
+        """Redis's clock: seconds since the epoch and microseconds."""
+        seconds, micros = self.connection.execute("TIME")
+        return int(seconds), int(micros)
+
+    def transaction(self, *commands: Sequence[Any]) -> list[Any]:
+        """The replies to some commands, run in one step."""
+        connection = self.connection
+        packed = [connection.pack(*command) for command in (("MULTI",), *commands, ("EXEC",))]
+        connection.send([chunk for parts in packed for chunk in parts])
+        for _ in range(len(commands) + 1):
+            connection.read()
+        replies: list[Any] = connection.read()
+        return replies
+
+
+def owned(reply: Any, queue: str, worker: str) -> int:
+    """A script's reply; every refusal to a worker without a lease becomes one exception, here."""
+    if reply == -1:
+        raise LeaseLostError(queue, worker)
+    return int(reply)
+
+
+def grave(k: QueueKeys) -> list[str]:
+    """The keys that a message is buried with: in the dead-letter queue, or parked where it is."""
+    dead = k.dead_letters()
+    place = k.parked if k.is_dead_letter_queue else dead.waiting
+    return [place, dead.messages, dead.meta, dead.wake]
+
+
+def pairs(flat: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
+    """The fields of a hash, as HGETALL replies."""
+    return list(zip(flat[::2], flat[1::2]))

@@ -1,0 +1,43 @@
+"""The scene of a fault test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Callable, Iterator
+
+import pytest
+from redis import Redis
+
+from tests.faults.scene import Scene
+from tests.support.ledger import Ledger
+from tests.support.pool import Pool
+from tests.support.server import RedisServer
+
+StartPool = Callable[..., Pool]
+
+
+@pytest.fixture
+def scene(
+    url: str, redis: Redis, ledger: Ledger, pool_factory: StartPool, tmp_path: Path
+) -> Iterator[Scene]:
+    """A scene on the shared server."""
+    scene = Scene(url, redis, ledger, pool_factory, tmp_path)
+    yield scene
+    scene.close()
+
+
+@pytest.fixture
+def own_scene(
+    private_server: Callable[..., RedisServer], ledger: Ledger, pool_factory: StartPool, tmp_path: Path
+) -> Iterator[Callable[..., tuple[RedisServer, Scene]]]:
+    """A scene on a server that the test may kill: server, scene = own_scene(persistence="aof", ...)."""
+    scenes: list[Scene] = []
+
+    def start(**options: Any) -> tuple[RedisServer, Scene]:
+        server = private_server(**options)
+        scenes.append(Scene(server.url, server.client(), ledger, pool_factory, tmp_path))
+        return server, scenes[-1]
+
+    yield start
+    for scene in scenes:
+        scene.close()

@@ -1,0 +1,130 @@
+"""What every fault test has: a queue, a publisher that keeps a ledger, pools, and the invariants at the end."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+from typing import Any, Callable, Iterator
+
+from redis import Redis
+
+from bizzmq import BizzMQ, MessageOptions, QueueOptions
+from tests.faults.gated import Gate
+from tests.support import invariants
+from tests.support.layout import snapshot
+from tests.support.ledger import Ledger
+from tests.support.pool import Pool
+from tests.support.wait import eventually, eventually_holds
+
+QUEUE = "q"
+PATIENCE_S = 30.0
+"""Other tests may use the same processors: how long a condition may take that holds within a second alone."""
+
+
+class Scene:
+    """One server with the queue `q` and its dead-letter queue.
+
+    Attributes:
+        mq: the publisher; its failed messages are retried at once.
+        redis: to look at what is stored, without the library.
+    """
+
+    def __init__(
+        self, url: str, redis: Redis, ledger: Ledger, start_pool: Callable[..., Pool], directory: Path
+    ) -> None:
+        self.url, self.redis, self.ledger = url, redis, ledger
+        self._start_pool = start_pool
+        self._directory = directory
+        self._gates = 0
+        self.mq = BizzMQ(url)
+        self.mq.create_queue(QUEUE, QueueOptions(config_dead_letter_queue=True, retry_backoff_s=0.0))
+
+    def close(self) -> None:
+        self.mq.close()
+
+    def publish(self, *bodies: Any, queue: str = QUEUE, **options: Any) -> list[str]:
+        """Publish and write into the ledger; MessageOptions as keywords."""
+        ids = self.mq.publish_messages_to_queue(queue, bodies, MessageOptions(**options))
+        self.ledger.record_published(*ids)
+        return ids
+
+    def publish_one(self, body: Any, **options: Any) -> str:
+        return self.publish(body, **options)[0]
+
+    def gate(self) -> Gate:
+        """A gate of its own for one message of a pool with the handler `gated`."""
+        self._gates += 1
+        return Gate(self._directory / f"gate-{self._gates}")
+
+    def pool(self, *args: str, ready: bool = True, url: str | None = None, **options: Any) -> Pool:
+        """Start a pool with these command-line arguments; `options` as for Pool."""
+        pool = self._start_pool(url or self.url, args=args, **options)
+        if ready:
+            pool.wait_ready()
+        return pool
+
+    def registered(self) -> dict[str, str]:
+        """Worker id -> supervisor id, of all pools on this queue."""
+        return snapshot(self.redis, QUEUE)[0].workers
+
+    def held(self) -> list[str]:
+        """The ids that workers hold, oldest first in each worker."""
+        return [i for ids in snapshot(self.redis, QUEUE)[0].processing.values() for i in reversed(ids)]
+
+    def waiting(self) -> list[str]:
+        """The ids that wait, the next one first."""
+        return snapshot(self.redis, QUEUE)[0].waiting[::-1]
+
+    def settle(self, *, dead_lettered: int = 0, extra_runs: int = 0, timeout_s: float = PATIENCE_S) -> None:
+        """Wait until nothing is left to do; G2 holds on the way, G1, G3 and G4 at the end.
+
+        `extra_runs` bounds the runs beyond the first of each message, whatever they are due to.
+        """
+
+        def nothing_is_left() -> None:
+            try:
+                invariants.check_one_place(self.redis, QUEUE)
+            except AssertionError as error:
+                raise RuntimeError("an invariant was broken on the way") from error
+            invariants.check_at_rest(self.redis, QUEUE, dead_lettered)
+
+        eventually_holds(nothing_is_left, timeout_s, "the queue to be at rest")
+        invariants.check_nothing_stranded(self.redis, QUEUE)
+        invariants.check_balance(self.redis, QUEUE, self.ledger.published(), self.ledger.handled())
+        invariants.check_duplicates(self.ledger, extra_runs)
+
+    def check_stored(self) -> None:
+        """G1, G2 and G4 at any moment."""
+        invariants.check_one_place(self.redis, QUEUE)
+        invariants.check_nothing_stranded(self.redis, QUEUE)
+        invariants.check_balance(self.redis, QUEUE, self.ledger.published(), self.ledger.handled())
+
+    def retire(self, *pools: Pool, tracebacks: int = 0) -> None:
+        """G6 and G8: drained pools leave with 0, no process, no registration and no traceback."""
+        for pool in pools:
+            pool.signal(signal.SIGTERM)
+        for pool in pools:
+            self.gone(pool, tracebacks=tracebacks)
+
+    def gone(self, pool: Pool, code: int = 0, *, tracebacks: int = 0, timeout_s: float = PATIENCE_S) -> None:
+        """Wait for a pool that was told to leave; it left nothing behind."""
+        assert pool.wait(timeout_s) == code, pool.log()
+        pool.assert_no_process_left()
+        invariants.check_log(pool.log(), tracebacks=tracebacks)
+        views = snapshot(self.redis, QUEUE)
+        ours = [name for view in views for name in view.supervisors if f":{pool.supervisor_pid}:" in name]
+        assert not ours, f"still registered: {ours}"
+        assert not [name for name in views[0].workers.values() if f":{pool.supervisor_pid}:" in name]
+
+
+def stopwatch() -> Iterator[float]:
+    """Seconds since the first of these, with each `next`."""
+    start_s = time.monotonic()
+    while True:
+        yield time.monotonic() - start_s
+
+
+def log_says(pool: Pool, text: str, times: int = 1, timeout_s: float = PATIENCE_S) -> None:
+    """Wait until the pool's log holds this text so many times."""
+    eventually(lambda: pool.log().count(text) >= times, timeout_s, lambda: f"{text!r} in\n{pool.log()}")

@@ -1,0 +1,85 @@
+"""P1 and P2: a worker is killed with SIGKILL, while it handles a message and at every step of the protocol."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from pathlib import Path
+
+import pytest
+
+from bizzmq import failpoints
+from tests.faults.gated import HANDLER
+from tests.faults.scene import QUEUE, Scene
+from tests.support import invariants
+from tests.support.wait import eventually
+
+
+def test_a_killed_workers_message_runs_again_within_a_second_and_blames_one_crash(scene: Scene) -> None:
+    pool = scene.pool(handler=HANDLER)
+    before = set(scene.registered())
+    delays_s = []
+
+    for _ in range(3):
+        gate = scene.gate()
+        message = scene.publish_one(gate.body())
+        victim = scene.ledger.wait_started(message).pid
+        killed_s = _kill(victim)
+        run = scene.ledger.wait_started(message, runs=2)
+        delays_s.append(run.start.time_s - killed_s)
+        assert (run.delivery, run.pid == victim) == (2, False)
+        invariants.check_blame(scene.redis, QUEUE, message, retries=0, crashes=1, requeues=0)
+        gate.open()
+        eventually(lambda: len(pool.worker_pids()) == 2 and len(scene.registered()) == 2)
+
+    assert min(delays_s) < 1.0, delays_s
+    assert len(set(scene.registered()) - before) >= 1, "a slot was respawned under an old id"
+    assert set(scene.registered()) != before
+    scene.settle(extra_runs=3)
+    scene.retire(pool)
+
+
+def test_kills_under_load_lose_nothing(scene: Scene, rng: random.Random) -> None:
+    pool = scene.pool()
+    scene.publish(*[{"do": "sleep", "sleep_s": 0.005}] * 400)
+
+    for kills in range(1, 7):
+        handled = len(scene.ledger.ends())
+        victims = eventually(pool.worker_pids)
+        _kill(rng.choice(victims))
+        eventually(lambda: len(pool.started_worker_pids()) >= 2 + kills, 20.0, pool.log)  # noqa: B023
+        eventually(lambda: len(scene.ledger.ends()) > handled + 5 or not scene.held(), 20.0)  # noqa: B023
+        scene.check_stored()
+
+    scene.settle(extra_runs=6)
+    assert scene.mq.stats(QUEUE).acked == 400
+    scene.retire(pool)
+
+
+@pytest.mark.parametrize("messages", [1, 200])
+@pytest.mark.parametrize("step", failpoints.NAMES)
+def test_a_kill_at_this_step_runs_no_message_twice_and_blames_none(
+    scene: Scene, tmp_path: Path, step: str, messages: int
+) -> None:
+    fuse = tmp_path / "fuse"
+    fuse.touch()
+    pool = scene.pool(env={failpoints.VARIABLE: f"{step}:{fuse}"})
+
+    scene.publish(*[{"do": "ok"}] * messages)
+
+    scene.settle(extra_runs=0)
+    assert not fuse.exists(), "the step was never reached"
+    eventually(lambda: len(pool.started_worker_pids()) == 3, what="the slot to be respawned")
+    assert {event.fields["delivery"] for event in scene.ledger.starts()} == {1}, "an innocent message was blamed"
+    assert scene.mq.stats(QUEUE).acked == messages
+    scene.retire(pool)
+
+
+def _kill(pid: int) -> float:
+    """Returns when, on the ledger's clock."""
+    import time
+
+    killed_s = time.monotonic()
+    os.kill(pid, signal.SIGKILL)
+    return killed_s

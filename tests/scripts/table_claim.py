@@ -1,0 +1,62 @@
+"""Rows of claim: ack, promote, fill, return all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.scripts.containers import Containers
+from tests.scripts.moves import Call, Move, claim_ids, held
+
+EMPTY = held()
+
+
+def claiming(want: int, *finished: str) -> Call:
+    return lambda broker: claim_ids(broker, want, *finished)
+
+
+def row(sentence: str, before: Containers, call: Call, returns: Any, after: Containers) -> Move:
+    return Move("claim", sentence, before, call, returns, after)
+
+
+ROWS = [
+    row("nothing to run", EMPTY, claiming(5), [], EMPTY),
+    row("the oldest first, and the marker for what is left", held(waiting=("m1", "m2", "m3")), claiming(2),
+        ["m1", "m2"], held("m1", "m2", waiting=("m3",), wake=True)),
+    row("no marker when nothing is left", held(waiting=("m1",)), claiming(5), ["m1"], held("m1")),
+    row("higher priorities first, lower ones last",
+        held(waiting=("m1", "m2"), prioritized={"low": -1, "high": 1, "top": 2**53, "last": -(2**53)}), claiming(9),
+        ["top", "high", "m1", "m2", "low", "last"], held("top", "high", "m1", "m2", "low", "last")),
+    row("equal priorities in publish order", held(prioritized={"m3": 5, "m1": 5, "m2": 5}), claiming(2),
+        ["m1", "m2"], held("m1", "m2", prioritized={"m3": 5}, wake=True)),
+    row("all that is held, whatever is asked for", held("m1", "m2", waiting=("m3",)), claiming(1), ["m1", "m2"],
+        held("m1", "m2", waiting=("m3",), wake=True)),
+    row("filled up to what is asked for", held("m1", waiting=("m2", "m3")), claiming(2), ["m1", "m2"],
+        held("m1", "m2", waiting=("m3",), wake=True)),
+    row("a fair share among the registered workers",
+        held(workers={"w1": "s1", "w2": "s1", "w3": "s2"}, waiting=("m1", "m2", "m3", "m4")), claiming(4),
+        ["m1", "m2"],
+        held("m1", "m2", workers={"w1": "s1", "w2": "s1", "w3": "s2"}, waiting=("m3", "m4"), wake=True)),
+    row("acks what ended in order", held("m1", "m2", "m3", attempts={"m1": "1 0 0 0"}), claiming(0, "m1", "m2"),
+        ["m3"], held("m3", stats={"acked": 2})),
+    row("acks what ended out of order", held("m1", "m2", "m3"), claiming(0, "m3", "m1"), ["m2"],
+        held("m2", stats={"acked": 2})),
+    row("acks all and takes more", held("m1", waiting=("m2",), stats={"acked": 4}), claiming(1, "m1"), ["m2"],
+        held("m2", stats={"acked": 5})),
+    row("acks nothing that somebody else holds",
+        held(workers={"w1": "s1", "w2": "s1"}, processing={"w2": ("m1",)}), claiming(0, "m1"), [],
+        held(workers={"w1": "s1", "w2": "s1"}, processing={"w2": ("m1",)})),
+    row("promotes what is due, and only that", held(due=("m1", "m2"), delayed=("m3",)), claiming(1), ["m1"],
+        held("m1", waiting=("m2",), delayed=("m3",), wake=True)),
+    row("promotes behind what waits", held(waiting=("m0",), due=("m1",)), claiming(1), ["m0"],
+        held("m0", waiting=("m1",), wake=True)),
+    row("promotes to its priority", held(due=("m1",), waiting=("m0",), attempts={"m1": "0 0 0 7"}), claiming(1),
+        ["m1"], held("m1", waiting=("m0",), attempts={"m1": "0 0 0 7"}, wake=True)),
+    row("holds back what is not due", held(delayed=("m1",)), claiming(1), [], held(delayed=("m1",))),
+    row("an id without an envelope is skipped and counted",
+        held(waiting=("f", "m1"), forged=("f",), attempts={"f": "1 0 0 0"}), claiming(2), ["m1"],
+        held("m1", stats={"missing": 1})),
+    Move("claim", "nothing but an id without an envelope: the next call looks further",
+         held(waiting=("f", "m1"), forged=("f",)), claiming(1), [],
+         held(waiting=("m1",), wake=True, stats={"missing": 1}),
+         again=["m1"], after_again=held("m1", wake=True, stats={"missing": 1})),
+]  # fmt: skip

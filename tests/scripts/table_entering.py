@@ -1,0 +1,65 @@
+"""Rows of create, publish, register, beat and evict: what comes into being, and who may work on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bizzmq.broker import Broker
+from bizzmq.queue import QueueOptions
+from tests.scripts.containers import NO_QUEUE, Containers
+from tests.scripts.moves import DEAD, QUEUE, Call, Move, held
+
+
+def publishing(*ids: str, delay_ms: int = 0, priority: int = 0) -> Call:
+    entries: list[Any] = [part for name in ids for part in (name, b'1\n"body of %s"' % name.encode())]
+
+    def call(broker: Broker) -> None:
+        broker.publish(QUEUE, "pub", 1, delay_ms, priority, entries)
+
+    return call
+
+
+def creating(queue: str, **options: Any) -> Call:
+    return lambda broker: broker.create(queue, QueueOptions(**options))
+
+
+ROWS = [
+    Move("create", "a new queue", NO_QUEUE, creating(QUEUE), True, Containers(), again=False),
+    Move("create", "one that exists keeps its options", Containers(retry="3"), creating(QUEUE), False,
+         Containers(retry="3")),
+    Move("create", "with its dead-letter queue", NO_QUEUE, creating(QUEUE, config_dead_letter_queue=True), True,
+         Containers(), after_dead=Containers(), again=False),
+    Move("create", "a dead-letter queue by name", NO_QUEUE, creating(DEAD, retry=2), True, NO_QUEUE,
+         after_dead=Containers(retry="2"), again=False),
+    Move("create", "the initial retry count", NO_QUEUE, creating(QUEUE, retry=2), True, Containers(retry="2"),
+         again=False),
+    Move("publish", "many wait in publish order", Containers(waiting=("m0",)), publishing("m1", "m2"), None,
+         Containers(waiting=("m0", "m1", "m2"), wake=True, stats={"published": 2})),
+    Move("publish", "a high priority", Containers(), publishing("m1", priority=2**53), None,
+         Containers(prioritized={"m1": 2**53}, attempts={"m1": f"0 0 0 {2**53}"}, wake=True,
+                    stats={"published": 1})),
+    Move("publish", "a low priority", Containers(), publishing("m1", priority=-(2**53)), None,
+         Containers(prioritized={"m1": -(2**53)}, attempts={"m1": f"0 0 0 {-(2**53)}"}, wake=True,
+                    stats={"published": 1})),
+    Move("publish", "held back", Containers(), publishing("m1", "m2", delay_ms=60_000), None,
+         Containers(delayed=("m1", "m2"), wake=True, stats={"published": 2})),
+    Move("publish", "held back with a priority", Containers(), publishing("m1", delay_ms=60_000, priority=-1), None,
+         Containers(delayed=("m1",), attempts={"m1": "0 0 0 -1"}, wake=True, stats={"published": 1})),
+    Move("publish", "starts with the retry count of its queue", Containers(retry="2"), publishing("m1"), None,
+         Containers(retry="2", waiting=("m1",), attempts={"m1": "2 0 0 0"}, wake=True, stats={"published": 1})),
+    Move("register", "a supervisor", Containers(), lambda broker: broker.register(QUEUE, "s1", 7), None,
+         Containers(supervisors={"s1": "7"})),
+    Move("register", "a worker of a new supervisor", Containers(),
+         lambda broker: broker.register(QUEUE, "s1", 7, "w1"), None, held()),
+    Move("register", "one that beats keeps its counter", held(supervisors={"s1": "8"}),
+         lambda broker: broker.register(QUEUE, "s1", 99, "w2"), None,
+         held(supervisors={"s1": "8"}, workers={"w1": "s1", "w2": "s1"})),
+    Move("beat", "counts on", held(), lambda broker: broker.beat(QUEUE, "s1"), 8, held(supervisors={"s1": "8"}),
+         again=9, after_again=held(supervisors={"s1": "9"})),
+    Move("evict", "unconditionally", Containers(supervisors={"s1": "7", "s2": "1"}),
+         lambda broker: broker.evict(QUEUE, "s1"), True, Containers(supervisors={"s2": "1"}), again=False),
+    Move("evict", "whose counter stands still", Containers(supervisors={"s1": "7"}),
+         lambda broker: broker.evict(QUEUE, "s1", "7"), True, Containers(), again=False),
+    Move("evict", "not one that has beaten since", Containers(supervisors={"s1": "8"}),
+         lambda broker: broker.evict(QUEUE, "s1", "7"), False, Containers(supervisors={"s1": "8"})),
+]  # fmt: skip

@@ -1,0 +1,155 @@
+"""Rows of retry, dead_letter, discard, release, requeue, replay and purge: how messages leave a worker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bizzmq import census
+from bizzmq.broker import Broker, Death, Requeued
+from tests.scripts.containers import NO_QUEUE, Containers
+from tests.scripts.moves import DEAD, QUEUE, Call, Move, held
+
+NEW, ONCE = "0 0 0 0", "1 0 0 0"
+
+
+def retrying(seen: str = NEW, counted: str = ONCE, delay_ms: int = 0) -> Call:
+    return lambda broker: broker.retry(QUEUE, "w1", "m1", seen, counted, delay_ms)
+
+
+def burying(queue: str = QUEUE, seen: str = NEW) -> Call:
+    return lambda broker: broker.dead_letter(queue, "w1", "m1", seen, b'{"error":"e"}')
+
+
+def discarding(seen: str = NEW) -> Call:
+    return lambda broker: broker.discard(QUEUE, "w1", "m1", seen)
+
+
+def releasing(*ids: str) -> Call:
+    return lambda broker: broker.release(QUEUE, "w1", ids)
+
+
+def requeueing(what: str, queue: str = QUEUE, **known: Any) -> Call:
+    return lambda broker: broker.requeue(queue, "w1", Death(what, **known))
+
+
+def replaying(broker: Broker) -> bool:
+    letter = census.dead_letter(broker, QUEUE, "m1")
+    return census.replay(broker, QUEUE, letter or census.DeadLetter("m1", "", None, b""))
+
+
+def purging(limit: int, queue: str = QUEUE) -> Call:
+    return lambda broker: census.purge(broker, queue, limit)
+
+
+LEFT = Containers(supervisors={"s1": "7"})
+
+
+def gone(**others: Any) -> Containers:
+    """The supervisor is still there, the worker is not."""
+    return Containers(**{**vars(LEFT), **others})
+
+
+RETRY = [
+    Move("retry", "at once, to the tail", held("m1", "m2", waiting=("m0",)), retrying(), True,
+         held("m2", waiting=("m0", "m1"), attempts={"m1": ONCE}, wake=True, stats={"retried": 1}), again=False),
+    Move("retry", "later", held("m1"), retrying(delay_ms=60_000), True,
+         held(delayed=("m1",), attempts={"m1": ONCE}, wake=True, stats={"retried": 1}), again=False),
+    Move("retry", "keeps its priority", held("m1", attempts={"m1": "2 1 0 -5"}), retrying("2 1 0 -5", "3 1 0 -5"),
+         True, held(prioritized={"m1": -5}, attempts={"m1": "3 1 0 -5"}, wake=True, stats={"retried": 1}),
+         again=False),
+    Move("retry", "not what it does not hold", held("m2", waiting=("m1",)), retrying(), False,
+         held("m2", waiting=("m1",))),
+]  # fmt: skip
+DEAD_LETTER = [
+    Move("dead_letter", "to the end of the dead-letter queue", held("m1", "m2", attempts={"m1": ONCE}),
+         burying(seen=ONCE), True, held("m2", stats={"dead_lettered": 1}),
+         before_dead=Containers(waiting=("m0",)), after_dead=Containers(waiting=("m0", "m1"), wake=True),
+         again=False),
+    Move("dead_letter", "to one that did not exist", held("m1"), burying(), True,
+         held(stats={"dead_lettered": 1}), after_dead=Containers(waiting=("m1",), wake=True), again=False),
+    Move("dead_letter", "a dead letter is parked", Containers(), burying(DEAD), True, Containers(),
+         before_dead=held("m1", parked=("m0",)),
+         after_dead=held(parked=("m0", "m1"), stats={"dead_lettered": 1}), again=False),
+    Move("dead_letter", "not what it does not hold", held(waiting=("m1",)), burying(), False,
+         held(waiting=("m1",))),
+]  # fmt: skip
+DISCARD = [
+    Move("discard", "forgets it", held("m1", "m2", attempts={"m1": ONCE}), discarding(ONCE), True,
+         held("m2", stats={"discarded": 1}), again=False),
+    Move("discard", "not what it does not hold", held(delayed=("m1",)), discarding(), False,
+         held(delayed=("m1",))),
+]  # fmt: skip
+RELEASE = [
+    Move("release", "to the head in the old order, without a trace",
+         held("m0", "m1", "m2", waiting=("m3",), attempts={"m1": ONCE}), releasing("m2", "m1"), 2,
+         held("m0", waiting=("m1", "m2", "m3"), attempts={"m1": ONCE}, wake=True), again=0),
+    Move("release", "to its priority", held("m1", attempts={"m1": "0 0 0 4"}), releasing("m1"), 1,
+         held(prioritized={"m1": 4}, attempts={"m1": "0 0 0 4"}, wake=True), again=0),
+    Move("release", "not what it does not hold", held("m0"), releasing("m9"), 0, held("m0")),
+]  # fmt: skip
+REQUEUE = [
+    Move("requeue", "nothing held: only the registration ends", held(), requeueing("stopped"),
+         Requeued(0, 0, "", 0), LEFT, again=None),
+    Move("requeue", "all to the head in the old order, nobody blamed", held("m1", "m2", waiting=("m3",)),
+         requeueing("stopped"), Requeued(2, 0, "", 0),
+         gone(waiting=("m1", "m2", "m3"), wake=True, stats={"requeued": 2}), again=None),
+    Move("requeue", "a crash blames the running one", held("m1", "m2", attempts={"m1": "1 1 1 0"}),
+         requeueing("crash", running="m1"), Requeued(2, 0, "", 2),
+         gone(waiting=("m1", "m2"), attempts={"m1": "1 2 1 0"}, wake=True, stats={"requeued": 2}), again=None),
+    Move("requeue", "a stop only counts that the running one has started", held("m1", "m2"),
+         requeueing("stopped", running="m1"), Requeued(2, 0, "", 0),
+         gone(waiting=("m1", "m2"), attempts={"m1": "0 0 1 0"}, wake=True, stats={"requeued": 2}), again=None),
+    Move("requeue", "of a silent one anything may have started", held("m1", "m2", attempts={"m2": "1 0 0 9"}),
+         requeueing("silent", supervisor="s1", counter="7"), Requeued(2, 0, "", 0),
+         gone(waiting=("m1",), prioritized={"m2": 9}, attempts={"m1": "0 0 1 0", "m2": "1 0 1 9"}, wake=True,
+              stats={"requeued": 2}), again=None),
+    Move("requeue", "acks what was finished", held("m1", "m2", "m3", "m4", attempts={"m1": ONCE}),
+         requeueing("crash", last_finished="m2", running="m3"), Requeued(2, 2, "", 1),
+         gone(waiting=("m3", "m4"), attempts={"m3": "0 1 0 0"}, wake=True, stats={"acked": 2, "requeued": 2}),
+         again=None),
+    Move("requeue", "an old finished id acks nothing", held("m1"), requeueing("crash", last_finished="m0"),
+         Requeued(1, 0, "", 0), gone(waiting=("m1",), wake=True, stats={"requeued": 1}), again=None),
+    Move("requeue", "the last permitted crash quarantines", held("m1", "m2", attempts={"m1": "0 2 0 0"}),
+         requeueing("crash", running="m1"), Requeued(1, 0, "m1", 3),
+         gone(waiting=("m2",), wake=True, stats={"requeued": 1, "dead_lettered": 1}),
+         after_dead=Containers(waiting=("m1",), wake=True), again=None),
+    Move("requeue", "on a dead-letter queue it parks", Containers(), requeueing("crash", DEAD, running="m1",
+         crash_limit=1), Requeued(0, 0, "m1", 1), Containers(), before_dead=held("m1"),
+         after_dead=gone(parked=("m1",), stats={"dead_lettered": 1}), again=None),
+    Move("requeue", "not while its supervisor beats", held("m1", supervisors={"s1": "8"}),
+         requeueing("silent", supervisor="s1", counter="7"), None, held("m1", supervisors={"s1": "8"})),
+    Move("requeue", "an orphan whose supervisor is not registered", held("m1", supervisors={}),
+         requeueing("silent", supervisor="s1", counter=""), Requeued(1, 0, "", 0),
+         gone(supervisors={}, waiting=("m1",), attempts={"m1": "0 0 1 0"}, wake=True, stats={"requeued": 1}),
+         again=None),
+    Move("requeue", "not an orphan whose supervisor came back", held("m1"),
+         requeueing("silent", supervisor="s1", counter=""), None, held("m1")),
+]  # fmt: skip
+REPLAY = [
+    Move("replay", f"from {place}, with fresh counts", Containers(waiting=("m0",)), replaying, True,
+         Containers(waiting=("m0", "m1"), wake=True, stats={"replayed": 1}),
+         before_dead=Containers(attempts={"m1": "2 0 0 0"}, **there), after_dead=Containers(), again=False)
+    for place, there in {
+        "waiting": {"waiting": ("m1",)}, "parked": {"parked": ("m1",)}, "delayed": {"delayed": ("m1",)},
+        "prioritized": {"prioritized": {"m1": 3}},
+    }.items()
+] + [
+    Move("replay", "starts with the retry count of its queue", Containers(retry="2"), replaying, True,
+         Containers(retry="2", waiting=("m1",), attempts={"m1": "2 0 0 0"}, wake=True, stats={"replayed": 1}),
+         before_dead=Containers(waiting=("m1",)), after_dead=Containers(), again=False),
+    Move("replay", "not what is being handled", Containers(), replaying, False, Containers(),
+         before_dead=held("m1"), after_dead=held("m1")),
+    Move("replay", "not what is not there", Containers(), replaying, False, Containers(),
+         before_dead=Containers(), after_dead=Containers()),
+]  # fmt: skip
+PURGE = [
+    Move("purge", "all but what is being handled",
+         held("m1", waiting=("m2",), prioritized={"m3": 1}, due=("m4",), delayed=("m5",), attempts={"m3": "0 0 0 1"}),
+         purging(100), 4, held("m1", stats={"purged": 4}), again=0),
+    Move("purge", "the oldest first, up to a limit", Containers(waiting=("m1", "m2", "m3")), purging(2), 2,
+         Containers(waiting=("m3",), stats={"purged": 2}), again=1, after_again=Containers(stats={"purged": 3})),
+    Move("purge", "what is parked", NO_QUEUE, purging(100, DEAD), 2, NO_QUEUE,
+         before_dead=Containers(waiting=("m1",), parked=("m2",)), after_dead=Containers(stats={"purged": 2}),
+         again=0),
+]  # fmt: skip
+ROWS = [*RETRY, *DEAD_LETTER, *DISCARD, *RELEASE, *REQUEUE, *REPLAY, *PURGE]

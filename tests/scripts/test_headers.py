@@ -1,0 +1,127 @@
+"""The headers of the scripts say what is true, and together they say what the table of states says."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from bizzmq import scripts
+from bizzmq.broker import BATCH_LIMIT, Broker
+from bizzmq.connection import Connection
+from bizzmq.states import EDGES, State
+from tests.scripts.containers import put
+from tests.scripts.moves import DEAD, QUEUE
+from tests.scripts.test_moves import MOVES
+
+ALLOWED_COMMANDS = set(
+    "DEL EXISTS GET HDEL HEXISTS HGET HINCRBY HLEN HMGET HSET HSETNX LLEN LPUSH LRANGE LREM LTRIM RPUSH SET TIME"
+    " ZADD ZCARD ZRANGE ZRANGEBYSCORE ZREM".split()
+)
+every_script = pytest.mark.parametrize("name", scripts.names())
+
+
+class WiretappedConnection(Connection):
+    """Notes every script call: (digest, number of keys, number of arguments)."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.calls: list[tuple[str, int, int]] = []
+
+    def execute(self, *args: Any) -> Any:
+        if args[0] == "EVALSHA":
+            self.calls.append((args[1], args[2], len(args) - 3 - args[2]))
+        return super().execute(*args)
+
+
+def code_of(name: str) -> str:
+    """A script and the functions it is given, without comments."""
+    return re.sub(r"--.*", "", scripts.load(name).source)
+
+
+def edges_of(name: str) -> set[tuple[State, str, State]]:
+    """(from, move, to) for each edge in the script's header; a move without a name is called as the script."""
+    found = set()
+    text = " ".join(line[4:] for line in scripts.load(name).header if line.startswith("edge"))
+    for edge in filter(None, (part.strip() for part in text.split(","))):
+        match = re.match(r"(\S+) -> ([^(]+)(?:\((\S+)\))?$", edge)
+        assert match, f"{name}: unreadable edge {edge!r}"
+        move = match[3] or name.replace("_", "-")
+        found |= {(State(match[1]), move, State(to.strip())) for to in match[2].split("|")}
+    return found
+
+
+def numbers(name: str, word: str) -> list[int]:
+    """The numbers of KEYS or ARGV in the header, in order."""
+    lines = "\n".join(scripts.load(name).header)
+    return [int(number) for number in re.findall(rf"^{word}\[(\d+)(?:\.\.)?\]", lines, flags=re.MULTILINE)]
+
+
+def test_the_edges_of_all_headers_are_the_table() -> None:
+    table = {(source, move, to) for (source, move), targets in EDGES.items() for to in targets}
+
+    assert set().union(*[edges_of(name) for name in scripts.names()]) == table
+
+
+@every_script
+def test_a_header_begins_with_the_name_and_ends_with_what_is_returned(name: str) -> None:
+    header = scripts.load(name).header
+
+    assert header[0].startswith(f"{name}: ")
+    assert any(line.startswith("returns") for line in header)
+
+
+@every_script
+def test_a_header_names_each_key_and_the_code_uses_it(name: str) -> None:
+    used = {int(number) for number in re.findall(r"KEYS\[(\d+)\]", code_of(name))}
+
+    assert numbers(name, "KEYS") == sorted(used) == list(range(1, scripts.load(name).key_count + 1))
+
+
+@every_script
+def test_a_header_names_each_argument_and_the_code_uses_it(name: str) -> None:
+    single = re.findall(r"ARGV\[(\d+)\]", code_of(name))
+    variadic = re.findall(r"unpack\(ARGV, (\d+)\)|for i = (\d+), #ARGV", code_of(name))
+    used = {int(number) for number in [*single, *(a or b for a, b in variadic)]}
+
+    assert numbers(name, "ARGV") == sorted(used) == list(range(1, len(used) + 1))
+
+
+@every_script
+def test_a_script_runs_no_command_that_looks_at_all_keys(name: str) -> None:
+    commands = set(re.findall(r"redis\.p?call\('(\w+)'", code_of(name)))
+
+    assert commands
+    assert commands <= ALLOWED_COMMANDS
+    assert "redis.call(" not in re.sub(r"redis\.call\('\w+'", "", code_of(name)), "a command that is not constant"
+
+
+@pytest.mark.parametrize("move", MOVES, ids=str)
+def test_the_broker_passes_as_many_keys_and_arguments_as_the_header_names(
+    loaded: None, url: str, redis: Redis, move: Any
+) -> None:
+    put(redis, QUEUE, move.before)
+    put(redis, DEAD, move.before_dead)
+    connection = WiretappedConnection(url)
+
+    move.call(Broker(connection))
+
+    connection.drop()
+    script = scripts.load(move.script)
+    (digest, key_count, argument_count), *more = connection.calls
+    assert (digest, more) == (script.digest, [])
+    assert key_count == script.key_count
+    named = numbers(move.script, "ARGV")
+    if any(".." in line for line in script.header if line.startswith("ARGV")):
+        assert len(named) - 1 <= argument_count <= 3 + 2 * BATCH_LIMIT
+    else:
+        assert argument_count == len(named)
+
+
+def test_all_keys_of_a_call_share_one_hash_tag(broker: Broker) -> None:
+    for queue in (QUEUE, DEAD):
+        k = broker.keys(queue)
+        names = [value for value in vars(k).values() if isinstance(value, str) and value.startswith("bizzmq:")]
+        assert {re.findall(r"\{(.*?)\}", name)[0] for name in [*names, k.processing("w"), k.publisher("n")]} == {QUEUE}

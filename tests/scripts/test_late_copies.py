@@ -1,0 +1,125 @@
+"""A request that the network kept for a while and that executes late is harmless."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict
+
+import pytest
+from redis import Redis
+
+from bizzmq.broker import Broker, Death
+from tests.scripts.containers import Containers, everything, look, put
+from tests.scripts.moves import QUEUE, claim_ids, held
+
+NEW, ONCE = "0 0 0 0", "1 0 0 0"
+
+
+def publish(broker: Broker, publisher: str, request: int, *ids: str) -> None:
+    entries: list[Any] = [part for name in ids for part in (name, b"1\n1")]
+    broker.publish(QUEUE, publisher, request, 0, 0, entries)
+
+
+# Each is sent for the first delivery, and once more while the second one is being run.
+OUTDATED: Dict[str, Callable[[Broker], bool]] = {
+    "retry": lambda broker: broker.retry(QUEUE, "w1", "m1", NEW, ONCE, 0),
+    "dead_letter": lambda broker: broker.dead_letter(QUEUE, "w1", "m1", NEW, b"{}"),
+    "discard": lambda broker: broker.discard(QUEUE, "w1", "m1", NEW),
+}
+
+
+def test_an_old_request_number_publishes_nothing(broker: Broker, redis: Redis) -> None:
+    put(redis, QUEUE, Containers())
+    for number, name in ((1, "m1"), (2, "m2")):
+        publish(broker, "pub", number, name)
+    before = everything(redis)
+
+    publish(broker, "pub", 1, "m1")
+    publish(broker, "pub", 2, "m2")
+
+    assert everything(redis) == before
+
+
+def test_an_old_request_stays_harmless_when_its_message_is_finished(broker: Broker, redis: Redis) -> None:
+    put(redis, QUEUE, held())
+    publish(broker, "pub", 1, "m1")
+    assert claim_ids(broker, 1) == ["m1"]
+    claim_ids(broker, 0, "m1")
+
+    publish(broker, "pub", 1, "m1")
+
+    assert look(redis, QUEUE).ids() == set()
+
+
+def test_request_numbers_of_publishers_are_their_own(broker: Broker, redis: Redis) -> None:
+    put(redis, QUEUE, Containers())
+
+    publish(broker, "one", 5, "m1")
+    publish(broker, "two", 1, "m2")
+
+    assert look(redis, QUEUE).waiting == ("m1", "m2")
+
+
+def test_redis_remembers_a_request_for_two_minutes(broker: Broker, redis: Redis) -> None:
+    put(redis, QUEUE, Containers())
+
+    publish(broker, "pub", 1, "m1")
+
+    assert 110 < redis.ttl(broker.keys(QUEUE).publisher("pub")) <= 120
+
+
+@pytest.mark.parametrize("name", OUTDATED)
+def test_an_outdated_outcome_does_not_end_a_later_delivery(broker: Broker, redis: Redis, name: str) -> None:
+    put(redis, QUEUE, held("m1"))
+    assert OUTDATED["retry"](broker)
+    assert claim_ids(broker, 1) == ["m1"]
+    before = everything(redis)
+
+    assert not OUTDATED[name](broker)
+
+    after = everything(redis)
+    after.pop("bizzmq:queues", None)  # the name of the dead-letter queue may become known
+    assert after == before
+
+
+@pytest.mark.parametrize("name", OUTDATED)
+def test_an_outdated_outcome_does_not_touch_what_another_worker_runs(
+    broker: Broker, redis: Redis, name: str
+) -> None:
+    put(redis, QUEUE, held("m1", workers={"w1": "s1", "w2": "s1"}))
+    broker.retry(QUEUE, "w1", "m1", NEW, ONCE, 0)
+    assert claim_ids(broker, 1, worker="w2") == ["m1"]
+
+    assert not OUTDATED[name](broker)
+
+    assert look(redis, QUEUE).processing == {"w2": ("m1",)}
+
+
+def test_a_late_ack_does_not_end_a_delivery_to_another_worker(broker: Broker, redis: Redis) -> None:
+    put(redis, QUEUE, held("m1", workers={"w1": "s1", "w2": "s1"}))
+    broker.release(QUEUE, "w1", ["m1"])
+    assert claim_ids(broker, 1, worker="w2") == ["m1"]
+
+    claim_ids(broker, 0, "m1")
+
+    assert look(redis, QUEUE).processing == {"w2": ("m1",)}
+
+
+def test_a_late_requeue_takes_nothing_from_the_next_worker_of_the_slot(broker: Broker, redis: Redis) -> None:
+    put(redis, QUEUE, held("m1"))
+    death = Death("crash", running="m1")
+    broker.requeue(QUEUE, "w1", death)
+    broker.register(QUEUE, "s1", 0, "w2")
+    assert claim_ids(broker, 1, worker="w2") == ["m1"]
+
+    assert broker.requeue(QUEUE, "w1", death) is None
+
+    assert look(redis, QUEUE).processing == {"w2": ("m1",)}
+    assert look(redis, QUEUE).attempts == {"m1": "0 1 0 0"}
+
+
+def test_a_late_claim_is_seen_by_the_next_one(broker: Broker, redis: Redis) -> None:
+    put(redis, QUEUE, held(waiting=("m1", "m2")))
+
+    broker.claim(QUEUE, "w1", 1)
+
+    assert claim_ids(broker, 1) == ["m1"]

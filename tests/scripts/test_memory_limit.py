@@ -1,0 +1,93 @@
+"""Redis at its memory limit, which evicts nothing: only publishing and creating fail, and the queue drains."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Iterator
+
+import pytest
+from redis import Redis
+
+from bizzmq import census
+from bizzmq.broker import Broker, Death, Requeued
+from bizzmq.errors import BrokerFullError
+from bizzmq.queue import QueueOptions
+from tests.scripts.containers import Containers, everything, look, put
+from tests.scripts.moves import DEAD, QUEUE, claim_ids, held
+from tests.support.server import RedisServer
+
+NEW, ONCE = "0 0 0 0", "1 0 0 0"
+FULL = {"maxmemory": "1", "maxmemory-policy": "noeviction"}
+
+WORKING: Dict[str, Callable[[Broker], Any]] = {
+    "claim": lambda broker: claim_ids(broker, 3),
+    "claim of a delayed one": lambda broker: claim_ids(broker, 4),
+    "ack": lambda broker: claim_ids(broker, 0, "m1"),
+    "retry": lambda broker: broker.retry(QUEUE, "w1", "m1", NEW, ONCE, 0),
+    "retry later": lambda broker: broker.retry(QUEUE, "w1", "m1", NEW, ONCE, 1000),
+    "dead_letter": lambda broker: broker.dead_letter(QUEUE, "w1", "m1", NEW, b'{"error":"e"}'),
+    "discard": lambda broker: broker.discard(QUEUE, "w1", "m1", NEW),
+    "release": lambda broker: broker.release(QUEUE, "w1", ["m2", "m1"]),
+    "requeue": lambda broker: broker.requeue(QUEUE, "w1", Death("crash", running="m1")),
+    "quarantine": lambda broker: broker.requeue(QUEUE, "w1", Death("crash", running="m1", crash_limit=1)),
+    "register": lambda broker: broker.register(QUEUE, "s2", 1, "w2") is None,
+    "beat": lambda broker: broker.beat(QUEUE, "s1"),
+    "evict": lambda broker: broker.evict(QUEUE, "s1"),
+    "replay": lambda broker: census.replay(broker, QUEUE, census.DeadLetter("d1", "waiting", None, b"")),
+    "purge": lambda broker: census.purge(broker, QUEUE),
+}
+
+
+@pytest.fixture(scope="module")
+def own_server() -> Iterator[RedisServer]:
+    """One server for the tests of this module, which they fill and empty."""
+    server = RedisServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def full(own_server: RedisServer) -> Iterator[Redis]:
+    """A client of a server at its limit; its queue holds something of everything."""
+    with own_server.client() as client:
+        client.config_set("maxmemory", 0)
+        client.flushall()
+        put(client, QUEUE, held("m1", "m2", waiting=("m3",), due=("m4",)))
+        put(client, DEAD, Containers(waiting=("d1",)))
+        for name, value in FULL.items():
+            client.config_set(name, value)
+        yield client
+
+
+@pytest.fixture
+def broker(own_server: RedisServer, broker_factory: Callable[[str], Broker]) -> Broker:
+    return broker_factory(own_server.url)
+
+
+@pytest.mark.parametrize("name", WORKING)
+def test_what_does_not_publish_works_at_the_limit(broker: Broker, full: Redis, name: str) -> None:
+    assert WORKING[name](broker)
+
+
+def test_publishing_fails_with_an_error_of_its_own(broker: Broker, full: Redis) -> None:
+    before = everything(full)
+
+    with pytest.raises(BrokerFullError):
+        broker.publish(QUEUE, "pub", 1, 0, 0, ["m9", b"1\n1"])
+    with pytest.raises(BrokerFullError):
+        broker.create("other", QueueOptions())
+
+    assert everything(full) == before
+
+
+def test_the_queue_drains_at_the_limit(broker: Broker, full: Redis) -> None:
+    assert broker.requeue(QUEUE, "w1", Death("stopped")) == Requeued(2, 0, "", 0)
+    broker.register(QUEUE, "s1", 7, "w2")
+    handled: list[str] = []
+
+    while claim_ids(broker, 2, worker="w2"):
+        ids = claim_ids(broker, 2, worker="w2")
+        handled += ids
+        broker.claim(QUEUE, "w2", 0, ids)
+
+    assert sorted(handled) == ["m1", "m2", "m3", "m4"]
+    assert look(full, QUEUE).ids() == set()

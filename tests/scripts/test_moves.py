@@ -1,0 +1,72 @@
+"""Each script does what its table says: once, when its reply was lost, and when Redis has forgotten it."""
+
+from __future__ import annotations
+
+from typing import Callable
+
+import pytest
+from redis import Redis
+
+from bizzmq import scripts
+from bizzmq.broker import Broker
+from bizzmq.errors import BrokerUnavailableError
+from tests.scripts import table_claim, table_entering, table_leaving
+from tests.scripts.containers import look, put
+from tests.scripts.moves import DEAD, QUEUE, Move
+from tests.support.proxy import Proxy
+
+MOVES = [*table_entering.ROWS, *table_claim.ROWS, *table_leaving.ROWS]
+every_move = pytest.mark.parametrize("move", MOVES, ids=str)
+
+
+def given(redis: Redis, move: Move) -> None:
+    put(redis, QUEUE, move.before)
+    put(redis, DEAD, move.before_dead)
+
+
+def assert_after(redis: Redis, move: Move) -> None:
+    assert look(redis, QUEUE) == move.after
+    assert look(redis, DEAD) == move.after_dead
+
+
+def test_every_script_has_a_table() -> None:
+    assert {move.script for move in MOVES} == set(scripts.names())
+
+
+@every_move
+def test_a_script_does_what_its_table_says(broker: Broker, redis: Redis, move: Move) -> None:
+    given(redis, move)
+
+    assert move.call(broker) == move.returns
+
+    assert_after(redis, move)
+
+
+@every_move
+def test_a_call_whose_reply_was_lost_can_be_repeated(
+    loaded: None, proxy: Proxy, broker_factory: Callable[[str], Broker], redis: Redis, move: Move
+) -> None:
+    given(redis, move)
+    broker = broker_factory(proxy.url)
+    swallowed = proxy.swallow_next_reply(scripts.load(move.script).digest.encode())
+
+    with pytest.raises(BrokerUnavailableError):
+        move.call(broker)
+    swallowed.wait()
+    assert_after(redis, move)
+
+    assert move.call(broker) == move.returns_again
+    assert look(redis, QUEUE) == (move.after_again or move.after)
+    assert look(redis, DEAD) == move.after_dead
+
+
+@every_move
+def test_a_script_that_redis_has_forgotten_is_sent_again(
+    loaded: None, broker: Broker, redis: Redis, move: Move
+) -> None:
+    given(redis, move)
+    redis.script_flush()
+
+    assert move.call(broker) == move.returns
+
+    assert_after(redis, move)

@@ -1,0 +1,81 @@
+"""A key of the wrong type: the call may fail, but no message is lost by it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from redis import Redis
+from redis.exceptions import ResponseError
+
+from bizzmq.broker import Broker
+from bizzmq.connection import Connection
+from bizzmq.errors import BrokerReplyError
+from tests.scripts.containers import put
+from tests.scripts.moves import DEAD, QUEUE, Move
+from tests.scripts.test_moves import MOVES
+from tests.support.layout import Keys
+
+# What these scripts do not end on purpose must still be there afterwards.
+KEEPING = ("claim", "retry", "dead_letter", "release", "requeue", "replay")
+CASES = [move for move in MOVES if move.script in KEEPING and move.before != move.after]
+
+
+class WiretappedConnection(Connection):
+    """Notes the keys of the last script call."""
+
+    keys: tuple[str, ...] = ()
+
+    def execute(self, *args: Any) -> Any:
+        if args[0] in ("EVAL", "EVALSHA"):
+            self.keys = args[3 : 3 + args[2]]
+        return super().execute(*args)
+
+
+def given(redis: Redis, move: Move) -> None:
+    redis.flushall()
+    put(redis, QUEUE, move.before)
+    put(redis, DEAD, move.before_dead)
+
+
+def stored(redis: Redis, queue: str) -> set[str]:
+    """Ids that stand in a readable place of the queue, together with their envelope."""
+    keys = Keys(queue)
+    places: set[str] = set()
+    lists = [keys.waiting, keys.parked, *redis.keys(keys.processing("*"))]
+    for key, read in [(key, redis.lrange) for key in lists] + [
+        (key, redis.zrange) for key in (keys.prioritized, keys.delayed)
+    ]:
+        try:
+            places.update(read(key, 0, -1))
+        except ResponseError:
+            continue  # the key of the wrong type
+    try:
+        return places & set(redis.hkeys(keys.messages))
+    except ResponseError:
+        return places  # the envelopes were overwritten by the test itself
+
+
+@pytest.mark.parametrize("move", CASES, ids=str)
+def test_no_message_is_lost_when_a_key_has_the_wrong_type(url: str, redis: Redis, move: Move) -> None:
+    connection = WiretappedConnection(url)
+    broker = Broker(connection)
+    given(redis, move)
+    move.call(broker)
+    ended = {*move.before.ids(), *move.before_dead.ids()} - {*move.after.ids(), *move.after_dead.ids()}
+    problems = []
+
+    for key in sorted(set(connection.keys)):
+        given(redis, move)
+        redis.set(key, "of the wrong type")
+        before = stored(redis, QUEUE) | stored(redis, DEAD)
+        try:
+            move.call(broker)
+        except BrokerReplyError as error:
+            assert "WRONGTYPE" in str(error)  # noqa: PT017 - it may also work
+        lost = before - ended - stored(redis, QUEUE) - stored(redis, DEAD)
+        if lost:
+            problems.append(f"{key}: {sorted(lost)}")
+
+    connection.drop()
+    assert problems == []

@@ -5,10 +5,10 @@ from __future__ import annotations
 import atexit
 import logging
 import threading
+from typing import Callable
 
 from bizzmq import ids
 from bizzmq.broker import Broker
-from bizzmq.connection import Connection
 from bizzmq.consumer import Consumer
 from bizzmq.context import Deadline
 from bizzmq.errors import BizzMQError, BrokerUnavailableError
@@ -31,12 +31,14 @@ class BackgroundConsumer:
         QueueNotFoundError, BrokerUnavailableError
     """
 
-    def __init__(self, url: str, queue: str, handler: UserHandler, lease: LeaseOptions = LeaseOptions()) -> None:
+    def __init__(
+        self, new_broker: Callable[[], Broker], queue: str, handler: UserHandler, lease: LeaseOptions = LeaseOptions()
+    ) -> None:
         self._queue = queue
         self._handler = Handler(handler)
         self._supervisor = ids.supervisor_id()
-        self._broker = Broker(Connection(url))
-        self._keeper_broker = Broker(Connection(url))
+        self._broker = new_broker()
+        self._keeper_broker = new_broker()
         self._keeper = LeaseKeeper(self._keeper_broker, self._supervisor, [queue], lease)
         self._stop = Stop()
         self._keeper_stop = Stop()

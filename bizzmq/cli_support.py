@@ -16,7 +16,7 @@ from bizzmq.connection import Connection, check_url
 def open_broker(redis_url: str) -> Iterator[Broker]:
     """The transitions on that server, for the time of a command."""
     server = embedded.join(redis_url) if embedded.is_embedded(redis_url) else None
-    connection = Connection(server.url if server else check_url(redis_url), connect_timeout_s=2.0)
+    connection = Connection(server.url if server else check_url(redis_url))
     try:
         yield Broker(connection)
     finally:

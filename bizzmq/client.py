@@ -34,15 +34,15 @@ class BizzMQ:
         self._url = self._server.url if self._server else check_url(redis_url)
         self._consumers: list[BackgroundConsumer] = []
         self._lock = threading.Lock()
-        self._broker = Broker(Connection(self._url, connect_timeout_s=2.0, timeout_s=2.5))
+        self._broker = self._new_broker(timeout_s=2.5)
         try:
             self._broker.ping()
         except BizzMQError:
             self.close()
             raise
         self._broker.connection.drop()
-        self._broker = Broker(Connection(self._url))
-        self._publisher = Publisher(Broker(Connection(self._url)))
+        self._broker = self._new_broker()
+        self._publisher = Publisher(self._new_broker())
 
     def __repr__(self) -> str:
         return f"BizzMQ({redact(self._url)!r})"
@@ -54,6 +54,10 @@ class BizzMQ:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _new_broker(self, timeout_s: float = 5.0) -> Broker:
+        ensure = self._server.ensure if self._server else None
+        return Broker(Connection(self._url, connect_timeout_s=2.0, timeout_s=timeout_s, before_open=ensure))
 
     def close(self) -> None:
         """Stop what still consumes, waiting for running messages, and close all connections."""
@@ -111,7 +115,7 @@ class BizzMQ:
         Raises:
             QueueNotFoundError, BrokerUnavailableError
         """
-        consumer = BackgroundConsumer(self._url, queue_name, handler)
+        consumer = BackgroundConsumer(self._new_broker, queue_name, handler)
         consumer.start()
         self._consumers.append(consumer)
         return consumer.stop

@@ -90,9 +90,17 @@ class Connection:
         url: `redis://`, `rediss://` or `unix://`.
         timeout_s: bound of every reply, seconds.
         connect_timeout_s: bound of opening it, seconds.
+        before_open: called before each opening; an embedded server is started again there if it has gone.
     """
 
-    def __init__(self, url: str, *, timeout_s: float = 5.0, connect_timeout_s: float = 2.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_s: float = 5.0,
+        connect_timeout_s: float = 2.0,
+        before_open: Callable[[], None] | None = None,
+    ) -> None:
         options: dict[str, Any] = dict(_parse_url(check_url(url)))
         factory = options.pop("connection_class", redis.Connection)
         options.update(
@@ -106,6 +114,7 @@ class Connection:
             options.update(socket_connect_timeout=connect_timeout_s, socket_keepalive=True)
         self.url = url
         self._factory = factory
+        self._before_open = before_open
         self._options = options
         self._link: Any = None
         self._pid = 0
@@ -117,6 +126,8 @@ class Connection:
         if self._link is not None and self._pid == os.getpid():
             return self._link
         self._link = None  # a parent's connection is left alone: only its own copy of the socket is closed
+        if self._before_open is not None:
+            self._before_open()
         link = self._factory(**self._options)
         try:
             link.connect()

@@ -37,11 +37,11 @@ class Janitor:
     """Creates missing queues, registers workers, beats, requeues the dead, reaps the silent."""
 
     def __init__(
-        self, supervisor: str, url: str, config: WorkerConfig, scoreboard: Scoreboard, channel: Channel
+        self, supervisor: str, connection: Connection, config: WorkerConfig, scoreboard: Scoreboard, channel: Channel
     ) -> None:
         self._config = config
         self._channel = channel
-        self._broker = Broker(Connection(url))
+        self._broker = Broker(connection)
         lease = LeaseOptions(config.beat_s, config.lease_s, config.scan_s)
         self._keeper = LeaseKeeper(self._broker, supervisor, config.queues, lease, create=self._create)
         self._undertaker = Undertaker(config, scoreboard)

@@ -13,7 +13,7 @@ from signal import Signals as Signal
 from typing import NamedTuple
 
 from bizzmq import clock, embedded, ids
-from bizzmq.connection import check_url
+from bizzmq.connection import Connection, check_url
 from bizzmq.logs import log
 from bizzmq.loop import Leave
 from bizzmq.workers import exits
@@ -59,7 +59,9 @@ class Supervisor:
         self._signals = Signals()
 
         def janitor_life(channel: Channel) -> int:
-            return Janitor(self.id, self._url, config, scoreboard, channel).main()
+            ensure = self._server.ensure if self._server else None
+            connection = Connection(self._url, before_open=ensure)
+            return Janitor(self.id, connection, config, scoreboard, channel).main()
 
         self._janitor = JanitorLink(janitor_life, self._private, silence_s=config.lease_s)
         self._crew = Crew(self.id, self._url, config, scoreboard, self._janitor, self._private)

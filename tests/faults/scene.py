@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import signal
-import time
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any, Callable
 
 from redis import Redis
 
@@ -116,13 +115,6 @@ class Scene:
         ours = [name for view in views for name in view.supervisors if f":{pool.supervisor_pid}:" in name]
         assert not ours, f"still registered: {ours}"
         assert not [name for name in views[0].workers.values() if f":{pool.supervisor_pid}:" in name]
-
-
-def stopwatch() -> Iterator[float]:
-    """Seconds since the first of these, with each `next`."""
-    start_s = time.monotonic()
-    while True:
-        yield time.monotonic() - start_s
 
 
 def log_says(pool: Pool, text: str, times: int = 1, timeout_s: float = PATIENCE_S) -> None:

@@ -68,6 +68,8 @@ class BackgroundConsumer:
             if thread.ident is not None:
                 thread.join()
         atexit.unregister(self.stop)
+        self._stop.close()
+        self._keeper_stop.close()
 
     def _register(self) -> str:
         worker = ids.worker_id(self._supervisor, self._starts)

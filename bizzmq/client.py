@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from types import TracebackType
 from typing import Any, Callable, Iterable
 
@@ -12,6 +11,7 @@ from bizzmq.broker import Broker
 from bizzmq.census import stats
 from bizzmq.connection import Connection, check_url, redact
 from bizzmq.errors import BizzMQError
+from bizzmq.fork_lock import ForkLock
 from bizzmq.handler import UserHandler
 from bizzmq.message import MessageOptions
 from bizzmq.publisher import Publisher
@@ -33,16 +33,14 @@ class BizzMQ:
         self._server = embedded.join(redis_url) if embedded.is_embedded(redis_url) else None
         self._url = self._server.url if self._server else check_url(redis_url)
         self._consumers: list[BackgroundConsumer] = []
-        self._lock = threading.Lock()
-        self._broker = self._new_broker(timeout_s=2.5)
+        self._lock = ForkLock()
+        self._broker = self._new_broker()
+        self._publisher = Publisher(self._new_broker())
         try:
-            self._broker.ping()
+            self._check()
         except BizzMQError:
             self.close()
             raise
-        self._broker.connection.drop()
-        self._broker = self._new_broker()
-        self._publisher = Publisher(self._new_broker())
 
     def __repr__(self) -> str:
         return f"BizzMQ({redact(self._url)!r})"
@@ -55,6 +53,14 @@ class BizzMQ:
     ) -> None:
         self.close()
 
+    def _check(self) -> None:
+        """Reach the server within 5 seconds, or raise."""
+        impatient = self._new_broker(timeout_s=2.5)
+        try:
+            impatient.ping()
+        finally:
+            impatient.connection.drop()
+
     def _new_broker(self, timeout_s: float = 5.0) -> Broker:
         ensure = self._server.ensure if self._server else None
         return Broker(Connection(self._url, connect_timeout_s=2.0, timeout_s=timeout_s, before_open=ensure))
@@ -65,6 +71,7 @@ class BizzMQ:
             consumer.stop()
         self._consumers.clear()
         self._broker.connection.drop()
+        self._publisher.close()
         if self._server is not None:
             self._server.close()
 

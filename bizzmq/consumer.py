@@ -12,7 +12,7 @@ from bizzmq.context import Context, Deadline
 from bizzmq.errors import BrokerUnavailableError, DecodeError, LeaseLostError
 from bizzmq.handler import Handler
 from bizzmq.logs import log
-from bizzmq.loop import ConsumerOptions, Insistence, Leave
+from bizzmq.loop import ConsumerOptions, Insistence, Leave, Leaving
 from bizzmq.message import Attempts, decode_envelope
 from bizzmq.queue import QueueOptions
 from bizzmq.record import Record
@@ -65,6 +65,8 @@ class Consumer:
                 leave = self.tick()
                 if leave is not None:
                     return leave
+        except Leaving:
+            return Leave.DRAINED
         except LeaseLostError as error:
             log(_logger, logging.WARNING, "lease lost, its messages belong to others", worker=self._worker,
                 queue=error.queue)  # fmt: skip
@@ -92,10 +94,10 @@ class Consumer:
             if claimed.due_s is not None:
                 due_s = min(due_s, claimed.due_s)
         if self._options.burst:
-            if self._insist(lambda: sum(map(self._broker.outstanding, self._queues))) == 0:
+            if self._insist(lambda: sum(map(self._broker.outstanding, self._queues)), owed=False) == 0:
                 return Leave.BURST
             due_s = min(due_s, 0.2)  # others may still fail messages into these queues: look again soon
-        self._insist(lambda: self._wait(due_s))
+        self._insist(lambda: self._wait(due_s), owed=False)
         return None
 
     def _leaving(self) -> bool:
@@ -111,7 +113,7 @@ class Consumer:
         finished = self._finished
         if finished:
             self._failpoint("before-ack")
-        claimed = self._insist(lambda: self._broker.claim(queue, self._worker, want, finished))
+        claimed = self._insist(lambda: self._broker.claim(queue, self._worker, want, finished), owed=bool(finished))
         if finished:
             self._finished = []
             self._failpoint("after-ack")
@@ -175,7 +177,7 @@ class Consumer:
     def _settings_of(self, queue: str) -> QueueOptions:
         settings = self._settings.get(queue)
         if settings is None:
-            settings = self._settings[queue] = self._insist(lambda: self._broker.options(queue))
+            settings = self._settings[queue] = self._insist(lambda: self._broker.options(queue), owed=False)
         return settings
 
     def _wait(self, timeout_s: float) -> None:

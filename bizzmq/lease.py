@@ -12,7 +12,7 @@ import logging
 import random
 import secrets
 from dataclasses import dataclass
-from typing import Callable, Sequence
+from typing import Callable, Collection, Sequence
 
 from bizzmq import clock
 from bizzmq.broker import Broker
@@ -43,6 +43,8 @@ class LeaseKeeper:
 
     Args:
         create: what to do about a queue that has vanished, with all of Redis's data; None only reports it.
+        living: the supervisor's workers that live or are being started. A registration of any other one, such as
+            a request leaves that executes after its worker's end, is ended when two scans have seen it.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class LeaseKeeper:
         options: LeaseOptions = LeaseOptions(),
         now_s: clock.Monotonic = clock.monotonic,
         create: Callable[[str], None] | None = None,
+        living: Callable[[], Collection[str]] | None = None,
     ) -> None:
         self._broker = broker
         self._supervisor = supervisor
@@ -60,6 +63,8 @@ class LeaseKeeper:
         self._options = options
         self._now_s = now_s
         self._create = create
+        self._living = living
+        self._unknown: set[tuple[str, str]] = set()
         self._next_beat_s = now_s()
         self._next_scan_s = now_s() + options.scan_s * random.random()
         self._watched: dict[tuple[str, str], _Watched] = {}
@@ -109,6 +114,7 @@ class LeaseKeeper:
         for queue in self._queues:
             counters = self._broker.supervisors(queue)
             workers = self._broker.workers(queue)
+            self._end_unknown(queue, workers)
             for supervisor in {*counters, *workers.values()} - {self._supervisor}:
                 counter = counters.get(supervisor, "")  # workers without a supervisor are watched, too
                 key = (queue, supervisor)
@@ -119,6 +125,16 @@ class LeaseKeeper:
                 elif now_s - watched.since_s >= self._options.lease_s:
                     self._reap(queue, supervisor, counter, workers)
         self._watched = {key: value for key, value in self._watched.items() if key in seen}
+
+    def _end_unknown(self, queue: str, workers: dict[str, str]) -> None:
+        if self._living is None:
+            return
+        living = self._living()
+        unknown = {worker for worker, owner in workers.items() if owner == self._supervisor and worker not in living}
+        for worker in unknown:
+            if (queue, worker) in self._unknown:
+                self._broker.requeue(queue, worker, Death("silent"))
+        self._unknown = {key for key in self._unknown if key[0] != queue} | {(queue, worker) for worker in unknown}
 
     def _reap(self, queue: str, supervisor: str, counter: str, workers: dict[str, str]) -> None:
         death = Death("silent", supervisor=supervisor, counter=counter)

@@ -44,8 +44,12 @@ class ConsumerOptions:
     patience_s: float = 5.0
 
 
+class Leaving(Exception):  # noqa: N818 - no error: the loop wants to leave, and owes Redis nothing
+    """Redis is away while the loop wants to leave."""
+
+
 class Insistence:
-    """Repeats what Redis has to be told until it has answered, or until a stopping loop's patience is over."""
+    """Repeats what Redis has to be told until it has answered, or until a leaving loop's patience is over."""
 
     def __init__(
         self, logger: logging.Logger, who: str, stop: Stop, leaving: Callable[[], bool], patience_s: float
@@ -55,10 +59,14 @@ class Insistence:
         self._leaving = leaving
         self._patience_s = patience_s
 
-    def __call__(self, action: Callable[[], T]) -> T:
+    def __call__(self, action: Callable[[], T], *, owed: bool = True) -> T:
         """The result of an action, all of which are safe to repeat.
 
+        Args:
+            owed: whether a leaving loop must still have it done.
+
         Raises:
+            Leaving: the loop is leaving, Redis is away, and the action is not owed.
             BrokerUnavailableError: the loop is leaving, and Redis was away for its whole patience.
         """
         leaving_since_s: float | None = None
@@ -72,6 +80,8 @@ class Insistence:
                 if not self._leaving():
                     self._stop.wait(wait_s)
                     continue
+                if not owed:
+                    raise Leaving from error
                 now_s = clock.monotonic()
                 leaving_since_s = leaving_since_s or now_s
                 if now_s - leaving_since_s > self._patience_s:

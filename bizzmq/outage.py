@@ -33,6 +33,11 @@ class Outage:
         self._count += 1
         return wait_s * (0.5 + random.random() / 2)
 
+    @property
+    def lasts(self) -> bool:
+        """Whether the last try has failed."""
+        return self._count > 0
+
     def over(self) -> None:
         """Note a success."""
         if self._count:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import time
 from typing import Any, Callable, Iterable
 
 from bizzmq import clock, ids
 from bizzmq.broker import BATCH_LIMIT, Broker
 from bizzmq.errors import BrokerUnavailableError
+from bizzmq.fork_lock import ForkLock
 from bizzmq.message import MAX_PAYLOAD_BYTES, MessageOptions, encode_body
 from bizzmq.outage import Outage
 
@@ -28,8 +28,12 @@ class Publisher:
         self._broker = broker
         self._limit_bytes = limit_bytes
         self._retry_for_s = retry_for_s
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._start_over()
+
+    def close(self) -> None:
+        """Close the connection; publishing again opens another one."""
+        self._broker.connection.drop()
 
     def _start_over(self) -> None:
         """Become a publisher that no other process is: a new nonce, a new sequence of requests."""
@@ -51,11 +55,10 @@ class Publisher:
         self._broker.keys(queue)  # a bad name is said before anything else
         header = options.header()
         envelopes = [header + encode_body(body, self._limit_bytes) for body in bodies]
-        if self._pid != os.getpid():
-            self._lock = threading.Lock()
-            self._start_over()
         published: list[str] = []
         with self._lock:
+            if self._pid != os.getpid():
+                self._start_over()
             try:
                 for start in range(0, len(envelopes), BATCH_LIMIT):
                     published += self._send(queue, envelopes[start : start + BATCH_LIMIT], options)

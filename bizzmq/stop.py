@@ -55,5 +55,8 @@ class Stop:
                 return  # there was none
 
     def close(self) -> None:
-        os.close(self._read)
-        os.close(self._write)
+        """Close both descriptors; a later request is noted, but wakes nobody. May be called twice."""
+        for descriptor in (self._read, self._write):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._read = self._write = -1

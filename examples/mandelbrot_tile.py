@@ -7,13 +7,13 @@ import math
 import os
 import time
 from pathlib import Path
-from typing import Any, List, Mapping, Tuple
+from typing import Any, Mapping, Tuple
 
 Colour = Tuple[float, float, float]
 
 BAILOUT = 1e4  # squared; far outside, where the smooth count is smooth
 SHADES = 2048
-STOPS: List[Tuple[float, Colour]] = [
+STOPS: list[tuple[float, Colour]] = [
     (0.00, (10, 14, 52)),
     (0.17, (24, 78, 158)),
     (0.34, (112, 186, 228)),
@@ -26,7 +26,7 @@ STOPS: List[Tuple[float, Colour]] = [
 TURNS, START = 0.62, 0.56  # of the palette, for each e-fold of the iteration count
 
 
-def gradient() -> List[Colour]:
+def gradient() -> list[Colour]:
     """The palette: colours that run into each other through all stops, and around."""
     shades = []
     for index in range(SHADES):
@@ -76,23 +76,22 @@ def shade(count: float) -> Colour:
 def pixels(tile: Mapping[str, Any]) -> bytes:
     """The tile as rows of red, green and blue bytes.
 
-    Where a pixel's colour jumps from its neighbour's, three more samples inside it smooth the jump.
+    Where the colours of neighbours jump, a second sample between them and a mix of all four smooth it.
     """
-    step, limit = tile["step"], tile["limit"]
+    left, top, step, limit = tile["left"], tile["top"], tile["step"], tile["limit"]
+    width = tile["width"]
     rgb = bytearray()
-    above = [INSIDE] * tile["width"]
+    above = [shade(escape(complex(left + step * column, top + step), limit)) for column in range(-1, width)]
     for row in range(tile["height"]):
-        before = INSIDE
-        for column in range(tile["width"]):
-            c = complex(tile["left"] + step * column, tile["top"] - step * row)
-            colour = shade(escape(c, limit))
-            if jump(colour, before) + jump(colour, above[column]) > 60:
-                more = [shade(escape(c + step * offset, limit)) for offset in (0.5, 0.5j, 0.5 + 0.5j)]
-                smooth = [(a + b + d + e) / 4 for a, b, d, e in zip(colour, *more)]
-            else:
-                smooth = list(colour)
-            rgb.extend(int(part) for part in smooth)
-            before = above[column] = colour
+        y = top - step * row
+        this = [shade(escape(complex(left + step * column, y), limit)) for column in range(-1, width)]
+        for column in range(1, width + 1):
+            own, beside, over = this[column], this[column - 1], above[column]
+            if jump(own, beside) + jump(own, over) > JUMP:
+                between = shade(escape(complex(left + step * (column - 1.5), y + step / 2), limit))
+                own = mix(own, between, mix(beside, over))
+            rgb.extend(map(int, own))
+        above = this
     return bytes(rgb)
 
 

@@ -43,7 +43,9 @@ class Janitor:
         self._channel = channel
         self._broker = Broker(connection)
         lease = LeaseOptions(config.beat_s, config.lease_s, config.scan_s)
-        self._keeper = LeaseKeeper(self._broker, supervisor, config.queues, lease, create=self._create)
+        self._keeper = LeaseKeeper(
+            self._broker, supervisor, config.queues, lease, create=self._create, living=self._living_workers
+        )
         self._undertaker = Undertaker(config, scoreboard)
         self._outage = Outage(_logger, "janitor")
         self._owed: deque[Request] = deque()
@@ -61,7 +63,7 @@ class Janitor:
             if self._channel.closed:
                 return self._outlive()
             wait_s = self.tick()
-            self._channel.send(op="alive")
+            self._channel.send(op="alive", away=self._outage.lasts)
             if not self._left:
                 self._wait(wait_s)
         return exits.DRAINED
@@ -94,10 +96,16 @@ class Janitor:
         if request["op"] == "adopt":
             self._undertaker.adopt(request["worker"], request["pid"], request["slot"])
         elif request["op"] == "requeue":
-            self._undertaker.forget(request["worker"])
+            worker = request["worker"]
+            self._undertaker.forget(worker)
+            # A registration that is still owed must not come after the end of what it registers.
+            self._owed = deque(r for r in self._owed if (r["op"], r.get("worker")) != ("register", worker))
             self._owed.appendleft(request)  # before registrations: somebody may be waiting for these messages
         else:
             self._owed.append(request)
+
+    def _living_workers(self) -> set[str]:
+        return {*self._undertaker.workers, *(request.get("worker", "") for request in self._owed)}
 
     def _do(self, request: Request) -> None:
         if request["op"] == "register":

@@ -21,6 +21,10 @@ JanitorMain = Callable[[Channel], int]
 class JanitorLink:
     """Requests to the janitor survive it: whatever it has not confirmed is asked again of the next one.
 
+    Attributes:
+        left: whether it has signed the supervisor off.
+        redis_is_away: whether it could not reach Redis the last time it tried.
+
     Args:
         main: the janitor's life, given its end of the channel.
         private: descriptors that only the supervisor may keep open.
@@ -39,6 +43,7 @@ class JanitorLink:
         self._deaths = 0
         self.pid = 0
         self.left = False
+        self.redis_is_away = True
 
     @property
     def settled(self) -> bool:
@@ -83,6 +88,7 @@ class JanitorLink:
     def requeue(self, burial: Burial) -> None:
         """Have a dead worker's messages settled; a registration that is still owed is not needed any more."""
         self._adopted.pop(burial.worker, None)
+        self._owed.pop(("register", burial.worker), None)
         self._ask("requeue", **burial.as_message())
 
     def leave(self) -> None:
@@ -102,6 +108,8 @@ class JanitorLink:
                 self._owed.pop((confirms[message["op"]], message.get("worker", "")), None)
             if message["op"] == "left":
                 self.left = True
+            if message["op"] == "alive":
+                self.redis_is_away = message["away"]
         return messages
 
     def tend(self) -> None:

@@ -29,6 +29,8 @@ from bizzmq.workers.slot import Phase, Slot
 
 _logger = logging.getLogger("bizzmq.supervisor")
 _TICK_S = 0.5
+_CALM_S = 0.5
+"""How long a pool that holds no message waits for a Redis that is away, before it ends without signing off."""
 
 
 class BootFailure(NamedTuple):
@@ -69,6 +71,7 @@ class Supervisor:
         self._draining_since_s: float | None = None
         self._stopped = False
         self._give_up_s = float("inf")
+        self._at_stake = False
 
     def run(self) -> int:
         """Run the pool until it is drained; returns the exit code (see `bizzmq.workers.exits`)."""
@@ -142,6 +145,7 @@ class Supervisor:
         failure = self._crew.hear(slot)
         if slot.booted:
             self._ever_booted = True
+            self.failure = None
         if failure is not None:
             boot_failure = BootFailure(*failure)
             if self._ever_booted:
@@ -158,6 +162,7 @@ class Supervisor:
         reason = slot.ended_by_us or str(ended)
         self._janitor.requeue(burial(slot.worker, record, reason, blame=slot.blame and not orderly))
         booted = slot.booted
+        self._at_stake = self._at_stake or (booted and not orderly)
         self._log_end(slot, ended, record, reason, orderly=orderly)
         slot.vacated()
         if orderly:
@@ -214,13 +219,16 @@ class Supervisor:
         if self._give_up_s == float("inf"):
             self._give_up_s = clock.monotonic() + 5.0
         self._give_up_s = max(self._give_up_s, clock.monotonic() + 0.2)
+        calm_s = clock.monotonic() + _CALM_S
         self._janitor.leave()
         while self._janitor.pid and clock.monotonic() < self._give_up_s:
+            if self._janitor.redis_is_away and not self._at_stake and clock.monotonic() > calm_s:
+                break  # only registrations are left to be struck off, and they end with the lease
             self._wait()
             self._signals.take()
             self._janitor.tend()
             self._hear_janitor()
-        if not self._janitor.settled:
+        if not self._janitor.settled and self._at_stake:
             log(_logger, logging.WARNING, "Redis did not take everything back in time, the lease will")
 
     def _end_everything(self) -> None:

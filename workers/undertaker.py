@@ -37,6 +37,11 @@ class Undertaker:
         """Whether a worker is left."""
         return bool(self._adopted)
 
+    @property
+    def workers(self) -> list[str]:
+        """The ids of those that are left."""
+        return list(self._adopted)
+
     def adopt(self, worker: str, pid: int, slot: int) -> None:
         """Note a worker that has just been started."""
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import select
 import signal
 import traceback
@@ -14,13 +15,16 @@ from bizzmq.broker import Broker
 from bizzmq.connection import Connection
 from bizzmq.consumer import Consumer
 from bizzmq.context import Deadline
-from bizzmq.errors import ConfigurationError
+from bizzmq.errors import BizzMQError, ConfigurationError
+from bizzmq.logs import log
 from bizzmq.loop import ConsumerOptions, Leave
 from bizzmq.stop import Stop
 from bizzmq.workers import exits, platform, spawn
 from bizzmq.workers.channel import Channel
 from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.scoreboard import SlotRecord
+
+_logger = logging.getLogger("bizzmq.worker")
 
 GO = "go"
 BOOTED = "booted"
@@ -74,8 +78,13 @@ class Worker:
             lifeline=self._supervisor_is_gone,
             lifeline_descriptors=[self.channel.fileno()],
         )  # fmt: skip
-        leave = consumer.run()
-        function.close()
+        try:
+            leave = consumer.run()
+        except BizzMQError as error:
+            log(_logger, logging.ERROR, "the worker cannot go on", worker=self.worker_id, error=str(error))
+            return exits.INTERNAL_ERROR
+        finally:
+            function.close()
         self.record.left(leave)
         return exits.DRAINED
 

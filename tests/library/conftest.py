@@ -66,7 +66,7 @@ def consumer_factory() -> Iterator[Callable[..., BackgroundConsumer]]:
     started: list[BackgroundConsumer] = []
 
     def start(url: str, queue: str, handler: UserHandler, lease: LeaseOptions) -> BackgroundConsumer:
-        consumer = BackgroundConsumer(url, queue, handler, lease)
+        consumer = BackgroundConsumer(lambda: Broker(Connection(url)), queue, handler, lease)
         consumer.start()
         started.append(consumer)
         return consumer

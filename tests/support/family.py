@@ -68,13 +68,18 @@ class Family:
         """End all at once, as the loss of a host does: none gets time to react to another's death."""
         self.signal_all(signal.SIGSTOP)
         self.signal_all(signal.SIGSTOP)  # again, for those that were forked during the first round
-
-        def gone() -> bool:
-            self.signal_all(signal.SIGKILL)
-            return not self.living()
-
-        eventually(gone, 10.0, self.describe)
+        # The leader last: when it dies, the kernel continues its stopped children, whose groups are orphaned.
+        eventually(lambda: not self._kill_but(self._leader_pid), 10.0, self.describe)
+        eventually(lambda: not self._kill_but(_NOBODY), 10.0, self.describe)
         self._leader_pid = _NOBODY  # the number may become another session's now
+
+    def _kill_but(self, spared_pid: int) -> list[psutil.Process]:
+        """Send SIGKILL to all but one; returns whom it was sent to."""
+        victims = [process for process in self.living() if process.pid != spared_pid]
+        for process in victims:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        return victims
 
     def describe(self) -> str:
         """One line for each member, for a failure's text."""

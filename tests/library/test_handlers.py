@@ -1,0 +1,195 @@
+"""What a handler may be, what it is given, and what counts as failure. No Redis: one attempt at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import sys
+import threading
+from typing import Any
+
+import pytest
+
+from bizzmq import ConfigurationError, Context, DecodeError, Message, Reject, RetryLater
+from bizzmq.context import Deadline
+from bizzmq.handler import Handler
+from bizzmq.ids import MessageIds
+from bizzmq.message import Attempts
+
+ID = MessageIds("publish").take(1_800_000_000_500_000, 1)[0]
+MESSAGE = Message(ID, "q", {"body": 1}, priority=4, error={"error": "e"})
+
+
+def context(timeout_s: float | None = None, started_s: float = 0.0, drain: Deadline | None = None) -> Context:
+    return Context(MESSAGE, Attempts(1, 2, 3, 4), started_s, timeout_s, drain or Deadline())
+
+
+def run(function: Any) -> BaseException | None:
+    handler = Handler(function)
+    try:
+        return handler.run(MESSAGE.body, context())
+    finally:
+        handler.close()
+
+
+class Both:
+    def method(self, body: Any, context: Context) -> Any:
+        return given.append((body, context))
+
+    def __call__(self, body: Any) -> Any:
+        return given.append((body,))
+
+
+given: list[tuple] = []
+
+
+async def async_body(body: Any) -> None:
+    await asyncio.sleep(0)
+    given.append((body,))
+
+
+async def async_both(body: Any, context: Context) -> None:
+    given.append((body, context))
+
+
+def third(extra: Any, body: Any, context: Context) -> None:
+    given.append((body, context))
+
+
+SHAPES: dict[str, tuple[Any, int]] = {
+    "function": (lambda body: given.append((body,)), 1), "with context": (lambda body, c: given.append((body, c)), 2),
+    "method": (Both().method, 2), "object": (Both(), 1), "async": (async_body, 1), "async both": (async_both, 2),
+    "partial": (functools.partial(third, "extra"), 2), "builtin": (given.append, 0),
+    "any number": (lambda *values: given.append(values), 1),
+    "keyword only": (lambda body, *, option=None: given.append((body,)), 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_handler_gets_the_body_and_the_context_if_it_takes_one(name: str) -> None:
+    function, count = SHAPES[name]
+    given.clear()
+
+    assert run(function) is None
+
+    (arguments,) = given
+    if count:
+        assert len(arguments) == count
+        assert arguments[0] == MESSAGE.body
+        assert all(isinstance(argument, Context) for argument in arguments[1:])
+
+
+@pytest.mark.parametrize("result", [None, True, False, 0, 1, "", "error", [], {}, ValueError, object()], ids=repr)
+def test_any_value_but_an_exception_is_success(result: Any) -> None:
+    async def later(body: Any) -> Any:
+        return result
+
+    assert run(lambda body: result) is None
+    assert run(later) is None
+
+
+ERRORS = [
+    ValueError("x"), SystemExit(0), SystemExit(3), KeyboardInterrupt(), BaseException("bare"), GeneratorExit(),
+    asyncio.CancelledError(), RetryLater(1.0), Reject("no"), StopIteration(1), MemoryError(), RecursionError(),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=repr)
+def test_an_exception_is_failure_raised_or_returned(error: BaseException) -> None:
+    def raising(body: Any) -> None:
+        raise error
+
+    assert run(raising) is error
+    assert run(lambda body: error) is error
+
+
+@pytest.mark.parametrize("error", [error for error in ERRORS if not isinstance(error, StopIteration)], ids=repr)
+def test_an_exception_of_an_async_handler_is_failure(error: BaseException) -> None:
+    async def raising(body: Any) -> None:
+        await asyncio.sleep(0)
+        raise error
+
+    async def returning(body: Any) -> BaseException:
+        return error
+
+    assert type(run(raising)) is type(error)
+    assert run(returning) is error
+
+
+def test_sys_exit_is_the_failure_of_one_message(capfd: pytest.CaptureFixture[str]) -> None:
+    handler = Handler(lambda body: sys.exit(body))
+
+    assert [type(handler.run(code, context())) for code in (0, "text", None)] == [SystemExit] * 3
+
+
+def test_an_async_handler_works_after_a_failure_and_leaves_no_task_behind() -> None:
+    ended: list[str] = []
+
+    async def background() -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            ended.append("cancelled")
+
+    async def function(body: Any) -> None:
+        task = asyncio.ensure_future(background())
+        await asyncio.sleep(0)
+        assert not task.done()
+        if body == "fail":
+            raise SystemExit
+
+    handler = Handler(function)
+    results = [handler.run(body, context()) for body in ("ok", "fail", "ok")]
+    handler.close()
+
+    assert [type(result) for result in results] == [type(None), SystemExit, type(None)]
+    assert ended == ["cancelled"] * 3
+
+
+def test_an_async_handler_runs_in_a_thread_that_is_not_the_main_one() -> None:
+    outcome: list[Any] = []
+    thread = threading.Thread(target=lambda: outcome.append(run(async_body)))
+
+    thread.start()
+    thread.join()
+
+    assert outcome == [None]
+
+
+@pytest.mark.parametrize("nothing", [None, 1, "tasks:handler", object()], ids=repr)
+def test_what_cannot_be_called_is_no_handler(nothing: Any) -> None:
+    with pytest.raises(ConfigurationError, match="callable"):
+        Handler(nothing)
+
+
+def test_a_context_tells_what_is_known_of_the_delivery() -> None:
+    told = context()
+
+    assert (told.id, told.queue, told.priority, told.error) == (ID, "q", 4, {"error": "e"})
+    assert (told.retry_count, told.delivery) == (1, 7)
+    assert told.published_at_s == 1_800_000_000.5
+    assert "body" not in repr(told)
+
+
+def test_a_context_tells_when_the_delivery_started() -> None:
+    assert isinstance(context().started_at_s, float)  # type: ignore[attr-defined]
+
+
+def test_time_left_is_the_sooner_of_time_limit_and_drain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bizzmq.clock.monotonic", lambda: 100.0)
+    drain = Deadline()
+
+    assert context(started_s=90.0, drain=drain).time_left_s is None
+    assert context(timeout_s=15.0, started_s=90.0, drain=drain).time_left_s == 5.0
+    assert context(timeout_s=5.0, started_s=90.0, drain=drain).time_left_s == 0.0
+    drain.at_s = 103.0
+    assert context(started_s=90.0, drain=drain).time_left_s == 3.0
+    assert context(timeout_s=11.0, started_s=90.0, drain=drain).time_left_s == 1.0
+    assert context(started_s=90.0).running_for_s == 10.0
+
+
+def test_a_forged_id_tells_no_time() -> None:
+    forged = Context(Message("no id", "q", 1), Attempts(), 0.0, None, Deadline())
+
+    with pytest.raises(DecodeError):
+        _ = forged.published_at_s

@@ -79,6 +79,17 @@ def dead_letters(broker: Broker, queue: str, offset: int, count: int) -> list[De
     return found
 
 
+def dead_letter_ids(broker: Broker, queue: str) -> list[str]:
+    """The ids of all dead letters that nobody is handling, oldest first in each place."""
+    k = broker.keys(queue).dead_letters()
+    ids: list[bytes] = []
+    for key in (k.waiting, k.parked):
+        ids += reversed(broker.connection.execute("LRANGE", key, 0, -1))
+    for key in (k.prioritized, k.delayed):
+        ids += broker.connection.execute("ZRANGE", key, 0, -1)
+    return [raw_id.decode("utf-8", "backslashreplace") for raw_id in ids]
+
+
 def dead_letter(broker: Broker, queue: str, message_id: str) -> DeadLetter | None:
     """One dead letter by its id, wherever in the dead-letter queue it is; None if it is not there."""
     k = broker.keys(queue).dead_letters()

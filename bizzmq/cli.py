@@ -11,7 +11,7 @@ import bizzmq
 from bizzmq import census, console, logs
 from bizzmq.cli_dead_letters import dlq
 from bizzmq.cli_publish import publish_lines, read_document
-from bizzmq.cli_support import open_broker, purge_all, table
+from bizzmq.cli_support import confirm_deletion, open_broker, purge_all, table
 from bizzmq.client import BizzMQ
 from bizzmq.demo import Demo
 from bizzmq.message import MessageOptions
@@ -96,15 +96,13 @@ def stats(redis_url: str, queue: str, as_json: bool) -> None:
 
 @command.command()
 @click.argument("queue")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask first, as is done on a terminal.")
 @click.pass_obj
 def purge(redis_url: str, queue: str, yes: bool) -> None:
     """Delete all messages of a queue that nobody is handling."""
     with open_broker(redis_url) as broker:
         counts = census.stats(broker, queue)
-        if not yes:
-            stored = counts.waiting + counts.delayed
-            click.confirm(f"Delete {stored} messages of {queue} for good?", abort=True, err=True)
+        confirm_deletion(f"{counts.waiting + counts.delayed} messages of {queue}", yes)
         click.echo(f"{purge_all(broker, queue)} messages deleted")
 
 

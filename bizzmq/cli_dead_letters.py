@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Iterator
+from typing import Any
 
 import click
 
 from bizzmq import census, logs
 from bizzmq.broker import Broker
-from bizzmq.cli_support import open_broker, purge_all, table
+from bizzmq.cli_support import confirm_deletion, open_broker, purge_all, table
 from bizzmq.errors import ConfigurationError, QueueNotFoundError
-
-_PAGE = 100
 
 
 @click.group()
@@ -42,13 +40,13 @@ def list_(redis_url: str, queue: str, limit: int, offset: int, as_json: bool) ->
 
 @dlq.command()
 @click.argument("queue")
-@click.argument("message_id", metavar="ID")
+@click.argument("message_id", metavar="[ID]", required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @click.pass_obj
-def show(redis_url: str, queue: str, message_id: str, as_json: bool) -> None:
-    """Show one dead letter: its body, and everything that is known of its error."""
+def show(redis_url: str, queue: str, message_id: str | None, as_json: bool) -> None:
+    """Show one dead letter, by default the oldest: its body, and everything that is known of its error."""
     with open_broker(redis_url) as broker:
-        letter = _find(broker, queue, message_id)
+        letter = _find(broker, queue, message_id) if message_id else _oldest(broker, queue)
     body = letter.message.body if letter.message else None
     if as_json:
         click.echo(json.dumps({"id": letter.id, "body": body, "error": dict(letter.error)}))
@@ -68,29 +66,29 @@ def show(redis_url: str, queue: str, message_id: str, as_json: bool) -> None:
 @dlq.command()
 @click.argument("queue")
 @click.argument("message_ids", metavar="[ID]...", nargs=-1)
-@click.option("--all", "every", is_flag=True, help="All that are there now.")
 @click.pass_obj
-def replay(redis_url: str, queue: str, message_ids: tuple[str, ...], every: bool) -> None:
-    """Put dead letters back into their queue, to be tried as often as a new message."""
-    if bool(message_ids) == every:
-        raise click.UsageError("name the ids to replay, or say --all")
+def replay(redis_url: str, queue: str, message_ids: tuple[str, ...]) -> None:
+    """Put dead letters back into their queue, by default all, to be tried as often as a new message."""
     with open_broker(redis_url) as broker:
         _total(broker, queue)
-        chosen = _every(broker, queue) if every else (_find(broker, queue, one) for one in message_ids)
-        count = sum(census.replay(broker, queue, letter) for letter in list(chosen))
+        for message_id in message_ids:
+            _find(broker, queue, message_id)  # a wrong id is said before anything is moved
+        letters = (
+            census.dead_letter(broker, queue, one) for one in message_ids or census.dead_letter_ids(broker, queue)
+        )
+        count = sum(census.replay(broker, queue, letter) for letter in letters if letter is not None)
     click.echo(f"{count} messages put back")
 
 
 @dlq.command()
 @click.argument("queue")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask first, as is done on a terminal.")
 @click.pass_obj
 def purge(redis_url: str, queue: str, yes: bool) -> None:
     """Delete all dead letters that nobody is handling."""
     with open_broker(redis_url) as broker:
         total = _total(broker, queue)
-        if not yes:
-            click.confirm(f"Delete {total} dead letters of {queue} for good?", abort=True, err=True)
+        confirm_deletion(f"{total} dead letters of {queue}", yes)
         click.echo(f"{purge_all(broker, broker.keys(queue).dead_letters().queue)} messages deleted")
 
 
@@ -109,14 +107,12 @@ def _find(broker: Broker, queue: str, message_id: str) -> census.DeadLetter:
     return letter
 
 
-def _every(broker: Broker, queue: str) -> Iterator[census.DeadLetter]:
-    offset = 0
-    while True:
-        page = census.dead_letters(broker, queue, offset, _PAGE)
-        if not page:
-            return
-        yield from page
-        offset += len(page)
+def _oldest(broker: Broker, queue: str) -> census.DeadLetter:
+    _total(broker, queue)
+    letters = census.dead_letters(broker, queue, 0, 1)
+    if not letters:
+        raise ConfigurationError(f"there are no dead letters in {queue!r}")
+    return letters[0]
 
 
 def _summary(letter: census.DeadLetter) -> dict[str, Any]:

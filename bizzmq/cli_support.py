@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 from typing import Any, Iterator, Sequence
 
@@ -23,6 +24,12 @@ def open_broker(redis_url: str) -> Iterator[Broker]:
         connection.drop()
         if server is not None:
             server.close()
+
+
+def confirm_deletion(what: str, yes: bool) -> None:
+    """Ask on a terminal whether to delete, unless that was said already. A script is taken at its word."""
+    if not yes and sys.stdin.isatty():
+        click.confirm(f"Delete {what} for good?", abort=True, err=True)
 
 
 def purge_all(broker: Broker, queue: str) -> int:

@@ -55,16 +55,20 @@ def check_url(url: str) -> str:
             raise ValueError("it must begin with redis://, rediss://, unix:// or embedded://")
         if parts.scheme == "unix" and not parts.path:
             raise ValueError("a unix:// URL needs the path of a socket")
-        _parse_url(url)
-        parts.port  # noqa: B018 - reading it is the check
     except (ValueError, TypeError, AttributeError) as error:
         raise ConfigurationError(f"bad Redis URL {redact(str(url))!r}: {error}") from None
+    try:
+        _parse_url(url)
+        parts.port  # noqa: B018 - reading it is the check
+    except (ValueError, TypeError, AttributeError):  # their texts may repeat a piece of the password
+        hint = "write redis://:PASSWORD@HOST:PORT/DB, with / ? # @ in the password percent-encoded"
+        raise ConfigurationError(f"bad Redis URL {redact(str(url))!r}: {hint}") from None
     return url
 
 
 def redact(url: str) -> str:
     """A URL without its password."""
-    return re.sub(r"(://[^/@]*:)[^@]*@", r"\1***@", re.sub(r"(password=)[^&]*", r"\1***", url))
+    return re.sub(r"(://[^/@:]*:).*@", r"\1***@", re.sub(r"(password=)[^&]*", r"\1***", url))
 
 
 def _foreign(error: Exception) -> Exception:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, Mapping
 
 from bizzmq import clock
@@ -67,6 +68,11 @@ class Context:
     @property
     def published_at_s(self) -> float:
         return published_us(self._message.id) / 1e6
+
+    @property
+    def started_at_s(self) -> float:
+        """When this delivery started, seconds since the epoch by this host's clock."""
+        return time.time() - self.running_for_s
 
     @property
     def running_for_s(self) -> float:

@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 from types import FrameType
-from typing import Any, Optional
+from typing import Any
 
 from bizzmq import BizzMQ
 from bizzmq.message import MessageOptions
@@ -35,7 +35,7 @@ def main() -> None:
 
         stopped = threading.Event()
 
-        def stop(_number: int, _frame: Optional[FrameType]) -> None:
+        def stop(_number: int, _frame: FrameType | None) -> None:
             stopped.set()
 
         signal.signal(signal.SIGINT, stop)

@@ -33,14 +33,15 @@ def gradient() -> list[Colour]:
         place = index / SHADES
         upper = next(i for i, (stop, _) in enumerate(STOPS) if stop > place)
         (low, before), (high, after) = STOPS[upper - 1], STOPS[upper]
-        mix = (1 - math.cos(math.pi * (place - low) / (high - low))) / 2
-        red, green, blue = (a + (b - a) * mix for a, b in zip(before, after))
+        share = (1 - math.cos(math.pi * (place - low) / (high - low))) / 2
+        red, green, blue = (a + (b - a) * share for a, b in zip(before, after))
         shades.append((red, green, blue))
     return shades
 
 
 PALETTE = gradient()
 INSIDE: Colour = (6, 7, 22)
+JUMP = 50  # between neighbours, of 765: from here on their edge is smoothed
 
 
 def escape(c: complex, limit: int) -> float:
@@ -89,7 +90,7 @@ def pixels(tile: Mapping[str, Any]) -> bytes:
             own, beside, over = this[column], this[column - 1], above[column]
             if jump(own, beside) + jump(own, over) > JUMP:
                 between = shade(escape(complex(left + step * (column - 1.5), y + step / 2), limit))
-                own = mix(own, between, mix(beside, over))
+                own = mix(own, between, mix(own, beside, over))
             rgb.extend(map(int, own))
         above = this
     return bytes(rgb)
@@ -98,6 +99,12 @@ def pixels(tile: Mapping[str, Any]) -> bytes:
 def jump(one: Colour, other: Colour) -> float:
     """How far two colours are apart."""
     return abs(one[0] - other[0]) + abs(one[1] - other[1]) + abs(one[2] - other[2])
+
+
+def mix(*colours: Colour) -> Colour:
+    """Their mean."""
+    red, green, blue = (sum(parts) / len(colours) for parts in zip(*colours))
+    return red, green, blue
 
 
 def render(tile: Mapping[str, Any]) -> None:

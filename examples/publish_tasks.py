@@ -1,6 +1,6 @@
 """Publish numbers to factor for the pool that runs `tasks:handler`, and watch them go.
 
-    python publish_tasks.py --count 1000 --watch
+python publish_tasks.py --count 1000 --watch
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ def hard_number(rng: random.Random) -> int:
         return all(odd % divisor for divisor in range(3, int(odd**0.5) + 1, 2))
 
     first, second = (
-        next(odd for odd in iter(lambda: rng.randrange(200_001, 400_000, 2), 0) if is_prime(odd))
-        for _ in range(2)
+        next(odd for odd in iter(lambda: rng.randrange(200_001, 400_000, 2), 0) if is_prime(odd)) for _ in range(2)
     )
     return first * second
 

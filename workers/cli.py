@@ -36,8 +36,8 @@ _VARIABLES = "BIZZMQ_WORKER"
               help="After this silence of a host others take its messages.")  # fmt: skip
 @click.option("--max-crashes", type=click.IntRange(min=1), default=3, show_default=True, metavar="N",
               help="Workers that a message may kill before it is quarantined.")  # fmt: skip
-@click.option("--log-level", type=click.Choice(logs.LEVELS), default="info", show_default=True)
-@click.option("--log-format", type=click.Choice(logs.FORMATS), default="text", show_default=True)
+@click.option("--log-level", type=click.Choice(logs.LEVELS, case_sensitive=False), default="info", show_default=True)
+@click.option("--log-format", type=click.Choice(logs.FORMATS, case_sensitive=False), default="text", show_default=True)
 @click.version_option(bizzmq.__version__, "--version", message="%(prog)s %(version)s")
 def command(
     handler: str,

@@ -68,9 +68,19 @@ class Undertaker:
                     platform.kill_group(adopted.process.pid)
                 continue
             del self._adopted[worker]
+            _end_what_it_left(adopted.process)
             record = self._scoreboard.slot(adopted.slot).read()
             gone.append(burial(worker, record, "ended after its supervisor was gone", blame=False))
         return gone
+
+
+def _end_what_it_left(process: psutil.Process) -> None:
+    """End what the handler of a worker that is gone has started.
+
+    The group's id cannot be anybody else's by now: a new group of that number needs a leader with that pid.
+    """
+    if process.is_running() or not psutil.pid_exists(process.pid):  # a zombie still runs, for psutil
+        platform.kill_group(process.pid)
 
 
 def _alive(process: psutil.Process) -> bool:

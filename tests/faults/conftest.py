@@ -17,9 +17,7 @@ StartPool = Callable[..., Pool]
 
 
 @pytest.fixture
-def scene(
-    url: str, redis: Redis, ledger: Ledger, pool_factory: StartPool, tmp_path: Path
-) -> Iterator[Scene]:
+def scene(url: str, redis: Redis, ledger: Ledger, pool_factory: StartPool, tmp_path: Path) -> Iterator[Scene]:
     """A scene on the shared server."""
     scene = Scene(url, redis, ledger, pool_factory, tmp_path)
     yield scene

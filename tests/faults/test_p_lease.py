@@ -131,7 +131,7 @@ def test_a_lost_hosts_messages_run_elsewhere_within_lease_and_scan(scene: Scene)
     assert {run.pid for run in runs} <= set(other.worker_pids())
     for message in in_flight:
         invariants.check_blame(scene.redis, QUEUE, message, retries=0, crashes=0, requeues=1)
-    eventually_holds(lambda: scene.check_stored(), PATIENCE_S)
+    eventually_holds(scene.check_stored, PATIENCE_S)
     assert len(scene.registered()) == 2
     for gate in gates:
         gate.open()

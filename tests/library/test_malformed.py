@@ -29,7 +29,19 @@ ODD_OPTIONS = {
     "retries endless": b'1\t{"retries":1e999}\n1', "priority a text": b'1\t{"priority":"x"}\n1',
     "record with infinity": b'1\t{}\t{"x":1e999}\n1', "unknown option": b'1\t{"colour":"red"}\n1',
 }  # fmt: skip
-ODD_ATTEMPTS = ["", "x", "1 2", "-1 0 0 0", "a b c d", "0 0 0 0 0", "+0 0 0 0", "00 0 0 0", "0 0 0 1.5", "0_0 0 0 0", "\xff"]
+ODD_ATTEMPTS = [
+    "",
+    "x",
+    "1 2",
+    "-1 0 0 0",
+    "a b c d",
+    "0 0 0 0 0",
+    "+0 0 0 0",
+    "00 0 0 0",
+    "0 0 0 1.5",
+    "0_0 0 0 0",
+    "\xff",
+]
 FORGED_IDS = [b"x", b"", b"a b", b"a\nb", b"{}", b"*", b"\xff\xfe", b"\x00", b"x" * 10_000, "é".encode()]
 
 
@@ -141,7 +153,9 @@ def test_an_id_without_an_envelope_is_skipped_and_counted(
 
 
 @pytest.mark.parametrize("place", ["waiting", "delayed", "prioritized", "processing:w1"])
-def test_an_id_that_stands_twice_is_handled_and_nothing_remains(mq: BizzMQ, redis: Redis, queue: str, place: str) -> None:
+def test_an_id_that_stands_twice_is_handled_and_nothing_remains(
+    mq: BizzMQ, redis: Redis, queue: str, place: str
+) -> None:
     (message_id,) = mq.publish_messages_to_queue("q", ["twice"])
     if place in ("delayed", "prioritized"):
         redis.zadd(f"bizzmq:{{q}}:{place}", {message_id: 0})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import sys
 from typing import Any, Callable, Dict
 
@@ -24,13 +23,13 @@ def raise_it(error: BaseException) -> None:
 
 
 OUTCOMES: Dict[str, Callable[[Any, Context], Any]] = {
-    "ValueError": lambda body, context: raise_it(ValueError("x")),
-    "ValueError returned": lambda body, context: ValueError("x"),
-    "SystemExit": lambda body, context: sys.exit(0),
-    "KeyboardInterrupt": lambda body, context: raise_it(KeyboardInterrupt()),
-    "BaseException": lambda body, context: raise_it(BaseException("bare")),
-    "RetryLater": lambda body, context: raise_it(RetryLater(0)),
-    "CancelledError": lambda body, context: raise_it(asyncio.CancelledError()),
+    "ValueError": lambda _body, _context: raise_it(ValueError("x")),
+    "ValueError returned": lambda _body, _context: ValueError("x"),
+    "SystemExit": lambda _body, _context: sys.exit(0),
+    "KeyboardInterrupt": lambda _body, _context: raise_it(KeyboardInterrupt()),
+    "BaseException": lambda _body, _context: raise_it(BaseException("bare")),
+    "RetryLater": lambda _body, _context: raise_it(RetryLater(0)),
+    "CancelledError": lambda _body, _context: raise_it(asyncio.CancelledError()),
 }
 
 
@@ -55,7 +54,7 @@ def test_a_failing_message_is_retried_then_dead_lettered_and_the_consumer_lives(
     stats = mq.stats("q")
     assert (stats.retried, stats.dead_lettered, stats.discarded) == (2, 1, 0)
     (letter,) = dead_letters(broker, "q", 0, 10)
-    assert letter.error["error_type"] == name.split()[0]
+    assert letter.error["error_type"] == name.split(maxsplit=1)[0]
 
 
 def test_a_dead_letter_keeps_all_that_is_needed_to_understand_it(
@@ -123,7 +122,7 @@ def test_by_default_the_first_retry_comes_after_about_half_a_second(mq: BizzMQ, 
 
 
 def test_a_handler_chooses_when_to_be_retried(mq: BizzMQ, redis: Redis, queue: str) -> None:
-    seen = Seen(lambda body, context: raise_it(RetryLater(3600, "busy")))
+    seen = Seen(lambda _body, _context: raise_it(RetryLater(3600, "busy")))
     message_id = mq.publish_message_to_queue("q", 1)
 
     mq.consume_message_from_queue("q", seen)
@@ -136,7 +135,7 @@ def test_a_handler_chooses_when_to_be_retried(mq: BizzMQ, redis: Redis, queue: s
 
 @pytest.mark.parametrize("delay_s", ["soon", None, float("inf"), float("nan"), -1, 1e300, [1]], ids=repr)
 def test_a_delay_that_is_none_ends_neither_message_nor_consumer(mq: BizzMQ, queue: str, delay_s: Any) -> None:
-    seen = Seen(lambda body, context: raise_it(RetryLater(delay_s)) if body == "bad" else None)
+    seen = Seen(lambda body, _context: raise_it(RetryLater(delay_s)) if body == "bad" else None)
     mq.publish_messages_to_queue("q", ["bad", "good"])
 
     mq.consume_message_from_queue("q", seen)
@@ -149,7 +148,7 @@ def test_a_delay_that_is_none_ends_neither_message_nor_consumer(mq: BizzMQ, queu
 def test_a_rejected_message_is_never_retried(mq: BizzMQ, broker: Broker, queue: str) -> None:
     mq.publish_message_to_queue("q", 1)
 
-    mq.consume_message_from_queue("q", lambda body: Reject("not for us"))
+    mq.consume_message_from_queue("q", lambda _body: Reject("not for us"))
 
     eventually(lambda: mq.stats("q").dead_lettered == 1)
     assert mq.stats("q").retried == 0
@@ -157,14 +156,16 @@ def test_a_rejected_message_is_never_retried(mq: BizzMQ, broker: Broker, queue: 
 
 
 @pytest.mark.parametrize(
-    "error", [UnprintableError(), ValueError("x" * 100_000), ValueError("a\x00\ud800\n\x1b[31m")], ids=["no", "huge", "odd"]
+    "error",
+    [UnprintableError(), ValueError("x" * 100_000), ValueError("a\x00\ud800\n\x1b[31m")],
+    ids=["no", "huge", "odd"],
 )
 def test_an_error_that_is_hard_to_write_down_counts_as_any_other(
     mq: BizzMQ, broker: Broker, queue: str, error: Exception
 ) -> None:
     mq.publish_message_to_queue("q", 1, MessageOptions(retries=0))
 
-    mq.consume_message_from_queue("q", lambda body: error)
+    mq.consume_message_from_queue("q", lambda _body: error)
 
     eventually(lambda: mq.stats("q").dead_lettered == 1)
     (letter,) = dead_letters(broker, "q", 0, 1)
@@ -172,9 +173,7 @@ def test_an_error_that_is_hard_to_write_down_counts_as_any_other(
     assert len(letter.envelope) < 50_000
 
 
-def test_a_message_that_killed_its_workers_is_kept_without_a_dead_letter_queue_too(
-    mq: BizzMQ, broker: Broker
-) -> None:
+def test_a_message_that_killed_its_workers_is_kept_without_a_dead_letter_queue_too(mq: BizzMQ, broker: Broker) -> None:
     mq.create_queue("plain")
     mq.publish_message_to_queue("plain", "killer")
     broker.register("plain", "s1", 1, "w1")

@@ -11,7 +11,7 @@ from bizzmq.broker import Broker, Death
 from tests.library.conftest import Seen, fail
 from tests.support.wait import eventually
 
-FIELDS = "waiting delayed processing dead_lettered published acked retried requeued discarded".split()
+FIELDS = ["waiting", "delayed", "processing", "dead_lettered", "published", "acked", "retried", "requeued", "discarded"]
 
 
 def test_the_fields_are_the_published_ones(mq: BizzMQ, queue: str) -> None:

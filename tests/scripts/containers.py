@@ -55,7 +55,7 @@ def put(redis: Redis, queue: str, wanted: Containers) -> None:
     keys = Keys(queue)
     now_ms = int(time.time() * 1000)
     scores = {message_id: -priority for message_id, priority in wanted.prioritized.items()}
-    held_back = {message_id: now_ms + LATER_MS for message_id in wanted.delayed}
+    held_back = dict.fromkeys(wanted.delayed, now_ms + LATER_MS)
     due = {message_id: now_ms - LATER_MS + index for index, message_id in enumerate(wanted.due)}
     envelopes = {message_id: envelope(message_id) for message_id in wanted.ids() - set(wanted.forged)}
     lists = {keys.waiting: wanted.waiting, keys.parked: wanted.parked}

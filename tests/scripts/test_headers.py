@@ -16,10 +16,32 @@ from tests.scripts.containers import put
 from tests.scripts.moves import DEAD, QUEUE
 from tests.scripts.test_moves import MOVES
 
-ALLOWED_COMMANDS = set(
-    "DEL EXISTS GET HDEL HEXISTS HGET HINCRBY HLEN HMGET HSET HSETNX LLEN LPUSH LRANGE LREM LTRIM RPUSH SET TIME"
-    " ZADD ZCARD ZRANGE ZRANGEBYSCORE ZREM".split()
-)
+ALLOWED_COMMANDS = {
+    "DEL",
+    "EXISTS",
+    "GET",
+    "HDEL",
+    "HEXISTS",
+    "HGET",
+    "HINCRBY",
+    "HLEN",
+    "HMGET",
+    "HSET",
+    "HSETNX",
+    "LLEN",
+    "LPUSH",
+    "LRANGE",
+    "LREM",
+    "LTRIM",
+    "RPUSH",
+    "SET",
+    "TIME",
+    "ZADD",
+    "ZCARD",
+    "ZRANGE",
+    "ZRANGEBYSCORE",
+    "ZREM",
+}
 every_script = pytest.mark.parametrize("name", scripts.names())
 
 

@@ -82,9 +82,7 @@ def test_an_outdated_outcome_does_not_end_a_later_delivery(broker: Broker, redis
 
 
 @pytest.mark.parametrize("name", OUTDATED)
-def test_an_outdated_outcome_does_not_touch_what_another_worker_runs(
-    broker: Broker, redis: Redis, name: str
-) -> None:
+def test_an_outdated_outcome_does_not_touch_what_another_worker_runs(broker: Broker, redis: Redis, name: str) -> None:
     put(redis, QUEUE, held("m1", workers={"w1": "s1", "w2": "s1"}))
     broker.retry(QUEUE, "w1", "m1", NEW, ONCE, 0)
     assert claim_ids(broker, 1, worker="w2") == ["m1"]

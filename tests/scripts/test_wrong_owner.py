@@ -33,7 +33,9 @@ REFUSED: Dict[str, Call] = {
     "requeue": lambda broker: broker.requeue(QUEUE, "w1", Death("crash", running="m1")),
     "beat": lambda broker: broker.beat(QUEUE, "s1"),
     "evict": lambda broker: broker.evict(QUEUE, "s1"),
-    "requeue of a living one": lambda broker: broker.requeue(QUEUE, "w2", Death("silent", supervisor="s2", counter="6")),
+    "requeue of a living one": lambda broker: broker.requeue(
+        QUEUE, "w2", Death("silent", supervisor="s2", counter="6")
+    ),
     "evict of a living one": lambda broker: broker.evict(QUEUE, "s2", "6"),
 }
 UNKNOWN: Dict[str, Call] = {
@@ -68,9 +70,7 @@ def test_what_is_not_registered_or_lives_is_left_alone(broker: Broker, redis: Re
 
 
 @pytest.mark.parametrize("name", UNKNOWN)
-def test_a_queue_that_was_never_created_is_not_created_by_accident(
-    broker: Broker, redis: Redis, name: str
-) -> None:
+def test_a_queue_that_was_never_created_is_not_created_by_accident(broker: Broker, redis: Redis, name: str) -> None:
     put(redis, "q_dlq", Containers(waiting=("m1",)))
     put(redis, QUEUE, NO_QUEUE)
     before = everything(redis)

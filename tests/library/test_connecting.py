@@ -1,0 +1,187 @@
+"""Opening a client, and what happens to it when the connection breaks."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from typing import Callable, Iterator
+
+import pytest
+from redis import Redis
+
+from bizzmq import BizzMQ, BizzMQError, BrokerUnavailableError, ConfigurationError
+from bizzmq.broker import Broker
+from bizzmq.connection import Connection, check_url, redact
+from bizzmq.errors import BrokerReplyError
+from tests.library.conftest import Seen
+from tests.scripts.containers import look
+from tests.support.ports import free_port
+from tests.support.proxy import Proxy
+from tests.support.server import RedisServer
+from tests.support.wait import eventually
+
+BAD_URLS = [
+    "", "localhost", "localhost:6379", "http://localhost", "redis//localhost", "redis://localhost:port", "unix://",
+    "redis://localhost:99999999", "redis://[::1", "memcached://x", "redis://localhost?socket_timeout=soon",
+]  # fmt: skip
+CANARY = "canary"
+SECRET_URLS = [
+    f"redis://:{CANARY}@127.0.0.1:1/0", f"redis://user:{CANARY}@h:x", f"http://user:{CANARY}@h", f"redis://:{CANARY}/x@h:1",
+    f"redis://u:{CANARY}#x@h", f"redis://u:{CANARY}?x@h", f"redis://:x@{CANARY}@h:1/0", f"redis://h:x?password={CANARY}",
+    f"rediss://u:{CANARY}@[h", f"redis://h:1?db=x&password={CANARY}",
+]  # fmt: skip
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port that accepts connections and never answers."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(16)
+        yield listening.getsockname()[1]
+
+
+@pytest.mark.parametrize("bad", BAD_URLS)
+def test_a_bad_url_is_a_configuration_error(bad: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        BizzMQ(bad)
+
+    assert isinstance(refused.value, ValueError)
+
+
+@pytest.mark.parametrize("bad", [None, 6379, b"redis://localhost"], ids=repr)
+def test_what_is_no_text_is_no_url(bad: object) -> None:
+    with pytest.raises(ConfigurationError):
+        BizzMQ(bad)  # type: ignore[arg-type]
+
+
+def test_a_port_that_refuses_is_said_at_once() -> None:
+    started_s = time.monotonic()
+
+    with pytest.raises(BrokerUnavailableError) as unavailable:
+        BizzMQ(f"redis://127.0.0.1:{free_port()}/0")
+
+    assert isinstance(unavailable.value, (ConnectionError, BizzMQError))
+    assert time.monotonic() - started_s < 1
+
+
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:{}/0", "redis://:secret@127.0.0.1:{}/3"])
+def test_a_port_that_never_answers_is_said_within_5_s(silent_port: int, url: str) -> None:
+    started_s = time.monotonic()
+
+    with pytest.raises(BrokerUnavailableError):
+        BizzMQ(url.format(silent_port))
+
+    assert time.monotonic() - started_s < 5
+
+
+def test_a_unix_socket_works_and_a_missing_one_is_said(server: RedisServer, redis: Redis) -> None:
+    with BizzMQ(server.unix_url) as mq:
+        assert mq.create_queue("q")
+    with pytest.raises(ConnectionError):
+        BizzMQ("unix:///no/such/socket")
+
+
+@pytest.mark.parametrize("password", ["", ":wrong@"])
+def test_wrong_credentials_are_said(private_server: Callable[..., RedisServer], password: str) -> None:
+    server = private_server(password=CANARY)
+
+    with pytest.raises(BrokerUnavailableError) as refused:
+        BizzMQ(f"redis://{password}127.0.0.1:{server.port}/0")
+
+    assert CANARY not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", SECRET_URLS)
+def test_a_password_shows_up_in_no_error_and_no_repr(url: str) -> None:
+    texts = [redact(url)]
+    try:
+        check_url(url)
+        texts += [repr(Connection(url))]
+    except ConfigurationError as error:
+        texts += [str(error), repr(error)]
+
+    assert [text for text in texts if CANARY in text] == []
+
+
+def test_a_password_shows_up_in_no_log(
+    private_server: Callable[..., RedisServer], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    server = private_server(password=CANARY)
+    seen = Seen(lambda _body, _context: ValueError("x"))
+    with BizzMQ(server.url) as mq:
+        assert CANARY not in repr(mq) + repr(vars(mq)["_broker"].connection)
+        mq.create_queue("q")
+        mq.publish_message_to_queue("q", 1)
+        mq.consume_message_from_queue("q", seen)
+        seen.wait(1)
+        server.kill()
+        eventually(lambda: "Redis is unavailable" in caplog.text)
+        with pytest.raises(BrokerUnavailableError) as away:
+            mq.stats("q")
+        server.start()
+        eventually(lambda: "lease lost" in caplog.text or "available again" in caplog.text)
+
+    assert CANARY not in caplog.text + str(away.value) + str([vars(record) for record in caplog.records])
+
+
+def test_a_connection_that_is_cut_is_opened_again(mq: BizzMQ, redis: Redis, queue: str) -> None:
+    redis.client_kill_filter(_type="normal", skipme=True)
+    mq.publish_message_to_queue("q", 1)
+    redis.client_kill_filter(_type="normal", skipme=True)
+
+    with pytest.raises(BrokerUnavailableError):
+        mq.stats("q")
+    assert mq.stats("q").waiting == 1
+
+
+def test_a_connection_that_is_cut_before_a_wait_is_an_outage(broker: Broker, redis: Redis) -> None:
+    broker.block(["q"], 5)
+    redis.client_kill_filter(_type="normal", skipme=True)
+
+    def wait_and_read() -> None:
+        if broker.connection.wait(5):
+            broker.woken()
+
+    with pytest.raises(BrokerUnavailableError):
+        wait_and_read()
+
+
+def test_a_consumer_survives_that_all_connections_are_cut_again_and_again(mq: BizzMQ, redis: Redis, queue: str) -> None:
+    seen = Seen()
+    mq.consume_message_from_queue("q", seen)
+
+    for number in range(60):
+        mq.publish_message_to_queue("q", number)
+        redis.client_kill_filter(_type="normal", skipme=True)
+
+    eventually(lambda: set(seen.bodies) == set(range(60)), 10)
+    eventually(lambda: look(redis, "q").ids() == set())
+
+
+def test_a_lost_reply_does_not_answer_the_next_command(proxy: Proxy, redis: Redis) -> None:
+    redis.set("one", "1")
+    redis.set("two", "2")
+    connection = Connection(proxy.url, timeout_s=0.2)
+    connection.execute("PING")
+    proxy.stall(to_server=False)
+    with pytest.raises(BrokerUnavailableError):
+        connection.execute("GET", "one")
+
+    proxy.resume()
+
+    assert connection.execute("GET", "two") == b"2"
+    connection.drop()
+
+
+def test_an_error_reply_keeps_the_connection(broker: Broker, redis: Redis) -> None:
+    redis.set("text", "x")
+    broker.ping()
+    (before,) = [client["id"] for client in redis.client_list() if client["cmd"] == "ping"]
+
+    with pytest.raises(BrokerReplyError):
+        broker.connection.execute("LPUSH", "text", 1)
+
+    assert before in [client["id"] for client in redis.client_list() if client["cmd"] == "lpush"]

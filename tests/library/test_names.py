@@ -1,0 +1,125 @@
+"""Ids, key names, envelopes: small grammars."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bizzmq import ConfigurationError, DecodeError, MessageOptions
+from bizzmq.clock import ServerClock
+from bizzmq.ids import MessageIds, host_name, nonce, published_us, supervisor_id, worker_id
+from bizzmq.keys import QueueKeys
+from bizzmq.message import Attempts, decode_envelope, encode_body
+
+NOW_US = 1_800_000_000_123_456
+
+
+def test_ids_sort_by_time_and_increase_even_when_the_clock_does_not() -> None:
+    ids = MessageIds("abcdefg")
+    taken = ids.take(NOW_US, 3) + ids.take(NOW_US, 2) + ids.take(NOW_US - 10**9, 2) + ids.take(NOW_US + 10**6, 1)
+
+    assert taken == sorted(taken)
+    assert len(set(taken)) == 8
+    assert {len(message_id) for message_id in taken} == {20}
+    assert (published_us(taken[0]), published_us(taken[-1])) == (NOW_US, NOW_US + 10**6)
+
+
+def test_ids_sort_by_time_across_publishers() -> None:
+    early, late = MessageIds("zzzzzzz").take(NOW_US, 1), MessageIds("0000000").take(NOW_US + 1, 1)
+
+    assert early < late
+
+
+def test_no_two_names_are_alike() -> None:
+    supervisors = {supervisor_id() for _ in range(100)}
+    workers = {worker_id("s", 1) for _ in range(100)}
+
+    assert len(supervisors) == 100
+    assert len(workers) > 98
+    assert len({nonce() for _ in range(1000)}) == 1000
+    assert all(name.startswith(host_name() + ":") for name in supervisors)
+
+
+@pytest.mark.parametrize("text", ["", "x", "not an id"])
+def test_what_is_no_id_tells_no_time(text: str) -> None:
+    with pytest.raises(DecodeError):
+        published_us(text)
+
+
+def test_the_server_s_clock_goes_on_between_two_readings() -> None:
+    now_s = [10.0]
+    clock = ServerClock(lambda: now_s[0])
+    assert not clock.known
+    with pytest.raises(RuntimeError):
+        clock.micros()
+
+    clock.sync(1_800_000_000, 250_000)
+    now_s[0] = 12.5
+
+    assert clock.micros() == 1_800_000_002_750_000
+
+
+def test_a_dead_letter_queue_shares_the_hash_tag_of_its_queue() -> None:
+    own, dead = QueueKeys("q"), QueueKeys("q_dlq")
+
+    assert (own.meta, dead.meta) == ("bizzmq:{q}:meta", "bizzmq:{q}:dlq:meta")
+    assert (own.is_dead_letter_queue, dead.is_dead_letter_queue) == (False, True)
+    assert own.dead_letters().messages == dead.messages
+    assert dead.dead_letters() is dead
+    assert (own.owner, dead.owner) == ("q", "q")
+    assert dead.processing("w") == "bizzmq:{q}:dlq:processing:w"
+
+
+@pytest.mark.parametrize(
+    "name", ["", "_dlq", "a b", "a{b", "a}b", "a:b", "a\n", "\x00", "é", "x" * 129, "a_dlq_dlq", None]
+)
+def test_other_names_are_refused(name: Any) -> None:
+    with pytest.raises(ConfigurationError, match="queue name"):
+        QueueKeys(name)
+
+
+@pytest.mark.parametrize(
+    ("options", "header"),
+    [
+        (MessageOptions(), b"1\n"),
+        (MessageOptions(delay_s=5), b"1\n"),
+        (MessageOptions(priority=-(2**53)), b'1\t{"priority":-9007199254740992}\n'),
+        (MessageOptions(retries=0), b'1\t{"retries":0}\n'),
+        (MessageOptions(priority=1, retries=2, timeout_s=0.5), b'1\t{"priority":1,"retries":2,"timeout_s":0.5}\n'),
+    ],
+)
+def test_an_envelope_begins_with_what_is_not_default(options: MessageOptions, header: bytes) -> None:
+    assert options.header() == header
+
+    message = decode_envelope("id", "q", header + encode_body({"a": [1]}))
+
+    assert message.body == {"a": [1]}
+    assert (message.priority, message.retries, message.timeout_s) == (
+        options.priority,
+        options.retries,
+        options.timeout_s,
+    )
+    assert message.error is None
+
+
+def test_an_envelope_of_a_dead_letter_holds_its_error() -> None:
+    message = decode_envelope("id", "q_dlq", b'1\t{"retries":1}\t{"error":"e"}\n7')
+
+    assert (message.body, message.retries, message.error) == (7, 1, {"error": "e"})
+
+
+def test_attempts_are_read_as_they_are_written() -> None:
+    attempts = Attempts(1, 2, 3, -4)
+
+    assert Attempts.decode(attempts.encode().encode()) == attempts
+    assert Attempts.decode(None) == Attempts()
+    assert (Attempts().delivery, attempts.delivery) == (1, 7)
+
+
+@pytest.mark.parametrize(
+    "stored", [b"", b"x", b"1 2 3", b"1 2 3 4 5", b"+1 0 0 0", b"-1 0 0 0", b"1_0 0 0 0", b"01 0 0 0"]
+)
+def test_attempts_that_nobody_writes_are_unreadable(stored: bytes) -> None:
+    with pytest.raises(DecodeError):
+        Attempts.decode(stored)

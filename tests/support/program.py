@@ -1,0 +1,75 @@
+"""A program of examples/ or bench/, run as its user runs it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Callable, Iterator, Mapping
+
+from tests.support.spawn import spawn
+from tests.support.wait import eventually
+
+ROOT = Path(__file__).resolve().parents[2]
+StartProgram = Callable[..., "Program"]
+
+
+class Program:
+    """`python ARGUMENTS...` in `directory`, with the project importable and no settings but those of `env`."""
+
+    def __init__(self, arguments: list[str], directory: Path, log: Path, env: Mapping[str, str]) -> None:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("BIZZMQ_")}
+        environment = {**inherited, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **env}
+        self._log = log
+        with log.open("wb") as output:
+            self._process = spawn([sys.executable, *arguments], output, cwd=directory, env=environment)
+
+    def output(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    def wait_for(self, text: str, times: int = 1) -> None:
+        """Return when its output holds the text so often; fail at once if it has ended before."""
+
+        def seen() -> bool:
+            ended = self._process.poll() is not None
+            return self.output().count(text) >= times or ended
+
+        eventually(seen, 30.0, lambda: f"{text!r} in {self.output()}")
+        assert self.output().count(text) >= times, self.output()
+
+    def stop(self, number: int = signal.SIGINT) -> None:
+        """Signal it; it must leave with 0."""
+        self._process.send_signal(number)
+        self.succeeds()
+
+    def succeeds(self) -> None:
+        assert self._process.wait(60.0) == 0, self.output()
+
+    def close(self) -> None:
+        """End it if it has not left, as its user would first: so that it ends what it has started."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(5.0)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+
+@contextmanager
+def programs(directory: Path, logs: Path) -> Iterator[StartProgram]:
+    """start("file.py", "--option", VARIABLE="value"); all that were started are ended with the block."""
+    started: list[Program] = []
+
+    def start(*arguments: str, **env: str) -> Program:
+        started.append(Program(list(arguments), directory, logs / f"program-{len(started)}.log", env))
+        return started[-1]
+
+    try:
+        yield start
+    finally:
+        for program in reversed(started):
+            program.close()

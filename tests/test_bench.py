@@ -1,0 +1,91 @@
+"""The measurements run, balance, and write what they should; how fast anything is, is never tested."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Callable, Iterator, Mapping
+
+import pytest
+
+from tests.support.program import ROOT, StartProgram, programs
+
+Measure = Callable[..., Mapping[str, Any]]
+CONDITIONS = {"bizzmq", "python", "hiredis", "system", "processors", "load_before", "server", "aof"}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[StartProgram]:
+    with programs(ROOT, tmp_path) as start:
+        yield start
+
+
+@pytest.fixture
+def measure(run: StartProgram, url: str, tmp_path: Path) -> Measure:
+    """The results of `python ARGUMENTS... --json FILE` on the tests' server."""
+
+    def results_of(*arguments: str, server: str = url) -> Mapping[str, Any]:
+        path = tmp_path / "results.json"
+        program = run(*arguments, f"--server={server}", f"--json={path}")
+        program.succeeds()
+        results: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        assert set(results["conditions"]) == CONDITIONS
+        assert results["balance"]["lost"] == results["balance"]["left"] == 0
+        assert "balance: " in program.output()
+        return results
+
+    return results_of
+
+
+def test_drain_measures_every_round_and_balances(measure: Measure) -> None:
+    results = measure("-m", "bench.drain", "--messages=3000", "--rounds=2", "--workers=2", "--prefetch=32")
+
+    assert results["settings"] == {"messages": 3000, "workers": 2, "prefetch": 32, "rounds": 2}
+    assert results["balance"]["published"] == results["balance"]["acked"] == 2 * 3000 + 2 * 2000
+    assert results["pool_exit_code"] == 0
+    assert results["boot_s"] > 0
+    assert len(results["rounds"]) == 2
+    for one in (*results["rounds"], results["median"]):
+        assert set(one) == {
+            "messages_per_s", "worker_cpu_us", "server_cpu_us", "evalsha_per_message", "bare_messages_per_s",
+            "of_bare",
+        }  # fmt: skip
+        assert all(value > 0 for value in one.values())
+        assert one["evalsha_per_message"] >= 1 / 32
+
+
+def test_recovery_counts_every_kill_and_every_duplicate(measure: Measure) -> None:
+    results = measure("-m", "bench.recovery", "--kills=5", "--workers=3")
+
+    balance = results["balance"]
+    assert balance["kills"] == balance["duplicates"] == 5
+    assert balance["published"] == balance["acked"] >= 5
+    took_ms = results["recovered_ms"]
+    assert 0 < took_ms["p50"] <= took_ms["p90"] <= took_ms["p99"] <= took_ms["max"]
+    assert len(results["all_ms"]) == 5
+
+
+def test_idle_measures_every_pool(measure: Measure) -> None:
+    results = measure("-m", "bench.idle", "--workers=1", "--workers=3", "--seconds=0.5")
+
+    assert [pool["workers"] for pool in results["pools"]] == [1, 3]
+    for pool in results["pools"]:
+        assert 0 <= pool["sent_per_worker_s"] <= pool["all_per_worker_s"]
+        assert pool["boot_s"] > 0
+        assert pool["pool_cpu_percent"] >= 0
+
+
+def test_a_measurement_runs_as_a_file_with_a_server_of_its_own(measure: Measure) -> None:
+    results = measure("bench/drain.py", "--messages=200", "--rounds=1", server="embedded")
+
+    assert results["conditions"]["aof"] is True
+    assert results["balance"]["acked"] == 200 + 2 * 2000
+
+
+def test_all_measurements_are_listed(run: StartProgram) -> None:
+    program = run("-m", "bench", "--help")
+
+    program.succeeds()
+
+    for name in ("all", "drain", "idle", "recovery"):
+        assert f"\n  {name} " in program.output()

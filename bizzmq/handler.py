@@ -7,12 +7,14 @@ import importlib
 import inspect
 import sys
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Callable
 
 from bizzmq.context import Context
 from bizzmq.errors import ConfigurationError
 
 UserHandler = Callable[..., Any]
+_ASYNCIO = str(Path(asyncio.__file__).parent)
 
 
 class HandlerImportError(Exception):
@@ -43,7 +45,7 @@ class Handler:
                 result = self._await(result)
             return result if isinstance(result, BaseException) else None
         except BaseException as error:  # noqa: BLE001 - see above
-            return error
+            return error.with_traceback(from_user(error.__traceback__))
 
     def close(self) -> None:
         """Close the event loop, if there was one."""
@@ -72,6 +74,18 @@ class Handler:
             task.cancel()
         if rest:
             self._loop.run_until_complete(asyncio.gather(*rest, return_exceptions=True))
+
+
+def from_user(trace: TracebackType | None) -> TracebackType | None:
+    """A traceback from the user's first line on: what led there, through this module, explains nothing."""
+    inner = trace
+    while inner is not None and _ours(inner.tb_frame.f_code.co_filename):
+        inner = inner.tb_next
+    return inner or trace
+
+
+def _ours(file_name: str) -> bool:
+    return file_name == __file__ or "importlib" in file_name or file_name.startswith(_ASYNCIO)
 
 
 def takes_context(function: UserHandler) -> bool:

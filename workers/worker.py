@@ -7,7 +7,7 @@ import select
 import signal
 import traceback
 from dataclasses import dataclass
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 from bizzmq import clock, handler
@@ -131,9 +131,4 @@ def _users_traceback(error: handler.HandlerImportError) -> str:
     cause = error.__cause__
     if cause is None:
         return ""
-    trace: TracebackType | None = cause.__traceback__
-    while trace is not None and (
-        trace.tb_frame.f_code.co_filename == handler.__file__ or "importlib" in trace.tb_frame.f_code.co_filename
-    ):
-        trace = trace.tb_next
-    return "".join(traceback.format_exception(type(cause), cause, trace))
+    return "".join(traceback.format_exception(type(cause), cause, handler.from_user(cause.__traceback__)))

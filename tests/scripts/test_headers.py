@@ -17,31 +17,10 @@ from tests.scripts.moves import DEAD, QUEUE
 from tests.scripts.test_moves import MOVES
 
 ALLOWED_COMMANDS = {
-    "DEL",
-    "EXISTS",
-    "GET",
-    "HDEL",
-    "HEXISTS",
-    "HGET",
-    "HINCRBY",
-    "HLEN",
-    "HMGET",
-    "HSET",
-    "HSETNX",
-    "LLEN",
-    "LPUSH",
-    "LRANGE",
-    "LREM",
-    "LTRIM",
-    "RPUSH",
-    "SET",
-    "TIME",
-    "ZADD",
-    "ZCARD",
-    "ZRANGE",
-    "ZRANGEBYSCORE",
-    "ZREM",
-}
+    "DEL", "EXISTS", "GET", "HDEL", "HEXISTS", "HGET", "HINCRBY", "HLEN",
+    "HMGET", "HSET", "HSETNX", "LLEN", "LPUSH", "LRANGE", "LREM", "LTRIM",
+    "RPUSH", "SET", "TIME", "ZADD", "ZCARD", "ZRANGE", "ZRANGEBYSCORE", "ZREM",
+}  # fmt: skip
 every_script = pytest.mark.parametrize("name", scripts.names())
 
 

@@ -15,11 +15,13 @@ from bizzmq.logs import log
 from bizzmq.loop import ConsumerOptions, Insistence, Leave, Leaving
 from bizzmq.message import Attempts, decode_envelope
 from bizzmq.queue import QueueOptions
-from bizzmq.record import Record
+from bizzmq.record import Gate, Record
 from bizzmq.settler import Delivery, Settler
 from bizzmq.stop import Stop
 
 _logger = logging.getLogger("bizzmq.consumer")
+_GATE_S = 0.25
+"""How often a closed gate is looked at, seconds."""
 
 
 class Consumer:
@@ -38,6 +40,8 @@ class Consumer:
         drain: Deadline | None = None,
         lifeline: Callable[[], bool] | None = None,
         lifeline_descriptors: Sequence[int] = (),
+        gate: Gate | None = None,
+        on_max_messages: Callable[[], None] | None = None,
     ) -> None:
         self._broker = broker
         self._worker = worker
@@ -45,6 +49,7 @@ class Consumer:
         self._handler = handler
         self._stop = stop
         self._record = record
+        self._gate = gate or Gate()
         self._options = options
         self._drain = drain or Deadline()
         self._orphaned = lifeline or (lambda: False)
@@ -56,6 +61,8 @@ class Consumer:
         self._finished: list[bytes] = []
         self._finished_on = self._queues[0]
         self._handled = 0
+        self._is_spent = False
+        self._on_max_messages = on_max_messages or stop.request
         self._failpoint = failpoints.armed() or _no_failpoint
 
     def run(self) -> Leave:
@@ -81,11 +88,16 @@ class Consumer:
         if self._leaving():
             self._settle()
             return Leave.DRAINED
-        if 0 < self._options.max_messages <= self._handled:
-            self._settle()
-            return Leave.RECYCLED
+        if 0 < self._options.max_messages <= self._handled and not self._is_spent:
+            self._is_spent = True
+            self._on_max_messages()
         due_s = self._options.block_s
-        for queue in self._queues:
+        is_any_open = False
+        for index, queue in enumerate(self._queues):
+            if not self._gate.is_open(index):
+                due_s = _GATE_S
+                continue
+            is_any_open = True
             claimed = self._claim(queue)
             if claimed.entries:
                 self._failpoint("after-claim")
@@ -93,6 +105,10 @@ class Consumer:
                 return None
             if claimed.due_s is not None:
                 due_s = min(due_s, claimed.due_s)
+        if not is_any_open:
+            self._settle()  # acks ride on claims; without one they have to go by themselves
+            self._stop.wait(_GATE_S, *self._watched)
+            return None
         if self._options.burst:
             if self._insist(lambda: sum(map(self._broker.outstanding, self._queues)), owed=False) == 0:
                 return Leave.BURST
@@ -108,8 +124,6 @@ class Consumer:
         if self._finished and self._finished_on != queue:
             self._settle()
         want = self._claim_size.size
-        if self._options.max_messages:
-            want = min(want, self._options.max_messages - self._handled)
         finished = self._finished
         if finished:
             self._failpoint("before-ack")

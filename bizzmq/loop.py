@@ -21,7 +21,6 @@ class Leave(Enum):
 
     DRAINED = "drained"
     BURST = "nothing left to do"
-    RECYCLED = "has handled its number of messages"
     LEASE_LOST = "lease lost"
 
 
@@ -32,7 +31,7 @@ class ConsumerOptions:
     Args:
         prefetch: most messages that are held at once, 1 to 100.
         block_s: longest wait for a wake-up, seconds; an idle worker sends two commands in this time.
-        max_messages: leave after so many, or 0 for no limit.
+        max_messages: ask to be replaced after about so many, or 0 for no limit.
         burst: leave when the queues hold nothing to do.
         patience_s: how long a stopping loop waits for Redis before it leaves the rest to its lease.
     """

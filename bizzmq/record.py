@@ -1,4 +1,4 @@
-"""What a loop notes about itself for whoever has to clean up after it."""
+"""What a loop notes about itself for whoever has to clean up after it, and what it is told while it runs."""
 
 from __future__ import annotations
 
@@ -17,3 +17,10 @@ class Record:
 
     def idle(self) -> None:
         """Nothing is being run."""
+
+
+class Gate:
+    """Whether a loop may claim now. This one is always open; the pool's is the supervisor's to close."""
+
+    def is_open(self, queue_index: int) -> bool:  # noqa: ARG002 - the pool's gate needs it
+        return True

@@ -1,9 +1,14 @@
-"""Small JSON messages between the supervisor and one child; neither side ever blocks on the other."""
+"""Small JSON messages between the supervisor and one child; neither side ever blocks on the other.
+
+A message may carry a descriptor, which is how a worker that the template forks gets its own channel.
+"""
 
 from __future__ import annotations
 
+import array
 import json
 import socket
+from collections import deque
 from typing import Any, Mapping
 
 
@@ -15,7 +20,13 @@ class Channel:
         self._socket = end
         self._incoming = b""
         self._outgoing = b""
+        self._descriptors: deque[int] = deque()
         self.closed = False
+
+    @classmethod
+    def of_descriptor(cls, descriptor: int) -> Channel:
+        """A channel on a descriptor that has been received."""
+        return cls(socket.socket(fileno=descriptor))
 
     @classmethod
     def pair(cls) -> tuple[Channel, Channel]:
@@ -35,6 +46,24 @@ class Channel:
         self._outgoing += json.dumps(message).encode("utf-8") + b"\n"
         self.flush()
 
+    def send_descriptor(self, descriptor: int, **message: Any) -> bool:
+        """Send a message with a descriptor; False if that cannot be done at once. The caller keeps its own copy."""
+        self.flush()
+        if self._outgoing or self.closed:
+            return False
+        data = json.dumps(message).encode("utf-8") + b"\n"
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
+        try:
+            sent = self._socket.sendmsg([data], rights)
+        except OSError:
+            return False
+        self._outgoing = data[sent:]
+        return True
+
+    def take_descriptor(self) -> int | None:
+        """The descriptor that came with the oldest message whose one has not been taken yet."""
+        return self._descriptors.popleft() if self._descriptors else None
+
     def flush(self) -> None:
         """Send what waits to be sent."""
         while self._outgoing and not self.closed:
@@ -51,7 +80,7 @@ class Channel:
         """The messages that have arrived whole. Sets `closed` when the other side is gone."""
         while not self.closed:
             try:
-                chunk = self._socket.recv(65536)
+                chunk = self._receive_chunk()
             except BlockingIOError:
                 break
             except OSError:
@@ -62,6 +91,16 @@ class Channel:
             self._incoming += chunk
         *lines, self._incoming = self._incoming.split(b"\n")
         return [json.loads(line) for line in lines]
+
+    def _receive_chunk(self) -> bytes:
+        space = socket.CMSG_SPACE(8 * array.array("i").itemsize)
+        chunk, ancillary, _, _ = self._socket.recvmsg(65536, space)
+        for level, kind, data in ancillary:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                numbers = array.array("i")
+                numbers.frombytes(data[: len(data) - len(data) % numbers.itemsize])
+                self._descriptors.extend(numbers)
+        return chunk
 
     def close(self) -> None:
         self.closed = True

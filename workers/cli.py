@@ -36,6 +36,8 @@ _VARIABLES = "BIZZMQ_WORKER"
               help="After this silence of a host others take its messages.")  # fmt: skip
 @click.option("--max-crashes", type=click.IntRange(min=1), default=3, show_default=True, metavar="N",
               help="Workers that a message may kill before it is quarantined.")  # fmt: skip
+@click.option("--preload", type=click.Choice(["auto", "on", "off"]), default="auto", show_default=True,
+              help="Import the handler once and fork the workers from there.")  # fmt: skip
 @click.option("--log-level", type=click.Choice(logs.LEVELS, case_sensitive=False), default="info", show_default=True)
 @click.option("--log-format", type=click.Choice(logs.FORMATS, case_sensitive=False), default="text", show_default=True)
 @click.version_option(bizzmq.__version__, "--version", message="%(prog)s %(version)s")
@@ -51,6 +53,7 @@ def command(
     prefetch: int,
     lease: float,
     max_crashes: int,
+    preload: str,
     log_level: str,
     log_format: str,
 ) -> None:
@@ -76,8 +79,9 @@ def command(
         beat_s=lease / 5,
         scan_s=lease / 3,
         max_crashes=max_crashes,
+        preload=preload,
     )
-    supervisor = Supervisor(config)
+    supervisor = Supervisor(config, reap_orphans=True)
     code = supervisor.run()
     if supervisor.failure is not None:
         if supervisor.failure.traceback:

@@ -31,6 +31,8 @@ class WorkerConfig:
         respawn_s, respawn_max_s: wait before a worker that died again is replaced: this, doubling, at most that.
         healthy_s: a worker that lived this long makes its slot's earlier deaths forgotten.
         max_crashes: how many workers a message may kill before it is quarantined.
+        preload: `on` imports the handler once, in a template that forks the workers; `off` in each worker; `auto`
+            is `on` on Linux. What was imported must have left no thread and no connection; else it is `off`.
 
     Raises:
         ConfigurationError: a value that cannot work.
@@ -52,6 +54,7 @@ class WorkerConfig:
     respawn_max_s: float = 30.0
     healthy_s: float = 60.0
     max_crashes: int = 3
+    preload: str = "auto"
 
     def __post_init__(self) -> None:
         if isinstance(self.queues, str) or not self.queues:
@@ -64,6 +67,8 @@ class WorkerConfig:
             raise ConfigurationError("one pool can serve at most 200 queues")
         if not 1 <= self.prefetch <= 100:
             raise ConfigurationError("prefetch must be between 1 and 100")
+        if self.preload not in ("auto", "on", "off"):
+            raise ConfigurationError("preload must be auto, on or off")
         self._require(0, "concurrency", "max_messages", "drain_timeout_s", "respawn_s")
         self._require(0.001, "block_s", "beat_s", "lease_s", "scan_s", "respawn_max_s", "healthy_s", "max_crashes")
         if self.lease_s < 2 * self.beat_s:
@@ -73,6 +78,11 @@ class WorkerConfig:
         for name in names:
             if not getattr(self, name) >= least:
                 raise ConfigurationError(f"{name} must be {least} or more")
+
+    @property
+    def capacity(self) -> int:
+        """How many workers the pool may be grown to."""
+        return max(2 * self.worker_count, self.worker_count + 8)
 
     @property
     def worker_count(self) -> int:

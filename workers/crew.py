@@ -1,84 +1,157 @@
-"""The worker processes of a pool: started, heard, signalled and buried, slot by slot."""
+"""The worker processes of a pool: started, heard, signalled and reaped, slot by slot."""
 
 from __future__ import annotations
 
 import logging
 import signal
-from typing import Callable, Iterable
+from typing import Any, Callable, Iterable, Mapping
 
 from bizzmq import clock, ids
 from bizzmq.logs import log
 from bizzmq.workers import platform, spawn
+from bizzmq.workers.boot import BOOTED, FAILED, GO, HELLO, BootFailure
 from bizzmq.workers.channel import Channel
 from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.death import Exit
 from bizzmq.workers.janitor_link import JanitorLink
-from bizzmq.workers.scoreboard import Activity, Scoreboard
+from bizzmq.workers.scoreboard import Scoreboard
 from bizzmq.workers.slot import Phase, Slot
-from bizzmq.workers.worker import BOOTED, FAILED, GO, Worker
+from bizzmq.workers.template_link import TemplateLink
+from bizzmq.workers.worker import RECYCLE, Worker
 
 _logger = logging.getLogger("bizzmq.supervisor")
-_OVERTIME_GRACE_S = 0.5
+
+MakeWorker = Callable[[str, int, Channel], Worker]
 
 
 class Crew:
-    """All slots. It decides nothing about the pool; the supervisor does."""
+    """All slots. It decides nothing about the pool; the supervisor does.
+
+    Attributes:
+        target: how many workers there should be; at most `capacity`.
+        template: forks the workers; None means that each is forked here and imports by itself.
+        generation: counts reloads.
+    """
 
     def __init__(
         self,
         supervisor: str,
-        url: str,
         config: WorkerConfig,
         scoreboard: Scoreboard,
         janitor: JanitorLink,
+        make_worker: MakeWorker,
         private: Callable[[], Iterable[int]],
     ) -> None:
         self._supervisor = supervisor
-        self._url = url
         self._config = config
         self._janitor = janitor
+        self._make_worker = make_worker
         self._private = private
-        self.slots = [Slot(index, scoreboard.slot(index)) for index in range(config.worker_count)]
+        self.target = config.worker_count
+        self.capacity = config.capacity
+        self.template: TemplateLink | None = None
+        self.generation = 0
+        self.slots = [Slot(index, scoreboard.slot(index)) for index in range(2 * config.capacity)]
 
     @property
     def up(self) -> list[Slot]:
-        """The slots that have a process."""
+        """The slots that have a process, or will have in a moment."""
         return [slot for slot in self.slots if slot.phase is Phase.UP]
 
-    def start(self, slot: Slot) -> None:
-        """Fork a worker for an empty slot and have it registered meanwhile."""
+    @property
+    def counted(self) -> list[Slot]:
+        """The slots of the workers that the pool is meant to have."""
+        return [slot for slot in self.slots if slot.counts]
+
+    def spare(self) -> Slot | None:
+        """A slot for one more worker."""
+        return next((slot for slot in self.slots if slot.phase is Phase.SPARE), None)
+
+    def match_target(self) -> None:
+        """Open or give up places until as many are counted as there should be. Idle workers go first."""
+        counted = self.counted
+        for _ in range(self.target - len(counted)):
+            slot = self.spare()
+            if slot is not None:
+                slot.phase, slot.streak = Phase.EMPTY, 0
+        surplus = len(counted) - self.target
+        for slot in sorted(counted, key=lambda slot: (slot.phase is Phase.UP, slot.record.read().activity)):
+            if surplus <= 0:
+                break
+            surplus -= 1
+            if slot.phase is Phase.UP:
+                self.retire(slot)
+            else:
+                slot.phase = Phase.SPARE
+
+    def start_due(self) -> None:
+        """Start a worker in each empty slot whose time has come."""
+        now_s = clock.monotonic()
+        for slot in self.slots:
+            if slot.phase is Phase.EMPTY and now_s >= slot.start_at_s:
+                self.start(slot, self.template, self.generation)
+
+    def start(self, slot: Slot, template: TemplateLink | None, generation: int) -> bool:
+        """Have a worker forked for a slot, and registered meanwhile; False if that cannot be done now."""
         worker_id = ids.worker_id(self._supervisor, slot.index)
         own, other = Channel.pair()
         slot.record.reset()
-        worker = Worker(worker_id, self._url, self._config, slot.record, other)
         now_s = clock.monotonic()
+        pid = 0
         try:
-            pid = spawn.fork(worker.main, close=[*self._private(), own.fileno()])
+            if template is None:
+                worker = self._make_worker(worker_id, slot.index, other)
+                pid = spawn.fork(worker.main, close=[*self._private(), own.fileno()])
+            elif not template.spawn(worker_id, slot.index, other.fileno()):
+                own.close()
+                return False
         except OSError as error:
             own.close()
             wait_s = slot.punish(self._config, now_s)
             log(_logger, logging.ERROR, "a worker could not be started", slot=slot.index, error=str(error),
                 wait_s=round(wait_s, 3))  # fmt: skip
-            return
+            return False
         finally:
             other.close()
-        slot.occupied(worker_id, pid, own, now_s)
+        slot.occupied(worker_id, pid, own, now_s, generation)
         self._janitor.register(worker_id)
-        self._janitor.adopt(worker_id, pid, slot.index)
-        log(_logger, logging.INFO, "worker started", slot=slot.index, pid=pid, worker=worker_id)
+        if pid:
+            self._known(slot, pid)
+        return True
 
-    def hear(self, slot: Slot) -> tuple[str, str] | None:
-        """Read what a worker says; returns the error and traceback if it says that it cannot boot."""
-        failure = None
+    def spawned(self, message: Mapping[str, Any]) -> None:
+        """The template has forked a worker, or could not."""
+        for slot in self.up:
+            if slot.worker == message["worker"]:
+                if message["pid"]:
+                    self._known(slot, message["pid"])
+                else:
+                    log(_logger, logging.ERROR, "a worker could not be started", slot=slot.index,
+                        error=message["error"])  # fmt: skip
+
+    def _known(self, slot: Slot, pid: int) -> None:
+        if slot.pid == pid and slot.worker in self._janitor.adopted:
+            return
+        slot.pid = pid
+        self._janitor.adopt(slot.worker, pid, slot.index)
+        log(_logger, logging.INFO, "worker started", slot=slot.index, pid=pid, worker=slot.worker)
+
+    def hear(self, slot: Slot) -> tuple[BootFailure | None, bool]:
+        """Read what a worker says: why it cannot boot, if it cannot, and whether it wants to be recycled."""
+        failure, wants_recycling = None, False
         if slot.channel is None:
-            return None
+            return failure, wants_recycling
         for message in slot.channel.receive():
-            if message["op"] == BOOTED:
+            if message["op"] == HELLO:
+                self._known(slot, message["pid"])
+            elif message["op"] == BOOTED:
                 slot.booted = True
                 self._let_go(slot)
             elif message["op"] == FAILED:
-                failure = (message["error"], message["traceback"])
-        return failure
+                failure = BootFailure(message["error"], message["traceback"])
+            elif message["op"] == RECYCLE:
+                wants_recycling = True
+        return failure, wants_recycling
 
     def registered(self, worker_id: str) -> None:
         """The janitor has registered a worker."""
@@ -88,37 +161,38 @@ class Crew:
                 self._let_go(slot)
 
     def _let_go(self, slot: Slot) -> None:
-        if slot.registered and slot.booted and slot.channel is not None:
+        if slot.registered and slot.booted and not slot.working and slot.channel is not None:
+            slot.working = True
             slot.channel.send(op=GO)
             log(_logger, logging.DEBUG, "worker ready", slot=slot.index, pid=slot.pid, worker=slot.worker,
                 boot_s=round(clock.monotonic() - slot.started_s, 3))  # fmt: skip
 
     def reap(self, slot: Slot) -> Exit | None:
-        """How the slot's process ended; None while it lives."""
-        ended = platform.reap(slot.pid)
-        return None if ended is None else Exit.of(*ended)
+        """How the slot's process ended; None while it lives, or is still to come."""
+        if slot.pid:
+            ended = platform.reap(slot.pid)
+            return None if ended is None else Exit.of(*ended)
+        if slot.channel is not None and slot.channel.closed:
+            return Exit.unknown()  # the template is gone, and never got to forking it
+        return None
 
-    def drain(self) -> None:
-        """Let every worker finish what it runs. One that has not booted yet holds nothing, and just goes."""
-        for slot in self.up:
-            if slot.booted:
-                platform.kill_group_leader(slot.pid, signal.SIGTERM)
-            else:
-                self.kill(slot, "was not needed any more", blame=False)
+    def retire(self, slot: Slot) -> None:
+        """Tell a worker to finish and leave, since another one has its place or it is not needed."""
+        slot.retire(clock.monotonic())
+        self.leave(slot)
+
+    def leave(self, slot: Slot) -> None:
+        """Let a worker finish what it runs. One that has not booted yet holds nothing, and just goes."""
+        if slot.booted:
+            platform.signal_process(slot.pid, signal.SIGTERM)
+        else:
+            self.kill(slot, "was not needed any more", blame=False)
 
     def kill(self, slot: Slot, reason: str, *, blame: bool) -> None:
         """End a worker and all that its handler has started. It is settled when it is reaped."""
         if not slot.ended_by_us:
             slot.ended_by_us, slot.blame = reason, blame
-        platform.kill_group(slot.pid)
-
-    def kill_overdue(self) -> None:
-        """End workers whose message runs past its time limit."""
-        now_s = clock.monotonic()
-        for slot in self.up:
-            record = slot.record.read()
-            if record.activity is not Activity.RUNNING or not record.deadline_s or slot.ended_by_us:
-                continue
-            if now_s > record.deadline_s + _OVERTIME_GRACE_S:
-                limit_s = round(record.deadline_s - record.started_s, 3)
-                self.kill(slot, f"was killed because the message ran past its limit of {limit_s} s", blame=True)
+        if slot.pid:
+            platform.kill_group(slot.pid)
+        elif slot.channel is not None:
+            slot.channel.close()  # should it still be forked, it finds its channel closed and leaves

@@ -34,13 +34,18 @@ class Exit:
             cpu_s=round(usage.ru_utime + usage.ru_stime, 3),
         )
 
+    @classmethod
+    def unknown(cls) -> Exit:
+        """Of a process that never was, or whose status nobody can tell."""
+        return cls(code=None, signal_number=None, peak_memory_bytes=0, cpu_s=0.0)
+
     def __str__(self) -> str:
         if self.signal_number is not None:
             try:
                 return f"was killed by {signal.Signals(self.signal_number).name}"
             except ValueError:
                 return f"was killed by signal {self.signal_number}"
-        return f"exited with code {self.code}"
+        return "vanished" if self.code is None else f"exited with code {self.code}"
 
 
 @dataclass(frozen=True)

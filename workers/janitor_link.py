@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from typing import Any, Callable, Iterable, Mapping
+from typing import Any, Callable, Collection, Iterable, Mapping
 
 from bizzmq import clock
 from bizzmq.logs import log
@@ -49,6 +49,11 @@ class JanitorLink:
     def settled(self) -> bool:
         """Whether everything that was asked of it has been done."""
         return not self._owed
+
+    @property
+    def adopted(self) -> Collection[str]:
+        """The workers that it has been told of."""
+        return self._adopted
 
     @property
     def channel(self) -> Channel | None:

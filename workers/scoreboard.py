@@ -12,9 +12,15 @@ import struct
 from dataclasses import dataclass
 from enum import IntEnum
 
+from bizzmq import clock
 from bizzmq.loop import Leave
-from bizzmq.record import Record
+from bizzmq.record import Gate, Record
 
+_HEADER_BYTES = 2048
+_PAUSED_AT = 0
+_QUEUES_AT = 8
+_UNTIL = struct.Struct("=d")
+MAX_QUEUES = 200
 _RECORD_BYTES = 128
 _BEGIN = struct.Struct("=20s4xdd")  # running id, start, deadline
 _ID = struct.Struct("=20s")
@@ -56,7 +62,7 @@ class SlotRecord(Record):
 
     def __init__(self, memory: mmap.mmap, slot: int) -> None:
         self._memory = memory
-        self._at = slot * _RECORD_BYTES
+        self._at = _HEADER_BYTES + slot * _RECORD_BYTES
         self._finished_at = self._at + _FINISHED_AT
         self._handled_at = self._at + _HANDLED_AT
         self._state_at = self._at + _STATE_AT
@@ -114,11 +120,33 @@ def _text(padded: bytes) -> str:
     return padded.rstrip(b"\0").decode("utf-8", "replace")
 
 
+class PoolGate(Gate):
+    """What the supervisor tells all workers at once, read at each claim without a system call."""
+
+    def __init__(self, memory: mmap.mmap) -> None:
+        self._memory = memory
+
+    def set_paused(self, paused: bool) -> None:
+        """Have no worker claim anything, or let all of them go on."""
+        self._memory[_PAUSED_AT] = int(paused)
+
+    def close_queue(self, index: int, until_s: float) -> None:
+        """Have no worker claim from a queue before a moment of the monotonic clock."""
+        _UNTIL.pack_into(self._memory, _QUEUES_AT + index * _UNTIL.size, until_s)
+
+    def is_open(self, queue_index: int) -> bool:
+        if self._memory[_PAUSED_AT]:
+            return False
+        (until_s,) = _UNTIL.unpack_from(self._memory, _QUEUES_AT + queue_index * _UNTIL.size)
+        return bool(until_s <= 0.0 or clock.monotonic() >= until_s)
+
+
 class Scoreboard:
-    """The records of all slots, in memory that is shared across fork."""
+    """The records of all slots, and the gate, in memory that is shared across fork."""
 
     def __init__(self, slots: int) -> None:
-        self._memory = mmap.mmap(-1, max(mmap.PAGESIZE, slots * _RECORD_BYTES))
+        self._memory = mmap.mmap(-1, _HEADER_BYTES + slots * _RECORD_BYTES)
+        self.gate = PoolGate(self._memory)
 
     def slot(self, index: int) -> SlotRecord:
         return SlotRecord(self._memory, index)

@@ -9,7 +9,10 @@ from typing import Any
 
 from bizzmq.stop import Stop
 
-HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGCHLD)
+HANDLED = (
+    signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGTSTP,
+    signal.SIGCONT, signal.SIGUSR1, signal.SIGWINCH, signal.SIGCHLD,
+)  # fmt: skip
 REPEAT_S = 1.0
 """A second SIGTERM or SIGINT within this time is taken for the same one, sent twice by an impatient sender."""
 

@@ -12,12 +12,18 @@ from bizzmq.workers.scoreboard import SlotRecord
 
 
 class Phase(Enum):
-    """EMPTY waits for `start_at_s`; UP has a process; FAILED could not boot; DONE needs no worker any more."""
+    """What a slot is there for."""
 
+    SPARE = "spare"
+    """Nobody is wanted here now."""
     EMPTY = "empty"
+    """A worker is wanted, from `start_at_s` on."""
     UP = "up"
+    """There is a process."""
     FAILED = "failed"
+    """Its worker could not boot when the pool was started."""
     DONE = "done"
+    """A burst is over here."""
 
 
 @dataclass
@@ -25,39 +31,64 @@ class Slot:
     """Bookkeeping of one slot. Times are monotonic seconds.
 
     Attributes:
-        registered, booted: both are needed before the worker is told to go.
+        pid: 0 while the template has been asked for the process.
+        generation: which reload's code the worker runs.
+        registered, booted: both are needed before the worker is told to go; `working` says that it was.
+        understudy: it is there to replace another one, and does not count yet.
+        retiring: it has been told to leave because another one has taken its place, and does not count any more.
         ended_by_us: why the supervisor has killed the worker; "" if it has not.
         blame: whether the message that was running is to blame for that kill.
         streak: deaths in a row without a healthy life in between.
+        restarts: processes that this slot has had.
     """
 
     index: int
     record: SlotRecord
-    phase: Phase = Phase.EMPTY
+    phase: Phase = Phase.SPARE
     worker: str = ""
     pid: int = 0
     channel: Channel | None = None
+    generation: int = 0
     registered: bool = False
     booted: bool = False
+    working: bool = False
+    understudy: bool = False
+    retiring: bool = False
     started_s: float = 0.0
+    retiring_since_s: float = 0.0
     start_at_s: float = 0.0
     ended_by_us: str = ""
     blame: bool = True
     streak: int = 0
+    restarts: int = 0
+    last_death: str = ""
 
-    def occupied(self, worker: str, pid: int, channel: Channel, now_s: float) -> None:
-        """A process has been started for this slot."""
+    @property
+    def counts(self) -> bool:
+        """Whether it is one of the workers that the pool is meant to have."""
+        return self.phase is not Phase.SPARE and not self.understudy and not self.retiring
+
+    def occupied(self, worker: str, pid: int, channel: Channel, now_s: float, generation: int) -> None:
+        """A process has been started, or asked for, for this slot."""
         self.phase, self.worker, self.pid, self.channel = Phase.UP, worker, pid, channel
-        self.registered = self.booted = False
+        self.generation = generation
+        self.registered = self.booted = self.working = False
         self.ended_by_us, self.blame = "", True
         self.started_s = now_s
+        self.restarts += 1
 
     def vacated(self) -> None:
-        """The process is gone; the slot may have another one at once."""
+        """The process is gone; the slot may have another one at once if it counts."""
         if self.channel is not None:
             self.channel.close()
-        self.phase, self.pid, self.channel = Phase.EMPTY, 0, None
+        self.phase = Phase.EMPTY if self.counts else Phase.SPARE
+        self.pid, self.channel = 0, None
+        self.understudy = self.retiring = False
         self.start_at_s = 0.0
+
+    def retire(self, now_s: float) -> None:
+        """Another worker has taken its place, or it is not needed any more: it leaves when it has finished."""
+        self.retiring, self.understudy, self.retiring_since_s = True, False, now_s
 
     def punish(self, config: WorkerConfig, now_s: float) -> float:
         """Make the slot wait after a death, longer each time; returns the seconds.

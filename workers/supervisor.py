@@ -7,25 +7,30 @@ has to be said to Redis is the janitor's.
 from __future__ import annotations
 
 import logging
+import os
 import select
-from signal import SIGCHLD, SIGQUIT
+import signal
 from signal import Signals as Signal
-from typing import NamedTuple
 
 from bizzmq import clock, embedded, ids
 from bizzmq.connection import Connection, check_url
 from bizzmq.logs import log
 from bizzmq.loop import Leave
-from bizzmq.workers import exits
+from bizzmq.workers import exits, platform
+from bizzmq.workers.boot import BootFailure
 from bizzmq.workers.channel import Channel
 from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.crew import Crew
 from bizzmq.workers.death import Exit, burial
+from bizzmq.workers.drain import Drain, Urgency
 from bizzmq.workers.janitor import Janitor
 from bizzmq.workers.janitor_link import JanitorLink
+from bizzmq.workers.nursery import Nursery
+from bizzmq.workers.renewal import Renewal
 from bizzmq.workers.scoreboard import Activity, Scoreboard, Snapshot
-from bizzmq.workers.signals import REPEAT_S, Signals
+from bizzmq.workers.signals import Signals
 from bizzmq.workers.slot import Phase, Slot
+from bizzmq.workers.worker import Worker
 
 _logger = logging.getLogger("bizzmq.supervisor")
 _TICK_S = 0.5
@@ -33,52 +38,54 @@ _CALM_S = 0.5
 """How long a pool that holds no message waits for a Redis that is away, before it ends without signing off."""
 
 
-class BootFailure(NamedTuple):
-    """Why no worker could boot: one line, and the user's traceback if their import raised."""
-
-    error: str
-    traceback: str
-
-
 class Supervisor:
     """A pool of worker processes.
 
     `run` must be called in the main thread of a process without other threads, since it forks. It installs
-    signal handlers while it runs: SIGTERM and SIGINT drain the pool, a second one (at least a second later)
-    or SIGQUIT stops it at once and gives everything back.
+    signal handlers while it runs; see the README for what each signal does.
+
+    Args:
+        reap_orphans: reap foreign processes, too, whose parents have gone. For a process of its own, such as
+            `bizzmq-worker`: it may be PID 1. A program with other children would miss their exit statuses.
 
     Attributes:
         failure: after `run` has returned 3, why.
     """
 
-    def __init__(self, config: WorkerConfig) -> None:
+    def __init__(self, config: WorkerConfig, *, reap_orphans: bool = False) -> None:
         self._config = config
+        self._reap_orphans = reap_orphans
         self._server = embedded.join(config.redis_url) if embedded.is_embedded(config.redis_url) else None
         self._url = self._server.url if self._server else check_url(config.redis_url)
         self.id = ids.supervisor_id()
         self.failure: BootFailure | None = None
-        scoreboard = Scoreboard(config.worker_count)
         self._signals = Signals()
-
-        def janitor_life(channel: Channel) -> int:
-            ensure = self._server.ensure if self._server else None
-            connection = Connection(self._url, before_open=ensure)
-            return Janitor(self.id, connection, config, scoreboard, channel).main()
-
-        self._janitor = JanitorLink(janitor_life, self._private, silence_s=config.lease_s)
-        self._crew = Crew(self.id, self._url, config, scoreboard, self._janitor, self._private)
+        self._scoreboard = Scoreboard(2 * config.capacity)
+        self._janitor = JanitorLink(self._janitor_life, self._private, silence_s=config.lease_s)
+        self._crew = Crew(self.id, config, self._scoreboard, self._janitor, self._make_worker, self._private)
+        self._nursery = Nursery(self._crew, config, self._make_worker, self._private)
+        self._renewal = Renewal(self._crew, self._nursery.new_template, config.drain_timeout_s)
+        self._drain = Drain(config.drain_timeout_s)
         self._ever_booted = False
-        self._draining_since_s: float | None = None
-        self._stopped = False
-        self._give_up_s = float("inf")
-        self._at_stake = False
+
+    def _janitor_life(self, channel: Channel) -> int:
+        ensure = self._server.ensure if self._server else None
+        connection = Connection(self._url, before_open=ensure)
+        return Janitor(self.id, connection, self._config, self._scoreboard, channel).main()
+
+    def _make_worker(self, worker_id: str, slot: int, channel: Channel) -> Worker:
+        record, gate = self._scoreboard.slot(slot), self._scoreboard.gate
+        return Worker(worker_id, self._url, self._config, record, channel, gate, self._pid)
 
     def run(self) -> int:
         """Run the pool until it is drained; returns the exit code (see `bizzmq.workers.exits`)."""
+        self._pid = os.getpid()
         with self._signals:
             try:
-                log(_logger, logging.INFO, "pool started", supervisor=self.id, workers=len(self._crew.slots),
+                log(_logger, logging.INFO, "pool started", supervisor=self.id, workers=self._crew.target,
                     queues=",".join(self._config.queues))  # fmt: skip
+                platform.adopt_orphans()
+                self._nursery.start()
                 self.tick()
                 while not self._finished():
                     self._wait()
@@ -91,46 +98,57 @@ class Supervisor:
 
     def tick(self) -> None:
         """One round: act on signals, hear the children, bury the dead, start the missing."""
-        for signal in self._signals.take():
-            self._act_on(signal)
+        for number in self._signals.take():
+            self._act_on(number)
         self._janitor.tend()
         self._hear_janitor()
+        self._tend_templates()
         for slot in self._crew.up:
             self._hear(slot)
             self._bury_if_dead(slot)
-        self._crew.kill_overdue()
-        now_s = clock.monotonic()
-        if self._draining_since_s is None:
-            for slot in self._crew.slots:
-                if slot.phase is Phase.EMPTY and now_s >= slot.start_at_s:
-                    self._crew.start(slot)
-        elif now_s >= self._drain_deadline_s:
-            self._kill_all("was still busy at the end of the drain")
+        if self._reap_orphans:
+            platform.reap_strangers(self._own_pids())
+        if self._drain.begun:
+            if self._drain.overdue:
+                self._kill_all("was still busy at the end of the drain")
+            return
+        self._crew.match_target()
+        if self._nursery.may_start:
+            self._crew.start_due()
+        self._renewal.tick()
 
-    @property
-    def _drain_deadline_s(self) -> float:
-        """When workers are killed, so that the whole drain, the giving back included, fits its time."""
-        assert self._draining_since_s is not None
-        timeout_s = self._config.drain_timeout_s
-        return self._draining_since_s + timeout_s - min(1.0, timeout_s / 10)
+    def _act_on(self, number: Signal) -> None:
+        if number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            self._end(number)
+        elif self._drain.begun:
+            return
+        elif number == signal.SIGHUP:
+            self._renewal.reload()
+        elif number in (signal.SIGTTIN, signal.SIGTTOU):
+            self._change_target(1 if number == signal.SIGTTIN else -1)
+        elif number in (signal.SIGTSTP, signal.SIGCONT):
+            self._pause(number == signal.SIGTSTP)
 
-    def _act_on(self, signal: Signal) -> None:
-        now_s = clock.monotonic()
-        if signal == SIGCHLD:
-            return  # waking the loop was all that it had to do
-        if signal != SIGQUIT and self._draining_since_s is None:
-            log(_logger, logging.INFO, "draining", signal=signal.name, timeout_s=self._config.drain_timeout_s)
-            self._draining_since_s = now_s
-            self._give_up_s = now_s + self._config.drain_timeout_s
-            self._crew.drain()
-        elif signal == SIGQUIT or now_s - (self._draining_since_s or 0.0) >= REPEAT_S:
-            if not self._stopped:
-                log(_logger, logging.WARNING, "stopping at once", signal=signal.name)
-            if self._draining_since_s is None:
-                self._draining_since_s = now_s
-                self._give_up_s = now_s + self._config.drain_timeout_s
-            self._stopped = True
+    def _end(self, number: Signal) -> None:
+        if not self._drain.ask(at_once=number == signal.SIGQUIT):
+            return
+        self._renewal.cancel()
+        self._nursery.end()
+        if self._drain.urgency is Urgency.STOPPING:
+            log(_logger, logging.WARNING, "stopping at once", signal=number.name)
             self._kill_all("was stopped at once")
+        else:
+            log(_logger, logging.INFO, "draining", signal=number.name, timeout_s=self._config.drain_timeout_s)
+            for slot in self._crew.up:
+                self._crew.leave(slot)
+
+    def _change_target(self, difference: int) -> None:
+        self._crew.target = max(1, min(self._crew.capacity, self._crew.target + difference))
+        log(_logger, logging.INFO, "number of workers changed", workers=self._crew.target)
+
+    def _pause(self, paused: bool) -> None:
+        self._scoreboard.gate.set_paused(paused)
+        log(_logger, logging.INFO, "claiming is paused" if paused else "claiming goes on")
 
     def _kill_all(self, reason: str) -> None:
         for slot in self._crew.up:
@@ -141,16 +159,25 @@ class Supervisor:
             if message["op"] == "registered":
                 self._crew.registered(message["worker"])
 
+    def _tend_templates(self) -> None:
+        if self._renewal.next_template is not None:
+            self._nursery.hear(self._renewal.next_template)
+        failure = self._nursery.tend(first_start=not self._ever_booted)
+        if failure is not None:
+            self.failure = failure
+
     def _hear(self, slot: Slot) -> None:
-        failure = self._crew.hear(slot)
+        failure, wants_recycling = self._crew.hear(slot)
         if slot.booted:
             self._ever_booted = True
             self.failure = None
-        if failure is not None:
-            boot_failure = BootFailure(*failure)
-            if self._ever_booted:
-                log(_logger, logging.ERROR, "a worker cannot boot any more", error=boot_failure.error)
-            self.failure = self.failure or (None if self._ever_booted else boot_failure)
+        if wants_recycling:
+            self._renewal.replace(slot, "has handled its number of messages")
+        if failure is None or self._renewal.failed_to_boot(slot, *failure):
+            return
+        if self._ever_booted:
+            log(_logger, logging.ERROR, "a worker cannot boot any more", error=failure.error)
+        self.failure = self.failure or (None if self._ever_booted else failure)
 
     def _bury_if_dead(self, slot: Slot) -> None:
         ended = self._crew.reap(slot)
@@ -160,15 +187,17 @@ class Supervisor:
         record = slot.record.read()
         orderly = ended.code == 0 and record.activity is Activity.LEFT
         reason = slot.ended_by_us or str(ended)
+        self._drain.at_stake = self._drain.at_stake or (slot.booted and not orderly)
         self._janitor.requeue(burial(slot.worker, record, reason, blame=slot.blame and not orderly))
-        booted = slot.booted
-        self._at_stake = self._at_stake or (booted and not orderly)
         self._log_end(slot, ended, record, reason, orderly=orderly)
+        counted, booted = slot.counts, slot.booted
         slot.vacated()
         if orderly:
-            if record.leave is Leave.BURST:
+            if record.leave is Leave.BURST and counted:
                 slot.phase = Phase.DONE
-        elif booted or self._ever_booted:
+            return
+        slot.last_death = reason
+        if booted or self._ever_booted or not counted:
             slot.punish(self._config, clock.monotonic())
         else:
             slot.phase = Phase.FAILED
@@ -176,9 +205,7 @@ class Supervisor:
 
     def _fail_if_none_boots(self, reason: str) -> None:
         """At the first start: once every slot has failed to boot, so would every other try."""
-        if self._draining_since_s is not None:
-            return
-        if all(slot.phase is Phase.FAILED for slot in self._crew.slots):
+        if not self._drain.begun and all(slot.phase is Phase.FAILED for slot in self._crew.counted):
             self.failure = self.failure or BootFailure(f"no worker could boot: each {reason} while starting", "")
 
     def _log_end(self, slot: Slot, ended: Exit, record: Snapshot, reason: str, *, orderly: bool) -> None:
@@ -196,74 +223,80 @@ class Supervisor:
             how=reason, **facts, peak_memory_mb=ended.peak_memory_bytes >> 20, cpu_s=ended.cpu_s)  # fmt: skip
 
     def _finished(self) -> bool:
-        phases = {slot.phase for slot in self._crew.slots}
-        if Phase.UP in phases:
+        if self._crew.up:
             return False
-        if self.failure is not None and not self._ever_booted and phases <= {Phase.FAILED}:
+        if self._drain.begun or (self.failure is not None and not self._ever_booted):
             return True
-        if self._draining_since_s is not None:
-            return True
-        if Phase.FAILED in phases:
+        phases = {slot.phase for slot in self._crew.counted}
+        if Phase.FAILED in phases and self._ever_booted:
             self._retry_failed()
             return False
         return phases == {Phase.DONE}
 
     def _retry_failed(self) -> None:
-        for slot in self._crew.slots:
-            if slot.phase is Phase.FAILED and self._ever_booted:
+        for slot in self._crew.counted:
+            if slot.phase is Phase.FAILED:
                 slot.phase = Phase.EMPTY
                 slot.punish(self._config, clock.monotonic())
 
     def _sign_off(self) -> None:
         """Have everything that the workers held given back, then let the janitor sign off and go."""
-        if self._give_up_s == float("inf"):
-            self._give_up_s = clock.monotonic() + 5.0
-        self._give_up_s = max(self._give_up_s, clock.monotonic() + 0.2)
         calm_s = clock.monotonic() + _CALM_S
+        give_up_s = self._drain.give_up_at_s()
         self._janitor.leave()
-        while self._janitor.pid and clock.monotonic() < self._give_up_s:
-            if self._janitor.redis_is_away and not self._at_stake and clock.monotonic() > calm_s:
+        while self._janitor.pid and clock.monotonic() < give_up_s:
+            if self._janitor.redis_is_away and not self._drain.at_stake and clock.monotonic() > calm_s:
                 break  # only registrations are left to be struck off, and they end with the lease
             self._wait()
             self._signals.take()
             self._janitor.tend()
             self._hear_janitor()
-        if not self._janitor.settled and self._at_stake:
+        if not self._janitor.settled and self._drain.at_stake:
             log(_logger, logging.WARNING, "Redis did not take everything back in time, the lease will")
 
     def _end_everything(self) -> None:
         """Whatever happened: no process of this pool outlives it."""
-        for slot in self._crew.up:
-            self._crew.kill(slot, "was ended with its supervisor", blame=False)
+        self._renewal.cancel()
+        self._nursery.end()
+        self._kill_all("was ended with its supervisor")
         self._janitor.kill()
         for slot in self._crew.up:
-            while self._crew.reap(slot) is None:
+            while slot.pid and self._crew.reap(slot) is None:
                 self._signals.take()
                 select.poll().poll(5)
             slot.vacated()
+        if self._reap_orphans:
+            platform.reap_strangers(())
         if self._server is not None:
             self._server.close()
 
+    def _own_pids(self) -> set[int]:
+        return {self._janitor.pid, *self._nursery.pids(self._renewal.next_template), *(s.pid for s in self._crew.up)}
+
+    def _channels(self) -> list[Channel]:
+        """The open channels to all children."""
+        templates = [self._crew.template, self._nursery.template, self._renewal.next_template]
+        channels = [self._janitor.channel, *(template.channel for template in templates if template)]
+        channels += [slot.channel for slot in self._crew.up]
+        unique = {id(channel): channel for channel in channels if channel is not None and not channel.closed}
+        return list(unique.values())
+
     def _private(self) -> list[int]:
         """Descriptors that no child may keep open: an end held elsewhere would hide a death."""
-        channels = [self._janitor.channel, *(slot.channel for slot in self._crew.up)]
-        return [*self._signals.descriptors(), *(channel.fileno() for channel in channels if channel)]
+        return [*self._signals.descriptors(), *(channel.fileno() for channel in self._channels())]
 
     def _wait(self) -> None:
         """Sleep until a signal, a child's word, or the next moment at which something is due."""
         now_s = clock.monotonic()
         poller = select.poll()
         poller.register(self._signals.fileno(), select.POLLIN)
-        if self._janitor.channel is not None and not self._janitor.channel.closed:
-            wants = select.POLLIN | (select.POLLOUT if self._janitor.channel.unsent else 0)
-            poller.register(self._janitor.channel.fileno(), wants)
-        for slot in self._crew.up:
-            if slot.channel is not None and not slot.channel.closed:
-                poller.register(slot.channel.fileno(), select.POLLIN)
-        due_s = [slot.start_at_s for slot in self._crew.slots if slot.phase is Phase.EMPTY]
-        due_s.append(now_s + _TICK_S)
-        if self._draining_since_s is not None:
-            due_s = [now_s + _TICK_S, max(self._drain_deadline_s, now_s + 0.02)]
+        for channel in self._channels():
+            poller.register(channel.fileno(), select.POLLIN | (select.POLLOUT if channel.unsent else 0))
+        due_s = [now_s + _TICK_S]
+        if self._drain.begun:
+            due_s.append(max(self._drain.kill_at_s, now_s + 0.02))
+        elif self._nursery.may_start:
+            due_s += [slot.start_at_s for slot in self._crew.slots if slot.phase is Phase.EMPTY]
         poller.poll(max(0.0, min(due_s) - now_s) * 1000 + 1)
-        if self._janitor.channel is not None:
-            self._janitor.channel.flush()
+        for channel in self._channels():
+            channel.flush()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import random
 import select
 import signal
-import traceback
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -18,17 +19,17 @@ from bizzmq.context import Deadline
 from bizzmq.errors import BizzMQError, ConfigurationError
 from bizzmq.logs import log
 from bizzmq.loop import ConsumerOptions, Leave
+from bizzmq.record import Gate
 from bizzmq.stop import Stop
 from bizzmq.workers import exits, platform, spawn
+from bizzmq.workers.boot import BOOTED, FAILED, GO, HELLO, failure_of
 from bizzmq.workers.channel import Channel
 from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.scoreboard import SlotRecord
 
 _logger = logging.getLogger("bizzmq.worker")
 
-GO = "go"
-BOOTED = "booted"
-FAILED = "failed"
+RECYCLE = "recycle"
 _DRAIN_GRACE_S = 2.0
 
 
@@ -38,6 +39,9 @@ class Worker:
 
     Attributes:
         channel: to the supervisor; its end of file is the supervisor's death.
+        gate: what the supervisor tells all workers.
+        supervisor_pid: whose child this worker is, or becomes when the template has forked it.
+        function: the handler, if the template has imported it.
     """
 
     worker_id: str
@@ -45,20 +49,22 @@ class Worker:
     config: WorkerConfig
     record: SlotRecord
     channel: Channel
+    gate: Gate
+    supervisor_pid: int
+    function: Any = None
 
     def main(self) -> int:
         """The whole life of the process; returns its exit code."""
         stop, drain = Stop(), Deadline()
         self._install_signals(stop, drain)
+        self.channel.send(op=HELLO, pid=os.getpid())
+        platform.wait_for_parent(self.supervisor_pid)
         platform.die_with_parent(signal.SIGTERM)
         spawn.unblock_signals()
         try:
             function = handler.Handler(self._function())
-        except ConfigurationError as error:
-            self.channel.send(op=FAILED, error=str(error), traceback="")
-            return exits.CANNOT_BOOT
-        except handler.HandlerImportError as error:
-            self.channel.send(op=FAILED, error=_import_error(error), traceback=_users_traceback(error))
+        except (ConfigurationError, handler.HandlerImportError) as error:
+            self.channel.send(op=FAILED, **failure_of(error))
             return exits.CANNOT_BOOT
         self.record.idle()
         self.channel.send(op=BOOTED)
@@ -70,13 +76,15 @@ class Worker:
             ConsumerOptions(
                 prefetch=self.config.prefetch,
                 block_s=self.config.block_s,
-                max_messages=self.config.max_messages,
+                max_messages=self._recycle_after(),
                 burst=self.config.burst,
                 patience_s=self.config.drain_timeout_s,
             ),
             drain=drain,
             lifeline=self._supervisor_is_gone,
             lifeline_descriptors=[self.channel.fileno()],
+            gate=self.gate,
+            on_max_messages=self._ask_for_recycling,
         )  # fmt: skip
         try:
             leave = consumer.run()
@@ -89,6 +97,8 @@ class Worker:
         return exits.DRAINED
 
     def _function(self) -> Any:
+        if self.function is not None:
+            return self.function
         given = self.config.handler
         return handler.load(given) if isinstance(given, str) else given
 
@@ -102,6 +112,14 @@ class Worker:
 
         signal.signal(signal.SIGTERM, request_stop)
         signal.set_wakeup_fd(stop.wakeup_descriptor, warn_on_full_buffer=False)
+
+    def _recycle_after(self) -> int:
+        """The number of messages, less up to a tenth, so that workers do not all leave at once; 0 for never."""
+        number = self.config.max_messages
+        return max(1, number - random.randint(0, number // 10)) if number else 0
+
+    def _ask_for_recycling(self) -> None:
+        self.channel.send(op=RECYCLE)
 
     def _may_start(self, stop: Stop) -> bool:
         """Wait until the supervisor says that this worker is registered; False if it is to leave instead."""
@@ -119,16 +137,3 @@ class Worker:
         if poller.poll(0):
             self.channel.receive()
         return self.channel.closed
-
-
-def _import_error(error: handler.HandlerImportError) -> str:
-    cause = error.__cause__
-    return f"{error}: {type(cause).__name__}: {cause}"
-
-
-def _users_traceback(error: handler.HandlerImportError) -> str:
-    """The traceback of an import that raised, from the user's first line on."""
-    cause = error.__cause__
-    if cause is None:
-        return ""
-    return "".join(traceback.format_exception(type(cause), cause, handler.from_user(cause.__traceback__)))

@@ -1,0 +1,195 @@
+"""Renewal: workers are replaced one at a time, and each replacement is up before the old one leaves.
+
+A reload renews all of them with new code, and only if that has proved itself: it has been imported by a new
+template, and a first worker, the canary, has booted with it. Else the old generation stays.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from enum import Enum
+from typing import Callable
+
+from bizzmq import clock
+from bizzmq.logs import log
+from bizzmq.workers.crew import Crew
+from bizzmq.workers.slot import Phase, Slot
+from bizzmq.workers.template_link import TemplateLink, TemplateState
+
+_logger = logging.getLogger("bizzmq.supervisor")
+
+
+class Reload(Enum):
+    """How far a reload is."""
+
+    NONE = "none"
+    IMPORTING = "importing"
+    CANARY = "canary"
+    RENEWING = "renewing"
+
+
+class Renewal:
+    """Owns the replacements under way, and the reload if there is one.
+
+    Args:
+        new_template: starts a template for new code; gives None if workers import by themselves.
+        patience_s: an old worker that takes longer than this to leave does not hold up the next replacement.
+    """
+
+    def __init__(self, crew: Crew, new_template: Callable[[], TemplateLink | None], patience_s: float) -> None:
+        self._crew = crew
+        self._new_template = new_template
+        self._patience_s = patience_s
+        self._waiting: deque[tuple[Slot, str]] = deque()
+        self._old: Slot | None = None
+        self._old_worker = ""
+        self._new: Slot | None = None
+        self._leaving: Slot | None = None
+        self.state = Reload.NONE
+        self.next_template: TemplateLink | None = None
+        self._again = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether a reload is under way."""
+        return self.state is not Reload.NONE
+
+    def replace(self, slot: Slot, why: str) -> None:
+        """Replace a worker when it is its turn."""
+        if all(slot is not waiting for waiting, _ in self._waiting) and slot is not self._old and not slot.retiring:
+            self._waiting.append((slot, why))
+
+    def reload(self) -> None:
+        """Begin a reload; one that is asked for while another is under way follows it."""
+        if self.busy:
+            self._again = True
+            return
+        log(_logger, logging.INFO, "reloading")
+        self.next_template = self._new_template()
+        self.state = Reload.IMPORTING if self.next_template is not None else Reload.CANARY
+
+    def cancel(self) -> None:
+        """The pool is draining: nothing is renewed any more."""
+        self._waiting.clear()
+        self._again = False
+        if self.next_template is not None:
+            self.next_template.end()
+            self.next_template = None
+        self.state = Reload.NONE
+        self._new = self._old = None
+
+    def tick(self) -> None:
+        """Go as far as can be gone now."""
+        if self.state is Reload.IMPORTING:
+            self._see_import()
+        if self._leaving is not None and self._has_left(self._leaving):
+            self._leaving = None
+        if self._new is not None:
+            self._see_understudy(self._new)
+        elif self._leaving is None:
+            self._begin_next()
+
+    def _see_import(self) -> None:
+        template = self.next_template
+        assert template is not None
+        if template.state is TemplateState.READY:
+            self.state = Reload.CANARY
+        elif template.state is TemplateState.FAILED:
+            self._abort(template.failure.error, template.failure.traceback)
+        elif template.state is TemplateState.UNSAFE:
+            log(_logger, logging.WARNING, "each worker imports by itself", why=template.danger)
+            self.next_template = None
+            self.state = Reload.CANARY
+
+    def _begin_next(self) -> None:
+        is_canary = self.state is Reload.CANARY
+        old, why = self._canarys_partner() if is_canary else self._next_waiting()
+        if old is None and not is_canary:
+            if self.state is Reload.RENEWING:
+                self._finish()
+            return
+        spare = self._crew.spare()
+        if spare is None:
+            return
+        template = self.next_template if is_canary else self._crew.template
+        generation = self._crew.generation + int(is_canary)
+        if self._crew.start(spare, template, generation):
+            spare.understudy = True
+            self._new, self._old, self._old_worker = spare, old, old.worker if old else ""
+            log(_logger, logging.DEBUG, "replacing a worker", slot=old.index if old else None, by=spare.index, why=why)
+        elif old is not None and not is_canary:
+            self._waiting.appendleft((old, why))
+
+    def _canarys_partner(self) -> tuple[Slot | None, str]:
+        up = [slot for slot in self._crew.counted if slot.phase is Phase.UP]
+        return (up[0] if up else None), "reload"
+
+    def _next_waiting(self) -> tuple[Slot | None, str]:
+        while self._waiting:
+            slot, why = self._waiting.popleft()
+            if slot.phase is Phase.UP and slot.counts and not slot.ended_by_us:
+                return slot, why
+        return None, ""
+
+    def _see_understudy(self, new: Slot) -> None:
+        if new.phase is not Phase.UP:
+            self._new = None
+            if self.state is Reload.CANARY:
+                self._abort("the first worker with the new code died while starting", "")
+            elif self._old is not None:
+                self.replace(self._old, "again")
+            self._old = None
+        elif new.working:
+            self._take_over(new)
+
+    def _take_over(self, new: Slot) -> None:
+        """The new one works; now the old one may go."""
+        if self.state is Reload.CANARY:
+            self._adopt_generation()
+        new.understudy = False
+        old = self._old
+        if old is not None and old.phase is Phase.UP and old.worker == self._old_worker and old.counts:
+            self._crew.retire(old)
+            self._leaving = old
+        self._new = self._old = None
+
+    def _adopt_generation(self) -> None:
+        former = self._crew.template
+        self._crew.template, self.next_template = self.next_template, None
+        self._crew.generation += 1
+        if former is not None:
+            former.end()
+        for slot in self._crew.counted:
+            if slot.phase is Phase.UP and slot.generation < self._crew.generation and slot is not self._old:
+                self.replace(slot, "reload")
+        self.state = Reload.RENEWING
+        log(_logger, logging.INFO, "new code has booted, renewing the workers", generation=self._crew.generation)
+
+    def _has_left(self, slot: Slot) -> bool:
+        return not slot.retiring or clock.monotonic() - slot.retiring_since_s > self._patience_s
+
+    def _finish(self) -> None:
+        self.state = Reload.NONE
+        log(_logger, logging.INFO, "reloaded", generation=self._crew.generation)
+        if self._again:
+            self._again = False
+            self.reload()
+
+    def failed_to_boot(self, slot: Slot, error: str, trace: str) -> bool:
+        """An understudy says that it cannot boot; True if that ends a reload."""
+        if slot is not self._new or self.state is not Reload.CANARY:
+            return False
+        self._abort(error, trace)
+        return True
+
+    def _abort(self, error: str, trace: str) -> None:
+        facts = {"traceback": trace} if trace else {}
+        log(_logger, logging.ERROR, "reload failed, the old code stays", error=error, **facts)
+        if self.next_template is not None:
+            self.next_template.end()
+            self.next_template = None
+        self.state = Reload.NONE
+        if self._again:
+            self._again = False
+            self.reload()

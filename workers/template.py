@@ -1,0 +1,136 @@
+"""The template: a child that imports the handler once, and forks the workers.
+
+So a respawn costs a fork instead of an import, and what was imported is shared memory. The template forks
+twice, and the supervisor is a child subreaper: the worker becomes the supervisor's own child, whose exit
+status and resource usage the supervisor sees.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import select
+import signal
+import sys
+import threading
+from dataclasses import dataclass
+from typing import Any, Callable, Mapping
+
+from bizzmq import handler
+from bizzmq.errors import ConfigurationError
+from bizzmq.workers import exits, platform, spawn
+from bizzmq.workers.boot import FAILED, failure_of
+from bizzmq.workers.channel import Channel
+from bizzmq.workers.worker import Worker
+
+READY = "ready"
+UNSAFE = "unsafe"
+SPAWN = "spawn"
+SPAWNED = "spawned"
+
+_logger = logging.getLogger("bizzmq.template")
+
+MakeWorker = Callable[[str, int, Channel], Worker]
+
+
+@dataclass
+class Template:
+    """What a forked template starts from.
+
+    Attributes:
+        given: `MODULE:CALLABLE`, or the callable itself.
+        make_worker: builds the worker for an id, a slot, and its end of the channel.
+    """
+
+    given: Any
+    make_worker: MakeWorker
+    channel: Channel
+
+    def main(self) -> int:
+        """The whole life of the process; returns its exit code."""
+        for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # it goes when its channel closes
+        spawn.unblock_signals()
+        platform.die_with_parent(signal.SIGKILL)
+        before = _sockets()
+        try:
+            function = handler.load(self.given) if isinstance(self.given, str) else self.given
+        except (ConfigurationError, handler.HandlerImportError) as error:
+            self.channel.send(op=FAILED, **failure_of(error))
+            return exits.CANNOT_BOOT
+        danger = unsafe_to_fork(_sockets() - before)
+        if danger:
+            self.channel.send(op=UNSAFE, why=danger)
+            return exits.DRAINED
+        gc.collect()
+        gc.freeze()  # what was imported is never garbage: a collection in a worker must not copy its pages
+        self.channel.send(op=READY, pid=os.getpid())
+        return self._serve(function)
+
+    def _serve(self, function: Any) -> int:
+        poller = select.poll()
+        poller.register(self.channel.fileno(), select.POLLIN)
+        while True:
+            poller.poll()
+            for request in self.channel.receive():
+                self._spawn(request, function)
+            if self.channel.closed:
+                return exits.DRAINED
+
+    def _spawn(self, request: Mapping[str, Any], function: Any) -> None:
+        descriptor = self.channel.take_descriptor()
+        if descriptor is None:
+            return  # the supervisor has given up on this one
+        worker = self.make_worker(request["worker"], request["slot"], Channel.of_descriptor(descriptor))
+        worker.function = function
+        reading, writing = os.pipe()
+
+        def middle() -> int:
+            pid = spawn.fork(worker.main, close=[self.channel.fileno(), reading, writing])
+            os.write(writing, str(pid).encode("ascii"))
+            return exits.DRAINED
+
+        try:
+            os.waitpid(spawn.fork(middle, close=[]), 0)
+            os.close(writing)
+            writing = -1
+            pid = int(os.read(reading, 20) or b"0")
+        except OSError as error:
+            pid = 0
+            self.channel.send(op=SPAWNED, worker=request["worker"], pid=0, error=str(error))
+        finally:
+            worker.channel.close()
+            os.close(reading)
+            if writing >= 0:
+                os.close(writing)
+        if pid:
+            self.channel.send(op=SPAWNED, worker=request["worker"], pid=pid, error="")
+
+
+def unsafe_to_fork(sockets: set[str]) -> str:
+    """Why what was imported must not be forked, or "".
+
+    A thread does not survive a fork, but the locks that it holds do; a connection would be shared by all workers.
+    """
+    threads = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+    if threads:
+        return f"the imported code has left threads running: {', '.join(threads)}"
+    if sockets:
+        return f"the imported code has left {len(sockets)} connections open"
+    return ""
+
+
+def _sockets() -> set[str]:
+    """The sockets that this process holds, where the system tells."""
+    if not sys.platform.startswith("linux"):
+        return set()
+    found = set()
+    for entry in os.listdir("/proc/self/fd"):  # noqa: PTH208 - names are all that is wanted
+        try:
+            target = os.readlink(f"/proc/self/fd/{entry}")
+        except OSError:
+            continue
+        if target.startswith("socket:"):
+            found.add(target)
+    return found

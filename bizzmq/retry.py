@@ -11,7 +11,7 @@ from typing import Any, Mapping, Union
 from bizzmq import codec
 from bizzmq.errors import Reject, RetryLater
 from bizzmq.ids import host_name
-from bizzmq.message import Attempts
+from bizzmq.message import MAX_DELAY_S, Attempts
 from bizzmq.queue import QueueOptions
 
 TEXT_LIMIT = 10_000
@@ -72,7 +72,7 @@ def settle(
     limit = options.max_retries if own_retries is None else own_retries
     if attempts.retries < limit and not isinstance(error, Reject):
         if isinstance(error, RetryLater):
-            delay_s = max(0.0, float(error.delay_s))
+            delay_s = min(float(error.delay_s), MAX_DELAY_S)
         else:
             delay_s = backoff_s(options, attempts.retries, random.random() if jitter is None else jitter)
         return Retry(delay_s, replace(attempts, retries=attempts.retries + 1))

@@ -75,8 +75,6 @@ class RetryLater(Exception):  # noqa: N818 - handlers raise it as an instruction
     """
 
     def __init__(self, delay_s: float, reason: str = "") -> None:
-        if not isinstance(delay_s, (int, float)) or not 0 <= delay_s < float("inf"):
-            raise ConfigurationError(f"RetryLater needs a number of seconds, 0 or more, not {delay_s!r}")
         super().__init__(reason or f"the handler asked to be retried in {delay_s} s")
         self.delay_s = delay_s
 

@@ -37,7 +37,7 @@ class Round:
 
 def measure(on: Server, pool: Pool, messages: int, prefetch: int) -> Round:
     """One round, after a measurement of the yardstick while the pool is idle."""
-    yardstick = bare.messages_per_s(on, max(messages // 4, 100), prefetch)
+    yardstick = bare.messages_per_s(on, messages, prefetch)
     workers = pool.workers()
     goal = on.acked() + messages
     with pool.paused():

@@ -81,8 +81,8 @@ class BackgroundConsumer:
         try:
             while self._consume_once() is Leave.LEASE_LOST:
                 self._worker = self._register_again()
-        except BizzMQError as error:
-            if not self._stop.requested:
+        except Exception as error:  # noqa: BLE001 - the end of a thread is noticed by nobody else
+            if not self._stop.requested or not isinstance(error, BizzMQError):
                 log(_logger, logging.ERROR, "the consumer has ended", queue=self._queue, error=error)
         finally:
             self._leave()

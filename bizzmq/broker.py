@@ -46,7 +46,7 @@ class Broker(Registry):
         wants_dead = options.config_dead_letter_queue and not own.is_dead_letter_queue
         fields = [part for pair in options.to_meta().items() for part in pair]
         created = self.run("create", [own.meta, dead.meta], int(wants_dead), *fields) == 1
-        self.connection.execute("SADD", keys.INDEX, queue, *([dead.queue] if wants_dead else []))
+        self.connection.execute("SADD", keys.INDEX, queue)
         return bool(created)
 
     def options(self, queue: str) -> QueueOptions:
@@ -98,7 +98,6 @@ class Broker(Registry):
         k = self.keys(queue)
         key_names = [k.workers, k.processing(worker), k.messages, k.attempts, k.stats, *grave(k)]
         reply = self.run("dead_letter", key_names, worker, message_id, seen, record)
-        self.connection.execute("SADD", keys.INDEX, k.dead_letters().queue)
         return owned(reply, queue, worker) == 1
 
     def discard(self, queue: str, worker: str, message_id: str, seen: str) -> bool:

@@ -38,8 +38,11 @@ def stats(broker: Broker, queue: str) -> QueueStats:
 
 
 def queue_names(broker: Broker) -> list[str]:
-    """The names of all queues, sorted."""
-    return sorted(name.decode() for name in broker.connection.execute("SMEMBERS", keys.INDEX))
+    """The names of all queues and of their dead-letter queues, sorted."""
+    created = {name.decode() for name in broker.connection.execute("SMEMBERS", keys.INDEX)}
+    dead = {broker.keys(name).dead_letters() for name in created}
+    # A dead-letter queue may come into being with its first dead letter, when Redis is full, too: no index then.
+    return sorted(created | {k.queue for k in dead if broker.connection.execute("EXISTS", k.meta)})
 
 
 @dataclass(frozen=True)

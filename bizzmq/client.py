@@ -9,13 +9,14 @@ from bizzmq import embedded
 from bizzmq.background import BackgroundConsumer
 from bizzmq.broker import Broker
 from bizzmq.census import stats
+from bizzmq.clock import ServerClock
 from bizzmq.connection import Connection, check_url, redact
 from bizzmq.errors import BizzMQError
-from bizzmq.fork_lock import ForkLock
 from bizzmq.handler import UserHandler
 from bizzmq.message import MessageOptions
 from bizzmq.publisher import Publisher
 from bizzmq.queue import QueueOptions, QueueStats
+from bizzmq.reservoir import Reservoir
 
 
 class BizzMQ:
@@ -30,12 +31,13 @@ class BizzMQ:
     """
 
     def __init__(self, redis_url: str) -> None:
+        redis_url = str(redis_url)
         self._server = embedded.join(redis_url) if embedded.is_embedded(redis_url) else None
         self._url = self._server.url if self._server else check_url(redis_url)
         self._consumers: list[BackgroundConsumer] = []
-        self._lock = ForkLock()
-        self._broker = self._new_broker()
-        self._publisher = Publisher(self._new_broker())
+        self._clock = ServerClock()
+        self._brokers = Reservoir(self._new_broker)
+        self._publishers = Reservoir(lambda: Publisher(self._new_broker(), self._clock))
         try:
             self._check()
         except BizzMQError:
@@ -70,8 +72,10 @@ class BizzMQ:
         for consumer in self._consumers:
             consumer.stop()
         self._consumers.clear()
-        self._broker.connection.drop()
-        self._publisher.close()
+        for broker in self._brokers.take_all():
+            broker.connection.drop()
+        for publisher in self._publishers.take_all():
+            publisher.close()
         if self._server is not None:
             self._server.close()
 
@@ -84,8 +88,11 @@ class BizzMQ:
             ConfigurationError: the name is not allowed.
             BrokerUnavailableError
         """
-        with self._lock:
-            return self._broker.create(queue_name, options or QueueOptions())
+        broker = self._brokers.take()
+        try:
+            return broker.create(queue_name, options or QueueOptions())
+        finally:
+            self._brokers.give_back(broker)
 
     def publish_message_to_queue(self, queue_name: str, message: Any, options: MessageOptions | None = None) -> str:
         """Publish one JSON value; returns the message's id once Redis has stored it.
@@ -97,7 +104,7 @@ class BizzMQ:
             BrokerFullError: Redis is at its memory limit.
             BrokerUnavailableError: Redis stayed away for 10 s; the message may have been published.
         """
-        return self._publisher.publish(queue_name, [message], options or MessageOptions())[0]
+        return self._publish(queue_name, [message], options)[0]
 
     def publish_messages_to_queue(
         self, queue_name: str, messages: Iterable[Any], options: MessageOptions | None = None
@@ -108,7 +115,14 @@ class BizzMQ:
         published. Raises as `publish_message_to_queue` does; the error's `published_ids` then tells
         which ones were published before it.
         """
-        return self._publisher.publish(queue_name, messages, options or MessageOptions())
+        return self._publish(queue_name, messages, options)
+
+    def _publish(self, queue_name: str, messages: Iterable[Any], options: MessageOptions | None) -> list[str]:
+        publisher = self._publishers.take()
+        try:
+            return publisher.publish(queue_name, messages, options or MessageOptions())
+        finally:
+            self._publishers.give_back(publisher)
 
     def consume_message_from_queue(self, queue_name: str, handler: UserHandler) -> Callable[[], None]:
         """Start handling this queue's messages in the background of this process.
@@ -129,5 +143,8 @@ class BizzMQ:
 
     def stats(self, queue_name: str) -> QueueStats:
         """Count what the queue holds. Raises QueueNotFoundError or BrokerUnavailableError."""
-        with self._lock:
-            return stats(self._broker, queue_name)
+        broker = self._brokers.take()
+        try:
+            return stats(broker, queue_name)
+        finally:
+            self._brokers.give_back(broker)

@@ -178,9 +178,13 @@ class Connection:
     def wait(self, timeout_s: float, *others: int) -> bool:
         """Whether a reply is there, at most `timeout_s` later, or earlier if another descriptor is readable."""
         link = self._open()
-        if link.can_read(0):
-            return True
-        own = link._sock.fileno()  # noqa: SLF001 - no public name; needed to wait for more than this one socket
+        try:
+            if link.can_read(0):
+                return True
+            own = link._sock.fileno()  # noqa: SLF001 - no public name; to wait for more than this one socket
+        except BaseException as error:
+            self._fail(error)
+            raise
         poller = select.poll()
         for descriptor in (own, *others):
             poller.register(descriptor, select.POLLIN)

@@ -165,6 +165,8 @@ class Consumer:
         """Run one message; returns when it ended."""
         message_id, envelope, counts = entry
         try:
+            if not message_id:
+                raise DecodeError("a message without an id")
             message = decode_envelope(message_id.decode(), queue, envelope)
             attempts = Attempts.decode(counts)
         except (DecodeError, UnicodeDecodeError) as error:

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any, Iterator
 
 import click
@@ -34,7 +35,12 @@ class Demo:
         self._killed_s = 0.0
 
     def run(self) -> int:
-        """Returns 0 only if every message was handled and the pool ended as it should."""
+        """Returns 0 only if every message was handled and the pool ended as it should.
+
+        SIGTERM and SIGHUP become exceptions meanwhile, so that neither leaves a pool behind.
+        """
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, _leave)
         begin_s = clock.monotonic()
         with tempfile.TemporaryDirectory(prefix="bizzmq-demo-") as name:
             ledger = Path(name) / "ledger"
@@ -125,6 +131,10 @@ class Demo:
         click.echo(f"recovered      the killed worker's message ran again {recovery}")
         click.echo(f"throughput     {rate:,.0f} messages a second of {mean_ms:.1f} ms each")
         click.echo(f"time           {busy:.1f}% of the workers' time in the handler, {100 - busy:.1f}% elsewhere")
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
+    sys.exit(128 + number)
 
 
 def _ms(since_s: float) -> int:

@@ -8,7 +8,7 @@ from bizzmq.errors import ConfigurationError
 
 DEAD_LETTER_SUFFIX = "_dlq"
 INDEX = "bizzmq:queues"
-"""SET  the names of all queues that were created."""
+"""SET  the names of all queues that were created by name. Their dead-letter queues are found by their meta."""
 
 _GRAMMAR = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
 
@@ -21,7 +21,8 @@ class QueueKeys:
     """
 
     def __init__(self, queue: str) -> None:
-        queue = str(queue)
+        if not isinstance(queue, str):
+            raise ConfigurationError(f"a queue name is a text, not {type(queue).__name__}")
         self.queue = queue
         self.is_dead_letter_queue = queue.endswith(DEAD_LETTER_SUFFIX)
         owner = queue[: -len(DEAD_LETTER_SUFFIX)] if self.is_dead_letter_queue else queue

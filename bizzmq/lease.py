@@ -65,7 +65,7 @@ class LeaseKeeper:
         self._create = create
         self._living = living
         self._unknown: set[tuple[str, str]] = set()
-        self._next_beat_s = now_s()
+        self._ticked_s = self._next_beat_s = now_s()
         self._next_scan_s = now_s() + options.scan_s * random.random()
         self._watched: dict[tuple[str, str], _Watched] = {}
 
@@ -77,6 +77,9 @@ class LeaseKeeper:
     def tick(self) -> float:
         """Beat and scan if it is time to; returns the seconds until the next call is due."""
         now_s = self._now_s()
+        if now_s - self._ticked_s > self._options.lease_s / 2:
+            self._watched.clear()  # this process was suspended: it has not watched meanwhile
+        self._ticked_s = now_s
         try:
             if now_s >= self._next_beat_s:
                 self._beat()
@@ -145,6 +148,9 @@ class LeaseKeeper:
             result = self._broker.requeue(queue, worker, death)
             if result is not None:
                 requeued += result.requeued
-        self._broker.evict(queue, supervisor, counter)
+        # Without a counter there was no registration to end, and one that came back just now must stay.
+        evicted = bool(counter) and self._broker.evict(queue, supervisor, counter)
+        if not (evicted or requeued):
+            return  # it lives, or somebody else was first
         log(_logger, logging.WARNING, "a silent supervisor was reaped", queue=queue, supervisor=supervisor,
             requeued=requeued)  # fmt: skip

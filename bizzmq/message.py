@@ -8,6 +8,7 @@ can add the record to an envelope without decoding it.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Mapping
 
@@ -20,6 +21,8 @@ PRIORITY_LIMIT = 2**53
 MAX_DELAY_S = 100 * 365 * 86400.0
 
 _PLAIN = b"1\n"
+_COUNT = rb"(0|[1-9][0-9]{0,15})"
+_COUNTS = re.compile(rb"%b %b %b (0|-?[1-9][0-9]{0,15})\Z" % (_COUNT, _COUNT, _COUNT))
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,8 @@ class MessageOptions:
             raise ConfigurationError("retries must be an integer of 0 or more, or None")
         if not 0 <= self.delay_s <= MAX_DELAY_S:
             raise ConfigurationError("delay_s must be 0 or more, and less than 100 years")
-        if self.timeout_s is not None and not self.timeout_s > 0:
-            raise ConfigurationError("timeout_s must be more than 0, or None for no limit")
+        if self.timeout_s is not None and not 0 < self.timeout_s <= MAX_DELAY_S:
+            raise ConfigurationError("timeout_s must be more than 0, and less than 100 years, or None for no limit")
 
     def header(self) -> bytes:
         """The header line of an envelope with these options, newline included."""
@@ -90,13 +93,14 @@ class Attempts:
 
     @classmethod
     def decode(cls, stored: bytes | None) -> Attempts:
-        if not stored:
+        """Counts as stored. Exactly as `encode` writes them: an outcome is refused unless it repeats their text."""
+        if stored is None:
             return NO_ATTEMPTS
-        try:
-            retries, crashes, requeues, priority = stored.split(b" ")
-            return cls(int(retries), int(crashes), int(requeues), int(priority))
-        except ValueError as error:
-            raise DecodeError(f"unreadable attempts {stored[:80]!r}") from error
+        match = _COUNTS.match(stored)
+        if match is None:
+            raise DecodeError(f"unreadable attempts {stored[:80]!r}")
+        retries, crashes, requeues, priority = match.groups()
+        return cls(int(retries), int(crashes), int(requeues), int(priority))
 
 
 NO_ATTEMPTS = Attempts()
@@ -150,13 +154,17 @@ def decode_envelope(message_id: str, queue: str, envelope: bytes) -> Message:
     decoded = [codec.loads(part) for part in parts]
     if not all(isinstance(part, dict) for part in decoded):
         raise DecodeError("an envelope's options and error record must be JSON objects")
-    options: dict[str, Any] = decoded[0] if decoded else {}
+    stored: dict[str, Any] = decoded[0] if decoded else {}
+    try:
+        options = MessageOptions(stored.get("priority", 0), stored.get("retries"), timeout_s=stored.get("timeout_s"))
+    except (ConfigurationError, TypeError) as error:
+        raise DecodeError(f"an envelope's options cannot be meant: {error}") from error
     return Message(
         message_id,
         queue,
         codec.loads(body),
-        retries=options.get("retries"),
-        timeout_s=options.get("timeout_s"),
-        priority=options.get("priority", 0),
+        retries=options.retries,
+        timeout_s=options.timeout_s,
+        priority=options.priority,
         error=decoded[1] if len(decoded) > 1 else None,
     )

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from typing import Any, Callable, Iterable
 
 from bizzmq import clock, ids
 from bizzmq.broker import BATCH_LIMIT, Broker
 from bizzmq.errors import BrokerUnavailableError
-from bizzmq.fork_lock import ForkLock
 from bizzmq.message import MAX_PAYLOAD_BYTES, MessageOptions, encode_body
 from bizzmq.outage import Outage
 
@@ -22,26 +20,31 @@ _logger = logging.getLogger("bizzmq.publisher")
 
 
 class Publisher:
-    """Publishes messages of one process. Usable from several threads and after a fork."""
+    """Publishes for one user at a time: it numbers its requests, and has one under way.
 
-    def __init__(self, broker: Broker, *, limit_bytes: int = MAX_PAYLOAD_BYTES, retry_for_s: float = RETRY_FOR_S):
+    Args:
+        server_clock: shared by all publishers of a client, so that their ids keep one order.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        server_clock: clock.ServerClock | None = None,
+        *,
+        limit_bytes: int = MAX_PAYLOAD_BYTES,
+        retry_for_s: float = RETRY_FOR_S,
+    ) -> None:
         self._broker = broker
+        self._clock = server_clock or clock.ServerClock()
         self._limit_bytes = limit_bytes
         self._retry_for_s = retry_for_s
-        self._lock = ForkLock()
-        self._start_over()
+        self._nonce = ids.nonce()
+        self._request = 0
+        self._ids = ids.MessageIds(self._nonce)
 
     def close(self) -> None:
         """Close the connection; publishing again opens another one."""
         self._broker.connection.drop()
-
-    def _start_over(self) -> None:
-        """Become a publisher that no other process is: a new nonce, a new sequence of requests."""
-        self._pid = os.getpid()
-        self._nonce = ids.nonce()
-        self._request = 0
-        self._clock = clock.ServerClock()
-        self._ids = ids.MessageIds(self._nonce)
 
     def publish(self, queue: str, bodies: Iterable[Any], options: MessageOptions) -> list[str]:
         """Publish in order; returns the ids in order.
@@ -56,15 +59,12 @@ class Publisher:
         header = options.header()
         envelopes = [header + encode_body(body, self._limit_bytes) for body in bodies]
         published: list[str] = []
-        with self._lock:
-            if self._pid != os.getpid():
-                self._start_over()
-            try:
-                for start in range(0, len(envelopes), BATCH_LIMIT):
-                    published += self._send(queue, envelopes[start : start + BATCH_LIMIT], options)
-            except Exception as error:
-                error.published_ids = published  # type: ignore[attr-defined]  # facts for the caller
-                raise
+        try:
+            for start in range(0, len(envelopes), BATCH_LIMIT):
+                published += self._send(queue, envelopes[start : start + BATCH_LIMIT], options)
+        except Exception as error:
+            error.published_ids = published  # type: ignore[attr-defined]  # facts for the caller
+            raise
         return published
 
     def _send(self, queue: str, envelopes: list[bytes], options: MessageOptions) -> list[str]:

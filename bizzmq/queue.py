@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from typing import Mapping
 
@@ -33,8 +34,8 @@ class QueueOptions:
     def __post_init__(self) -> None:
         if self.max_retries < 0 or self.retry < 0:
             raise ConfigurationError("max_retries and retry must be 0 or more")
-        if self.retry_backoff_s < 0 or self.retry_backoff_max_s < 0:
-            raise ConfigurationError("retry_backoff_s and retry_backoff_max_s must be 0 or more")
+        if not (0 <= self.retry_backoff_s < math.inf and 0 <= self.retry_backoff_max_s < math.inf):
+            raise ConfigurationError("retry_backoff_s and retry_backoff_max_s must be 0 or more, and finite")
         if self.timeout_s is not None and self.timeout_s <= 0:
             raise ConfigurationError("timeout_s must be more than 0, or None for no limit")
 

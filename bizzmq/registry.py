@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bizzmq import keys
 from bizzmq.errors import QueueNotFoundError
 from bizzmq.store import Store, grave, pairs
 
@@ -54,8 +53,6 @@ class Registry(Store):
         reply = self.run("requeue", key_names, worker, *guard, *about)
         if reply[0] != 1:
             return None
-        if reply[3]:
-            self.connection.execute("SADD", keys.INDEX, k.dead_letters().queue)
         return Requeued(reply[1], reply[2], reply[3].decode(), reply[4])
 
     def register(self, queue: str, supervisor: str, counter: int, worker: str = "") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 import traceback
@@ -9,9 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Mapping, Union
 
 from bizzmq import codec
-from bizzmq.errors import Reject, RetryLater
+from bizzmq.errors import EncodeError, Reject, RetryLater
 from bizzmq.ids import host_name
-from bizzmq.message import Attempts
+from bizzmq.message import MAX_DELAY_S, Attempts
 from bizzmq.queue import QueueOptions
 
 TEXT_LIMIT = 10_000
@@ -71,14 +72,24 @@ def settle(
         return Ack()
     limit = options.max_retries if own_retries is None else own_retries
     if attempts.retries < limit and not isinstance(error, Reject):
-        if isinstance(error, RetryLater):
-            delay_s = max(0.0, float(error.delay_s))
-        else:
+        delay_s = _chosen_delay_s(error)
+        if delay_s is None:
             delay_s = backoff_s(options, attempts.retries, random.random() if jitter is None else jitter)
         return Retry(delay_s, replace(attempts, retries=attempts.retries + 1))
     if options.config_dead_letter_queue or is_dead_letter_queue:
         return DeadLetter()
     return Discard()
+
+
+def _chosen_delay_s(error: BaseException) -> float | None:
+    """The delay that a handler asked for; None if it asked for none, or for something that is no time."""
+    if not isinstance(error, RetryLater):
+        return None
+    try:
+        delay_s = float(error.delay_s)
+    except (AttributeError, TypeError, ValueError, OverflowError):
+        return None
+    return None if math.isnan(delay_s) else min(max(0.0, delay_s), MAX_DELAY_S)
 
 
 def error_record(
@@ -106,7 +117,10 @@ def error_record(
         "host": host_name(),
     }
     if previous:
-        record = {**previous, "handler_error": record}
+        try:
+            return codec.dumps({**previous, "handler_error": record})
+        except EncodeError:  # a forged record can hold what JSON cannot say, such as 1e999
+            return codec.dumps(record)
     return codec.dumps(record)
 
 

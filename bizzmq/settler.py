@@ -62,7 +62,7 @@ class Settler:
         text = message_id.decode("utf-8", "backslashreplace")
         seen = counts.decode("utf-8", "backslashreplace") if counts else _UNTRIED
         record = error_record(error, queue=queue, worker=self._worker, attempts=Attempts())
-        self._broker.dead_letter(queue, self._worker, message_id, counts or _UNTRIED, record)
+        self._broker.dead_letter(queue, self._worker, message_id, _UNTRIED if counts is None else counts, record)
         log(_logger, logging.ERROR, "message is undecodable, kept as a dead letter", id=text, queue=queue,
             attempts=seen, error=str(error))  # fmt: skip
 

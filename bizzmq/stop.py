@@ -12,6 +12,7 @@ class Stop:
     def __init__(self) -> None:
         self.requested = False
         self._read, self._write = os.pipe()
+        self._open = [self._read, self._write]
         for descriptor in (self._read, self._write):
             os.set_blocking(descriptor, False)
 
@@ -56,7 +57,9 @@ class Stop:
 
     def close(self) -> None:
         """Close both descriptors; a later request is noted, but wakes nobody. May be called twice."""
-        for descriptor in (self._read, self._write):
-            if descriptor >= 0:
-                os.close(descriptor)
         self._read = self._write = -1
+        while True:
+            try:
+                os.close(self._open.pop())  # popped once, whoever else closes at the same time
+            except IndexError:
+                return

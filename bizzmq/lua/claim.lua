@@ -61,7 +61,9 @@ end
 -- No more than a fair share: what is left is for the workers that are about to ask.
 local has_prioritized = redis.call('EXISTS', prioritized) == 1
 local ready = redis.call('LLEN', waiting) + (has_prioritized and redis.call('ZCARD', prioritized) or 0)
-local room = math.min(want - redis.call('LLEN', processing), math.ceil(ready / redis.call('HLEN', workers)))
+local held_before = redis.call('LLEN', processing) -- counted in, so that a claim sent twice takes no second share
+local share = math.ceil((held_before + ready) / redis.call('HLEN', workers))
+local room = math.min(want, share) - held_before
 
 local function take_prioritized(low, high)
   if not has_prioritized or room <= 0 then return end

@@ -112,7 +112,7 @@ def test_a_password_shows_up_in_no_log(
     server = private_server(password=CANARY)
     seen = Seen(lambda _body, _context: ValueError("x"))
     with BizzMQ(server.url) as mq:
-        assert CANARY not in repr(mq) + repr(vars(mq)["_broker"].connection)
+        assert CANARY not in repr(mq) + repr(mq._new_broker().connection)
         mq.create_queue("q")
         mq.publish_message_to_queue("q", 1)
         mq.consume_message_from_queue("q", seen)

@@ -96,7 +96,9 @@ def test_it_may_be_called_twice_and_at_once_from_two_threads(mq: BizzMQ, queue: 
 
 def test_an_idle_consumer_stops_at_once(mq: BizzMQ, queue: str) -> None:
     stop = mq.consume_message_from_queue("q", Seen())
-    eventually(lambda: len(mq._broker.workers("q")) == 1)
+    registrations = mq._new_broker()
+    eventually(lambda: len(registrations.workers("q")) == 1)
+    registrations.connection.drop()
     thread = threading.Thread(target=stop)
 
     thread.start()

@@ -106,11 +106,11 @@ class Broker(Registry):
         key_names = [k.workers, k.processing(worker), k.messages, k.attempts, k.stats]
         return owned(self.run("discard", key_names, worker, message_id, seen), queue, worker) == 1
 
-    def release(self, queue: str, worker: str, message_ids: Sequence[Any]) -> int:
-        """Give back unstarted messages (newest first); returns how many."""
+    def release(self, queue: str, worker: str, message_ids: Sequence[Any], *, started: bool = False) -> int:
+        """Give back messages (newest first) without blame; returns how many."""
         k = self.keys(queue)
         key_names = [k.workers, k.processing(worker), k.waiting, k.prioritized, k.attempts, k.wake]
-        return owned(self.run("release", key_names, worker, *message_ids), queue, worker)
+        return owned(self.run("release", key_names, worker, int(started), *message_ids), queue, worker)
 
     def outstanding(self, queue: str) -> int:
         """How many messages are not finished yet: waiting, delayed or being handled by anybody."""

@@ -174,7 +174,7 @@ class Consumer:
             self._record.settling(message_id, index)
             self._insist(lambda: self._settler.undecodable(queue, message_id, counts, reason))
             return clock.monotonic()
-        timeout_s = message.timeout_s or settings.timeout_s
+        timeout_s = message.timeout_s or settings.timeout_s or self._options.timeout_s or None
         context = Context(message, attempts, now_s, timeout_s, self._drain)
         self._failpoint("before-handler")
         self._record.begin(message_id, index, now_s, now_s + timeout_s if timeout_s else 0.0)

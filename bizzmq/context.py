@@ -30,7 +30,7 @@ class Context:
         error: on a dead-letter queue, the record of why it is there; None elsewhere.
     """
 
-    __slots__ = ("_message", "_started_s", "attempts", "drain", "queue", "timeout_s")
+    __slots__ = ("_message", "_started_s", "attempts", "drain", "queue", "timeout_s", "wants_draining")
 
     def __init__(
         self, message: Message, attempts: Attempts, started_s: float, timeout_s: float | None, drain: Deadline
@@ -41,6 +41,7 @@ class Context:
         self.attempts = attempts
         self.timeout_s = timeout_s
         self.drain = drain
+        self.wants_draining = False
 
     def __repr__(self) -> str:
         return f"Context(id={self.id!r}, queue={self.queue!r}, delivery={self.delivery})"
@@ -73,6 +74,23 @@ class Context:
     def started_at_s(self) -> float:
         """When this delivery started, seconds since the epoch by this host's clock."""
         return time.time() - self.running_for_s
+
+    @property
+    def last_crash(self) -> Mapping[str, Any] | None:
+        """How the last worker that died while running this message ended; None if none did."""
+        return self.attempts.last_crash_record()
+
+    @property
+    def draining(self) -> bool:
+        """Whether the pool is being drained."""
+        return self.drain.at_s is not None
+
+    def raise_on_drain(self) -> None:
+        """From now on, have `Draining` raised in this handler when a drain nears its end.
+
+        For handlers that can stop in the middle: without it they run on until they finish or are killed.
+        """
+        self.wants_draining = True
 
     @property
     def running_for_s(self) -> float:

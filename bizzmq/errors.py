@@ -85,3 +85,32 @@ class Reject(Exception):  # noqa: N818 - handlers raise it as an instruction, no
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class MessageTimeout(Exception):  # noqa: N818 - the word that users look for
+    """Raised in a handler whose message has reached its time limit.
+
+    A handler may catch it to clean up; if it then goes on, its worker is killed after a grace period.
+    """
+
+    def __init__(self, limit_s: float, what: str = "time") -> None:
+        super().__init__(f"the message has reached its {what} limit of {limit_s:g} s")
+        self.limit_s = limit_s
+
+
+class CpuTimeExceeded(MessageTimeout):
+    """Raised in a handler whose message has used up its CPU time."""
+
+    def __init__(self, limit_s: float) -> None:
+        super().__init__(limit_s, "CPU time")
+
+
+class MemoryLimitExceeded(BizzMQError):  # noqa: N818 - like MessageTimeout, the reason of a failure
+    """A worker was killed because it had grown past its hard memory limit while it ran a message."""
+
+
+class Draining(Exception):  # noqa: N818 - an instruction, not an error
+    """Raised in a handler that asked for it (`Context.raise_on_drain`) when a drain nears its end.
+
+    If it leaves the handler, the message goes back to the head of its queue, and nobody is blamed.
+    """

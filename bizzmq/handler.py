@@ -30,6 +30,8 @@ class Handler:
         self._function = function
         self._takes_context = takes_context(function)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._interrupt: BaseException | None = None
 
     def run(self, body: Any, context: Context) -> BaseException | None:
         """Handle one message: None for success, else the exception that it raised or returned.
@@ -47,6 +49,13 @@ class Handler:
         except BaseException as error:  # noqa: BLE001 - see above
             return error.with_traceback(from_user(error.__traceback__))
 
+    def interrupt(self, error: BaseException) -> None:
+        """From a signal handler in the main thread: raise an error in the user's handler, async or not."""
+        if self._task is None or self._loop is None:
+            raise error
+        self._interrupt = error
+        self._loop.call_soon_threadsafe(self._task.cancel)
+
     def close(self) -> None:
         """Close the event loop, if there was one."""
         if self._loop is not None:
@@ -60,10 +69,16 @@ class Handler:
         async def outcome() -> Any:
             return await awaitable
 
-        task = self._loop.create_task(outcome())
+        self._interrupt = None
+        self._task = self._loop.create_task(outcome())
         try:
-            return self._loop.run_until_complete(task)
+            return self._loop.run_until_complete(self._task)
+        except asyncio.CancelledError:
+            if self._interrupt is not None:
+                raise self._interrupt from None
+            raise
         finally:
+            self._task = None
             self._cancel_rest()
 
     def _cancel_rest(self) -> None:

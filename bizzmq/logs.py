@@ -11,17 +11,18 @@ from typing import Any
 FORMATS = ("text", "json")
 LEVELS = ("debug", "info", "warning", "error")
 _FIELDS = "bizzmq_fields"
+_TRACE_TEXT = "bizzmq_trace"
 
 
-def log(logger: logging.Logger, level: int, sentence: str, error: Any = None, **fields: Any) -> None:
-    """Write one event. `error` may be text, or an exception whose traceback is then shown."""
+def log(logger: logging.Logger, level: int, sentence: str, error: Any = None, trace: str = "", **fields: Any) -> None:
+    """Write one event. `error` may be text, or an exception whose traceback is then shown; `trace` is one as text."""
     if not logger.isEnabledFor(level):
         return
     raised = error if isinstance(error, BaseException) else None
     if error is not None:
         fields["error"] = str(error) if raised is None else f"{type(raised).__name__}: {_safe_text(raised)}"
     info = (type(raised), raised, raised.__traceback__) if raised is not None else None
-    logger.log(level, sentence, exc_info=info, extra={_FIELDS: fields})
+    logger.log(level, sentence, exc_info=info, extra={_FIELDS: fields, _TRACE_TEXT: trace})
 
 
 def _safe_text(error: BaseException) -> str:
@@ -44,9 +45,8 @@ class TextFormatter(logging.Formatter):
         parts = [f"{_stamp(record)} {record.levelname:<7} {escape(record.getMessage())}"]
         parts += [f"{name}={_plain(value)}" for name, value in fields.items()]
         line = " ".join(parts)
-        if record.exc_info:
-            trace = _trace(self, record)
-            line += "".join(f"\n    | {escape(text)}" for text in trace.splitlines())
+        for text in _trace(self, record).splitlines():
+            line += f"\n    | {escape(text)}"
         return line
 
 
@@ -62,8 +62,9 @@ class JsonFormatter(logging.Formatter):
             "pid": record.process,
             **getattr(record, _FIELDS, {}),
         }
-        if record.exc_info:
-            entry["traceback"] = _trace(self, record)
+        trace = _trace(self, record)
+        if trace:
+            entry["traceback"] = trace
         return json.dumps(entry, default=str)
 
 
@@ -78,8 +79,9 @@ def _plain(value: Any) -> str:
 
 
 def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:
+    given: str = getattr(record, _TRACE_TEXT, "")
     try:
-        text = formatter.formatException(record.exc_info) if record.exc_info else ""
+        text = formatter.formatException(record.exc_info) if record.exc_info else given
     except Exception:  # noqa: BLE001 - the user's exception may break while it is rendered
         text = "<the traceback cannot be rendered>"
     return text if len(text) <= 10_000 else f"{text[:5000]}\n...\n{text[-5000:]}"

@@ -32,6 +32,7 @@ class ConsumerOptions:
         prefetch: most messages that are held at once, 1 to 100.
         block_s: longest wait for a wake-up, seconds; an idle worker sends two commands in this time.
         max_messages: ask to be replaced after about so many, or 0 for no limit.
+        timeout_s: time limit of messages without another one, or 0.
         burst: leave when the queues hold nothing to do.
         patience_s: how long a stopping loop waits for Redis before it leaves the rest to its lease.
     """
@@ -39,6 +40,7 @@ class ConsumerOptions:
     prefetch: int = DEFAULT_LIMIT
     block_s: float = 5.0
     max_messages: int = 0
+    timeout_s: float = 0.0
     burst: bool = False
     patience_s: float = 5.0
 

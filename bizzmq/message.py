@@ -22,7 +22,7 @@ MAX_DELAY_S = 100 * 365 * 86400.0
 
 _PLAIN = b"1\n"
 _COUNT = rb"(0|[1-9][0-9]{0,15})"
-_COUNTS = re.compile(rb"%b %b %b (0|-?[1-9][0-9]{0,15})\Z" % (_COUNT, _COUNT, _COUNT))
+_COUNTS = re.compile(rb"%b %b %b (0|-?[1-9][0-9]{0,15})(?:\t([^\n]*))?\Z" % (_COUNT, _COUNT, _COUNT))
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,14 @@ class Attempts:
         crashes: workers that died while running it.
         requeues: times it was put back without blame after it had, or may have, started.
         priority: as published.
+        last_crash: the record of the last of these crashes, JSON text, or "".
     """
 
     retries: int = 0
     crashes: int = 0
     requeues: int = 0
     priority: int = 0
+    last_crash: str = ""
 
     @property
     def delivery(self) -> int:
@@ -89,7 +91,15 @@ class Attempts:
         return 1 + self.retries + self.crashes + self.requeues
 
     def encode(self) -> str:
-        return f"{self.retries} {self.crashes} {self.requeues} {self.priority}"
+        counts = f"{self.retries} {self.crashes} {self.requeues} {self.priority}"
+        return f"{counts}\t{self.last_crash}" if self.last_crash else counts
+
+    def last_crash_record(self) -> Mapping[str, Any] | None:
+        """The record of the last crash; None if there was none."""
+        if not self.last_crash:
+            return None
+        record = codec.loads(self.last_crash.encode("utf-8"))
+        return record if isinstance(record, dict) else None
 
     @classmethod
     def decode(cls, stored: bytes | None) -> Attempts:
@@ -99,8 +109,11 @@ class Attempts:
         match = _COUNTS.match(stored)
         if match is None:
             raise DecodeError(f"unreadable attempts {stored[:80]!r}")
-        retries, crashes, requeues, priority = match.groups()
-        return cls(int(retries), int(crashes), int(requeues), int(priority))
+        retries, crashes, requeues, priority, crash = match.groups()
+        try:
+            return cls(int(retries), int(crashes), int(requeues), int(priority), (crash or b"").decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise DecodeError(f"unreadable attempts {stored[:80]!r}") from error
 
 
 NO_ATTEMPTS = Attempts()

@@ -23,11 +23,14 @@ class Death:
     """What is known of a worker that is gone.
 
     Attributes:
-        what: `crash` blames the running message, `stopped` nobody, `silent` says that nobody knows.
+        what: `crash` blames the running message, `failed` settles it as `outcome` says, `stopped` blames nobody,
+            `silent` says that nobody knows what ran.
         running: id of the message that it was running, or "".
         last_finished: id of the last message that it finished, or "".
         crash_limit: how many crashes quarantine a message.
         record: the error record that a quarantined message is kept with, JSON.
+        outcome: of a `failed` message: `retry`, `dead-letter` or `discard`.
+        counted, delay_ms: for a retry, its attempts from now on, and when it is due.
         supervisor, counter: reap only if this supervisor's beat still stands at this counter; "" if known dead.
     """
 
@@ -36,6 +39,9 @@ class Death:
     last_finished: str = ""
     crash_limit: int = 3
     record: bytes = b"{}"
+    outcome: str = ""
+    counted: str = ""
+    delay_ms: int = 0
     supervisor: str = ""
     counter: str = ""
 
@@ -47,13 +53,20 @@ class Registry(Store):
         """Settle what a dead worker held; None if it is not registered or its supervisor lives."""
         k = self.keys(queue)
         own = [k.workers, k.supervisors, k.processing(worker), k.waiting, k.prioritized, k.messages]
-        key_names = [*own, k.attempts, k.wake, k.stats, *grave(k)]
+        key_names = [*own, k.attempts, k.wake, k.stats, *grave(k), k.delayed]
         guard = (death.supervisor, death.counter)
         about = (death.last_finished, death.running, death.what, death.crash_limit, death.record)
-        reply = self.run("requeue", key_names, worker, *guard, *about)
+        failed = (death.outcome, death.counted, death.delay_ms)
+        reply = self.run("requeue", key_names, worker, *guard, *about, *failed)
         if reply[0] != 1:
             return None
         return Requeued(reply[1], reply[2], reply[3].decode(), reply[4])
+
+    def stored(self, queue: str, message_id: str) -> tuple[bytes | None, bytes | None]:
+        """A message's envelope and attempts, as they are stored."""
+        k = self.keys(queue)
+        envelope = self.connection.execute("HGET", k.messages, message_id)
+        return envelope, self.connection.execute("HGET", k.attempts, message_id)
 
     def register(self, queue: str, supervisor: str, counter: int, worker: str = "") -> None:
         """Let a supervisor, and a worker of it, work on a queue. Raises QueueNotFoundError."""

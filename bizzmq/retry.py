@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Mapping, Union
 
 from bizzmq import codec
-from bizzmq.errors import EncodeError, Reject, RetryLater
+from bizzmq.errors import Draining, EncodeError, Reject, RetryLater
 from bizzmq.ids import host_name
 from bizzmq.message import MAX_DELAY_S, Attempts
 from bizzmq.queue import QueueOptions
@@ -42,7 +42,12 @@ class Discard:
     """The message is dropped: it may not be retried, and its queue has no dead-letter queue."""
 
 
-Settlement = Union[Ack, Retry, DeadLetter, Discard]
+@dataclass(frozen=True)
+class PutBack:
+    """The message goes back to the head of its queue, and nobody is blamed: the pool is being drained."""
+
+
+Settlement = Union[Ack, Retry, DeadLetter, Discard, PutBack]
 
 
 def backoff_s(options: QueueOptions, retry_count: int, jitter: float) -> float:
@@ -70,6 +75,8 @@ def settle(
     """
     if error is None:
         return Ack()
+    if isinstance(error, Draining):
+        return PutBack()
     limit = options.max_retries if own_retries is None else own_retries
     if attempts.retries < limit and not isinstance(error, Reject):
         delay_s = _chosen_delay_s(error)
@@ -99,6 +106,7 @@ def error_record(
     worker: str,
     attempts: Attempts,
     previous: Mapping[str, Any] | None = None,
+    facts: Mapping[str, Any] | None = None,
 ) -> bytes:
     """Everything that is needed to understand a dead letter, as JSON for its envelope.
 
@@ -115,7 +123,11 @@ def error_record(
         "delivery": attempts.delivery,
         "worker": worker,
         "host": host_name(),
+        **(facts or {}),
     }
+    crash = attempts.last_crash_record()
+    if crash:
+        record["last_crash"] = crash
     if previous:
         try:
             return codec.dumps({**previous, "handler_error": record})
@@ -124,18 +136,23 @@ def error_record(
     return codec.dumps(record)
 
 
-def crash_record(reason: str, *, queue: str, worker: str, crash_count: int) -> bytes:
-    """The record of a message that is quarantined because it killed its workers."""
+def crash_record(reason: str, facts: Mapping[str, Any], *, queue: str, worker: str) -> bytes:
+    """The record of a message whose worker died while running it.
+
+    Args:
+        reason: how the worker ended, as the end of a sentence.
+        facts: what else is known of the death: signal, peak memory, CPU time, how long the message ran, stack ...
+    """
     return codec.dumps(
         {
             "error_type": "WorkerCrashed",
-            "error": f"its worker died {crash_count} times while running it; the last one {reason}",
+            "error": f"the worker that ran it {reason}",
             "traceback": "",
             "failed_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "queue": queue,
-            "crash_count": crash_count,
             "worker": worker,
             "host": host_name(),
+            **{name: shorten(value) if isinstance(value, str) else value for name, value in facts.items()},
         }
     )
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from typing import Any
 
 from bizzmq.broker import Broker
 from bizzmq.logs import log
 from bizzmq.message import Attempts, Message
 from bizzmq.queue import QueueOptions
-from bizzmq.retry import Ack, DeadLetter, Discard, Retry, Settlement, error_record, settle
+from bizzmq.retry import Ack, DeadLetter, Discard, PutBack, Retry, Settlement, error_record, settle
 
 _logger = logging.getLogger("bizzmq.consumer")
 _UNTRIED = "0 0 0 0"
@@ -54,6 +55,8 @@ class Settler:
             self._broker.dead_letter(queue, worker, message.id, seen, record)
         elif isinstance(decision, Discard):
             self._broker.discard(queue, worker, message.id, seen)
+        elif isinstance(decision, PutBack):
+            self._broker.release(queue, worker, [message.id], started=True)
         else:
             assert isinstance(decision, Ack), decision
 
@@ -68,7 +71,7 @@ class Settler:
 
     def _log(self, delivery: Delivery, decision: Settlement) -> None:
         message, error = delivery.message, delivery.error
-        facts = {"id": message.id, "queue": message.queue, "delivery": delivery.attempts.delivery}
+        facts: dict[str, Any] = {"id": message.id, "queue": message.queue, "delivery": delivery.attempts.delivery}
         if isinstance(decision, Retry):
             log(_logger, logging.WARNING, "message failed, will be retried", **facts,
                 delay_s=round(decision.delay_s, 3), error=_line(error))  # fmt: skip
@@ -76,6 +79,8 @@ class Settler:
             log(_logger, logging.ERROR, "message failed, dead-lettered", error=error, **facts)
         elif isinstance(decision, Discard):
             log(_logger, logging.ERROR, "message failed, discarded", error=error, **facts)
+        elif isinstance(decision, PutBack):
+            log(_logger, logging.INFO, "message put back, the pool is draining", **facts)
 
 
 def _line(error: BaseException) -> str:

@@ -36,6 +36,18 @@ _VARIABLES = "BIZZMQ_WORKER"
               help="After this silence of a host others take its messages.")  # fmt: skip
 @click.option("--max-crashes", type=click.IntRange(min=1), default=3, show_default=True, metavar="N",
               help="Workers that a message may kill before it is quarantined.")  # fmt: skip
+@click.option("--timeout", type=click.FloatRange(min=0), default=0, metavar="SECONDS",
+              help="Time limit of a message, unless it or its queue has one.  [default: none]")  # fmt: skip
+@click.option("--timeout-grace", type=click.FloatRange(min=0), default=2.0, show_default=True, metavar="SECONDS",
+              help="From the exception in the handler to the worker's SIGKILL.")  # fmt: skip
+@click.option("--cpu-limit", type=click.FloatRange(min=0), default=0, metavar="SECONDS",
+              help="CPU time that one message may use.  [default: no limit]")  # fmt: skip
+@click.option("--max-memory", type=click.FloatRange(min=0), default=0, metavar="MB",
+              help="Replace a worker that has grown beyond this.  [default: never]")  # fmt: skip
+@click.option("--kill-memory", type=click.FloatRange(min=0), default=0, metavar="MB",
+              help="Kill a worker that has grown beyond this.  [default: never]")  # fmt: skip
+@click.option("--memory-metric", type=click.Choice(["rss", "pss"]), default="rss", show_default=True,
+              help="What a worker's memory is measured by.")  # fmt: skip
 @click.option("--preload", type=click.Choice(["auto", "on", "off"]), default="auto", show_default=True,
               help="Import the handler once and fork the workers from there.")  # fmt: skip
 @click.option("--log-level", type=click.Choice(logs.LEVELS, case_sensitive=False), default="info", show_default=True)
@@ -53,6 +65,12 @@ def command(
     prefetch: int,
     lease: float,
     max_crashes: int,
+    timeout: float,
+    timeout_grace: float,
+    cpu_limit: float,
+    max_memory: float,
+    kill_memory: float,
+    memory_metric: str,
     preload: str,
     log_level: str,
     log_format: str,
@@ -79,6 +97,12 @@ def command(
         beat_s=lease / 5,
         scan_s=lease / 3,
         max_crashes=max_crashes,
+        timeout_s=timeout,
+        timeout_grace_s=timeout_grace,
+        cpu_limit_s=cpu_limit,
+        max_memory_mb=max_memory,
+        kill_memory_mb=kill_memory,
+        memory_metric=memory_metric,
         preload=preload,
     )
     supervisor = Supervisor(config, reap_orphans=True)

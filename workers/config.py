@@ -31,6 +31,12 @@ class WorkerConfig:
         respawn_s, respawn_max_s: wait before a worker that died again is replaced: this, doubling, at most that.
         healthy_s: a worker that lived this long makes its slot's earlier deaths forgotten.
         max_crashes: how many workers a message may kill before it is quarantined.
+        timeout_s: time limit of a message that neither has one of its own nor gets one from its queue; 0 for none.
+        timeout_grace_s: how long after `MessageTimeout` was raised in a handler its worker is killed.
+        cpu_limit_s: CPU time that one message may use; 0 for no limit.
+        max_memory_mb: a worker that has grown beyond this is replaced after its running message; 0 for no limit.
+        kill_memory_mb: one that has grown beyond this is killed at once, and its message has failed; 0 for no limit.
+        memory_metric: `rss`, or `pss`, which counts memory shared with other workers by its share.
         preload: `on` imports the handler once, in a template that forks the workers; `off` in each worker; `auto`
             is `on` on Linux. What was imported must have left no thread and no connection; else it is `off`.
 
@@ -55,6 +61,12 @@ class WorkerConfig:
     healthy_s: float = 60.0
     max_crashes: int = 3
     preload: str = "auto"
+    timeout_s: float = 0.0
+    timeout_grace_s: float = 2.0
+    cpu_limit_s: float = 0.0
+    max_memory_mb: float = 0.0
+    kill_memory_mb: float = 0.0
+    memory_metric: str = "rss"
 
     def __post_init__(self) -> None:
         if isinstance(self.queues, str) or not self.queues:
@@ -69,6 +81,11 @@ class WorkerConfig:
             raise ConfigurationError("prefetch must be between 1 and 100")
         if self.preload not in ("auto", "on", "off"):
             raise ConfigurationError("preload must be auto, on or off")
+        if self.memory_metric not in ("rss", "pss"):
+            raise ConfigurationError("memory_metric must be rss or pss")
+        if 0 < self.kill_memory_mb <= self.max_memory_mb:
+            raise ConfigurationError("kill_memory_mb must be more than max_memory_mb: first replaced, then killed")
+        self._require(0, "timeout_s", "timeout_grace_s", "cpu_limit_s", "max_memory_mb", "kill_memory_mb")
         self._require(0, "concurrency", "max_messages", "drain_timeout_s", "respawn_s")
         self._require(0.001, "block_s", "beat_s", "lease_s", "scan_s", "respawn_max_s", "healthy_s", "max_crashes")
         if self.lease_s < 2 * self.beat_s:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import signal
 from typing import Any, Callable, Iterable, Mapping
 
@@ -13,6 +14,7 @@ from bizzmq.workers.boot import BOOTED, FAILED, GO, HELLO, BootFailure
 from bizzmq.workers.channel import Channel
 from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.death import Exit
+from bizzmq.workers.forensics import StackFile
 from bizzmq.workers.janitor_link import JanitorLink
 from bizzmq.workers.scoreboard import Scoreboard
 from bizzmq.workers.slot import Phase, Slot
@@ -51,6 +53,7 @@ class Crew:
         self.capacity = config.capacity
         self.template: TemplateLink | None = None
         self.generation = 0
+        self.stacks = [StackFile(f"bizzmq-stack-{index}") for index in range(2 * config.capacity)]
         self.slots = [Slot(index, scoreboard.slot(index)) for index in range(2 * config.capacity)]
 
     @property
@@ -96,6 +99,7 @@ class Crew:
         worker_id = ids.worker_id(self._supervisor, slot.index)
         own, other = Channel.pair()
         slot.record.reset()
+        self.stacks[slot.index].clear()
         now_s = clock.monotonic()
         pid = 0
         try:
@@ -114,6 +118,8 @@ class Crew:
         finally:
             other.close()
         slot.occupied(worker_id, pid, own, now_s, generation)
+        # Up to a tenth less, so that workers that grow alike do not all leave at once.
+        slot.memory_limit_mb = self._config.max_memory_mb * (1.0 - random.random() / 10)
         self._janitor.register(worker_id)
         if pid:
             self._known(slot, pid)
@@ -188,10 +194,10 @@ class Crew:
         else:
             self.kill(slot, "was not needed any more", blame=False)
 
-    def kill(self, slot: Slot, reason: str, *, blame: bool) -> None:
+    def kill(self, slot: Slot, reason: str, *, blame: bool, failure: str = "") -> None:
         """End a worker and all that its handler has started. It is settled when it is reaped."""
         if not slot.ended_by_us:
-            slot.ended_by_us, slot.blame = reason, blame
+            slot.ended_by_us, slot.blame, slot.failure = reason, blame, failure
         if slot.pid:
             platform.kill_group(slot.pid)
         elif slot.channel is not None:

@@ -20,13 +20,12 @@ from bizzmq.lease import LeaseKeeper, LeaseOptions
 from bizzmq.logs import log
 from bizzmq.outage import Outage
 from bizzmq.queue import QueueOptions
-from bizzmq.registry import Death
-from bizzmq.retry import crash_record
 from bizzmq.workers import exits, spawn
 from bizzmq.workers.channel import Channel
 from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.scoreboard import Scoreboard
 from bizzmq.workers.undertaker import Undertaker
+from bizzmq.workers.verdict import death_of
 
 _logger = logging.getLogger("bizzmq.janitor")
 
@@ -121,14 +120,7 @@ class Janitor:
     def _requeue(self, request: Request) -> None:
         worker = request["worker"]
         for queue in self._config.queues:
-            record = crash_record(request["reason"], queue=queue, worker=worker, crash_count=self._config.max_crashes)
-            death = Death(
-                request["what"],
-                request["running"],
-                request["last_finished"],
-                self._config.max_crashes,
-                record,
-            )
+            death = death_of(self._broker, queue, request, self._config.max_crashes)
             done = self._broker.requeue(queue, worker, death)
             if done is None:
                 continue

@@ -15,11 +15,11 @@ def available() -> int:
         count = len(os.sched_getaffinity(0))
     else:
         count = os.cpu_count() or 1
-    quota = _quota(_CGROUP, _own_groups())
+    quota = _quota(_CGROUP, control_groups())
     return max(1, count if quota is None else min(count, math.ceil(quota)))
 
 
-def _own_groups() -> dict[str, str]:
+def control_groups() -> dict[str, str]:
     """Controller -> path of this process's control group; "" is the unified hierarchy (cgroup v2)."""
     try:
         lines = Path("/proc/self/cgroup").read_text(encoding="ascii").splitlines()

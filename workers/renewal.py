@@ -184,8 +184,7 @@ class Renewal:
         return True
 
     def _abort(self, error: str, trace: str) -> None:
-        facts = {"traceback": trace} if trace else {}
-        log(_logger, logging.ERROR, "reload failed, the old code stays", error=error, **facts)
+        log(_logger, logging.ERROR, "reload failed, the old code stays", error=error, trace=trace)
         if self.next_template is not None:
             self.next_template.end()
             self.next_template = None

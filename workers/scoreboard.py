@@ -29,6 +29,7 @@ _FINISHED_AT = 40
 _HANDLED_AT = 64
 _STATE_AT = 72
 _QUEUE_AT = 73
+_CPU_AT = 80
 _LEAVE_AT = 74
 _LEAVES = list(Leave)
 
@@ -45,7 +46,7 @@ class Activity(IntEnum):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a slot's record says. Monotonic seconds; a deadline of 0 is none."""
+    """What a slot's record says. Monotonic seconds; a deadline of 0 is none. `cpu_deadline_s` is CPU time."""
 
     activity: Activity
     running: str
@@ -54,6 +55,7 @@ class Snapshot:
     deadline_s: float
     queue_index: int
     handled: int
+    cpu_deadline_s: float
     leave: Leave
 
 
@@ -91,6 +93,10 @@ class SlotRecord(Record):
         self._memory[self._queue_at] = queue_index
         self._memory[self._state_at] = Activity.SETTLING
 
+    def set_cpu_deadline(self, at_s: float) -> None:
+        """The CPU time of the process, in seconds, at which the running message has used up its share."""
+        _UNTIL.pack_into(self._memory, self._at + _CPU_AT, at_s)
+
     def idle(self) -> None:
         self._memory[self._state_at] = Activity.IDLE
 
@@ -103,6 +109,7 @@ class SlotRecord(Record):
         """What it says now."""
         running, started_s, deadline_s = _BEGIN.unpack_from(self._memory, self._at)
         (finished,) = _ID.unpack_from(self._memory, self._finished_at)
+        (cpu_deadline_s,) = _UNTIL.unpack_from(self._memory, self._at + _CPU_AT)
         (handled,) = _COUNT.unpack_from(self._memory, self._handled_at)
         return Snapshot(
             activity=Activity(self._memory[self._state_at]),
@@ -112,6 +119,7 @@ class SlotRecord(Record):
             deadline_s=deadline_s,
             queue_index=self._memory[self._queue_at],
             handled=handled,
+            cpu_deadline_s=cpu_deadline_s,
             leave=_LEAVES[self._memory[self._leave_at]],
         )
 

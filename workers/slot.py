@@ -38,6 +38,8 @@ class Slot:
         retiring: it has been told to leave because another one has taken its place, and does not count any more.
         ended_by_us: why the supervisor has killed the worker; "" if it has not.
         blame: whether the message that was running is to blame for that kill.
+        failure: if it is, because it passed a limit: the name of the error.
+        memory_limit_mb: beyond this the worker is replaced; a little different for each.
         streak: deaths in a row without a healthy life in between.
         restarts: processes that this slot has had.
     """
@@ -59,6 +61,10 @@ class Slot:
     start_at_s: float = 0.0
     ended_by_us: str = ""
     blame: bool = True
+    failure: str = ""
+    recycling: bool = False
+    memory_bytes: int = 0
+    memory_limit_mb: float = 0.0
     streak: int = 0
     restarts: int = 0
     last_death: str = ""
@@ -73,7 +79,8 @@ class Slot:
         self.phase, self.worker, self.pid, self.channel = Phase.UP, worker, pid, channel
         self.generation = generation
         self.registered = self.booted = self.working = False
-        self.ended_by_us, self.blame = "", True
+        self.ended_by_us, self.blame, self.failure = "", True, ""
+        self.recycling, self.memory_bytes = False, 0
         self.started_s = now_s
         self.restarts += 1
 

@@ -11,6 +11,7 @@ import os
 import select
 import signal
 from signal import Signals as Signal
+from typing import Any, Mapping
 
 from bizzmq import clock, embedded, ids
 from bizzmq.connection import Connection, check_url
@@ -18,11 +19,13 @@ from bizzmq.logs import log
 from bizzmq.loop import Leave
 from bizzmq.workers import exits, platform
 from bizzmq.workers.boot import BootFailure
+from bizzmq.workers.breaker import Breaker
 from bizzmq.workers.channel import Channel
 from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.crew import Crew
-from bizzmq.workers.death import Exit, burial
+from bizzmq.workers.death import CRASH, Exit, burial
 from bizzmq.workers.drain import Drain, Urgency
+from bizzmq.workers.forensics import OomWatch, facts_of
 from bizzmq.workers.janitor import Janitor
 from bizzmq.workers.janitor_link import JanitorLink
 from bizzmq.workers.nursery import Nursery
@@ -30,6 +33,8 @@ from bizzmq.workers.renewal import Renewal
 from bizzmq.workers.scoreboard import Activity, Scoreboard, Snapshot
 from bizzmq.workers.signals import Signals
 from bizzmq.workers.slot import Phase, Slot
+from bizzmq.workers.stack_dump import StackDump
+from bizzmq.workers.watchdog import Watchdog
 from bizzmq.workers.worker import Worker
 
 _logger = logging.getLogger("bizzmq.supervisor")
@@ -65,8 +70,13 @@ class Supervisor:
         self._crew = Crew(self.id, config, self._scoreboard, self._janitor, self._make_worker, self._private)
         self._nursery = Nursery(self._crew, config, self._make_worker, self._private)
         self._renewal = Renewal(self._crew, self._nursery.new_template, config.drain_timeout_s)
+        self._watchdog = Watchdog(self._crew, self._renewal, config)
+        self._breaker = Breaker(config.queues, self._scoreboard.gate)
+        self._oom = OomWatch()
+        self._stacks = StackDump(self._crew, config.queues)
         self._drain = Drain(config.drain_timeout_s)
         self._ever_booted = False
+        self._pid = os.getpid()
 
     def _janitor_life(self, channel: Channel) -> int:
         ensure = self._server.ensure if self._server else None
@@ -75,7 +85,8 @@ class Supervisor:
 
     def _make_worker(self, worker_id: str, slot: int, channel: Channel) -> Worker:
         record, gate = self._scoreboard.slot(slot), self._scoreboard.gate
-        return Worker(worker_id, self._url, self._config, record, channel, gate, self._pid)
+        stack = self._crew.stacks[slot].descriptor
+        return Worker(worker_id, self._url, self._config, record, channel, gate, self._pid, stack)
 
     def run(self) -> int:
         """Run the pool until it is drained; returns the exit code (see `bizzmq.workers.exits`)."""
@@ -108,6 +119,8 @@ class Supervisor:
             self._bury_if_dead(slot)
         if self._reap_orphans:
             platform.reap_strangers(self._own_pids())
+        self._watchdog.tick()
+        self._stacks.tick()
         if self._drain.begun:
             if self._drain.overdue:
                 self._kill_all("was still busy at the end of the drain")
@@ -128,6 +141,8 @@ class Supervisor:
             self._change_target(1 if number == signal.SIGTTIN else -1)
         elif number in (signal.SIGTSTP, signal.SIGCONT):
             self._pause(number == signal.SIGTSTP)
+        elif number == signal.SIGUSR1:
+            self._stacks.ask()
 
     def _end(self, number: Signal) -> None:
         if not self._drain.ask(at_once=number == signal.SIGQUIT):
@@ -188,8 +203,15 @@ class Supervisor:
         orderly = ended.code == 0 and record.activity is Activity.LEFT
         reason = slot.ended_by_us or str(ended)
         self._drain.at_stake = self._drain.at_stake or (slot.booted and not orderly)
-        self._janitor.requeue(burial(slot.worker, record, reason, blame=slot.blame and not orderly))
-        self._log_end(slot, ended, record, reason, orderly=orderly)
+        facts = {} if orderly else self._facts(slot, ended, record)
+        end = burial(
+            slot.worker, record, reason, self._config.queues, blame=slot.blame and not orderly,
+            error_type=slot.failure, facts=facts,
+        )  # fmt: skip
+        self._janitor.requeue(end)
+        if end.what == CRASH:
+            self._breaker.died(record.queue_index, record.running)
+        self._log_end(slot, record, reason, facts, orderly=orderly)
         counted, booted = slot.counts, slot.booted
         slot.vacated()
         if orderly:
@@ -208,19 +230,23 @@ class Supervisor:
         if not self._drain.begun and all(slot.phase is Phase.FAILED for slot in self._crew.counted):
             self.failure = self.failure or BootFailure(f"no worker could boot: each {reason} while starting", "")
 
-    def _log_end(self, slot: Slot, ended: Exit, record: Snapshot, reason: str, *, orderly: bool) -> None:
-        facts = {"slot": slot.index, "pid": slot.pid, "worker": slot.worker, "handled": record.handled}
+    def _facts(self, slot: Slot, ended: Exit, record: Snapshot) -> dict[str, Any]:
+        by_kernel = self._oom.struck() if ended.signal_number == signal.SIGKILL and not slot.ended_by_us else None
+        return facts_of(ended, record, self._crew.stacks[slot.index].read(), by_kernel)
+
+    def _log_end(self, slot: Slot, record: Snapshot, reason: str, facts: Mapping[str, Any], *, orderly: bool) -> None:
+        about: dict[str, Any] = {"slot": slot.index, "pid": slot.pid, "worker": slot.worker, "handled": record.handled}
         if orderly:
-            log(_logger, logging.DEBUG, "worker left", why=record.leave.value, **facts)
+            log(_logger, logging.DEBUG, "worker left", why=record.leave.value, **about)
             return
         if not slot.booted and not self._ever_booted:
             return  # said once for all of them, at the end
         if record.activity is Activity.RUNNING:
-            facts["message"] = record.running
-            facts["queue"] = self._config.queues[record.queue_index]
-            facts["ran_s"] = round(clock.monotonic() - record.started_s, 3)
-        log(_logger, logging.INFO if slot.ended_by_us and not slot.blame else logging.ERROR, "worker died",
-            how=reason, **facts, peak_memory_mb=ended.peak_memory_bytes >> 20, cpu_s=ended.cpu_s)  # fmt: skip
+            about["message"] = record.running
+            about["queue"] = self._config.queues[record.queue_index]
+        about.update((name, value) for name, value in facts.items() if name != "stack")
+        level = logging.INFO if slot.ended_by_us and not slot.blame else logging.ERROR
+        log(_logger, level, "worker died", how=reason, trace=str(facts.get("stack", "")), **about)
 
     def _finished(self) -> bool:
         if self._crew.up:
@@ -267,6 +293,8 @@ class Supervisor:
             slot.vacated()
         if self._reap_orphans:
             platform.reap_strangers(())
+        for stack in self._crew.stacks:
+            stack.close()
         if self._server is not None:
             self._server.close()
 
@@ -292,7 +320,7 @@ class Supervisor:
         poller.register(self._signals.fileno(), select.POLLIN)
         for channel in self._channels():
             poller.register(channel.fileno(), select.POLLIN | (select.POLLOUT if channel.unsent else 0))
-        due_s = [now_s + _TICK_S]
+        due_s = [now_s + _TICK_S, max(now_s + 0.02, self._watchdog.next_due_s()), self._stacks.due_s]
         if self._drain.begun:
             due_s.append(max(self._drain.kill_at_s, now_s + 0.02))
         elif self._nursery.may_start:

@@ -70,7 +70,7 @@ class Undertaker:
             del self._adopted[worker]
             _end_what_it_left(adopted.process)
             record = self._scoreboard.slot(adopted.slot).read()
-            gone.append(burial(worker, record, "ended after its supervisor was gone", blame=False))
+            gone.append(burial(worker, record, "ended after its supervisor was gone", self._config.queues, blame=False))
         return gone
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import random
 import select
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
@@ -25,6 +26,7 @@ from bizzmq.workers import exits, platform, spawn
 from bizzmq.workers.boot import BOOTED, FAILED, GO, HELLO, failure_of
 from bizzmq.workers.channel import Channel
 from bizzmq.workers.config import WorkerConfig
+from bizzmq.workers.limits import LimitedHandler
 from bizzmq.workers.scoreboard import SlotRecord
 
 _logger = logging.getLogger("bizzmq.worker")
@@ -41,6 +43,7 @@ class Worker:
         channel: to the supervisor; its end of file is the supervisor's death.
         gate: what the supervisor tells all workers.
         supervisor_pid: whose child this worker is, or becomes when the template has forked it.
+        stack: descriptor of the file for faulthandler's stacks.
         function: the handler, if the template has imported it.
     """
 
@@ -51,7 +54,10 @@ class Worker:
     channel: Channel
     gate: Gate
     supervisor_pid: int
+    stack: int
     function: Any = None
+
+    _limited: LimitedHandler | None = field(default=None, init=False)
 
     def main(self) -> int:
         """The whole life of the process; returns its exit code."""
@@ -62,10 +68,11 @@ class Worker:
         platform.die_with_parent(signal.SIGTERM)
         spawn.unblock_signals()
         try:
-            function = handler.Handler(self._function())
+            function = LimitedHandler(self._function(), self.record, self.config.cpu_limit_s or None)
         except (ConfigurationError, handler.HandlerImportError) as error:
             self.channel.send(op=FAILED, **failure_of(error))
             return exits.CANNOT_BOOT
+        self._limited = function
         self.record.idle()
         self.channel.send(op=BOOTED)
         if not self._may_start(stop):
@@ -77,6 +84,7 @@ class Worker:
                 prefetch=self.config.prefetch,
                 block_s=self.config.block_s,
                 max_messages=self._recycle_after(),
+                timeout_s=self.config.timeout_s,
                 burst=self.config.burst,
                 patience_s=self.config.drain_timeout_s,
             ),
@@ -104,13 +112,20 @@ class Worker:
 
     def _install_signals(self, stop: Stop, drain: Deadline) -> None:
         def request_stop(_number: int, _frame: FrameType | None) -> None:
-            if not stop.requested:
-                drain.at_s = clock.monotonic() + self.config.drain_timeout_s
-                # Should the supervisor be gone, too, nobody else ends a handler that never returns.
-                signal.setitimer(signal.ITIMER_REAL, self.config.drain_timeout_s + _DRAIN_GRACE_S)
+            first, timeout_s = not stop.requested, self.config.drain_timeout_s
             stop.request()
+            if first:
+                drain.at_s = clock.monotonic() + timeout_s
+                if os.getppid() != self.supervisor_pid:
+                    # Nobody else is left to end a handler that never returns.
+                    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+                    signal.setitimer(signal.ITIMER_REAL, timeout_s + _DRAIN_GRACE_S)
+                elif self._limited is not None:
+                    self._limited.drain_begins(timeout_s)
 
         signal.signal(signal.SIGTERM, request_stop)
+        faulthandler.enable(file=self.stack, all_threads=True)
+        faulthandler.register(signal.SIGUSR1, file=self.stack, all_threads=True)
         signal.set_wakeup_fd(stop.wakeup_descriptor, warn_on_full_buffer=False)
 
     def _recycle_after(self) -> int:

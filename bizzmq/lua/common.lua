@@ -1,10 +1,16 @@
 -- common: what several transitions share; scripts.py puts these lines before each of them.
 --
--- attempts are "retries crashes requeues priority"; a message without an entry has "0 0 0 0".
+-- attempts are "retries crashes requeues priority", and after a tab the record of the last crash, if there was
+-- one; a message without an entry has "0 0 0 0".
 local function attempts_of(attempts, id)
   local retries, crashes, requeues, priority =
-    string.match(redis.call('HGET', attempts, id) or '0 0 0 0', '^(%d+) (%d+) (%d+) (-?%d+)$')
+    string.match(redis.call('HGET', attempts, id) or '0 0 0 0', '^(%d+) (%d+) (%d+) (-?%d+)')
   return tonumber(retries) or 0, tonumber(crashes) or 0, tonumber(requeues) or 0, priority or '0'
+end
+
+-- The record of a message's last crash, with the tab before it, or ''.
+local function crash_of(attempts, id)
+  return string.match(redis.call('HGET', attempts, id) or '', '\t.*$') or ''
 end
 
 -- Scores are negative priorities, as text: a Lua number would lose digits when it is written out.

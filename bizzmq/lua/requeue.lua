@@ -2,9 +2,12 @@
 --
 -- Its registration ends in the same step, so there is no moment in which two workers own a message.
 -- Messages that it had finished are acked on its behalf. Only the one that was running is blamed, and
--- that only for a crash; with its last permitted crash it is quarantined.
+-- that only for a crash, or for a limit that it has passed. With its last permitted crash it is quarantined; a
+-- passed limit is a failure like any other, whose outcome the caller has decided.
 --
 -- edge      processing -> waiting (requeue), processing -> gone (ack), processing -> dead-lettered | parked (quarantine)
+-- edge      processing -> waiting | delayed (retry), processing -> dead-lettered | parked (dead-letter)
+-- edge      processing -> gone (discard)
 -- KEYS[1]   workers        HASH  worker id -> supervisor id
 -- KEYS[2]   supervisors    HASH  supervisor id -> beat counter
 -- KEYS[3]   processing     LIST  ids that the worker held
@@ -18,14 +21,19 @@
 -- KEYS[11]  dead_messages  HASH  its envelopes
 -- KEYS[12]  dead_meta      HASH  its options
 -- KEYS[13]  dead_wake      ZSET  its marker
+-- KEYS[14]  delayed        ZSET  id -> due time in ms
 -- ARGV[1]   worker id
 -- ARGV[2]   a supervisor id: act only if its beat counter is still ARGV[3]; or '' for no such condition
 -- ARGV[3]   the counter that was watched standing still; '' for a supervisor that is not registered
 -- ARGV[4]   the last id that it finished, or ''
 -- ARGV[5]   the id that it was running, or ''
--- ARGV[6]   what happened: 'crash' (blame the running one), 'stopped' (nobody), 'silent' (nobody knows what ran)
+-- ARGV[6]   what happened: 'crash' (blame the running one), 'failed' (it has passed a limit), 'stopped' (blame
+--           nobody), 'silent' (nobody knows what ran)
 -- ARGV[7]   how many crashes quarantine a message
--- ARGV[8]   the record of the crash, JSON
+-- ARGV[8]   the record of the crash or of the failure, JSON
+-- ARGV[9]   for 'failed': 'retry', 'dead-letter' or 'discard'
+-- ARGV[10]  for a retry: its attempts from now on
+-- ARGV[11]  for a retry: delay in ms
 -- returns   {1, requeued, acked, quarantined id or '', crash count of the running id or 0} |
 --           {-1} not registered | {-2} the supervisor lives
 local workers, supervisors, processing, waiting, prioritized = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -33,6 +41,7 @@ local messages, attempts, wake, stats = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local dead_list, dead_messages, dead_meta, dead_wake = KEYS[10], KEYS[11], KEYS[12], KEYS[13]
 local worker, supervisor, counter, last_finished, running = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local what, crash_limit, record = ARGV[6], tonumber(ARGV[7]), ARGV[8]
+local delayed, outcome, counted, delay_ms = KEYS[14], ARGV[9], ARGV[10], tonumber(ARGV[11])
 
 if supervisor ~= '' and (redis.call('HGET', supervisors, supervisor) or '') ~= counter then return {-2} end
 if redis.call('HEXISTS', workers, worker) == 0 then return {-1} end
@@ -48,6 +57,28 @@ for i = left + 1, #ids do
   redis.call('HDEL', attempts, ids[i])
 end
 
+-- The outcome of the message that has passed a limit.
+local function settle_failed(id, priority)
+  if outcome == 'retry' then
+    redis.call('HSET', attempts, id, counted)
+    if delay_ms > 0 then
+      redis.call('ZADD', delayed, now_ms() + delay_ms, id)
+    else
+      enqueue(waiting, prioritized, id, priority)
+    end
+    redis.call('HINCRBY', stats, 'retried', 1)
+    redis.call('ZADD', wake, 0, 'm')
+  elseif outcome == 'dead-letter' then
+    bury(id, record, messages, dead_list, dead_messages, dead_meta, dead_wake)
+    redis.call('HDEL', attempts, id)
+    redis.call('HINCRBY', stats, 'dead_lettered', 1)
+  else
+    redis.call('HDEL', messages, id)
+    redis.call('HDEL', attempts, id)
+    redis.call('HINCRBY', stats, 'discarded', 1)
+  end
+end
+
 local requeued, quarantined, crash_count = 0, '', 0
 for i = 1, left do
   local id = ids[i]
@@ -59,13 +90,18 @@ for i = 1, left do
   elseif ran then
     requeues = requeues + 1
   end
-  if id == running and what == 'crash' and crashes >= crash_limit then
+  if id == running and what == 'failed' then
+    settle_failed(id, priority)
+  elseif id == running and what == 'crash' and crashes >= crash_limit then
     bury(id, record, messages, dead_list, dead_messages, dead_meta, dead_wake)
     redis.call('HDEL', attempts, id)
     redis.call('HINCRBY', stats, 'dead_lettered', 1)
     quarantined = id
   else
-    if ran then redis.call('HSET', attempts, id, table.concat({retries, crashes, requeues, priority}, ' ')) end
+    if ran then
+      local crash = (id == running and what == 'crash') and '\t' .. record or crash_of(attempts, id)
+      redis.call('HSET', attempts, id, table.concat({retries, crashes, requeues, priority}, ' ') .. crash)
+    end
     enqueue(waiting, prioritized, id, priority, true)
     requeued = requeued + 1
   end

@@ -1,0 +1,115 @@
+"""Limits while a message runs, the soft half: an exception in the handler. The supervisor has the hard half.
+
+SIGALRM ends what takes too long, SIGXCPU what computes too long. Their handlers raise only while the user's
+handler runs, never while the worker talks to Redis: an exception there could leave half a reply behind.
+"""
+
+from __future__ import annotations
+
+import math
+import resource
+import signal
+from types import FrameType
+from typing import Any
+
+from bizzmq import clock
+from bizzmq.context import Context
+from bizzmq.errors import CpuTimeExceeded, Draining, MessageTimeout
+from bizzmq.handler import Handler, UserHandler
+from bizzmq.workers.scoreboard import SlotRecord
+
+DRAIN_SHARE = 0.8
+"""The part of the drain's time after which `Draining` is raised in handlers that asked for it."""
+
+
+class LimitedHandler(Handler):
+    """Runs the user's handler under its limits, in the main thread of a worker.
+
+    Args:
+        cpu_limit_s: CPU time that one message may use, or None.
+    """
+
+    def __init__(self, function: UserHandler, record: SlotRecord, cpu_limit_s: float | None) -> None:
+        super().__init__(function)
+        self._record = record
+        self._cpu_limit_s = cpu_limit_s
+        self._context: Context | None = None
+        self._timeout_at_s = math.inf
+        self._drain_at_s = math.inf
+        signal.signal(signal.SIGALRM, self._on_alarm)
+        signal.signal(signal.SIGXCPU, self._on_cpu_time)
+
+    def run(self, body: Any, context: Context) -> BaseException | None:
+        self._context = context
+        if context.timeout_s or self._cpu_limit_s:
+            return self._run_limited(body, context)
+        try:
+            return super().run(body, context)
+        except (MessageTimeout, Draining) as late:  # it came between the handler's end and here
+            return late
+        finally:
+            self._context = None
+
+    def _run_limited(self, body: Any, context: Context) -> BaseException | None:
+        try:
+            self._arm(context)
+            return super().run(body, context)
+        except (MessageTimeout, Draining) as late:
+            return late
+        finally:
+            self._context = None
+            self._disarm()
+
+    def drain_begins(self, timeout_s: float) -> None:
+        """The pool is being drained: later, `Draining` is due."""
+        self._drain_at_s = clock.monotonic() + timeout_s * DRAIN_SHARE
+        self._set_timer()
+
+    def _arm(self, context: Context) -> None:
+        if context.timeout_s:
+            self._timeout_at_s = clock.monotonic() + context.timeout_s
+            self._set_timer()
+        if self._cpu_limit_s:
+            used = resource.getrusage(resource.RUSAGE_SELF)
+            at_s = used.ru_utime + used.ru_stime + self._cpu_limit_s
+            self._record.set_cpu_deadline(at_s)
+            _set_cpu_limit(math.ceil(at_s))
+
+    def _disarm(self) -> None:
+        self._timeout_at_s = math.inf
+        self._set_timer()
+        if self._cpu_limit_s:
+            _set_cpu_limit(resource.RLIM_INFINITY)
+
+    def _set_timer(self) -> None:
+        due_s = min(self._timeout_at_s, self._drain_at_s)
+        wait_s = max(0.001, due_s - clock.monotonic()) if due_s < math.inf else 0.0
+        signal.setitimer(signal.ITIMER_REAL, wait_s)
+
+    def _on_alarm(self, _number: int, _frame: FrameType | None) -> None:
+        context, now_s = self._context, clock.monotonic()
+        if context is None:
+            return
+        if now_s >= self._timeout_at_s:
+            self._timeout_at_s = math.inf
+            self.interrupt(MessageTimeout(context.timeout_s or 0.0))
+        elif now_s >= self._drain_at_s:
+            self._drain_at_s = math.inf
+            self._set_timer()
+            if context.wants_draining:
+                self.interrupt(Draining("the pool is being drained"))
+        else:
+            self._set_timer()
+
+    def _on_cpu_time(self, _number: int, _frame: FrameType | None) -> None:
+        _set_cpu_limit(resource.RLIM_INFINITY)
+        if self._context is not None:
+            self.interrupt(CpuTimeExceeded(self._cpu_limit_s or 0.0))
+
+
+def _set_cpu_limit(seconds: int) -> None:
+    """Set the soft limit; the kernel repeats SIGXCPU every second beyond it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    if hard != resource.RLIM_INFINITY and (seconds == resource.RLIM_INFINITY or seconds > hard):
+        seconds = hard
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, hard))

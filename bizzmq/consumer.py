@@ -22,6 +22,8 @@ from bizzmq.stop import Stop
 _logger = logging.getLogger("bizzmq.consumer")
 _GATE_S = 0.25
 """How often a closed gate is looked at, seconds."""
+_REPLY_S = 5.0
+"""How late the reply to a blocking command may be, seconds."""
 
 
 class Consumer:
@@ -199,14 +201,16 @@ class Consumer:
     def _wait(self, timeout_s: float) -> None:
         """Wait until there may be something to claim, a stop is requested or the time is over."""
         connection = self._broker.connection
-        within_s = self._broker.block(self._queues, timeout_s)
-        if connection.wait(within_s + 5.0, *self._watched):
-            self._broker.woken()
-            return
-        connection.drop()  # the reply that is still due must not answer another command
-        if not self._leaving():
-            self._stop.clear()
-            raise BrokerUnavailableError("no reply to a blocking command in time")
+        give_up_s = clock.monotonic() + self._broker.block(self._queues, timeout_s) + _REPLY_S
+        while not connection.wait(give_up_s - clock.monotonic(), *self._watched):
+            is_late = clock.monotonic() >= give_up_s
+            if is_late or self._leaving():
+                connection.drop()  # the reply that is still due must not answer another command
+                if is_late:
+                    raise BrokerUnavailableError("no reply to a blocking command in time")
+                return
+            self._stop.clear()  # some signal that the handler's own code has to do with
+        self._broker.woken()
 
 
 def _no_failpoint(_name: str) -> None:

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bizzmq import clock
+from bizzmq import clock, handler
 from bizzmq.retry import shorten
 from bizzmq.workers.death import Exit
 from bizzmq.workers.processors import control_groups
@@ -34,12 +34,24 @@ class StackFile:
         os.lseek(self.descriptor, 0, os.SEEK_SET)
 
     def read(self) -> str:
-        """What was written, shortened."""
+        """What was written, without the frames that led from the pool's start to the user's handler."""
         size = os.fstat(self.descriptor).st_size
-        return shorten(os.pread(self.descriptor, min(size, 200_000), 0).decode("utf-8", "replace"))
+        return shorten(_without_our_frames(os.pread(self.descriptor, min(size, 200_000), 0).decode("utf-8", "replace")))
 
     def close(self) -> None:
         os.close(self.descriptor)
+
+
+def _without_our_frames(text: str) -> str:
+    """Stacks stand most recent call first: from the frame that called the handler on, all is ours."""
+    kept, ours = [], False
+    for line in text.splitlines():
+        if not line.startswith("  File "):
+            ours = False
+        ours = ours or f'"{handler.__file__}"' in line
+        if not ours:
+            kept.append(line)
+    return "\n".join(kept)
 
 
 class OomWatch:

@@ -15,6 +15,7 @@ from bizzmq.workers.processors import control_groups
 from bizzmq.workers.scoreboard import Activity, Snapshot
 
 _CGROUP = Path("/sys/fs/cgroup")
+_OURS = (handler.__file__, str(Path(__file__).parent / "worker.py"))
 
 
 class StackFile:
@@ -48,7 +49,7 @@ def _without_our_frames(text: str) -> str:
     for line in text.splitlines():
         if not line.startswith("  File "):
             ours = False
-        ours = ours or f'"{handler.__file__}"' in line
+        ours = ours or any(f'"{file}"' in line for file in _OURS)
         if not ours:
             kept.append(line)
     return "\n".join(kept)

@@ -28,6 +28,13 @@ _VARIABLES = "BIZZMQ_WORKER"
 @click.option("--drain-timeout", type=click.FloatRange(min=0.1), default=30.0, show_default=True, metavar="SECONDS",
               help="After SIGTERM the whole pool is gone within this time.")  # fmt: skip
 @click.option("--burst", is_flag=True, help="Leave with 0 once the queues hold nothing to do.")
+@click.option("--min-concurrency", type=click.IntRange(min=1), metavar="N",
+              help="Scale between this and --concurrency by how long messages wait.  [default: off]")  # fmt: skip
+@click.option("--scale-latency", type=click.FloatRange(min=0.1), default=1.0, show_default=True, metavar="SECONDS",
+              help="Grow while messages wait longer than this.")  # fmt: skip
+@click.option("--scale-idle", type=click.FloatRange(min=0.1), default=30.0, show_default=True, metavar="SECONDS",
+              help="Shrink when workers have idled for so long.")  # fmt: skip
+@click.option("--reload", is_flag=True, help="For development: reload when a source file changes.")
 @click.option("--max-messages", type=click.IntRange(min=0), default=0, metavar="N",
               help="Replace a worker after N messages.  [default: never]")  # fmt: skip
 @click.option("--prefetch", type=click.IntRange(1, 100), default=DEFAULT_LIMIT, show_default=True, metavar="N",
@@ -61,6 +68,10 @@ def command(
     redis_url: str,
     drain_timeout: float,
     burst: bool,
+    min_concurrency: int | None,
+    scale_latency: float,
+    scale_idle: float,
+    reload: bool,
     max_messages: int,
     prefetch: int,
     lease: float,
@@ -91,6 +102,10 @@ def command(
         redis_url=redis_url,
         drain_timeout_s=drain_timeout,
         burst=burst,
+        min_concurrency=min_concurrency or 0,
+        scale_latency_s=scale_latency,
+        scale_idle_s=scale_idle,
+        reload=reload,
         max_messages=max_messages,
         prefetch=prefetch,
         lease_s=lease,

@@ -37,6 +37,10 @@ class WorkerConfig:
         max_memory_mb: a worker that has grown beyond this is replaced after its running message; 0 for no limit.
         kill_memory_mb: one that has grown beyond this is killed at once, and its message has failed; 0 for no limit.
         memory_metric: `rss`, or `pss`, which counts memory shared with other workers by its share.
+        min_concurrency: with this the pool scales between it and `concurrency`; 0 keeps it at `concurrency`.
+        scale_latency_s: the pool grows while messages have to wait longer than this.
+        scale_idle_s: it shrinks after workers have had nothing to do for so long.
+        reload: for development: reload when a source file below the current directory has changed.
         preload: `on` imports the handler once, in a template that forks the workers; `off` in each worker; `auto`
             is `on` on Linux. What was imported must have left no thread and no connection; else it is `off`.
 
@@ -67,20 +71,21 @@ class WorkerConfig:
     max_memory_mb: float = 0.0
     kill_memory_mb: float = 0.0
     memory_metric: str = "rss"
+    min_concurrency: int = 0
+    scale_latency_s: float = 1.0
+    scale_idle_s: float = 30.0
+    reload: bool = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.queues, str) or not self.queues:
-            raise ConfigurationError("queues must be a list of at least one queue name")
-        if len(set(self.queues)) != len(self.queues):
-            raise ConfigurationError("a queue is named twice")
-        for queue in self.queues:
-            QueueKeys(queue)
-        if len(self.queues) > 200:
-            raise ConfigurationError("one pool can serve at most 200 queues")
+        self._check_queues()
         if not 1 <= self.prefetch <= 100:
             raise ConfigurationError("prefetch must be between 1 and 100")
         if self.preload not in ("auto", "on", "off"):
             raise ConfigurationError("preload must be auto, on or off")
+        if self.min_concurrency > self.worker_count:
+            raise ConfigurationError(f"min_concurrency must not be more than concurrency, which is {self.worker_count}")
+        self._require(0, "min_concurrency")
+        self._require(0.001, "scale_latency_s", "scale_idle_s")
         if self.memory_metric not in ("rss", "pss"):
             raise ConfigurationError("memory_metric must be rss or pss")
         if 0 < self.kill_memory_mb <= self.max_memory_mb:
@@ -90,6 +95,16 @@ class WorkerConfig:
         self._require(0.001, "block_s", "beat_s", "lease_s", "scan_s", "respawn_max_s", "healthy_s", "max_crashes")
         if self.lease_s < 2 * self.beat_s:
             raise ConfigurationError("lease_s must be at least twice beat_s, or a late beat ends the lease")
+
+    def _check_queues(self) -> None:
+        if isinstance(self.queues, str) or not self.queues:
+            raise ConfigurationError("queues must be a list of at least one queue name")
+        if len(set(self.queues)) != len(self.queues):
+            raise ConfigurationError("a queue is named twice")
+        for queue in self.queues:
+            QueueKeys(queue)
+        if len(self.queues) > 200:
+            raise ConfigurationError("one pool can serve at most 200 queues")
 
     def _require(self, least: float, *names: str) -> None:
         for name in names:

@@ -49,7 +49,7 @@ class Crew:
         self._janitor = janitor
         self._make_worker = make_worker
         self._private = private
-        self.target = config.worker_count
+        self.target = config.min_concurrency or config.worker_count
         self.capacity = config.capacity
         self.template: TemplateLink | None = None
         self.generation = 0

@@ -14,6 +14,7 @@ from typing import Any, Mapping
 
 from bizzmq import clock
 from bizzmq.broker import Broker
+from bizzmq.census import stats
 from bizzmq.connection import Connection
 from bizzmq.errors import BizzMQError, BrokerFullError, BrokerUnavailableError, QueueNotFoundError
 from bizzmq.lease import LeaseKeeper, LeaseOptions
@@ -28,6 +29,7 @@ from bizzmq.workers.undertaker import Undertaker
 from bizzmq.workers.verdict import death_of
 
 _logger = logging.getLogger("bizzmq.janitor")
+_GAUGES_S = 1.0
 
 Request = Mapping[str, Any]
 
@@ -50,6 +52,7 @@ class Janitor:
         self._owed: deque[Request] = deque()
         self._ready = False
         self._left = False
+        self._next_gauges_s = 0.0
 
     def main(self) -> int:
         """The whole life of the process; returns its exit code."""
@@ -80,6 +83,8 @@ class Janitor:
                 self._do(self._owed[0])
                 self._owed.popleft()
             wait_s = 0.0 if self._left else self._keeper.tick()
+            if self._config.min_concurrency and not self._left:
+                wait_s = min(wait_s, self._send_gauges())
             self._outage.over()
             return wait_s
         except (BrokerUnavailableError, BrokerFullError) as error:
@@ -90,6 +95,16 @@ class Janitor:
         except BizzMQError as error:
             log(_logger, logging.ERROR, "Redis refuses the janitor's request", error=str(error))
             return 1.0
+
+    def _send_gauges(self) -> float:
+        """Tell the supervisor, once a second, what its scaling goes by; returns the seconds until the next time."""
+        now_s = clock.monotonic()
+        if now_s >= self._next_gauges_s:
+            self._next_gauges_s = now_s + _GAUGES_S
+            counts = [stats(self._broker, queue) for queue in self._config.queues]
+            settled = sum(count.acked + count.retried + count.discarded for count in counts)
+            self._channel.send(op="gauges", waiting=sum(count.waiting for count in counts), settled=settled)
+        return self._next_gauges_s - now_s
 
     def _accept(self, request: Request) -> None:
         if request["op"] == "adopt":

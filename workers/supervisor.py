@@ -10,8 +10,8 @@ import logging
 import os
 import select
 import signal
+from pathlib import Path
 from signal import Signals as Signal
-from typing import Any, Mapping
 
 from bizzmq import clock, embedded, ids
 from bizzmq.connection import Connection, check_url
@@ -22,15 +22,16 @@ from bizzmq.workers.boot import BootFailure
 from bizzmq.workers.breaker import Breaker
 from bizzmq.workers.channel import Channel
 from bizzmq.workers.config import WorkerConfig
+from bizzmq.workers.coroner import Coroner
 from bizzmq.workers.crew import Crew
-from bizzmq.workers.death import CRASH, Exit, burial
 from bizzmq.workers.drain import Drain, Urgency
-from bizzmq.workers.forensics import OomWatch, facts_of
 from bizzmq.workers.janitor import Janitor
 from bizzmq.workers.janitor_link import JanitorLink
 from bizzmq.workers.nursery import Nursery
 from bizzmq.workers.renewal import Renewal
-from bizzmq.workers.scoreboard import Activity, Scoreboard, Snapshot
+from bizzmq.workers.scaler import Scaler
+from bizzmq.workers.scoreboard import Scoreboard
+from bizzmq.workers.scout import Scout, require_library
 from bizzmq.workers.signals import Signals
 from bizzmq.workers.slot import Phase, Slot
 from bizzmq.workers.stack_dump import StackDump
@@ -71,9 +72,14 @@ class Supervisor:
         self._nursery = Nursery(self._crew, config, self._make_worker, self._private)
         self._renewal = Renewal(self._crew, self._nursery.new_template, config.drain_timeout_s)
         self._watchdog = Watchdog(self._crew, self._renewal, config)
-        self._breaker = Breaker(config.queues, self._scoreboard.gate)
-        self._oom = OomWatch()
+        breaker = Breaker(config.queues, self._scoreboard.gate)
+        self._coroner = Coroner(self._crew, self._janitor, breaker, config.queues)
         self._stacks = StackDump(self._crew, config.queues)
+        self._scaler = Scaler(self._crew, config)
+        self._scout: Scout | None = None
+        if config.reload:
+            require_library()
+            self._scout = Scout(Path.cwd(), self._private)
         self._drain = Drain(config.drain_timeout_s)
         self._ever_booted = False
         self._pid = os.getpid()
@@ -97,6 +103,8 @@ class Supervisor:
                     queues=",".join(self._config.queues))  # fmt: skip
                 platform.adopt_orphans()
                 self._nursery.start()
+                if self._scout is not None:
+                    self._scout.start()
                 self.tick()
                 while not self._finished():
                     self._wait()
@@ -125,6 +133,8 @@ class Supervisor:
             if self._drain.overdue:
                 self._kill_all("was still busy at the end of the drain")
             return
+        if self._scout is not None and self._scout.changed():
+            self._renewal.reload()
         self._crew.match_target()
         if self._nursery.may_start:
             self._crew.start_due()
@@ -173,6 +183,8 @@ class Supervisor:
         for message in self._janitor.receive():
             if message["op"] == "registered":
                 self._crew.registered(message["worker"])
+            elif message["op"] == "gauges" and not self._drain.begun:
+                self._scaler.see(message)
 
     def _tend_templates(self) -> None:
         if self._renewal.next_template is not None:
@@ -199,54 +211,25 @@ class Supervisor:
         if ended is None:
             return
         self._hear(slot)  # its last words
-        record = slot.record.read()
-        orderly = ended.code == 0 and record.activity is Activity.LEFT
-        reason = slot.ended_by_us or str(ended)
-        self._drain.at_stake = self._drain.at_stake or (slot.booted and not orderly)
-        facts = {} if orderly else self._facts(slot, ended, record)
-        end = burial(
-            slot.worker, record, reason, self._config.queues, blame=slot.blame and not orderly,
-            error_type=slot.failure, facts=facts,
-        )  # fmt: skip
-        self._janitor.requeue(end)
-        if end.what == CRASH:
-            self._breaker.died(record.queue_index, record.running)
-        self._log_end(slot, record, reason, facts, orderly=orderly)
+        record, death = self._coroner.examine(slot, ended, quiet=not slot.booted and not self._ever_booted)
+        self._drain.at_stake = self._drain.at_stake or (slot.booted and bool(death))
         counted, booted = slot.counts, slot.booted
         slot.vacated()
-        if orderly:
+        if not death:
             if record.leave is Leave.BURST and counted:
                 slot.phase = Phase.DONE
             return
-        slot.last_death = reason
+        slot.last_death = death
         if booted or self._ever_booted or not counted:
             slot.punish(self._config, clock.monotonic())
         else:
             slot.phase = Phase.FAILED
-            self._fail_if_none_boots(reason)
+            self._fail_if_none_boots(death)
 
     def _fail_if_none_boots(self, reason: str) -> None:
         """At the first start: once every slot has failed to boot, so would every other try."""
         if not self._drain.begun and all(slot.phase is Phase.FAILED for slot in self._crew.counted):
             self.failure = self.failure or BootFailure(f"no worker could boot: each {reason} while starting", "")
-
-    def _facts(self, slot: Slot, ended: Exit, record: Snapshot) -> dict[str, Any]:
-        by_kernel = self._oom.struck() if ended.signal_number == signal.SIGKILL and not slot.ended_by_us else None
-        return facts_of(ended, record, self._crew.stacks[slot.index].read(), by_kernel)
-
-    def _log_end(self, slot: Slot, record: Snapshot, reason: str, facts: Mapping[str, Any], *, orderly: bool) -> None:
-        about: dict[str, Any] = {"slot": slot.index, "pid": slot.pid, "worker": slot.worker, "handled": record.handled}
-        if orderly:
-            log(_logger, logging.DEBUG, "worker left", why=record.leave.value, **about)
-            return
-        if not slot.booted and not self._ever_booted:
-            return  # said once for all of them, at the end
-        if record.activity is Activity.RUNNING:
-            about["message"] = record.running
-            about["queue"] = self._config.queues[record.queue_index]
-        about.update((name, value) for name, value in facts.items() if name != "stack")
-        level = logging.INFO if slot.ended_by_us and not slot.blame else logging.ERROR
-        log(_logger, level, "worker died", how=reason, trace=str(facts.get("stack", "")), **about)
 
     def _finished(self) -> bool:
         if self._crew.up:
@@ -286,6 +269,8 @@ class Supervisor:
         self._nursery.end()
         self._kill_all("was ended with its supervisor")
         self._janitor.kill()
+        if self._scout is not None:
+            self._scout.end()
         for slot in self._crew.up:
             while slot.pid and self._crew.reap(slot) is None:
                 self._signals.take()
@@ -299,12 +284,18 @@ class Supervisor:
             self._server.close()
 
     def _own_pids(self) -> set[int]:
-        return {self._janitor.pid, *self._nursery.pids(self._renewal.next_template), *(s.pid for s in self._crew.up)}
+        scout = {self._scout.pid} if self._scout else set()
+        return scout | {
+            self._janitor.pid,
+            *self._nursery.pids(self._renewal.next_template),
+            *(s.pid for s in self._crew.up),
+        }
 
     def _channels(self) -> list[Channel]:
         """The open channels to all children."""
         templates = [self._crew.template, self._nursery.template, self._renewal.next_template]
         channels = [self._janitor.channel, *(template.channel for template in templates if template)]
+        channels += [self._scout.channel] if self._scout else []
         channels += [slot.channel for slot in self._crew.up]
         unique = {id(channel): channel for channel in channels if channel is not None and not channel.closed}
         return list(unique.values())

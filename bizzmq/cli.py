@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import sys
 
 import click
@@ -10,12 +11,14 @@ import click
 import bizzmq
 from bizzmq import census, console, logs
 from bizzmq.cli_dead_letters import dlq
+from bizzmq.cli_pool import pool
 from bizzmq.cli_publish import publish_lines, read_document
 from bizzmq.cli_support import confirm_deletion, open_broker, purge_all, table
 from bizzmq.client import BizzMQ
 from bizzmq.demo import Demo
 from bizzmq.message import MessageOptions
 from bizzmq.queue import QueueOptions
+from bizzmq.torture import Torture
 
 
 @click.group(context_settings={"auto_envvar_prefix": "BIZZMQ", "help_option_names": ["-h", "--help"]})
@@ -107,17 +110,26 @@ def purge(redis_url: str, queue: str, yes: bool) -> None:
 
 
 command.add_command(dlq)
+command.add_command(pool)
 
 
 @command.command()
 @click.option("--messages", type=click.IntRange(min=10), default=2000, show_default=True)
 @click.option("--concurrency", type=click.IntRange(min=1), help="Worker processes.  [default: at least 2]")
-def demo(messages: int, concurrency: int | None) -> None:
+@click.option("--torture", is_flag=True, help="Everything else that can happen to a pool, instead.")
+@click.option("--seconds", type=click.FloatRange(min=5), default=60.0, show_default=True, help="How long to torture.")
+@click.option("--seed", type=int, help="Repeat the torture with this seed.  [default: another one each time]")
+def demo(messages: int, concurrency: int | None, *, torture: bool, seconds: float, seed: int | None) -> None:
     """Watch a pool lose a worker to SIGKILL and no message.
 
     Starts a private server in a temporary directory, publishes CPU-bound work, runs a pool over it, kills
     a worker half-way, and counts. Exits with 0 only if every message was handled.
+
+    With --torture: kills, segfaults, leaks, hangs, reloads of broken code and more for a minute. Exits with 0
+    only if nothing was lost, nobody was blamed wrongly, and no process is left.
     """
+    if torture:
+        sys.exit(Torture(seconds, random.randrange(1_000_000) if seed is None else seed).run())
     sys.exit(Demo(messages, concurrency).run())
 
 

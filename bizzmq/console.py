@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from typing import Any, Callable, NoReturn, TypeVar
@@ -26,6 +27,19 @@ def redis_url(*variables: str) -> Callable[[F], F]:
         help="redis://, rediss://, unix://, or embedded:// for a private server; also from BIZZMQ_REDIS_URL or "
         f"REDIS_URL.  [default: {DEFAULT_URL}]",
     )
+
+
+def open_standard_streams() -> None:
+    """Put /dev/null where stdin, stdout or stderr are closed, before anything else gets their numbers."""
+    while True:
+        descriptor = os.open(os.devnull, os.O_RDWR)
+        if descriptor > 2:
+            os.close(descriptor)
+            break
+        os.set_inheritable(descriptor, True)
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w", buffering=1, errors="backslashreplace"))
 
 
 def run(command: click.Command, name: str, *, usage_code: int = 2, crash_code: int = 70) -> NoReturn:

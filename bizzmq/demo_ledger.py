@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a message. Monotonic seconds; `end_s` is None if it never ended."""
+    """One run of a message. Monotonic seconds; `end_s` is None if it never ended, `about` what else its start says."""
 
     message_id: str
     pid: int
     start_s: float
     end_s: float | None
+    about: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -37,18 +38,14 @@ def read_runs(folder: Path) -> list[Run]:
     runs = []
     for file in sorted(folder.iterdir()):
         pid = int(file.name)
-        started: tuple[str, float] | None = None
+        started: Run | None = None
         for line in file.read_text(encoding="ascii").splitlines():
-            what, message_id, at = line.split()
-            if what == "start":
-                if started is not None:
-                    runs.append(Run(started[0], pid, started[1], None))
-                started = (message_id, float(at))
-            elif started is not None:
-                runs.append(Run(message_id, pid, started[1], float(at)))
-                started = None
+            what, message_id, at, *about = line.split()
+            if started is not None:
+                runs.append(replace(started, end_s=float(at)) if what == "end" else started)
+            started = Run(message_id, pid, float(at), None, tuple(about)) if what == "start" else None
         if started is not None:
-            runs.append(Run(started[0], pid, started[1], None))
+            runs.append(started)
     return runs
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 
 import click
@@ -13,13 +14,14 @@ from bizzmq.claim_size import DEFAULT_LIMIT
 from bizzmq.handler import split_spec
 from bizzmq.workers import exits, processors
 from bizzmq.workers.config import WorkerConfig
+from bizzmq.workers.control import AUTO, CHECK, READY, PoolSilentError, ask, find
 from bizzmq.workers.supervisor import Supervisor
 
 _VARIABLES = "BIZZMQ_WORKER"
 
 
 @click.command(context_settings={"auto_envvar_prefix": _VARIABLES, "help_option_names": ["-h", "--help"]})
-@click.argument("handler", metavar="MODULE:CALLABLE")
+@click.argument("handler", metavar="MODULE:CALLABLE", required=False)
 @click.option("-q", "--queue", "queues", multiple=True, default=("default",), show_default=True, metavar="NAME",
               envvar=f"{_VARIABLES}_QUEUE", help="Queue to work on; repeat it in order of preference.")  # fmt: skip
 @click.option("-c", "--concurrency", type=click.IntRange(min=1), metavar="N", show_default=False,
@@ -57,11 +59,26 @@ _VARIABLES = "BIZZMQ_WORKER"
               help="What a worker's memory is measured by.")  # fmt: skip
 @click.option("--preload", type=click.Choice(["auto", "on", "off"]), default="auto", show_default=True,
               help="Import the handler once and fork the workers from there.")  # fmt: skip
+@click.option("--control", default=AUTO, show_default=True, metavar="PATH|auto|off",
+              help="Socket by which the pool is asked what it does; auto: in a directory of your own.")  # fmt: skip
+@click.option("--health-port", type=click.IntRange(0, 65535), metavar="PORT",
+              help="Answer HTTP GET /live and /ready there.  [default: off]")  # fmt: skip
+@click.option("--health-host", default="127.0.0.1", show_default=True, metavar="ADDRESS",
+              help=f"Others than this machine's need {_VARIABLES}_HEALTH_TOKEN, sent as a bearer token.")  # fmt: skip
+@click.option(
+    "--check",
+    type=click.Choice(["live", "ready"]),
+    is_flag=False,
+    flag_value="live",
+    allow_from_autoenv=False,
+    metavar="[live|ready]",
+    help="Start nothing: leave with 0 if a pool answers on its control socket (and is ready), else with 1.",
+)
 @click.option("--log-level", type=click.Choice(logs.LEVELS, case_sensitive=False), default="info", show_default=True)
 @click.option("--log-format", type=click.Choice(logs.FORMATS, case_sensitive=False), default="text", show_default=True)
 @click.version_option(bizzmq.__version__, "--version", message="%(prog)s %(version)s")
 def command(
-    handler: str,
+    handler: str | None,
     *,
     queues: tuple[str, ...],
     concurrency: int | None,
@@ -83,6 +100,10 @@ def command(
     kill_memory: float,
     memory_metric: str,
     preload: str,
+    control: str,
+    health_port: int | None,
+    health_host: str,
+    check: str | None,
     log_level: str,
     log_format: str,
 ) -> None:
@@ -93,6 +114,11 @@ def command(
 
     Exit codes: 0 drained, 2 usage or configuration, 3 the handler cannot be imported, 70 internal error.
     """
+    if check is not None:
+        _check(control, check)
+        return
+    if handler is None:
+        raise click.UsageError("Missing argument 'MODULE:CALLABLE'.")
     split_spec(handler)
     logs.configure(log_level, log_format)
     config = WorkerConfig(
@@ -119,6 +145,10 @@ def command(
         kill_memory_mb=kill_memory,
         memory_metric=memory_metric,
         preload=preload,
+        control=control,
+        health_port=health_port,
+        health_host=health_host,
+        health_token=os.environ.get(f"{_VARIABLES}_HEALTH_TOKEN", ""),
     )
     supervisor = Supervisor(config, reap_orphans=True)
     code = supervisor.run()
@@ -130,6 +160,14 @@ def command(
     sys.exit(code)
 
 
+def _check(where: str, what: str) -> None:
+    """Return if a pool answers, and what it answers will do; else it is an error."""
+    said = ask(find(where), CHECK if what == "live" else READY)
+    if what == "ready" and said != "ok":
+        raise PoolSilentError(f"the pool is not ready: {said}")
+
+
 def main() -> None:
     """The entry point."""
+    console.open_standard_streams()
     console.run(command, "bizzmq-worker", usage_code=exits.USAGE, crash_code=exits.INTERNAL_ERROR)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Callable, Sequence, Union
+from typing import Any, Callable, Optional, Sequence, Union
 
 from bizzmq.claim_size import DEFAULT_LIMIT
 from bizzmq.errors import ConfigurationError
 from bizzmq.keys import QueueKeys
-from bizzmq.workers import processors
+from bizzmq.workers import health, processors
 
 DEFAULT_URL = "redis://localhost:6379/0"
 
@@ -41,6 +41,10 @@ class WorkerConfig:
         scale_latency_s: the pool grows while messages have to wait longer than this.
         scale_idle_s: it shrinks after workers have had nothing to do for so long.
         reload: for development: reload when a source file below the current directory has changed.
+        control: `off`, `auto` for a socket in a directory of its user's own, or the path of the socket.
+        health_port: HTTP for /live and /ready; 0 takes a free port, None is none.
+        health_host: an IP address. One that others can reach needs a token.
+        health_token: what clients have to send as `Authorization: Bearer TOKEN`.
         preload: `on` imports the handler once, in a template that forks the workers; `off` in each worker; `auto`
             is `on` on Linux. What was imported must have left no thread and no connection; else it is `off`.
 
@@ -75,9 +79,14 @@ class WorkerConfig:
     scale_latency_s: float = 1.0
     scale_idle_s: float = 30.0
     reload: bool = False
+    control: str = "off"
+    health_port: Optional[int] = None
+    health_host: str = "127.0.0.1"
+    health_token: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         self._check_queues()
+        self._check_health()
         if not 1 <= self.prefetch <= 100:
             raise ConfigurationError("prefetch must be between 1 and 100")
         if self.preload not in ("auto", "on", "off"):
@@ -95,6 +104,17 @@ class WorkerConfig:
         self._require(0.001, "block_s", "beat_s", "lease_s", "scan_s", "respawn_max_s", "healthy_s", "max_crashes")
         if self.lease_s < 2 * self.beat_s:
             raise ConfigurationError("lease_s must be at least twice beat_s, or a late beat ends the lease")
+
+    def _check_health(self) -> None:
+        if not self.control:
+            raise ConfigurationError("control must be off, auto or a path")
+        if self.health_port is not None and not 0 <= self.health_port <= 65535:
+            raise ConfigurationError("health_port must be between 0 and 65535")
+        if not health.is_loopback(self.health_host) and not self.health_token:
+            raise ConfigurationError(
+                f"others can reach the health host {self.health_host}: set BIZZMQ_WORKER_HEALTH_TOKEN, "
+                "which they will have to send"
+            )
 
     def _check_queues(self) -> None:
         if isinstance(self.queues, str) or not self.queues:

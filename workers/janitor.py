@@ -7,6 +7,7 @@ supervisor starts another one and repeats what is still owed; all of it is safe 
 from __future__ import annotations
 
 import logging
+import os
 import select
 import signal
 from collections import deque
@@ -25,6 +26,7 @@ from bizzmq.workers import exits, spawn
 from bizzmq.workers.channel import Channel
 from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.scoreboard import Scoreboard
+from bizzmq.workers.titles import Title
 from bizzmq.workers.undertaker import Undertaker
 from bizzmq.workers.verdict import death_of
 
@@ -59,6 +61,7 @@ class Janitor:
         for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)  # it goes when the supervisor lets it, or is gone
         spawn.unblock_signals()
+        Title("janitor", os.getppid(), self._config.queues).show("at work")
         while not self._left:
             for request in self._channel.receive():
                 self._accept(request)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from typing import Callable, Iterable
 
@@ -14,6 +15,7 @@ from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.crew import Crew, MakeWorker
 from bizzmq.workers.template import Template
 from bizzmq.workers.template_link import TemplateLink, TemplateState
+from bizzmq.workers.titles import Title
 
 _logger = logging.getLogger("bizzmq.supervisor")
 
@@ -51,7 +53,8 @@ class Nursery:
         return link
 
     def _template_life(self, channel: Channel) -> int:
-        return Template(self._config.handler, self._make_worker, channel).main()
+        title = Title("template", os.getppid(), self._config.queues)
+        return Template(self._config.handler, self._make_worker, channel, title).main()
 
     def start(self) -> None:
         """Begin with the first one."""

@@ -35,6 +35,10 @@ class Renewal:
     Args:
         new_template: starts a template for new code; gives None if workers import by themselves.
         patience_s: an old worker that takes longer than this to leave does not hold up the next replacement.
+
+    Attributes:
+        reloads: how many have begun.
+        last_error: why the last one has failed; "" if it has not.
     """
 
     def __init__(self, crew: Crew, new_template: Callable[[], TemplateLink | None], patience_s: float) -> None:
@@ -49,6 +53,8 @@ class Renewal:
         self.state = Reload.NONE
         self.next_template: TemplateLink | None = None
         self._again = False
+        self.reloads = 0
+        self.last_error = ""
 
     @property
     def busy(self) -> bool:
@@ -66,6 +72,7 @@ class Renewal:
             self._again = True
             return
         log(_logger, logging.INFO, "reloading")
+        self.reloads += 1
         self.next_template = self._new_template()
         self.state = Reload.IMPORTING if self.next_template is not None else Reload.CANARY
 
@@ -171,6 +178,7 @@ class Renewal:
 
     def _finish(self) -> None:
         self.state = Reload.NONE
+        self.last_error = ""
         log(_logger, logging.INFO, "reloaded", generation=self._crew.generation)
         if self._again:
             self._again = False
@@ -184,6 +192,7 @@ class Renewal:
         return True
 
     def _abort(self, error: str, trace: str) -> None:
+        self.last_error = error
         log(_logger, logging.ERROR, "reload failed, the old code stays", error=error, trace=trace)
         if self.next_template is not None:
             self.next_template.end()

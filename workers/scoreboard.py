@@ -31,6 +31,7 @@ _STATE_AT = 72
 _QUEUE_AT = 73
 _CPU_AT = 80
 _LEAVE_AT = 74
+_FAILED_AT = 88
 _LEAVES = list(Leave)
 
 
@@ -46,7 +47,10 @@ class Activity(IntEnum):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a slot's record says. Monotonic seconds; a deadline of 0 is none. `cpu_deadline_s` is CPU time."""
+    """What a slot's record says. Monotonic seconds; a deadline of 0 is none. `cpu_deadline_s` is CPU time.
+
+    `handled` counts attempts that succeeded, `failed` those that did not, put back ones included.
+    """
 
     activity: Activity
     running: str
@@ -55,6 +59,7 @@ class Snapshot:
     deadline_s: float
     queue_index: int
     handled: int
+    failed: int
     cpu_deadline_s: float
     leave: Leave
 
@@ -70,12 +75,13 @@ class SlotRecord(Record):
         self._state_at = self._at + _STATE_AT
         self._queue_at = self._at + _QUEUE_AT
         self._leave_at = self._at + _LEAVE_AT
-        self._handled = 0
+        self._failed_at = self._at + _FAILED_AT
+        self._handled = self._failed = 0
 
     def reset(self) -> None:
         """Forget the worker that had this slot. Only while the slot has none."""
         self._memory[self._at : self._at + _RECORD_BYTES] = bytes(_RECORD_BYTES)
-        self._handled = 0
+        self._handled = self._failed = 0
 
     def begin(self, message_id: bytes, queue_index: int, started_s: float, deadline_s: float) -> None:
         _BEGIN.pack_into(self._memory, self._at, message_id, started_s, deadline_s)
@@ -92,6 +98,8 @@ class SlotRecord(Record):
         _ID.pack_into(self._memory, self._at, message_id)
         self._memory[self._queue_at] = queue_index
         self._memory[self._state_at] = Activity.SETTLING
+        self._failed += 1
+        _COUNT.pack_into(self._memory, self._failed_at, self._failed)
 
     def set_cpu_deadline(self, at_s: float) -> None:
         """The CPU time of the process, in seconds, at which the running message has used up its share."""
@@ -111,6 +119,7 @@ class SlotRecord(Record):
         (finished,) = _ID.unpack_from(self._memory, self._finished_at)
         (cpu_deadline_s,) = _UNTIL.unpack_from(self._memory, self._at + _CPU_AT)
         (handled,) = _COUNT.unpack_from(self._memory, self._handled_at)
+        (failed,) = _COUNT.unpack_from(self._memory, self._failed_at)
         return Snapshot(
             activity=Activity(self._memory[self._state_at]),
             running=_text(running),
@@ -119,6 +128,7 @@ class SlotRecord(Record):
             deadline_s=deadline_s,
             queue_index=self._memory[self._queue_at],
             handled=handled,
+            failed=failed,
             cpu_deadline_s=cpu_deadline_s,
             leave=_LEAVES[self._memory[self._leave_at]],
         )
@@ -137,6 +147,15 @@ class PoolGate(Gate):
     def set_paused(self, paused: bool) -> None:
         """Have no worker claim anything, or let all of them go on."""
         self._memory[_PAUSED_AT] = int(paused)
+
+    @property
+    def paused(self) -> bool:
+        return bool(self._memory[_PAUSED_AT])
+
+    def closed_until_s(self, index: int) -> float:
+        """Until when nobody claims from a queue, by the monotonic clock; may be over."""
+        (until_s,) = _UNTIL.unpack_from(self._memory, _QUEUES_AT + index * _UNTIL.size)
+        return float(until_s)
 
     def close_queue(self, index: int, until_s: float) -> None:
         """Have no worker claim from a queue before a moment of the monotonic clock."""

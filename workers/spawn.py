@@ -31,8 +31,7 @@ def fork(main: Callable[[], int], close: Iterable[int]) -> int:
     Raises:
         OSError: the system cannot fork now.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _flush()
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
         pid = os.fork()
@@ -64,11 +63,20 @@ def _child(main: Callable[[], int], close: Iterable[int]) -> None:
     finally:
         try:
             logging.shutdown()
-            sys.stdout.flush()
-            sys.stderr.flush()
+            _flush()
         except BaseException:  # noqa: BLE001 - a closed stdout must not keep the child alive
             code = code or exits.INTERNAL_ERROR
         os._exit(code)
+
+
+def _flush() -> None:
+    """Write out what is buffered, lest a child writes it again. Nobody may be reading any more, or ever."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            continue
 
 
 def unblock_signals() -> None:

@@ -25,6 +25,7 @@ from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.coroner import Coroner
 from bizzmq.workers.crew import Crew
 from bizzmq.workers.drain import Drain, Urgency
+from bizzmq.workers.front import Doors, Front
 from bizzmq.workers.janitor import Janitor
 from bizzmq.workers.janitor_link import JanitorLink
 from bizzmq.workers.nursery import Nursery
@@ -35,6 +36,7 @@ from bizzmq.workers.scout import Scout, require_library
 from bizzmq.workers.signals import Signals
 from bizzmq.workers.slot import Phase, Slot
 from bizzmq.workers.stack_dump import StackDump
+from bizzmq.workers.status import PoolStatus
 from bizzmq.workers.watchdog import Watchdog
 from bizzmq.workers.worker import Worker
 
@@ -61,8 +63,15 @@ class Supervisor:
     def __init__(self, config: WorkerConfig, *, reap_orphans: bool = False) -> None:
         self._config = config
         self._reap_orphans = reap_orphans
-        self._server = embedded.join(config.redis_url) if embedded.is_embedded(config.redis_url) else None
-        self._url = self._server.url if self._server else check_url(config.redis_url)
+        self._doors = Doors(config)
+        try:
+            self._server = embedded.join(config.redis_url) if embedded.is_embedded(config.redis_url) else None
+            self._url = self._server.url if self._server else check_url(config.redis_url)
+            if config.reload:
+                require_library()
+        except BaseException:
+            self._doors.close()
+            raise
         self.id = ids.supervisor_id()
         self.failure: BootFailure | None = None
         self._signals = Signals()
@@ -76,11 +85,12 @@ class Supervisor:
         self._coroner = Coroner(self._crew, self._janitor, breaker, config.queues)
         self._stacks = StackDump(self._crew, config.queues)
         self._scaler = Scaler(self._crew, config)
-        self._scout: Scout | None = None
-        if config.reload:
-            require_library()
-            self._scout = Scout(Path.cwd(), self._private)
+        self._scout = Scout(Path.cwd(), self._private) if config.reload else None
         self._drain = Drain(config.drain_timeout_s)
+        self._status = PoolStatus(
+            self.id, config, self._crew, self._nursery, self._renewal, self._janitor, self._drain, self._scoreboard.gate
+        )
+        self._front = Front(self._doors, self._status, config)
         self._ever_booted = False
         self._pid = os.getpid()
 
@@ -92,7 +102,7 @@ class Supervisor:
     def _make_worker(self, worker_id: str, slot: int, channel: Channel) -> Worker:
         record, gate = self._scoreboard.slot(slot), self._scoreboard.gate
         stack = self._crew.stacks[slot].descriptor
-        return Worker(worker_id, self._url, self._config, record, channel, gate, self._pid, stack)
+        return Worker(worker_id, self._url, self._config, record, channel, gate, self._pid, stack, slot=slot)
 
     def run(self) -> int:
         """Run the pool until it is drained; returns the exit code (see `bizzmq.workers.exits`)."""
@@ -101,6 +111,7 @@ class Supervisor:
             try:
                 log(_logger, logging.INFO, "pool started", supervisor=self.id, workers=self._crew.target,
                     queues=",".join(self._config.queues))  # fmt: skip
+                self._front.announce()
                 platform.adopt_orphans()
                 self._nursery.start()
                 if self._scout is not None:
@@ -213,6 +224,7 @@ class Supervisor:
         self._hear(slot)  # its last words
         record, death = self._coroner.examine(slot, ended, quiet=not slot.booted and not self._ever_booted)
         self._drain.at_stake = self._drain.at_stake or (slot.booted and bool(death))
+        self._status.buried(record, died=bool(death))
         counted, booted = slot.counts, slot.booted
         slot.vacated()
         if not death:
@@ -265,6 +277,7 @@ class Supervisor:
 
     def _end_everything(self) -> None:
         """Whatever happened: no process of this pool outlives it."""
+        self._front.close()
         self._renewal.cancel()
         self._nursery.end()
         self._kill_all("was ended with its supervisor")
@@ -302,20 +315,24 @@ class Supervisor:
 
     def _private(self) -> list[int]:
         """Descriptors that no child may keep open: an end held elsewhere would hide a death."""
-        return [*self._signals.descriptors(), *(channel.fileno() for channel in self._channels())]
+        channels = [channel.fileno() for channel in self._channels()]
+        return [*self._signals.descriptors(), *self._front.descriptors(), *channels]
 
     def _wait(self) -> None:
         """Sleep until a signal, a child's word, or the next moment at which something is due."""
+        self._front.tick()
         now_s = clock.monotonic()
         poller = select.poll()
         poller.register(self._signals.fileno(), select.POLLIN)
         for channel in self._channels():
             poller.register(channel.fileno(), select.POLLIN | (select.POLLOUT if channel.unsent else 0))
         due_s = [now_s + _TICK_S, max(now_s + 0.02, self._watchdog.next_due_s()), self._stacks.due_s]
+        due_s.append(self._front.register(poller))
         if self._drain.begun:
             due_s.append(max(self._drain.kill_at_s, now_s + 0.02))
         elif self._nursery.may_start:
             due_s += [slot.start_at_s for slot in self._crew.slots if slot.phase is Phase.EMPTY]
         poller.poll(max(0.0, min(due_s) - now_s) * 1000 + 1)
+        self._front.serve()
         for channel in self._channels():
             channel.flush()

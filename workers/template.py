@@ -22,6 +22,7 @@ from bizzmq.errors import ConfigurationError
 from bizzmq.workers import exits, platform, spawn
 from bizzmq.workers.boot import FAILED, failure_of
 from bizzmq.workers.channel import Channel
+from bizzmq.workers.titles import Title
 from bizzmq.workers.worker import Worker
 
 READY = "ready"
@@ -46,6 +47,7 @@ class Template:
     given: Any
     make_worker: MakeWorker
     channel: Channel
+    title: Title
 
     def main(self) -> int:
         """The whole life of the process; returns its exit code."""
@@ -53,6 +55,7 @@ class Template:
             signal.signal(number, signal.SIG_IGN)  # it goes when its channel closes
         spawn.unblock_signals()
         platform.die_with_parent(signal.SIGKILL)
+        self.title.show("importing")
         before = _sockets()
         try:
             function = handler.load(self.given) if isinstance(self.given, str) else self.given
@@ -65,6 +68,7 @@ class Template:
             return exits.DRAINED
         gc.collect()
         gc.freeze()  # what was imported is never garbage: a collection in a worker must not copy its pages
+        self.title.show("ready")
         self.channel.send(op=READY, pid=os.getpid())
         return self._serve(function)
 

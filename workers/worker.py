@@ -28,6 +28,7 @@ from bizzmq.workers.channel import Channel
 from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.limits import LimitedHandler
 from bizzmq.workers.scoreboard import SlotRecord
+from bizzmq.workers.titles import Title
 
 _logger = logging.getLogger("bizzmq.worker")
 
@@ -45,6 +46,7 @@ class Worker:
         supervisor_pid: whose child this worker is, or becomes when the template has forked it.
         stack: descriptor of the file for faulthandler's stacks.
         function: the handler, if the template has imported it.
+        slot: the number of its place in the pool.
     """
 
     worker_id: str
@@ -56,13 +58,16 @@ class Worker:
     supervisor_pid: int
     stack: int
     function: Any = None
+    slot: int = 0
 
     _limited: LimitedHandler | None = field(default=None, init=False)
 
     def main(self) -> int:
         """The whole life of the process; returns its exit code."""
         stop, drain = Stop(), Deadline()
-        self._install_signals(stop, drain)
+        title = Title(f"worker {self.slot}", self.supervisor_pid, self.config.queues)
+        title.show("booting")
+        self._install_signals(stop, drain, title)
         self.channel.send(op=HELLO, pid=os.getpid())
         platform.wait_for_parent(self.supervisor_pid)
         platform.die_with_parent(signal.SIGTERM)
@@ -78,6 +83,7 @@ class Worker:
         if not self._may_start(stop):
             self.record.left(Leave.DRAINED)
             return exits.DRAINED
+        title.show("working")
         consumer = Consumer(
             Broker(Connection(self.url)), self.worker_id, self.config.queues, function, stop, self.record,
             ConsumerOptions(
@@ -110,11 +116,12 @@ class Worker:
         given = self.config.handler
         return handler.load(given) if isinstance(given, str) else given
 
-    def _install_signals(self, stop: Stop, drain: Deadline) -> None:
+    def _install_signals(self, stop: Stop, drain: Deadline, title: Title) -> None:
         def request_stop(_number: int, _frame: FrameType | None) -> None:
             first, timeout_s = not stop.requested, self.config.drain_timeout_s
             stop.request()
             if first:
+                title.show("draining")
                 drain.at_s = clock.monotonic() + timeout_s
                 if os.getppid() != self.supervisor_pid:
                     # Nobody else is left to end a handler that never returns.

@@ -1,0 +1,39 @@
+"""The picture of bench/memory.py. Needs matplotlib, which is an extra of its own (`pip install matplotlib`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Mapping, Sequence
+
+import click
+
+
+def draw(pools: Mapping[str, Sequence[tuple[int, float]]], title: str, directory: Path) -> list[Path]:
+    """Write memory.png and memory.svg: workers against megabytes of the whole pool, a line for each kind of pool."""
+    try:
+        import matplotlib as mpl  # noqa: PLC0415 - only a picture needs it
+
+        mpl.use("Agg")
+        from matplotlib import pyplot as plt  # noqa: PLC0415 - as above
+    except ImportError:
+        raise click.ClickException("a plot needs matplotlib: pip install matplotlib") from None
+    mpl.rcParams["svg.hashsalt"] = "bizzmq"  # the same figures make the same file
+    figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    for (name, points), colour, marker in zip(pools.items(), ("#0072B2", "#D55E00"), ("o", "s")):
+        workers, megabytes = zip(*points)
+        axes.plot(workers, megabytes, color=colour, marker=marker, label=name)
+        axes.annotate(f"{megabytes[-1]:,.0f} MB", (workers[-1], megabytes[-1]), textcoords="offset points",
+                      xytext=(-6, 8), ha="right", color=colour)  # fmt: skip
+    axes.set_title(title, fontsize=11)
+    axes.set_xlabel("workers")
+    axes.set_ylabel("memory of the pool (PSS), MB")
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    directory.mkdir(parents=True, exist_ok=True)
+    paths = [directory / "memory.png", directory / "memory.svg"]
+    figure.savefig(str(paths[0]), dpi=150, metadata={"Software": None})
+    figure.savefig(str(paths[1]), metadata={"Date": None})
+    plt.close(figure)
+    return paths

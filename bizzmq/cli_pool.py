@@ -1,0 +1,105 @@
+"""`bizzmq pool`: what a pool on this machine is doing, worker by worker."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any, Mapping
+
+import click
+
+from bizzmq import clock, logs
+from bizzmq.cli_support import table
+from bizzmq.workers.control import AUTO, STATUS, PoolSilentError, ask, find
+
+_REFRESH_S = 1.0
+_CLEAR = "\x1b[H\x1b[2J"
+_HEAD = (
+    "slot", "pid", "state", "message", "running", "memory", "cpu", "handled", "failed", "restarts", "last death",
+)  # fmt: skip
+_MEGABYTE = 1024 * 1024
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON document a line.")
+@click.option("--watch", is_flag=True, help="Again each second, until it is interrupted or the pool is gone.")
+@click.option("--control", default=AUTO, metavar="PATH", envvar="BIZZMQ_WORKER_CONTROL",
+              help="The pool's control socket.  [default: that of the only pool of yours]")  # fmt: skip
+def pool(as_json: bool, watch: bool, control: str) -> None:
+    """Show what a pool on this machine is doing, worker by worker. Does not ask Redis."""
+    path = find(control)
+    while True:
+        text = ask(path, STATUS)
+        status = _decode(text)
+        if watch and not as_json and sys.stdout.isatty():
+            click.echo(_CLEAR, nl=False)
+        if as_json:
+            click.echo(text)
+        else:
+            _show(status)
+        if not watch:
+            return
+        clock.sleep(_REFRESH_S)
+
+
+def _decode(text: str) -> Mapping[str, Any]:
+    try:
+        status = json.loads(text)
+    except ValueError as error:
+        raise PoolSilentError("what answers is no pool") from error
+    if not isinstance(status, dict) or "slots" not in status:
+        raise PoolSilentError("what answers is no pool")
+    return status
+
+
+def _show(status: Mapping[str, Any]) -> None:
+    for line in _summary(status):
+        click.echo(logs.escape(line))
+    table([_row(slot) for slot in status["slots"]], _HEAD)
+
+
+def _summary(status: Mapping[str, Any]) -> list[str]:
+    why_not = f" (not ready: {status['not_ready']})" if status["not_ready"] else ""
+    queues = [
+        queue["queue"] + (f" (closed for {queue['closed_for_s']:.0f} s)" if queue["closed_for_s"] else "")
+        for queue in status["queues"]
+    ]
+    least, most = status["min_workers"], status["max_workers"]
+    scaling = f" (scaled from {least} to {most})" if least < most else ""
+    lines = [
+        f"pool {status['pid']}, {status['state']}{why_not}, up {_duration(status['uptime_s'])}, "
+        f"bizzmq {status['version']}, {status['supervisor']}",
+        f"workers {status['working']} of {status['target_workers']}{scaling}, handled {status['handled']:,}, "
+        f"failed {status['failed']:,}, deaths {status['deaths']:,}",
+        f"queues {', '.join(queues)}; Redis {'is away' if status['redis_away'] else 'is there'}",
+        f"template {status['template']['pid']} {status['template']['state']}, janitor {status['janitor_pid']}, "
+        f"reloads {status['reloads']}, generation {status['generation']}",
+    ]
+    if status["last_reload_error"]:
+        lines.append(f"the last reload failed: {status['last_reload_error']}")
+    return lines
+
+
+def _row(slot: Mapping[str, Any]) -> list[Any]:
+    waits = f" {slot['starts_in_s']:.0f} s" if slot["starts_in_s"] else ""
+    return [
+        str(slot["slot"]),
+        str(slot["pid"] or ""),
+        slot["state"] + waits,
+        slot["message"],
+        "" if slot["running_for_s"] is None else _duration(slot["running_for_s"]),
+        "" if slot["memory_bytes"] is None else f"{slot['memory_bytes'] / _MEGABYTE:.1f} MB",
+        "" if slot["cpu_percent"] is None else f"{slot['cpu_percent']:.0f}%",
+        slot["handled"],
+        slot["failed"],
+        slot["restarts"],
+        slot["last_death"],
+    ]
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,85 @@
+"""What `bizzmq demo --torture` shows: a line for each thing that is done, and on a terminal a bar below them."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from typing import Any, Mapping
+
+import click
+
+from bizzmq import clock
+from bizzmq.logs import escape
+
+_BAR_WIDTH = 40
+_NEWS = {
+    "reload failed, the old code stays": ("error",),
+    "reloaded": ("generation",),
+    "each worker imports by itself": ("why",),
+    "the template has died, starting another one": (),
+    "the handler cannot be imported any more": ("error",),
+    "the janitor has died, starting another one": (),
+    "message quarantined, it has killed its workers": ("id", "reason"),
+    "many different messages of this queue kill workers, its claims pause": ("pause_s",),
+    "worker has grown, replacing it": ("memory_mb",),
+    "worker died": ("pid", "how"),
+}
+"""The events of the pool's log that are shown, and which of their fields."""
+
+
+class Show:
+    """Writes to standard output. Seconds count from the first line on."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._begin_s = clock.monotonic()
+        self._is_terminal = sys.stdout.isatty()
+        self._bar = ""
+        self.faults: Counter[str] = Counter()
+
+    def line(self, who: str, text: str) -> None:
+        """One line, with the time."""
+        self._clear()
+        click.echo(f"{clock.monotonic() - self._begin_s:7.2f} s  {who:<5}  {escape(text)}")
+        self._draw()
+
+    def did(self, what: str, about: str = "") -> None:
+        """The demo has done something to the pool."""
+        self.faults[what] += 1
+        self.line("does", f"{what}: {about}" if about else what)
+
+    def heard(self, event: Mapping[str, Any]) -> None:
+        """The pool has logged something; shown if it matters here."""
+        names = _NEWS.get(event["event"])
+        if names is not None:
+            about = ", ".join(f"{name} {event[name]}" for name in names if name in event)
+            self.line("pool", f"{event['event']}: {about}" if about else str(event["event"]))
+
+    def progress(self, label: str, done: int, total: int) -> None:
+        """Draw the bar, on a terminal only."""
+        if not self._is_terminal:
+            return
+        share = min(1.0, (clock.monotonic() - self._begin_s) / self._seconds)
+        filled = round(share * _BAR_WIDTH)
+        bar = f"{label} [{'#' * filled}{'-' * (_BAR_WIDTH - filled)}] {done:,} of {total:,} messages settled"
+        if bar != self._bar:
+            self._clear()
+            self._bar = bar
+            self._draw()
+
+    def table(self, rows: Mapping[str, Any]) -> None:
+        """Names and values, after the last line of all."""
+        self._clear()
+        self._bar = ""
+        click.echo()
+        for name, value in rows.items():
+            shown = f"{value:,}" if isinstance(value, int) else value
+            click.echo(f"{name:<20} {shown}")
+
+    def _clear(self) -> None:
+        if self._bar:
+            click.echo("\r\x1b[K", nl=False)
+
+    def _draw(self) -> None:
+        if self._bar:
+            click.echo(self._bar, nl=False)

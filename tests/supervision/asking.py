@@ -1,0 +1,45 @@
+"""Asks a pool from outside, as its operator does."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Mapping
+
+from bizzmq.errors import BizzMQError
+from bizzmq.workers.control import STATUS, ask
+from tests.support.pool import ROOT, Pool
+from tests.support.wait import eventually
+
+
+def run(
+    module: str, *arguments: str, env: Mapping[str, str], timeout_s: float = 20.0
+) -> subprocess.CompletedProcess[str]:
+    """`python -m MODULE ARGUMENTS`, with no settings of BizzMQ but those of `env`."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("BIZZMQ_")}
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        cwd=str(ROOT), env={**inherited, **env}, timeout=timeout_s, check=False,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def socket_of(pool: Pool, runtime: Path) -> Path:
+    return runtime / "bizzmq" / f"pool-{pool.supervisor_pid}.sock"
+
+
+def status_of(path: Path) -> Any:
+    return json.loads(ask(path, STATUS))
+
+
+def wait_for_status(path: Path, condition: Any, what: str = "the pool's status") -> Any:
+    """The first status of which the condition holds."""
+
+    def holds() -> Any:
+        status = status_of(path)
+        return status if condition(status) else None
+
+    return eventually(holds, 20.0, what, ignoring=(BizzMQError,))

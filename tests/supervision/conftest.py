@@ -1,0 +1,38 @@
+"""Pools whose control sockets are the test's own."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any, Callable, Iterator
+
+import pytest
+
+from tests.support.pool import Pool
+
+StartPool = Callable[..., Pool]
+
+
+@pytest.fixture
+def runtime() -> Iterator[Path]:
+    """A short path (sockets have a limit) that stands for XDG_RUNTIME_DIR."""
+    directory = Path(tempfile.mkdtemp(prefix="bizzmq-run-"))
+    yield directory
+    shutil.rmtree(str(directory))
+
+
+@pytest.fixture
+def environment(runtime: Path) -> dict[str, str]:
+    """What a pool, and whoever asks it, must have in the environment to find one another and nobody else."""
+    return {"XDG_RUNTIME_DIR": str(runtime), "TMPDIR": str(runtime)}
+
+
+@pytest.fixture
+def start_pool(pool_factory: StartPool, environment: dict[str, str]) -> StartPool:
+    """As pool_factory, in that environment."""
+
+    def start(url: str, **options: Any) -> Pool:
+        return pool_factory(url, env={**environment, **options.pop("env", {})}, **options)
+
+    return start

@@ -1,0 +1,550 @@
+"""The control socket: what a pool says of itself, to its own user only, and without being held up by anybody."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Callable
+
+import psutil
+import pytest
+
+from bizzmq import BizzMQ, QueueOptions
+from bizzmq.errors import ConfigurationError
+from bizzmq.workers import control_paths
+from bizzmq.workers.control import CHECK, STATUS, ControlSocket, PoolSilentError, answer_with, ask, find
+from bizzmq.workers.stream_server import MAX_CLIENTS, MAX_REQUEST_BYTES, PATIENCE_S, StreamServer
+from tests.faults.gated import HANDLER, Gate
+from tests.supervision.asking import run, socket_of, status_of, wait_for_status
+from tests.support.pool import ROOT, Pool
+from tests.support.wait import eventually
+
+StartPool = Callable[..., Pool]
+
+
+def is_working(status: Any) -> bool:
+    return bool(status["working"] == status["target_workers"])
+
+
+def slots_in(state: str) -> Callable[[Any], Any]:
+    return lambda status: [slot for slot in status["slots"] if slot["state"] == state]
+
+
+def publish(url: str, *bodies: Any) -> list[str]:
+    with BizzMQ(url) as mq:
+        mq.create_queue("q", QueueOptions(config_dead_letter_queue=True))
+        return mq.publish_messages_to_queue("q", list(bodies))
+
+
+# --- what is said -----------------------------------------------------------------------------------------------
+
+
+def test_the_status_shows_who_runs_what(start_pool: StartPool, url: str, runtime: Path, tmp_path: Path) -> None:
+    pool = start_pool(url, handler=HANDLER)
+    gate = Gate(tmp_path / "gate")
+    (message_id,) = publish(url, gate.body())
+
+    status = wait_for_status(socket_of(pool, runtime), slots_in("running"))
+
+    (busy,) = slots_in("running")(status)
+    assert busy["message"] == message_id
+    assert busy["queue"] == "q"
+    assert busy["running_for_s"] >= 0
+    assert busy["pid"] in pool.worker_pids()
+    assert busy["memory_bytes"] > 1_000_000
+    assert busy["cpu_s"] >= 0
+    assert status["pid"] == pool.supervisor_pid
+    assert status["state"] == "working"
+    assert status["janitor_pid"] == pool.janitor_pid()
+    assert status["template"]["state"] == "ready"
+    assert status["target_workers"] == status["min_workers"] == status["max_workers"] == 2
+    assert status["queues"] == [{"queue": "q", "closed_for_s": 0.0}]
+    assert status["redis_away"] is False
+
+    gate.open()
+    wait_for_status(socket_of(pool, runtime), lambda now: now["handled"] == 1 and not slots_in("running")(now))
+
+
+def test_failures_and_deaths_are_counted(start_pool: StartPool, url: str, runtime: Path) -> None:
+    pool = start_pool(url, concurrency=1, handler="tests.handlers:by_body")
+    publish(url, {"do": "reject"}, {"do": "os_exit", "code": 7, "times": 1}, {})
+
+    status = wait_for_status(socket_of(pool, runtime), lambda now: now["handled"] == 2 and now["deaths"] == 1)
+
+    (slot,) = status["slots"]
+    assert status["failed"] == 1
+    assert slot["restarts"] == 1
+    assert slot["last_death"] == "exited with code 7"
+
+
+def test_a_slot_that_waits_for_its_next_worker_says_so(start_pool: StartPool, url: str, runtime: Path) -> None:
+    pool = start_pool(url, concurrency=1)
+    path = socket_of(pool, runtime)
+    wait_for_status(path, is_working)
+    publish(url, *[{"do": "os_exit", "code": 1}] * 5)
+
+    status = wait_for_status(path, slots_in("waiting"))
+
+    (slot,) = slots_in("waiting")(status)
+    assert slot["pid"] == 0
+    assert slot["starts_in_s"] >= 0
+    assert "exited with code 1" in slot["last_death"]
+
+
+def test_every_state_has_its_word(start_pool: StartPool, url: str, runtime: Path, tmp_path: Path) -> None:
+    pool = start_pool(url, concurrency=1, handler=HANDLER)
+    path = socket_of(pool, runtime)
+    gate = Gate(tmp_path / "gate")
+    publish(url, gate.body())
+    wait_for_status(path, slots_in("running"))
+    assert ask(path, CHECK) == "ok"
+
+    pool.signal(signal.SIGTSTP)
+    eventually(lambda: ask(path, CHECK) == "paused")
+    pool.signal(signal.SIGCONT)
+    eventually(lambda: ask(path, CHECK) == "ok")
+    pool.signal(signal.SIGHUP)
+    eventually(lambda: ask(path, CHECK) == "reloading")
+    retiring = slots_in("retiring")(wait_for_status(path, slots_in("retiring")))
+    assert retiring[0]["message"], "a worker that retires is still shown with what it runs"
+    pool.signal(signal.SIGTERM)
+    eventually(lambda: ask(path, CHECK) == "draining")
+    gate.open()
+
+    assert pool.wait() == 0
+
+
+def test_a_failed_reload_is_told(start_pool: StartPool, url: str, runtime: Path, tmp_path: Path) -> None:
+    module = tmp_path / "tasks_that_break.py"
+    module.write_text("def handler(body): pass\n")
+    pool = start_pool(url, handler="tasks_that_break:handler", env={"PYTHONPATH": f"{ROOT}:{tmp_path}"})
+    wait_for_status(socket_of(pool, runtime), is_working)
+    module.write_text("raise RuntimeError('not today')\n")
+
+    pool.signal(signal.SIGHUP)
+
+    status = wait_for_status(socket_of(pool, runtime), lambda now: now["last_reload_error"])
+    assert "not today" in status["last_reload_error"]
+    assert (status["reloads"], status["generation"]) == (1, 0)
+
+
+# --- the commands -----------------------------------------------------------------------------------------------
+
+
+def test_check_needs_a_pool_and_nothing_else(
+    start_pool: StartPool, url: str, runtime: Path, environment: dict[str, str]
+) -> None:
+    silent = run("bizzmq.workers", "--check", env=environment)
+    assert (silent.returncode, silent.stderr.count("\n")) == (1, 1)
+    assert "no pool answers" in silent.stderr
+
+    pool = start_pool(url)
+    wait_for_status(socket_of(pool, runtime), is_working)
+
+    assert run("bizzmq.workers", "--check", env=environment).returncode == 0
+    assert run("bizzmq.workers", "--check", "ready", env=environment).returncode == 0
+    named = run("bizzmq.workers", "--check", "--control", str(socket_of(pool, runtime)), env={})
+    assert (named.returncode, named.stdout, named.stderr) == (0, "", "")
+
+
+def test_check_is_content_while_redis_is_away(
+    start_pool: StartPool, private_server: Any, runtime: Path, environment: dict[str, str]
+) -> None:
+    server = private_server()
+    pool = start_pool(server.url)
+    path = socket_of(pool, runtime)
+    wait_for_status(path, is_working)
+
+    server.kill()
+    wait_for_status(path, lambda status: status["redis_away"])
+
+    assert run("bizzmq.workers", "--check", env=environment).returncode == 0
+    unready = run("bizzmq.workers", "--check", "ready", env=environment)
+    assert unready.returncode == 1
+    assert unready.stderr == "bizzmq-worker: the pool is not ready: Redis is away\n"
+
+
+def test_check_of_a_pool_that_hangs_fails(
+    start_pool: StartPool, url: str, runtime: Path, environment: dict[str, str]
+) -> None:
+    pool = start_pool(url)
+    wait_for_status(socket_of(pool, runtime), is_working)
+
+    pool.signal(signal.SIGSTOP)
+
+    with pytest.raises(PoolSilentError, match=r"has not answered within 0\.2 s"):
+        ask(socket_of(pool, runtime), CHECK, timeout_s=0.2)
+    pool.signal(signal.SIGCONT)
+    eventually(lambda: ask(socket_of(pool, runtime), CHECK) == "ok")
+
+
+def test_of_several_pools_one_has_to_be_named(
+    start_pool: StartPool, url: str, runtime: Path, environment: dict[str, str]
+) -> None:
+    pools = [start_pool(url), start_pool(url)]
+    for pool in pools:
+        wait_for_status(socket_of(pool, runtime), is_working)
+
+    asked = run("bizzmq.workers", "--check", env=environment)
+
+    assert asked.returncode == 1
+    assert all(str(socket_of(pool, runtime)) in asked.stderr for pool in pools)
+    table = run("bizzmq", "pool", "--control", str(socket_of(pools[0], runtime)), env=environment)
+    assert f"pool {pools[0].supervisor_pid}, working" in table.stdout
+
+
+def test_the_table_shows_each_worker(
+    start_pool: StartPool, url: str, runtime: Path, environment: dict[str, str]
+) -> None:
+    pool = start_pool(url)
+    wait_for_status(socket_of(pool, runtime), is_working)
+
+    table = run("bizzmq", "pool", env=environment)
+    document = run("bizzmq", "pool", "--json", env=environment)
+
+    assert table.returncode == document.returncode == 0
+    for pid in pool.worker_pids():
+        assert any(f" {pid} " in line and " idle " in line for line in table.stdout.splitlines())
+    assert {slot["pid"] for slot in json.loads(document.stdout)["slots"]} == set(pool.worker_pids())
+
+
+def test_watching_refreshes_a_terminal_until_the_pool_is_gone(
+    start_pool: StartPool, url: str, runtime: Path, environment: dict[str, str]
+) -> None:
+    pool = start_pool(url)
+    wait_for_status(socket_of(pool, runtime), is_working)
+    master, terminal = pty.openpty()
+    command = [sys.executable, "-m", "bizzmq", "pool", "--watch"]
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("BIZZMQ_")}
+    watching = subprocess.Popen(
+        command, cwd=str(ROOT), env={**inherited, **environment}, stdin=terminal, stdout=terminal, stderr=terminal
+    )
+    os.close(terminal)
+    seen = b""
+
+    def has_seen(text: bytes, times: int) -> bool:
+        nonlocal seen
+        if select.select([master], [], [], 0.05)[0]:
+            try:
+                seen += os.read(master, 65536)
+            except OSError:  # the other end is closed
+                return True
+        return seen.count(text) >= times
+
+    try:
+        eventually(lambda: has_seen(b"\x1b[H\x1b[2J", 2), 20.0, lambda: repr(seen))
+        pool.signal(signal.SIGTERM)
+        assert pool.wait() == 0
+        eventually(lambda: has_seen(b"no pool answers", 1), 20.0, lambda: repr(seen))
+        assert watching.wait(10.0) == 1
+    finally:
+        watching.kill()
+        watching.wait()
+        os.close(master)
+
+
+def test_what_comes_from_outside_cannot_write_on_the_terminal(tmp_path: Path, environment: dict[str, str]) -> None:
+    directory = Path(environment["XDG_RUNTIME_DIR"])
+    slot = {
+        "slot": 0, "pid": 1, "worker": "w", "state": "idle", "message": "\x1b[31mred", "queue": "q",
+        "running_for_s": None, "memory_bytes": None, "cpu_s": None, "cpu_percent": None, "handled": 0, "failed": 0,
+        "restarts": 0, "last_death": "a\nb", "starts_in_s": None, "generation": 0,
+    }  # fmt: skip
+    status = {
+        "pid": 1, "state": "work\x07ing", "not_ready": "", "uptime_s": 1.0, "version": "1", "supervisor": "s",
+        "working": 1, "target_workers": 1, "min_workers": 1, "max_workers": 1, "capacity": 1, "handled": 0,
+        "failed": 0, "deaths": 0, "queues": [{"queue": "q\x1b", "closed_for_s": 0}], "redis_away": False,
+        "template": {"pid": 1, "state": "ready"}, "janitor_pid": 2, "reloads": 0, "generation": 0,
+        "last_reload_error": "\x1b]0;title\x07", "slots": [slot],
+    }  # fmt: skip
+    listener = control_paths.bind(directory / "forged.sock")
+    server = StreamServer(listener, answer_with({STATUS: lambda: status}))
+    command = [sys.executable, "-m", "bizzmq", "pool", "--control", str(directory / "forged.sock")]
+    asking = subprocess.Popen(command, cwd=str(ROOT), stdout=subprocess.PIPE)
+    try:
+        eventually(lambda: server.serve() or asking.poll() is not None, 20.0)
+        shown = asking.communicate()[0].decode()
+    finally:
+        asking.kill()
+        asking.wait()
+        server.close()
+
+    assert asking.returncode == 0
+    assert all(character.isprintable() or character == "\n" for character in shown)
+    assert r"\x1b[31mred" in shown
+    assert r"a\nb" in shown
+
+
+# --- where the socket is ----------------------------------------------------------------------------------------
+
+
+def test_the_socket_is_its_owners_alone_and_goes_with_the_pool(start_pool: StartPool, url: str, runtime: Path) -> None:
+    pool = start_pool(url)
+    path = socket_of(pool, runtime)
+    wait_for_status(path, is_working)
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    pool.signal(signal.SIGTERM)
+    assert pool.wait() == 0
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_dead_pools_socket_is_removed_and_a_living_ones_kept(start_pool: StartPool, url: str, runtime: Path) -> None:
+    dead, living = start_pool(url), start_pool(url)
+    for pool in (dead, living):
+        wait_for_status(socket_of(pool, runtime), is_working)
+    dead.kill_group()
+    assert socket_of(dead, runtime).exists()
+
+    third = start_pool(url)
+    wait_for_status(socket_of(third, runtime), is_working)
+
+    assert not socket_of(dead, runtime).exists()
+    assert ask(socket_of(living, runtime), CHECK) == "ok"
+
+
+def test_no_child_holds_the_sockets(start_pool: StartPool, url: str, runtime: Path) -> None:
+    pool = start_pool(url, args=["--health-port", "0"])
+    path = socket_of(pool, runtime)
+    wait_for_status(path, is_working)
+    with socket.socket(socket.AF_UNIX) as client:  # a connection that is open while a worker is forked
+        client.connect(str(path))
+        os.kill(pool.worker_pids()[0], signal.SIGKILL)
+        wait_for_status(path, lambda status: status["deaths"] == 1 and is_working(status))
+
+        pool.signal(signal.SIGKILL)
+        pool.wait()
+        client.settimeout(5.0)
+        assert client.recv(1) == b"", "the connection has ended with its supervisor, though a worker lives"
+    assert not control_paths.answers(path)
+
+
+def test_a_named_socket(start_pool: StartPool, url: str, runtime: Path) -> None:
+    path = runtime / "my.sock"
+    pool = start_pool(url, args=["--control", str(path)])
+    wait_for_status(path, is_working)
+
+    second = start_pool(url, args=["--control", str(path)])
+
+    assert second.wait() == 2
+    assert second.log() == f"bizzmq-worker: another pool answers on {path}\n"
+    assert status_of(path)["pid"] == pool.supervisor_pid
+
+
+def test_off_opens_nothing(start_pool: StartPool, url: str, runtime: Path) -> None:
+    pool = start_pool(url, args=["--control", "off"])
+    pool.wait_ready()
+
+    assert list(runtime.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("spoil", "complaint"),
+    [
+        (lambda path: path.write_text("here first"), "is no directory"),
+        (lambda path: path.mkdir(mode=0o755) or path.chmod(0o755), "is open to others"),
+        (lambda path: path.symlink_to(path.parent), "is no directory"),
+        (lambda path: path.mkdir(mode=0o500), "cannot be written to"),
+    ],
+)
+def test_an_unusable_directory_is_one_line_and_nothing_is_started(
+    start_pool: StartPool, url: str, redis: Any, runtime: Path, spoil: Any, complaint: str
+) -> None:
+    if complaint == "cannot be written to" and os.geteuid() == 0:
+        pytest.skip("nothing is unwritable to root")
+    spoil(runtime / "bizzmq")
+
+    pool = start_pool(url)
+
+    assert pool.wait() == 2
+    assert complaint in pool.log()
+    assert "--control off" in pool.log()
+    assert pool.log().count("\n") == 1
+    assert redis.keys("*") == []
+
+
+def test_somebody_elses_directory_is_refused(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    (runtime / "bizzmq").mkdir(mode=0o700)
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+
+    with pytest.raises(ConfigurationError, match="belongs to another user"):
+        control_paths.own_path()
+    assert control_paths.living() == []
+
+
+def test_a_path_that_cannot_be_a_socket_is_refused(runtime: Path) -> None:
+    (runtime / "file").write_text("")
+
+    with pytest.raises(ConfigurationError, match="is no socket"):
+        ControlSocket(str(runtime / "file"))
+    with pytest.raises(ConfigurationError, match="there is no directory"):
+        ControlSocket(str(runtime / "missing" / "x.sock"))
+    with pytest.raises(ConfigurationError, match="too long"):
+        ControlSocket(str(runtime / ("x" * 100)))
+    assert [path.name for path in runtime.iterdir()] == ["file"]
+
+
+def test_a_socket_is_removed_only_by_the_pool_that_owns_it(runtime: Path) -> None:
+    path = runtime / "one.sock"
+    first = ControlSocket(str(path))
+    first.listener.close()
+    second = ControlSocket(str(path))
+
+    first.close()
+
+    assert find(str(path)).exists()
+    second.close()
+    assert list(runtime.iterdir()) == []
+
+
+# --- nobody holds the loop up -----------------------------------------------------------------------------------
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def desk(runtime: Path, clock: Clock) -> Any:
+    listener = control_paths.bind(runtime / "s.sock")
+    desk = StreamServer(listener, answer_with({"hello": lambda: "x" * 3_000_000, "hi": lambda: "ho"}), clock)
+    yield desk
+    desk.close()
+
+
+@pytest.fixture
+def connect(runtime: Path, desk: StreamServer) -> Any:
+    clients: list[socket.socket] = []
+
+    def connect() -> socket.socket:
+        client = socket.socket(socket.AF_UNIX)
+        client.connect(str(runtime / "s.sock"))
+        client.settimeout(0.0)
+        clients.append(client)
+        desk.serve()
+        return client
+
+    yield connect
+    for client in clients:
+        client.close()
+
+
+def is_dropped(client: socket.socket) -> bool:
+    try:
+        return client.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+def test_a_client_that_says_nothing_is_dropped(desk: StreamServer, clock: Clock, connect: Any) -> None:
+    client = connect()
+    assert desk.next_due_s() == PATIENCE_S
+    assert not is_dropped(client)
+
+    clock.now_s = PATIENCE_S
+    desk.serve()
+
+    assert is_dropped(client)
+    assert desk.next_due_s() == float("inf")
+
+
+def test_a_client_that_does_not_read_is_dropped(desk: StreamServer, clock: Clock, connect: Any) -> None:
+    client = connect()
+    client.sendall(b"hello\n")
+    desk.serve()
+    assert len(desk.descriptors()) == 2, "the reply does not fit the socket's buffer"
+
+    clock.now_s = PATIENCE_S
+    desk.serve()
+
+    assert len(desk.descriptors()) == 1
+
+
+def test_a_client_that_reads_slowly_gets_all(desk: StreamServer, connect: Any) -> None:
+    client = connect()
+    client.sendall(b"hello\n")
+    received = b""
+
+    def got_all() -> bool:
+        nonlocal received
+        desk.serve()
+        try:
+            received += client.recv(65536)
+        except BlockingIOError:
+            return False
+        return received.endswith(b"\n")
+
+    eventually(got_all)
+    assert len(received) == 3_000_001
+
+
+def test_the_newest_drives_out_the_oldest(desk: StreamServer, connect: Any) -> None:
+    clients = [connect() for _ in range(MAX_CLIENTS)]
+    assert not any(map(is_dropped, clients))
+
+    newest = connect()
+    newest.sendall(b"hi\n")
+    desk.serve()
+
+    assert newest.recv(100) == b"ho\n"
+    assert [is_dropped(client) for client in clients] == [True] + [False] * (MAX_CLIENTS - 1)
+
+
+def test_who_asks_for_too_much_is_dropped(desk: StreamServer, connect: Any) -> None:
+    client = connect()
+    client.sendall(b"x" * MAX_REQUEST_BYTES)
+    desk.serve()
+
+    assert is_dropped(client)
+
+
+@pytest.mark.parametrize("request_line", [b"\xff\x00\n", b"rm -rf\n", b"\n", b"STATUS\n"])
+def test_nonsense_gets_an_answer_in_words(desk: StreamServer, connect: Any, request_line: bytes) -> None:
+    client = connect()
+    client.sendall(request_line)
+    desk.serve()
+
+    assert client.recv(100) == b"error: say status, check or ready\n"
+
+
+def test_a_pool_works_on_beside_clients_that_misbehave(start_pool: StartPool, url: str, runtime: Path) -> None:
+    pool = start_pool(url)
+    path = socket_of(pool, runtime)
+    wait_for_status(path, is_working)
+    idlers = []
+    for _ in range(2 * MAX_CLIENTS):
+        idler = socket.socket(socket.AF_UNIX)
+        idler.connect(str(path))
+        idlers.append(idler)
+    before_s = psutil.Process(pool.supervisor_pid).cpu_times().user
+
+    publish(url, *[{}] * 50)
+
+    status = wait_for_status(path, lambda now: now["handled"] == 50)
+    assert status["deaths"] == 0
+    for idler in idlers:
+        idler.settimeout(2 * PATIENCE_S)
+        assert idler.recv(1) == b"", "dropped in time"
+        idler.close()
+    assert psutil.Process(pool.supervisor_pid).cpu_times().user - before_s < 2.0, "the loop does not spin"

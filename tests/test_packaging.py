@@ -61,9 +61,7 @@ def sdist(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def build(what: str, source: Path, target: Path) -> Path:
     """Have the backend build in `source`; the path of the file that it made."""
     command = [sys.executable, "-c", BUILD, what, str(target)]
-    done = subprocess.run(
-        command, cwd=str(source), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
-    )
+    done = subprocess.run(command, cwd=str(source), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     output = done.stdout.decode()
     assert done.returncode == 0, output
     return target / output.strip().splitlines()[-1]
@@ -86,11 +84,7 @@ def where(site: Path, away: Path) -> list[str]:
     """The version and the two packages' files, as seen from the directory `away`."""
     dependencies = [path for path in sys.path if path.endswith("-packages")]
     command = [sys.executable, "-S", "-c", WHERE, str(site), *dependencies]
-    return (
-        subprocess.run(command, cwd=str(away), stdout=subprocess.PIPE, check=True)
-        .stdout.decode()
-        .splitlines()
-    )
+    return subprocess.run(command, cwd=str(away), stdout=subprocess.PIPE, check=True).stdout.decode().splitlines()
 
 
 def test_the_link_that_tools_and_editable_installs_follow_is_relative() -> None:

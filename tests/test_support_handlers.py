@@ -52,9 +52,7 @@ def test_a_handler_records_its_start_and_its_end(ledger: Ledger) -> None:
         ({"do": "reject"}, Reject),
     ],
 )
-def test_what_is_raised_is_recorded_as_an_error(
-    ledger: Ledger, body: Any, error: type[BaseException]
-) -> None:
+def test_what_is_raised_is_recorded_as_an_error(ledger: Ledger, body: Any, error: type[BaseException]) -> None:
     with pytest.raises(error):
         handlers.by_body(body, StubContext())
 

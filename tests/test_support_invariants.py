@@ -115,9 +115,7 @@ def test_a_message_that_nobody_published_is_found(healthy: Redis) -> None:
 
 
 def test_a_queue_with_work_is_not_at_rest(healthy: Redis) -> None:
-    with pytest.raises(
-        AssertionError, match=r"at rest, q: 6 problems(?s:.*)2 dead letters, not 0: dead, parked"
-    ):
+    with pytest.raises(AssertionError, match=r"at rest, q: 6 problems(?s:.*)2 dead letters, not 0: dead, parked"):
         check_at_rest(healthy, "q")
 
 

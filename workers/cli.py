@@ -77,7 +77,7 @@ def command(
         scan_s=lease / 3,
         max_crashes=max_crashes,
     )
-    supervisor = Supervisor(config)
+    supervisor = Supervisor(config, for_good=True)
     code = supervisor.run()
     if supervisor.failure is not None:
         if supervisor.failure.traceback:

@@ -47,18 +47,21 @@ class Supervisor:
     signal handlers while it runs: SIGTERM and SIGINT drain the pool, a second one (at least a second later)
     or SIGQUIT stops it at once and gives everything back.
 
+    Args:
+        for_good: the process ends with the pool: signals that come after it are ignored.
+
     Attributes:
         failure: after `run` has returned 3, why.
     """
 
-    def __init__(self, config: WorkerConfig) -> None:
+    def __init__(self, config: WorkerConfig, *, for_good: bool = False) -> None:
         self._config = config
         self._server = embedded.join(config.redis_url) if embedded.is_embedded(config.redis_url) else None
         self._url = self._server.url if self._server else check_url(config.redis_url)
         self.id = ids.supervisor_id()
         self.failure: BootFailure | None = None
         scoreboard = Scoreboard(config.worker_count)
-        self._signals = Signals()
+        self._signals = Signals(for_good=for_good)
 
         def janitor_life(channel: Channel) -> int:
             ensure = self._server.ensure if self._server else None
@@ -95,12 +98,15 @@ class Supervisor:
             self._act_on(signal)
         self._janitor.tend()
         self._hear_janitor()
+        if self._janitor.settled:
+            self._at_stake = False
         for slot in self._crew.up:
             self._hear(slot)
             self._bury_if_dead(slot)
         self._crew.kill_overdue()
         now_s = clock.monotonic()
         if self._draining_since_s is None:
+            self._retry_failed()
             for slot in self._crew.slots:
                 if slot.phase is Phase.EMPTY and now_s >= slot.start_at_s:
                     self._crew.start(slot)
@@ -162,7 +168,8 @@ class Supervisor:
         reason = slot.ended_by_us or str(ended)
         self._janitor.requeue(burial(slot.worker, record, reason, blame=slot.blame and not orderly))
         booted = slot.booted
-        self._at_stake = self._at_stake or (booted and not orderly)
+        was_let_go = booted and slot.registered  # before that it holds nothing
+        self._at_stake = self._at_stake or (was_let_go and not orderly)
         self._log_end(slot, ended, record, reason, orderly=orderly)
         slot.vacated()
         if orderly:
@@ -203,16 +210,16 @@ class Supervisor:
             return True
         if self._draining_since_s is not None:
             return True
-        if Phase.FAILED in phases:
-            self._retry_failed()
-            return False
         return phases == {Phase.DONE}
 
     def _retry_failed(self) -> None:
+        """Since one worker could boot, so may those that could not."""
         for slot in self._crew.slots:
             if slot.phase is Phase.FAILED and self._ever_booted:
                 slot.phase = Phase.EMPTY
-                slot.punish(self._config, clock.monotonic())
+                wait_s = slot.punish(self._config, clock.monotonic())
+                log(_logger, logging.ERROR, "a worker could not boot, trying again", slot=slot.index,
+                    wait_s=round(wait_s, 3))  # fmt: skip
 
     def _sign_off(self) -> None:
         """Have everything that the workers held given back, then let the janitor sign off and go."""

@@ -86,9 +86,7 @@ class Family:
         lines = []
         for process in self.members():
             with contextlib.suppress(psutil.Error):
-                lines.append(
-                    f"{process.pid} (parent {process.ppid()}, {process.status()}): {_command(process)}"
-                )
+                lines.append(f"{process.pid} (parent {process.ppid()}, {process.status()}): {_command(process)}")
         return "no process of the pool to be left, but there are:\n" + "\n".join(lines)
 
 

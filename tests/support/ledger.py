@@ -64,9 +64,7 @@ def append(directory: Path, kind: str, message_id: str, fields: Mapping[str, Any
     pid = os.getpid()
     line = {"kind": kind, "id": message_id, "pid": pid, "time_s": time.monotonic(), "fields": fields}
     # Opened anew each time: a forked child must not write into its parent's file.
-    descriptor = os.open(
-        directory / f"{pid}.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600
-    )
+    descriptor = os.open(directory / f"{pid}.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         os.write(descriptor, json.dumps(line).encode() + b"\n")
         os.fsync(descriptor)
@@ -134,20 +132,14 @@ class Ledger:
         """
         if at_s is None:
             return [run for run in self.runs() if run.end is None]
-        return [
-            run
-            for run in self.runs()
-            if run.start.time_s <= at_s and (run.end is None or run.end.time_s > at_s)
-        ]
+        return [run for run in self.runs() if run.start.time_s <= at_s and (run.end is None or run.end.time_s > at_s)]
 
     def duplicates(self) -> dict[str, int]:
         """How many runs beyond the first each id had; ids with one run are left out."""
         counts = Counter(event.id for event in self.starts())
         return {message_id: count - 1 for message_id, count in counts.items() if count > 1}
 
-    def wait_for(
-        self, condition: Callable[[Ledger], Any], timeout_s: float = 10.0, what: str = "the ledger"
-    ) -> None:
+    def wait_for(self, condition: Callable[[Ledger], Any], timeout_s: float = 10.0, what: str = "the ledger") -> None:
         """Return when the condition is true of the ledger; AssertionError with its totals if not in time."""
         eventually(lambda: condition(self), timeout_s, lambda: f"{what}; the ledger has {self.totals()}")
 
@@ -160,9 +152,7 @@ class Ledger:
     def wait_handled(self, *ids: str, timeout_s: float = 10.0) -> None:
         """Return when each of these (without any: each published) has been handled."""
         wanted = set(ids or self.published())
-        self.wait_for(
-            lambda ledger: wanted <= ledger.handled(), timeout_s, f"{len(wanted)} messages to be handled"
-        )
+        self.wait_for(lambda ledger: wanted <= ledger.handled(), timeout_s, f"{len(wanted)} messages to be handled")
 
     def totals(self) -> dict[str, int]:
         """The number of events by kind."""

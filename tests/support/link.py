@@ -104,9 +104,7 @@ class Link:
         with self._weather.changed:
             self._running -= 1
             last = self._running == 0
-        if (
-            last
-        ):  # never earlier: a descriptor that the other thread still uses could become another connection
+        if last:  # never earlier: a descriptor that the other thread still uses could become another connection
             self._client.close()
             self._server.close()
 

@@ -67,13 +67,19 @@ def _summary(status: Mapping[str, Any]) -> list[str]:
     least, most = status["min_workers"], status["max_workers"]
     scaling = f" (scaled from {least} to {most})" if least < most else ""
     lines = [
-        f"pool {status['pid']}, {status['state']}{why_not}, up {_duration(status['uptime_s'])}, "
-        f"bizzmq {status['version']}, {status['supervisor']}",
-        f"workers {status['working']} of {status['target_workers']}{scaling}, handled {status['handled']:,}, "
-        f"failed {status['failed']:,}, deaths {status['deaths']:,}",
+        (
+            f"pool {status['pid']}, {status['state']}{why_not}, up {_duration(status['uptime_s'])}, "
+            f"bizzmq {status['version']}, {status['supervisor']}"
+        ),
+        (
+            f"workers {status['working']} of {status['target_workers']}{scaling}, handled {status['handled']:,}, "
+            f"failed {status['failed']:,}, deaths {status['deaths']:,}"
+        ),
         f"queues {', '.join(queues)}; Redis {'is away' if status['redis_away'] else 'is there'}",
-        f"template {status['template']['pid']} {status['template']['state']}, janitor {status['janitor_pid']}, "
-        f"reloads {status['reloads']}, generation {status['generation']}",
+        (
+            f"template {status['template']['pid']} {status['template']['state']}, janitor {status['janitor_pid']}, "
+            f"reloads {status['reloads']}, generation {status['generation']}"
+        ),
     ]
     if status["last_reload_error"]:
         lines.append(f"the last reload failed: {status['last_reload_error']}")

@@ -60,6 +60,10 @@ def check_url(url: str) -> str:
     try:
         _parse_url(url)
         parts.port  # noqa: B018 - reading it is the check
+        if parts.scheme != "unix" and not re.fullmatch("/?[0-9]*/?", parts.path):
+            raise ValueError("the path is no database number")
+        if "@" in parts.query + parts.fragment:
+            raise ValueError("a password with ? or # in it ended the address before its host")
     except (ValueError, TypeError, AttributeError):  # their texts may repeat a piece of the password
         hint = "write redis://:PASSWORD@HOST:PORT/DB, with / ? # @ in the password percent-encoded"
         raise ConfigurationError(f"bad Redis URL {redact(str(url))!r}: {hint}") from None

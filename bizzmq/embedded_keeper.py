@@ -34,12 +34,12 @@ HEALTHY_S = 5.0
 PR_SET_PDEATHSIG = 1
 
 
-def lock(path: Path, operation: int, timeout_s: float = 0.0) -> int | None:
+def lock(path: Path, operation: int, timeout_s: float = 0.0, *, create: bool = True) -> int | None:
     """A descriptor that holds this flock, or None if others held it all the time.
 
     It polls instead of waiting in the kernel, where no timeout exists.
     """
-    descriptor = os.open(str(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(str(path), os.O_RDWR | (os.O_CREAT if create else 0) | os.O_CLOEXEC, 0o600)
     deadline_s = time.monotonic() + timeout_s
     try:
         while True:
@@ -174,7 +174,7 @@ class Keeper:
         Whoever wants to use the server meanwhile waits for that lock, and then starts a new one.
         """
         try:
-            held = lock(self.directory / USERS_LOCK, fcntl.LOCK_EX)
+            held = lock(self.directory / USERS_LOCK, fcntl.LOCK_EX, create=False)
         except FileNotFoundError:
             return True  # somebody has deleted the directory
         if held is None:

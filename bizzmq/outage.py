@@ -9,6 +9,8 @@ from bizzmq.logs import log
 
 FIRST_S = 0.05
 LONGEST_S = 3.0
+_SAID_LIMIT = 5
+"""How many different causes of one outage are said."""
 
 
 class Outage:
@@ -18,17 +20,14 @@ class Outage:
         self._logger = logger
         self._who = who
         self._count = 0
+        self._said: set[str] = set()
 
     def failed(self, error: BaseException) -> float:
         """Note a failure; returns the seconds to wait before the next try, jittered."""
-        if self._count == 0:
-            log(
-                self._logger,
-                logging.WARNING,
-                "Redis is unavailable, retrying",
-                who=self._who,
-                error=str(error),
-            )
+        text = str(error)
+        if text not in self._said and len(self._said) < _SAID_LIMIT:
+            self._said.add(text)
+            log(self._logger, logging.WARNING, "Redis is unavailable, retrying", who=self._who, error=text)
         wait_s = min(LONGEST_S, FIRST_S * 2.0 ** min(self._count, 10))
         self._count += 1
         return wait_s * (0.5 + random.random() / 2)
@@ -43,3 +42,4 @@ class Outage:
         if self._count:
             log(self._logger, logging.INFO, "Redis is available again", who=self._who, tries=self._count)
             self._count = 0
+            self._said.clear()

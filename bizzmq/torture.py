@@ -64,6 +64,7 @@ class Torture:
                 mq.create_queue(QUEUE, QueueOptions(True, max_retries=TRIES - 1, retry_backoff_s=0.1))
                 with TorturePool(url, QUEUE, _WORKERS, directory, ledger) as pool:
                     self._show.line("does", f"torture with seed {self._seed} for {self._seconds:g} s, pool {pool.pid}")
+                    self._await(mq, pool, lambda: _has_begun(pool), "the pool has not started")
                     attack = Attack(pool, module, ledger, self._show, self._seed)
                     self._torment(mq, pool, attack)
                     self._settle(mq, pool, attack)
@@ -188,6 +189,11 @@ class Torture:
         )
         for fault in verdict.faults[:MOST_FAULTS_SHOWN]:
             click.echo(f"FAULT  {fault}")
+
+
+def _has_begun(pool: TorturePool) -> bool:
+    """Whether it listens to signals; before that they would end it, as they would any program."""
+    return any(event["event"] == "pool started" for event in pool.events)
 
 
 @contextmanager

@@ -38,9 +38,9 @@ class Attack:
         if action.what == plan.KILL_WORKER:
             self._kill_worker()
         elif action.what == plan.KILL_TEMPLATE:
-            self._kill("template")
+            self._kill_role("template")
         elif action.what == plan.KILL_JANITOR:
-            self._kill("janitor")
+            self._kill_role("janitor")
         elif action.what in (plan.BREAK, plan.MEND, plan.RELOAD):
             self.reload(action.detail or "", action.what)
         else:
@@ -68,16 +68,26 @@ class Attack:
         running = {pid: last[pid].message_id for pid in workers if pid in last and last[pid].end_s is None}
         fresh = [pid for pid in workers if running.get(pid) not in self._hit]
         victim = self._rng.choice([pid for pid in fresh if pid in running] or fresh or workers)
-        os.kill(victim, signal.SIGKILL)
+        if not _kill(victim):
+            self._show.line("does", f"nothing: {victim} has just left")
+            return
         self.killed.add(victim)
         self._hit.add(running.get(victim, ""))
         about = f", which ran {running[victim]}" if victim in running else ", which ran nothing"
         self._show.did(plan.KILL_WORKER, f"SIGKILL to {victim}{about}")
 
-    def _kill(self, role: str) -> None:
+    def _kill_role(self, role: str) -> None:
         victims = self._pool.living(role)
-        if not victims:
-            self._show.line("does", f"no {role} to kill")
+        if not victims or not _kill(victims[-1]):
+            self._show.line("does", f"nothing: there is no {role}")
             return
-        os.kill(victims[-1], signal.SIGKILL)
         self._show.did(f"kill the {role}", f"SIGKILL to {victims[-1]}")
+
+
+def _kill(pid: int) -> bool:
+    """SIGKILL; False if nobody is there any more."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True

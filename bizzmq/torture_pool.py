@@ -20,8 +20,8 @@ from bizzmq.torture_module import SPEC
 TIMEOUT_S, GRACE_S = 2.0, 0.5
 _GROWN_MB, _TOO_MUCH_MB = 60, 200
 _OPTIONS = (
-    "--log-format=json", f"--timeout={TIMEOUT_S}", f"--timeout-grace={GRACE_S}", f"--max-memory={_GROWN_MB}",
-    f"--kill-memory={_TOO_MUCH_MB}", "--max-messages=500", "--drain-timeout=20",
+    "--log-format=json", "--log-level=debug", f"--timeout={TIMEOUT_S}", f"--timeout-grace={GRACE_S}",
+    f"--max-memory={_GROWN_MB}", f"--kill-memory={_TOO_MUCH_MB}", "--max-messages=500", "--drain-timeout=20",
 )  # fmt: skip
 _STARTED = {"worker started": "worker", "template started": "template", "janitor started": "janitor"}
 

@@ -62,7 +62,9 @@ def scratch() -> Iterator[Path]:
     try:
         yield Path(name)
     finally:
-        shutil.rmtree(name, ignore_errors=True)  # the server may still be leaving it
+        while Path(name).exists():  # the server may be writing into it until it has left
+            shutil.rmtree(name, ignore_errors=True)
+            time.sleep(0.01)
 
 
 @contextmanager

@@ -150,7 +150,7 @@ def command(
         health_host=health_host,
         health_token=os.environ.get(f"{_VARIABLES}_HEALTH_TOKEN", ""),
     )
-    supervisor = Supervisor(config, reap_orphans=True)
+    supervisor = Supervisor(config, for_good=True)
     code = supervisor.run()
     if supervisor.failure is not None:
         if supervisor.failure.traceback:

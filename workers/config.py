@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional, Sequence, Union
 
@@ -128,8 +129,8 @@ class WorkerConfig:
 
     def _require(self, least: float, *names: str) -> None:
         for name in names:
-            if not getattr(self, name) >= least:
-                raise ConfigurationError(f"{name} must be {least} or more")
+            if not least <= getattr(self, name) < math.inf:
+                raise ConfigurationError(f"{name} must be {least} or more, and finite")
 
     @property
     def capacity(self) -> int:

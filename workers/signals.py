@@ -20,7 +20,8 @@ REPEAT_S = 1.0
 class Signals:
     """Collects signals while installed, and wakes the loop. A context manager."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, for_good: bool = False) -> None:
+        self._for_good = for_good
         self._pending: deque[signal.Signals] = deque()
         self._before: dict[signal.Signals, Any] = {}
         self._bell = Stop()
@@ -34,7 +35,8 @@ class Signals:
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+            before = handler if handler is not None else signal.SIG_DFL
+            signal.signal(number, signal.SIG_IGN if self._for_good and number != signal.SIGCHLD else before)
         signal.set_wakeup_fd(self._wakeup_before)
         self._bell.close()
 

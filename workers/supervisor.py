@@ -53,16 +53,16 @@ class Supervisor:
     signal handlers while it runs; see the README for what each signal does.
 
     Args:
-        reap_orphans: reap foreign processes, too, whose parents have gone. For a process of its own, such as
-            `bizzmq-worker`: it may be PID 1. A program with other children would miss their exit statuses.
+        for_good: the process is the pool's alone, as that of `bizzmq-worker` is: signals that come after the end are
+            ignored, and foreign orphans are reaped, since it may be PID 1.
 
     Attributes:
         failure: after `run` has returned 3, why.
     """
 
-    def __init__(self, config: WorkerConfig, *, reap_orphans: bool = False) -> None:
+    def __init__(self, config: WorkerConfig, *, for_good: bool = False) -> None:
         self._config = config
-        self._reap_orphans = reap_orphans
+        self._reap_orphans = for_good
         self._doors = Doors(config)
         try:
             self._server = embedded.join(config.redis_url) if embedded.is_embedded(config.redis_url) else None
@@ -74,7 +74,7 @@ class Supervisor:
             raise
         self.id = ids.supervisor_id()
         self.failure: BootFailure | None = None
-        self._signals = Signals()
+        self._signals = Signals(for_good=for_good)
         self._scoreboard = Scoreboard(2 * config.capacity)
         self._janitor = JanitorLink(self._janitor_life, self._private, silence_s=config.lease_s)
         self._crew = Crew(self.id, config, self._scoreboard, self._janitor, self._make_worker, self._private)
@@ -132,6 +132,8 @@ class Supervisor:
             self._act_on(number)
         self._janitor.tend()
         self._hear_janitor()
+        if self._janitor.settled:
+            self._drain.at_stake = False
         self._tend_templates()
         for slot in self._crew.up:
             self._hear(slot)
@@ -146,6 +148,8 @@ class Supervisor:
             return
         if self._scout is not None and self._scout.changed():
             self._renewal.reload()
+        if self._ever_booted:
+            self._retry_failed()
         self._crew.match_target()
         if self._nursery.may_start:
             self._crew.start_due()
@@ -223,7 +227,7 @@ class Supervisor:
             return
         self._hear(slot)  # its last words
         record, death = self._coroner.examine(slot, ended, quiet=not slot.booted and not self._ever_booted)
-        self._drain.at_stake = self._drain.at_stake or (slot.booted and bool(death))
+        self._drain.at_stake = self._drain.at_stake or (slot.working and bool(death))  # before, it holds nothing
         self._status.buried(record, died=bool(death))
         counted, booted = slot.counts, slot.booted
         slot.vacated()
@@ -248,17 +252,16 @@ class Supervisor:
             return False
         if self._drain.begun or (self.failure is not None and not self._ever_booted):
             return True
-        phases = {slot.phase for slot in self._crew.counted}
-        if Phase.FAILED in phases and self._ever_booted:
-            self._retry_failed()
-            return False
-        return phases == {Phase.DONE}
+        return {slot.phase for slot in self._crew.counted} == {Phase.DONE}
 
     def _retry_failed(self) -> None:
+        """Since one worker could boot, so may those that could not."""
         for slot in self._crew.counted:
             if slot.phase is Phase.FAILED:
                 slot.phase = Phase.EMPTY
-                slot.punish(self._config, clock.monotonic())
+                wait_s = slot.punish(self._config, clock.monotonic())
+                log(_logger, logging.ERROR, "a worker could not boot, trying again", slot=slot.index,
+                    wait_s=round(wait_s, 3))  # fmt: skip
 
     def _sign_off(self) -> None:
         """Have everything that the workers held given back, then let the janitor sign off and go."""

@@ -58,6 +58,13 @@ local function with_error(envelope, record)
   return version .. '\t' .. options .. '\t' .. record .. string.sub(envelope, newline)
 end
 
+-- The record that a dead letter carries already, with what happened to it on its own queue as `handler_error`.
+local function with_handler_error(envelope, record)
+  local earlier = envelope and string.match(envelope, '^[^\t\n]*\t[^\t\n]*\t([^\n]+)}%s*\n')
+  if not earlier or earlier == '{' then return record end
+  return earlier .. ',"handler_error":' .. record .. '}'
+end
+
 -- Move an envelope to a dead-letter queue, or set it aside if this is one already.
 local function bury(id, record, messages, dead_list, dead_messages, dead_meta, dead_wake)
   local envelope = redis.call('HGET', messages, id)

@@ -93,7 +93,8 @@ for i = 1, left do
   if id == running and what == 'failed' then
     settle_failed(id, priority)
   elseif id == running and what == 'crash' and crashes >= crash_limit then
-    bury(id, record, messages, dead_list, dead_messages, dead_meta, dead_wake)
+    local whole = dead_messages == messages and with_handler_error(redis.call('HGET', messages, id), record) or record
+    bury(id, whole, messages, dead_list, dead_messages, dead_meta, dead_wake)
     redis.call('HDEL', attempts, id)
     redis.call('HINCRBY', stats, 'dead_lettered', 1)
     quarantined = id

@@ -8,12 +8,17 @@ from typing import Any, Callable, Iterator
 import pytest
 from redis import Redis
 
+from bizzmq import scripts
 from tests.faults.scene import Scene
+from tests.support.layout import command
 from tests.support.ledger import Ledger
+from tests.support.link import Fault
 from tests.support.pool import Pool
+from tests.support.proxy import Proxy
 from tests.support.server import RedisServer
 
 StartPool = Callable[..., Pool]
+Lose = Callable[..., Fault]
 
 
 @pytest.fixture
@@ -39,3 +44,15 @@ def own_scene(
     yield start
     for scene in scenes:
         scene.close()
+
+
+@pytest.fixture
+def lose(scene: Scene, proxy: Proxy) -> Lose:
+    """lose("claim", nth=1): the reply to the nth request from now that runs this script is lost."""
+    for name in scripts.names():
+        command(scene.redis, "SCRIPT", "LOAD", scripts.load(name).source)
+
+    def arm(name: str, nth: int = 1) -> Fault:
+        return proxy.swallow_reply(nth, scripts.load(name).digest.encode())
+
+    return arm

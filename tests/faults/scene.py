@@ -11,7 +11,7 @@ from redis import Redis
 from bizzmq import BizzMQ, MessageOptions, QueueOptions
 from tests.faults.gated import Gate
 from tests.support import invariants
-from tests.support.layout import Keys, snapshot
+from tests.support.layout import Keys, command, snapshot
 from tests.support.ledger import Ledger
 from tests.support.pool import Pool
 from tests.support.wait import eventually, eventually_holds
@@ -77,7 +77,8 @@ class Scene:
 
     def totals(self) -> dict[str, int]:
         """What the queue has counted so far; what it never counted is left out."""
-        return {name: int(count) for name, count in self.redis.hgetall(Keys(QUEUE).stats).items()}
+        counts: dict[str, str] = command(self.redis, "HGETALL", Keys(QUEUE).stats)
+        return {name: int(count) for name, count in counts.items()}
 
     def settle(self, *, dead_lettered: int = 0, extra_runs: int = 0, timeout_s: float = PATIENCE_S) -> None:
         """Wait until nothing is left to do; G2 holds on the way, G1, G3 and G4 at the end.

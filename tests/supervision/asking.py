@@ -23,7 +23,7 @@ def run(
     return subprocess.run(
         [sys.executable, "-m", module, *arguments],
         cwd=str(ROOT), env={**inherited, **env}, timeout=timeout_s, check=False,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True,
     )  # fmt: skip
 
 

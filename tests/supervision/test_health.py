@@ -65,7 +65,8 @@ def test_a_pool_without_redis_lives_and_is_not_ready(start_pool: StartPool, priv
 def test_a_pool_whose_workers_cannot_work_yet_is_not_ready(start_pool: StartPool, url: str, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     (tmp_path / "slow_tasks.py").write_text(
-        f"import pathlib, time\nwhile not pathlib.Path({str(gate)!r}).exists(): time.sleep(0.01)\ndef handler(body): pass\n"
+        f"import pathlib, time\nwhile not pathlib.Path({str(gate)!r}).exists(): time.sleep(0.01)\n"
+        "def handler(body): pass\n"
     )
     pool = start_pool(url, handler="slow_tasks:handler", args=HEALTH, env={"PYTHONPATH": f"{tmp_path}"})
 

@@ -1,0 +1,136 @@
+"""P19: handlers that cannot be imported, at the start and later."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Callable
+
+import pytest
+
+from tests.faults.scene import PATIENCE_S, Scene, log_says
+from tests.support import invariants
+from tests.support.pool import ROOT, Pool
+from tests.support.wait import eventually
+
+OK = "from tests.handlers import ok as handler\n"
+RAISES = "def configure():\n    raise RuntimeError('no configuration')\n\nconfigure()\n"
+StartTasks = Callable[..., Pool]
+
+
+@pytest.fixture
+def start_tasks(scene: Scene, tmp_path: Path) -> StartTasks:
+    """start_tasks(source): a pool whose handler's module `tasks` has this source."""
+
+    def start(source: str, *args: str, name: str = "handler", **options: object) -> Pool:
+        (tmp_path / "tasks.py").write_text(source)
+        env = {"PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+        return scene.pool(*args, ready=False, handler=f"tasks:{name}", env=env, **options)
+
+    return start
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "said"),
+    [
+        ("import no_such_thing.at_all\n", "handler", "No module named 'no_such_thing'"),
+        ("x = 1\n", "handler", "has no 'handler'"),
+        ("class A:\n    pass\n", "A.b", "has no 'A.b'"),
+        ("handler = 42\n", "handler", "not callable, but int"),
+        (RAISES, "handler", "RuntimeError: no configuration"),
+        ("import sys; sys.exit(0)\n", "handler", "SystemExit: 0"),
+        ("raise KeyboardInterrupt\n", "handler", "KeyboardInterrupt"),
+        ("def handler(:\n", "handler", "SyntaxError"),
+        ("import os; os._exit(0)\n", "handler", "no worker could boot: each exited with code 0"),
+        ("import os; os.abort()\n", "handler", "was killed by SIGABRT while starting"),
+    ],
+)
+def test_a_handler_that_cannot_be_imported_is_said_once_and_ends_the_pool_with_3(
+    scene: Scene, start_tasks: StartTasks, source: str, name: str, said: str
+) -> None:
+    message = scene.publish_one({})
+    pool = start_tasks(source, name=name)
+
+    scene.gone(pool, 3, tracebacks=1)
+
+    last = pool.log().splitlines()[-1]
+    assert last.startswith("bizzmq-worker: ")
+    assert said in last
+    assert len(pool.started_worker_pids()) == 2, "it was tried again"
+    assert scene.waiting() == [message]
+    invariants.check_nobody_blamed(scene.redis, "q")
+    assert not scene.registered()
+
+
+def test_a_module_that_does_not_exist_is_one_clear_line(scene: Scene) -> None:
+    pool = scene.pool(ready=False, handler="no_such_module:handler")
+
+    scene.gone(pool, 3)
+
+    assert pool.log().splitlines()[-1].startswith("bizzmq-worker: there is no module 'no_such_module' here")
+
+
+def test_the_traceback_is_the_users_and_none_of_ours(scene: Scene, start_tasks: StartTasks, tmp_path: Path) -> None:
+    pool = start_tasks(RAISES)
+
+    scene.gone(pool, 3, tracebacks=1)
+
+    files = [line.strip() for line in pool.log().splitlines() if line.strip().startswith("File ")]
+    tasks = f'File "{tmp_path / "tasks.py"}"'
+    assert files == [f"{tasks}, line 4, in <module>", f"{tasks}, line 2, in configure"]
+    assert str(ROOT / "workers") not in pool.log()
+
+
+def test_nothing_is_claimed_before_a_slow_import_is_complete(
+    scene: Scene, start_tasks: StartTasks, tmp_path: Path
+) -> None:
+    message = scene.publish_one({})
+    gate = tmp_path / "imported"
+    pool = start_tasks(f"from tests.support.deeds import wait_for_file\nwait_for_file({{'path': {str(gate)!r}}})\n{OK}")
+    pool.wait_ready()
+
+    scene.check_stored()
+    assert scene.waiting() == [message]
+    assert not scene.held()
+
+    gate.touch()
+    scene.settle()
+    scene.retire(pool)
+
+
+def test_a_slot_that_failed_once_is_tried_again_when_another_could_boot(
+    scene: Scene, start_tasks: StartTasks, tmp_path: Path
+) -> None:
+    fuse = tmp_path / "fuse"
+    fuse.touch()
+    pool = start_tasks(f"import os\nif os.path.exists({str(fuse)!r}):\n    os.unlink({str(fuse)!r})\n    1 / 0\n{OK}")
+
+    pool.wait_ready()
+
+    assert not fuse.exists()
+    eventually(lambda: len(pool.started_worker_pids()) == 3, PATIENCE_S, pool.log)
+    scene.publish({}, {})
+    scene.settle()
+    scene.retire(pool)
+
+
+def test_a_module_that_breaks_later_costs_only_the_workers_that_die(
+    scene: Scene, start_tasks: StartTasks, tmp_path: Path
+) -> None:
+    pool = start_tasks(OK)
+    pool.wait_ready()
+    (tmp_path / "tasks.py").write_text(RAISES)
+
+    victim, survivor = pool.worker_pids()
+    os.kill(victim, signal.SIGKILL)
+    log_says(pool, "cannot boot any more", times=3)
+    scene.publish(*[{}] * 10)
+    scene.settle()
+
+    assert {event.pid for event in scene.ledger.starts()} == {survivor}
+    assert pool.exit_code is None
+    assert len(pool.started_worker_pids()) < 8, "a fork storm"
+    (tmp_path / "tasks.py").write_text(OK)
+    eventually(lambda: len(scene.registered()) == 2, PATIENCE_S, "the slot to recover")
+    scene.retire(pool)

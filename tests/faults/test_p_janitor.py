@@ -1,0 +1,125 @@
+"""P8: the janitor is killed or stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import psutil
+
+from tests.faults.gated import HANDLER
+from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
+from tests.support import invariants
+from tests.support.pool import Pool
+from tests.support.wait import eventually
+
+
+def test_a_killed_janitor_is_replaced_and_worker_deaths_are_still_settled(scene: Scene) -> None:
+    pool = scene.pool(handler=HANDLER)
+    gate = scene.gate()
+    message = scene.publish_one(gate.body())
+    worker = scene.ledger.wait_started(message).pid
+
+    janitor = _replaced(pool, signal.SIGKILL)
+    os.kill(worker, signal.SIGKILL)
+
+    scene.ledger.wait_started(message, runs=2)
+    invariants.check_blame(scene.redis, QUEUE, message, retries=0, crashes=1, requeues=0)
+    assert pool.janitor_pid() == janitor
+    gate.open()
+    scene.settle(extra_runs=1)
+    scene.retire(pool)
+
+
+def test_what_a_janitor_died_over_is_asked_of_the_next_one(scene: Scene) -> None:
+    pool = scene.pool(handler=HANDLER)
+    gate = scene.gate()
+    message = scene.publish_one(gate.body())
+    worker = scene.ledger.wait_started(message).pid
+    janitor = pool.janitor_pid()
+
+    os.kill(janitor, signal.SIGSTOP)
+    os.kill(worker, signal.SIGKILL)
+    log_says(pool, "worker died")
+    os.kill(janitor, signal.SIGKILL)
+
+    scene.ledger.wait_started(message, runs=2, timeout_s=PATIENCE_S)
+    invariants.check_blame(scene.redis, QUEUE, message, retries=0, crashes=1, requeues=0)
+    gate.open()
+    scene.settle(extra_runs=1)
+    scene.retire(pool)
+
+
+def test_a_pool_that_loses_its_janitor_again_and_again_goes_on(scene: Scene) -> None:
+    pool = scene.pool()
+    scene.publish(*[{"do": "sleep", "sleep_s": 0.005}] * 300)
+
+    for _ in range(5):
+        _replaced(pool, signal.SIGKILL)
+    os.kill(pool.worker_pids()[0], signal.SIGKILL)
+
+    scene.settle(extra_runs=1)
+    scene.retire(pool)
+
+
+def test_a_janitor_killed_during_the_drain_does_not_keep_the_pool(scene: Scene) -> None:
+    pool = scene.pool(handler=HANDLER)
+    gate = scene.gate()
+    message = scene.publish_one(gate.body())
+    scene.ledger.wait_started(message)
+
+    pool.signal(signal.SIGTERM)
+    log_says(pool, "draining")
+    _replaced(pool, signal.SIGKILL)
+    gate.open()
+
+    scene.gone(pool)
+    scene.settle()
+
+
+def test_a_stopped_janitor_is_replaced_and_no_running_message_is_given_away(scene: Scene) -> None:
+    pool = scene.pool("--lease=1", handler=HANDLER)
+    gate = scene.gate()
+    message = scene.publish_one(gate.body())
+    worker = scene.ledger.wait_started(message).pid
+    ids = set(scene.registered())
+
+    _replaced(pool, signal.SIGSTOP)
+    log_says(pool, "the janitor is stuck")
+
+    assert scene.held() == [message]
+    assert set(scene.registered()) == ids
+    os.kill(worker, signal.SIGKILL)
+    scene.ledger.wait_started(message, runs=2, timeout_s=PATIENCE_S)
+    invariants.check_blame(scene.redis, QUEUE, message, retries=0, crashes=1, requeues=0)
+    gate.open()
+    scene.settle(extra_runs=1)
+    scene.retire(pool)
+
+
+def test_a_janitors_stall_shorter_than_the_lease_gives_nothing_away(scene: Scene) -> None:
+    pool = scene.pool("--lease=6", handler=HANDLER, concurrency=1)
+    gate = scene.gate()
+    message = scene.publish_one(gate.body())
+    scene.ledger.wait_started(message)
+    other = scene.pool("--lease=6", handler=HANDLER, ready=False)
+    eventually(lambda: len(scene.registered()) == 3, PATIENCE_S)
+
+    janitor = pool.janitor_pid()
+    os.kill(janitor, signal.SIGSTOP)
+    time.sleep(1.5)  # the stall is what is tested
+    os.kill(janitor, signal.SIGCONT)
+    gate.open()
+
+    scene.settle(extra_runs=0)
+    assert pool.janitor_pid() == janitor
+    scene.retire(pool, other)
+
+
+def _replaced(pool: Pool, number: int) -> int:
+    """Signal the janitor; returns the pid of the next one, as soon as that lives."""
+    old = pool.janitor_pid()
+    os.kill(old, number)
+    eventually(lambda: not psutil.pid_exists(old), PATIENCE_S, "the old janitor to be reaped")
+    return eventually(pool.janitor_pid, PATIENCE_S)

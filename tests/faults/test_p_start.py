@@ -1,0 +1,71 @@
+"""P9: SIGTERM at any moment of a pool's start."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+
+from tests.faults.scene import PATIENCE_S, Scene
+from tests.support import invariants
+from tests.support.ledger import Ledger
+from tests.support.pool import Pool
+from tests.support.wait import eventually
+
+BEFORE_THE_PROGRAM = -signal.SIGTERM
+"""What a shell shows as 143: the signal came before the pool could handle any."""
+
+
+@pytest.mark.parametrize("offset_ms", [0, 20, 50, 100, 150, 200, 250, 300, 400, 500])
+def test_sigterm_so_long_after_the_start_leaves_nothing_behind(scene: Scene, offset_ms: int) -> None:
+    message = scene.publish_one({"do": "ok"})
+    pool = scene.pool(ready=False)
+
+    time.sleep(offset_ms / 1000)  # no synchronisation: any moment is a good one
+    pool.signal(signal.SIGTERM)
+
+    code = pool.wait(PATIENCE_S)
+    assert code in ((0,) if "pool started" in pool.log() else (0, BEFORE_THE_PROGRAM))
+    _nothing_is_left(scene, pool, message)
+
+
+@pytest.mark.parametrize(
+    "moment", ["pool started", "janitor started", "worker started", "slot=1", "queue did not exist", "worker ready"]
+)
+def test_sigterm_at_this_moment_of_the_start_leaves_nothing_behind(scene: Scene, moment: str) -> None:
+    message = scene.publish_one({"do": "ok"})
+    pool = scene.pool("--log-level=debug", ready=False, queue=["q", "new"])
+    eventually(lambda: moment in pool.log(), PATIENCE_S, pool.log)
+
+    pool.signal(signal.SIGTERM)
+
+    scene.gone(pool)
+    _nothing_is_left(scene, pool, message)
+
+
+def test_sigterm_while_the_handler_is_imported_does_not_wait_for_it(scene: Scene) -> None:
+    message = scene.publish_one({"do": "ok"})
+    pool = scene.pool(ready=False, handler="tests.faults.never_imports:handler")
+    eventually(lambda: len(pool.worker_pids()) == 2, PATIENCE_S, pool.log)
+
+    pool.signal(signal.SIGTERM)
+
+    scene.gone(pool, timeout_s=PATIENCE_S / 2)
+    assert scene.waiting() == [message], "something was claimed before the handler was there"
+    invariants.check_nobody_blamed(scene.redis, "q")
+
+
+def _nothing_is_left(scene: Scene, pool: Pool, message: str) -> None:
+    pool.assert_no_process_left()
+    invariants.check_log(pool.log())
+    scene.check_stored()
+    assert not scene.registered()
+    assert not scene.held()
+    invariants.check_nobody_blamed(scene.redis, "q")
+    invariants.check_duplicates(scene.ledger, allowed=0)
+    assert (scene.waiting() == [message]) != _handled(scene.ledger, message)
+
+
+def _handled(ledger: Ledger, message: str) -> bool:
+    return message in ledger.handled()

@@ -1,0 +1,87 @@
+"""R5, R9 and R21: connections are killed or half open, and Redis forgets its scripts."""
+
+from __future__ import annotations
+
+from typing import Callable
+
+import pytest
+
+from tests.faults.load import load, repeated
+from tests.faults.scene import PATIENCE_S, QUEUE, Scene
+from tests.support import invariants
+from tests.support.layout import command
+from tests.support.proxy import Proxy
+from tests.support.wait import eventually
+
+WORK = {"do": "sleep", "sleep_s": 0.002}
+BLOCK_S, SOCKET_TIMEOUT_S = 5.0, 5.0
+
+
+def test_connections_that_are_killed_ten_times_a_second_hinder_nothing(scene: Scene) -> None:
+    pool = scene.pool()
+    kills = []
+
+    def kill_all() -> None:
+        kills.append(command(scene.redis, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"))
+
+    with load(scene, *[WORK] * 4), invariants.log_rate(pool.log), repeated(kill_all, pause_s=0.1):
+        _progresses(scene, lambda: sum(kills) >= 60 and len(kills) >= 20)
+
+    scene.settle(extra_runs=0)
+    assert scene.totals()["acked"] == len(scene.ledger.published())
+    assert len(pool.started_worker_pids()) == 2, "a worker has left"
+    scene.retire(pool)
+
+
+def test_scripts_that_redis_forgets_a_hundred_times_a_second_are_not_missed(scene: Scene) -> None:
+    pool = scene.pool()
+    flushes = []
+
+    def flush() -> None:
+        flushes.append(command(scene.redis, "SCRIPT", "FLUSH"))
+
+    with load(scene, *[WORK] * 4, {"do": "raise", "times": 1}), repeated(flush, pause_s=0.01):
+        _progresses(scene, lambda: len(flushes) >= 100)
+
+    published = len(scene.ledger.published())
+    scene.settle(extra_runs=published // 5)
+    assert scene.totals() == {"published": published, "acked": published, "retried": published // 5}
+    assert "unavailable" not in pool.log()
+    assert len(pool.started_worker_pids()) == 2
+    scene.retire(pool)
+
+
+@pytest.mark.parametrize("side", ["client", "server"])
+def test_a_message_is_handled_though_its_worker_waits_on_half_a_connection(
+    scene: Scene, proxy: Proxy, side: str
+) -> None:
+    pool = scene.pool(url=proxy.url, concurrency=1)
+    scene.ledger.wait_handled(scene.publish_one({"do": "ok"}))
+    scene.settle()
+    _wait_until_idle(scene)
+
+    if side == "client":
+        proxy.cut_client_side()  # Redis wakes a worker that is not there
+    else:
+        proxy.cut_server_side()  # the worker waits for a Redis that is not there
+    message = scene.publish_one({"do": "ok"})
+
+    (published,) = [event for event in scene.ledger.events("published") if event.id == message]
+    run = scene.ledger.wait_started(message, timeout_s=PATIENCE_S)
+    assert run.start.time_s - published.time_s < BLOCK_S + SOCKET_TIMEOUT_S + 1.0
+    scene.settle(extra_runs=0)
+    assert len(pool.started_worker_pids()) == 1
+    scene.retire(pool)
+
+
+def _progresses(scene: Scene, until: Callable[[], bool]) -> None:
+    """Until then, again and again, messages are handled, and each is in one place."""
+    while not until():
+        handled = len(scene.ledger.ends())
+        scene.ledger.wait_for(lambda ledger: len(ledger.ends()) > handled + 10, PATIENCE_S, "progress")  # noqa: B023
+        invariants.check_one_place(scene.redis, QUEUE)
+
+
+def _wait_until_idle(scene: Scene) -> None:
+    """Until the worker blocks."""
+    eventually(lambda: any(client["cmd"] == "bzpopmin" for client in scene.redis.client_list()), PATIENCE_S)

@@ -1,0 +1,108 @@
+"""R16 and R24: Redis is full, or does not let the pool in any more."""
+
+from __future__ import annotations
+
+import time
+from typing import Callable
+
+import pytest
+
+from bizzmq import BizzMQ, BrokerUnavailableError
+from bizzmq.errors import BrokerFullError
+from tests.faults.gated import HANDLER, Gate
+from tests.faults.scene import QUEUE, Scene, log_says
+from tests.support import invariants
+from tests.support.layout import command
+from tests.support.pool import Pool
+from tests.support.server import RedisServer
+
+OwnScene = Callable[..., "tuple[RedisServer, Scene]"]
+CANARY, FRESH = "canary-secret", "canary-fresh"
+LOCKED_OUT_S = 1.5
+
+
+@pytest.mark.parametrize("pool_is_there", [True, False])
+def test_a_full_redis_refuses_to_publish_and_is_drained(own_scene: OwnScene, *, pool_is_there: bool) -> None:
+    _, scene = own_scene(config=["maxmemory-policy noeviction"])
+    gates = [scene.gate() for _ in range(2)]
+    scene.publish(*[gate.body() for gate in gates])
+    deeds = [["ok"]] * 8 + [["raise", "ok"], ["reject"]]
+    opened = scene.gate()
+    opened.open()
+    pool = scene.pool("--lease=1", handler=HANDLER) if pool_is_there else None
+    scene.publish(*[opened.body(*each) for each in deeds * 20])
+
+    command(scene.redis, "CONFIG", "SET", "maxmemory", 1)
+    with pytest.raises(BrokerFullError):
+        scene.mq.publish_message_to_queue(QUEUE, 1)
+    pool = pool or scene.pool("--lease=1", handler=HANDLER)
+    for gate in gates:
+        gate.open()
+
+    scene.settle(dead_lettered=20, extra_runs=20)
+    assert scene.totals() == {"published": 202, "acked": 182, "retried": 20, "dead_lettered": 20}
+    assert len(pool.started_worker_pids()) == 2, "a worker has left"
+    assert "unavailable" not in pool.log()
+    scene.retire(pool, tracebacks=20)
+
+
+def test_a_changed_password_is_an_outage_that_says_so_and_no_secret(own_scene: OwnScene) -> None:
+    _, scene = own_scene(password=CANARY)
+    pool = scene.pool("--lease=1", handler=HANDLER, url_in_env=True)
+    gate = _run_one(scene)
+
+    _let_in_only(scene, FRESH)
+    gate.open()
+    log_says(pool, "invalid username-password pair", times=3)
+    _stays_calm(pool)
+    with pytest.raises(BrokerUnavailableError) as refused:
+        BizzMQ(scene.url)
+    _let_in_only(scene, CANARY)
+
+    _works_again(scene, pool)
+    invariants.check_log(pool.log() + str(refused.value), secrets=[CANARY, FRESH])
+
+
+def test_a_lost_permission_is_an_outage_that_says_so(own_scene: OwnScene) -> None:
+    _, scene = own_scene()
+    pool = scene.pool("--lease=1", handler=HANDLER, concurrency=1)
+    gate = _run_one(scene)
+
+    command(scene.redis, "ACL", "SETUSER", "default", "-evalsha")
+    gate.open()
+    log_says(pool, "no permissions to run the 'evalsha' command", times=2)
+    _stays_calm(pool)
+    command(scene.redis, "ACL", "SETUSER", "default", "+evalsha")
+
+    _works_again(scene, pool)
+
+
+def _run_one(scene: Scene) -> Gate:
+    """The gate of a message that runs now: its ack will be due while Redis refuses it."""
+    gate = scene.gate()
+    scene.ledger.wait_started(scene.publish_one(gate.body()))
+    return gate
+
+
+def _let_in_only(scene: Scene, password: str) -> None:
+    """Whoever knows this password; all others are thrown out."""
+    command(scene.redis, "CONFIG", "SET", "requirepass", password)
+    command(scene.redis, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+
+def _stays_calm(pool: Pool) -> None:
+    """Nobody leaves, and there is next to nothing to say."""
+    with invariants.log_rate(pool.log, limit_per_s=3.0):
+        time.sleep(LOCKED_OUT_S)  # how long the fault lasts
+    assert pool.exit_code is None
+    assert pool.worker_pids() == pool.started_worker_pids()
+
+
+def _works_again(scene: Scene, pool: Pool) -> None:
+    gate = scene.gate()
+    gate.open()
+    scene.publish_one(gate.body())
+    scene.settle(extra_runs=0)
+    assert scene.totals() == {"published": 2, "acked": 2}
+    assert pool.worker_pids() == pool.started_worker_pids(), "a worker has left"
+    scene.retire(pool)

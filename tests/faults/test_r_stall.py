@@ -1,0 +1,138 @@
+"""R6, R7 and R22: Redis is there and does not answer: stopped, paused, or busy with a script."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from typing import Callable, Iterator
+
+import pytest
+from redis import Redis
+from redis.exceptions import ResponseError
+
+from tests.faults.gated import HANDLER
+from tests.faults.load import load
+from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
+from tests.support import invariants
+from tests.support.layout import Keys, command
+from tests.support.pool import Pool
+from tests.support.server import RedisServer
+from tests.support.wait import eventually
+
+OwnScene = Callable[..., "tuple[RedisServer, Scene]"]
+WORK = {"do": "sleep", "sleep_s": 0.002}
+TWO_SOCKET_TIMEOUTS_S = 10.5
+SILENCE_S = 2.5
+
+
+def test_a_redis_that_is_stopped_for_two_socket_timeouts_ends_nobodys_lease(own_scene: OwnScene) -> None:
+    server, scene = own_scene()
+    pools = _two_pools(scene, lease_s=8.0)
+
+    with _nobody_is_reaped(scene, pools):
+        scene.publish(*[WORK] * 400)
+        scene.ledger.wait_for(lambda ledger: len(ledger.ends()) > 50, PATIENCE_S)
+        with invariants.log_rate(pools[0].log), invariants.log_rate(pools[1].log):
+            server.pause()
+            time.sleep(TWO_SOCKET_TIMEOUTS_S)  # how long the fault lasts
+        server.resume()  # what was sent meanwhile is executed now, also what its sender has given up
+        _both_beat_on(scene)
+
+    scene.retire(*pools)
+
+
+@pytest.mark.parametrize("how", ["SIGSTOP", "CLIENT PAUSE"])
+def test_a_redis_that_is_silent_for_longer_than_a_lease_ends_nobodys_lease(own_scene: OwnScene, how: str) -> None:
+    server, scene = own_scene()
+    pools = _two_pools(scene, lease_s=1.0)
+
+    with _nobody_is_reaped(scene, pools), load(scene, *[WORK] * 4):
+        scene.ledger.wait_for(lambda ledger: len(ledger.ends()) > 50, PATIENCE_S)
+        if how == "SIGSTOP":
+            server.pause()
+            time.sleep(SILENCE_S)  # how long the fault lasts
+            server.resume()
+        else:
+            command(scene.redis, "CLIENT", "PAUSE", round(SILENCE_S * 1000), "ALL")
+        _both_beat_on(scene)
+
+    scene.retire(*pools)
+
+
+def test_a_script_that_keeps_redis_busy_is_an_outage(own_scene: OwnScene) -> None:
+    server, scene = own_scene(config=["lua-time-limit 100"])
+    pool = scene.pool("--lease=1", handler=HANDLER)
+    gates = [scene.gate() for _ in range(2)]
+    for message in scene.publish(*[gate.body() for gate in gates]):
+        scene.ledger.wait_started(message)
+
+    with server.client(socket_timeout=60.0) as greedy, _busy(greedy, server.client()):
+        for gate in gates:
+            gate.open()
+        log_says(pool, "BUSY", times=3)  # to the janitor's beat and to both acks
+
+    fresh = scene.gate()
+    fresh.open()
+    scene.publish(*[fresh.body()] * 20)
+    scene.settle(extra_runs=0)
+    assert scene.totals() == {"published": 22, "acked": 22}
+    assert len(pool.started_worker_pids()) == 2
+    scene.retire(pool)
+
+
+def _two_pools(scene: Scene, lease_s: float) -> list[Pool]:
+    pools = [scene.pool(f"--lease={lease_s}", ready=False) for _ in range(2)]
+    eventually(lambda: len(scene.registered()) == 4, PATIENCE_S, "two pools")
+    return pools
+
+
+@contextlib.contextmanager
+def _nobody_is_reaped(scene: Scene, pools: list[Pool]) -> Iterator[None]:
+    """During the block every worker stays, and no message runs twice."""
+    registered = scene.registered()
+    yield
+    scene.settle(extra_runs=0)
+    assert scene.registered() == registered
+    assert scene.totals() == {name: len(scene.ledger.published()) for name in ("published", "acked")}
+    for pool in pools:
+        assert "reaped" not in pool.log()
+        assert "lease lost" not in pool.log()
+        assert pool.log().count("janitor started") == 1, "it was Redis that did not answer"
+        assert len(pool.started_worker_pids()) == 2, "a worker has left"
+
+
+def _both_beat_on(scene: Scene) -> None:
+    """Return when both supervisors have been heard, by each other's scan, too: it is rarer than a beat."""
+    before = _beats(scene)
+    eventually(lambda: all(_beats(scene)[name] > beat + 4 for name, beat in before.items()), PATIENCE_S)
+
+
+def _beats(scene: Scene) -> dict[str, int]:
+    counters: dict[str, str] = command(scene.redis, "HGETALL", Keys(QUEUE).supervisors)
+    return {name: int(counter) for name, counter in counters.items()}
+
+
+@contextlib.contextmanager
+def _busy(greedy: Redis, killer: Redis) -> Iterator[None]:
+    """Redis runs a script during the block, and says so to everybody else after a tenth of a second."""
+
+    def loop() -> None:
+        with contextlib.suppress(ResponseError):  # that it was killed
+            command(greedy, "EVAL", "while true do end", 0)
+
+    thread = threading.Thread(target=loop, daemon=True)
+    thread.start()
+    eventually(lambda: _is_busy(killer), PATIENCE_S)
+    yield
+    command(killer, "SCRIPT", "KILL")
+    thread.join(PATIENCE_S)
+    assert not thread.is_alive()
+
+
+def _is_busy(redis: Redis) -> bool:
+    try:
+        redis.ping()
+    except ResponseError as error:
+        return "BUSY" in str(error)
+    return False

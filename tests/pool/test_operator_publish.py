@@ -1,0 +1,108 @@
+"""`bizzmq publish`: what arrives, and that bad input publishes nothing."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from redis import Redis
+
+from bizzmq.message import MAX_PAYLOAD_BYTES
+from tests.faults.scene import QUEUE, Scene
+from tests.pool.command import OPERATOR, refused, run
+from tests.support.layout import attempts_of, envelope_of, snapshot
+
+
+def test_one_document_is_published_and_its_id_printed(scene: Scene) -> None:
+    options = ["--priority=7", "--retries=1", "--timeout=2.5"]
+
+    (message,) = run(OPERATOR, "publish", *options, QUEUE, '{"n": [1, "ä"]}', REDIS_URL=scene.url).lines()
+
+    assert snapshot(scene.redis, QUEUE)[0].prioritized == [message]
+    stored = envelope_of(scene.redis, QUEUE, message)
+    assert stored.body == {"n": [1, "ä"]}
+    assert (stored.options["retries"], stored.options["timeout_s"]) == (1, 2.5)
+    assert attempts_of(scene.redis, QUEUE, message).priority == 7
+
+
+def test_lines_of_stdin_are_published_in_order_and_blank_ones_skipped(scene: Scene) -> None:
+    documents = [{"n": number} for number in range(2_500)]
+    lines = "\n\n".join(json.dumps(document) for document in documents).encode()
+
+    ended = run(OPERATOR, "publish", QUEUE, stdin=lines, REDIS_URL=scene.url)
+
+    assert (ended.code, ended.out) == (0, "")
+    assert ended.err.splitlines()[-1] == "2500 messages published"
+    assert [envelope_of(scene.redis, QUEUE, message).body for message in scene.waiting()] == documents
+
+
+def test_delay_and_create(redis: Redis, url: str) -> None:
+    (message,) = run(OPERATOR, "publish", "--create", "--delay=60", "fresh", "null", REDIS_URL=url).lines()
+
+    assert snapshot(redis, "fresh")[0].delayed == [message]
+    assert [row["queue"] for row in run(OPERATOR, "queues", "--json", REDIS_URL=url).json()] == ["fresh", "fresh_dlq"]
+
+
+@pytest.mark.parametrize("document", ["{", "", "{'n': 1}", "NaN", "[1] [2]", "[" * 100_000, "\udcff"], ids=range(7))
+def test_a_document_that_is_not_json_is_refused(scene: Scene, document: str) -> None:
+    assert "JSON" in refused(OPERATOR, "publish", QUEUE, document, REDIS_URL=scene.url)
+    _nothing_was_published(scene)
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        (b"{oops}", "not JSON"),
+        (b"\xff\xfe", "not JSON"),
+        (b"[Infinity]", "not JSON"),
+        (b'"' + b"x" * MAX_PAYLOAD_BYTES + b'"', f"the limit is {MAX_PAYLOAD_BYTES}"),
+    ],
+    ids=["text", "bytes", "constant", "too large"],
+)
+def test_one_bad_line_among_many_publishes_nothing_and_is_named(scene: Scene, bad: bytes, said: str) -> None:
+    lines = [b'{"n": 1}'] * 1_500 + [bad, b'{"n": 2}']
+
+    line = refused(OPERATOR, "publish", QUEUE, "-", stdin=b"\n".join(lines), REDIS_URL=scene.url)
+
+    assert "line 1501" in line
+    assert said in line
+    assert "nothing was published" in line
+    _nothing_was_published(scene)
+
+
+@pytest.mark.parametrize("document", ["{}", "-"])
+def test_a_queue_that_does_not_exist_is_said_before_anything_is_read(redis: Redis, url: str, document: str) -> None:
+    line = refused(OPERATOR, "publish", "nowhere", document, code=1, stdin=b"{oops}", REDIS_URL=url)
+
+    assert "queue 'nowhere' does not exist" in line
+    assert redis.keys("*") == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["publish"],
+        ["publish", "not/a/queue", "{}", "--create"],
+        ["publish", QUEUE, "{}", "--retries=-1"],
+        ["publish", QUEUE, "{}", "--delay=soon"],
+        ["publish", QUEUE, "{}", "--delay=nan"],
+        ["publish", QUEUE, "{}", "--timeout=0"],
+        ["publish", QUEUE, "{}", "--priority=high"],
+        ["publish", QUEUE, "{}", "--priority=99999999999999999999"],
+        ["publish", QUEUE, "{}", "--no-such-option"],
+        ["no-such-command"],
+        ["stats"],
+        ["stats", "two words"],
+        ["dlq", "no-such-command", QUEUE],
+        ["dlq", "list", QUEUE, "--limit=0"],
+        ["demo", "--messages=1"],
+    ],
+)
+def test_bad_input_is_one_line_and_publishes_nothing(scene: Scene, arguments: list[str]) -> None:
+    refused(OPERATOR, *arguments, REDIS_URL=scene.url)
+    _nothing_was_published(scene)
+
+
+def _nothing_was_published(scene: Scene) -> None:
+    assert scene.mq.stats(QUEUE).published == 0
+    assert not scene.waiting()

@@ -90,7 +90,7 @@ class Crew:
     def _let_go(self, slot: Slot) -> None:
         if slot.registered and slot.booted and slot.channel is not None:
             slot.channel.send(op=GO)
-            log(_logger, logging.DEBUG, "worker ready", slot=slot.index, pid=slot.pid, worker=slot.worker,
+            log(_logger, logging.INFO, "worker ready", slot=slot.index, pid=slot.pid, worker=slot.worker,
                 boot_s=round(clock.monotonic() - slot.started_s, 3))  # fmt: skip
 
     def reap(self, slot: Slot) -> Exit | None:

@@ -170,7 +170,7 @@ class Crew:
         if slot.registered and slot.booted and not slot.working and slot.channel is not None:
             slot.working = True
             slot.channel.send(op=GO)
-            log(_logger, logging.DEBUG, "worker ready", slot=slot.index, pid=slot.pid, worker=slot.worker,
+            log(_logger, logging.INFO, "worker ready", slot=slot.index, pid=slot.pid, worker=slot.worker,
                 boot_s=round(clock.monotonic() - slot.started_s, 3))  # fmt: skip
 
     def reap(self, slot: Slot) -> Exit | None:

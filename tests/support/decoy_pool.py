@@ -47,6 +47,8 @@ def start_child(role: str) -> int:
     if pid == 0:
         os.setpgid(0, 0)
         sys.stderr.write(f"INFO {role} started pid={os.getpid()} slot=1\n")
+        if role == "worker":
+            sys.stderr.write(f"INFO worker ready pid={os.getpid()} slot=1\n")
         sys.stderr.flush()
         while True:
             time.sleep(60)

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from tests.support.family import Family, is_living
 from tests.support.layout import Keys, command
 from tests.support.ledger import LEDGER_VARIABLE
-from tests.support.roles import JANITOR, WORKER, classify
+from tests.support.roles import JANITOR, WORKER, classify, ready_workers
 from tests.support.spawn import spawn
 from tests.support.wait import eventually
 
@@ -97,7 +97,9 @@ class Pool:
         def ready() -> bool:
             if self.exit_code is not None:
                 return True
-            return len(self.worker_pids()) >= wanted and self._registered() >= in_redis
+            workers = set(self.worker_pids())
+            has_booted = workers <= ready_workers(self.log())
+            return len(workers) >= wanted and has_booted and self._registered() >= in_redis
 
         eventually(ready, BOOT_TIMEOUT_S, lambda: f"{wanted} workers:\n{self.log()}", ignoring=(RedisError,))
         if self.exit_code is not None:

@@ -11,6 +11,15 @@ _STARTED = re.compile(r"\b(worker|janitor) started\b")
 _PID = re.compile(r"""\bpid["']?\s*[=:]\s*["']?(\d+)""")
 
 
+_READY = re.compile(r"\bworker ready\b")
+
+
+def ready_workers(log: str) -> set[int]:
+    """The pids of the workers that have imported the handler and may claim."""
+    found = (_PID.search(line) for line in log.splitlines() if _READY.search(line))
+    return {int(pid[1]) for pid in found if pid}
+
+
 def classify(log: str) -> dict[int, str]:
     """Pid -> role of every process that the log says has started, the latest last."""
     roles: dict[int, str] = {}

@@ -29,6 +29,8 @@ from bizzmq.workers.slot import Phase, Slot
 
 _logger = logging.getLogger("bizzmq.supervisor")
 _TICK_S = 0.5
+_SILENCE_S = 10.0
+"""A janitor that has been silent for so long is stuck: longer than any call to a Redis that does not answer."""
 _CALM_S = 0.5
 """How long a pool that holds no message waits for a Redis that is away, before it ends without signing off."""
 
@@ -68,7 +70,7 @@ class Supervisor:
             connection = Connection(self._url, before_open=ensure)
             return Janitor(self.id, connection, config, scoreboard, channel).main()
 
-        self._janitor = JanitorLink(janitor_life, self._private, silence_s=config.lease_s)
+        self._janitor = JanitorLink(janitor_life, self._private, silence_s=max(_SILENCE_S, config.lease_s / 2))
         self._crew = Crew(self.id, self._url, config, scoreboard, self._janitor, self._private)
         self._ever_booted = False
         self._draining_since_s: float | None = None

@@ -5,6 +5,7 @@ from bizzmq.context import Context
 from bizzmq.errors import (
     BizzMQError,
     BrokerFullError,
+    BrokerRefusesError,
     BrokerReplyError,
     BrokerUnavailableError,
     ConfigurationError,
@@ -29,6 +30,7 @@ __all__ = [
     "BizzMQ",
     "BizzMQError",
     "BrokerFullError",
+    "BrokerRefusesError",
     "BrokerReplyError",
     "BrokerUnavailableError",
     "ConfigurationError",

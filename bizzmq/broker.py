@@ -8,7 +8,7 @@ from typing import Any, Sequence
 
 from bizzmq import keys
 from bizzmq.connection import Connection
-from bizzmq.errors import BrokerReplyError, LeaseLostError, QueueNotFoundError
+from bizzmq.errors import BrokerFullError, BrokerReplyError, LeaseLostError, QueueNotFoundError
 from bizzmq.queue import QueueOptions
 from bizzmq.registry import Death, Registry, Requeued
 from bizzmq.store import grave, owned, pairs
@@ -46,7 +46,11 @@ class Broker(Registry):
         wants_dead = options.config_dead_letter_queue and not own.is_dead_letter_queue
         fields = [part for pair in options.to_meta().items() for part in pair]
         created = self.run("create", [own.meta, dead.meta], int(wants_dead), *fields) == 1
-        self.connection.execute("SADD", keys.INDEX, queue)
+        try:
+            self.connection.execute("SADD", keys.INDEX, queue)
+        except BrokerFullError:
+            if created:
+                raise
         return bool(created)
 
     def options(self, queue: str) -> QueueOptions:

@@ -20,12 +20,18 @@ from redis.connection import AbstractConnection
 from redis.connection import parse_url as _untyped_parse_url
 from redis.retry import Retry
 
-from bizzmq.errors import BrokerFullError, BrokerReplyError, BrokerUnavailableError, ConfigurationError
+from bizzmq.errors import (
+    BrokerFullError,
+    BrokerRefusesError,
+    BrokerReplyError,
+    BrokerUnavailableError,
+    ConfigurationError,
+)
 
 SCHEMES = ("redis", "rediss", "unix")
 _OUTAGE = re.compile(
     "LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|BUSY|NOREPLICAS|MISCONF|UNBLOCKED"
-    "|NOAUTH|WRONGPASS|NOPERM|max number of clients|EXECABORT|invalid password|invalid username",
+    "|NOAUTH|WRONGPASS|NOPERM|no permissions|max number of clients|EXECABORT|invalid password|invalid username",
     re.IGNORECASE,
 )
 """Replies that repeating the command later, or an operator, can cure."""
@@ -81,11 +87,12 @@ def _foreign(error: Exception) -> Exception:
     if isinstance(error, exceptions.NoScriptError):
         return NoScriptError(text)
     if isinstance(error, (exceptions.ConnectionError, exceptions.TimeoutError, OSError)):
-        return BrokerUnavailableError(text or type(error).__name__)
+        refused = isinstance(error, (exceptions.AuthenticationError, exceptions.BusyLoadingError))
+        return (BrokerRefusesError if refused else BrokerUnavailableError)(text or type(error).__name__)
     if isinstance(error, exceptions.OutOfMemoryError) or text.startswith("OOM"):
         return BrokerFullError(text)
     if _OUTAGE.search(text):
-        return BrokerUnavailableError(text)
+        return BrokerRefusesError(text)
     return BrokerReplyError(text)
 
 

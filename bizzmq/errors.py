@@ -18,6 +18,10 @@ class BrokerUnavailableError(BizzMQError, ConnectionError):
     """
 
 
+class BrokerRefusesError(BrokerUnavailableError):
+    """Redis answers, but not what was asked: it is loading, read-only, or does not accept our credentials."""
+
+
 class BrokerFullError(BizzMQError):
     """Redis is at its memory limit and refused to store more; nothing was published."""
 

@@ -5,32 +5,47 @@ from __future__ import annotations
 import logging
 import random
 
+from bizzmq import clock
+from bizzmq.errors import BrokerRefusesError
 from bizzmq.logs import log
 
 FIRST_S = 0.05
 LONGEST_S = 3.0
+QUIET_S = 10.0
+"""After an outage was said, another one is said only if it comes later than this, or lasts longer."""
 _SAID_LIMIT = 5
-"""How many different causes of one outage are said."""
 
 
 class Outage:
-    """The state of one user's trouble with Redis."""
+    """The state of one user's trouble with Redis.
 
-    def __init__(self, logger: logging.Logger, who: str) -> None:
+    That Redis cannot be reached is said once, whatever the socket has to say about it each time. What Redis
+    answers, such as a wrong password, is said once for each different answer.
+    """
+
+    def __init__(self, logger: logging.Logger, who: str, now_s: clock.Monotonic = clock.monotonic) -> None:
         self._logger = logger
         self._who = who
+        self._now_s = now_s
         self._count = 0
         self._said: set[str] = set()
+        self._quiet_until_s = float("-inf")
 
     def failed(self, error: BaseException) -> float:
         """Note a failure; returns the seconds to wait before the next try, jittered."""
-        text = str(error)
-        if text not in self._said and len(self._said) < _SAID_LIMIT:
-            self._said.add(text)
-            log(self._logger, logging.WARNING, "Redis is unavailable, retrying", who=self._who, error=text)
+        self._say(error)
         wait_s = min(LONGEST_S, FIRST_S * 2.0 ** min(self._count, 10))
         self._count += 1
         return wait_s * (0.5 + random.random() / 2)
+
+    def _say(self, error: BaseException) -> None:
+        cause = str(error) if isinstance(error, BrokerRefusesError) else "unreachable"
+        now_s = self._now_s()
+        if cause in self._said or len(self._said) >= _SAID_LIMIT or (not self._said and now_s < self._quiet_until_s):
+            return
+        self._said.add(cause)
+        self._quiet_until_s = now_s + QUIET_S
+        log(self._logger, logging.WARNING, "Redis is unavailable, retrying", who=self._who, error=str(error))
 
     @property
     def lasts(self) -> bool:
@@ -39,7 +54,7 @@ class Outage:
 
     def over(self) -> None:
         """Note a success."""
-        if self._count:
+        if self._said:
             log(self._logger, logging.INFO, "Redis is available again", who=self._who, tries=self._count)
-            self._count = 0
             self._said.clear()
+        self._count = 0

@@ -47,6 +47,7 @@ class Torture:
         self._show = Show(seconds)
         self._published: dict[str, Planned] = {}
         self._good = 0
+        self._reloaded_s = float("inf")
         self._faults: list[str] = []
 
     def run(self) -> int:
@@ -128,6 +129,7 @@ class Torture:
             return not stats.waiting and not stats.delayed and not stats.processing
 
         self._await(mq, pool, reloaded, "the last reload has not come to its end")
+        self._reloaded_s = clock.monotonic()
         self._publish(mq, [plan.body_of("work") for _ in range(_WORKERS)])
         self._show.line("does", "nothing more: waiting until the queue is empty")
         self._await(mq, pool, empty, "the queue has not become empty")
@@ -170,6 +172,8 @@ class Torture:
             killed=frozenset(attack.killed),
             deaths=[event for event in pool.events if event["event"] == "worker died"],
             broken=frozenset(module.broken),
+            reloaded_s=self._reloaded_s,
+            generation=module.generation,
         )
 
     def _sum_up(self, verdict: Verdict, code: int | None) -> None:

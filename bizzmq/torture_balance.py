@@ -38,6 +38,8 @@ class Evidence:
         killed: the workers that got SIGKILL from the demo.
         deaths: the pool's own reports of workers' deaths.
         broken: the generations of the handler that could not be imported.
+        reloaded_s: after this moment only the last generation may start a message; monotonic seconds.
+        generation: the last one.
     """
 
     published: Mapping[str, Planned]
@@ -46,6 +48,8 @@ class Evidence:
     killed: frozenset[int]
     deaths: Sequence[Mapping[str, Any]]
     broken: frozenset[int]
+    reloaded_s: float
+    generation: int
 
 
 @dataclass
@@ -71,8 +75,11 @@ def judge(evidence: Evidence) -> Verdict:
             runs_of[run.message_id].append(run)
         else:
             verdict.faults.append(f"{run.message_id} ran, but was never published")
-        if int(run.about[3]) in evidence.broken:
-            verdict.faults.append(f"{run.message_id} was run by the broken generation {run.about[3]}")
+        generation = int(run.about[3])
+        if generation in evidence.broken:
+            verdict.faults.append(f"{run.message_id} was run by the broken generation {generation}")
+        if run.start_s > evidence.reloaded_s and generation != evidence.generation:
+            verdict.faults.append(f"{run.message_id} was run by generation {generation} after the last reload")
     unseen = _unseen(evidence, last_of)
     cut_off = {id(run) for pid, run in last_of.items() if pid in evidence.killed}
     for message_id, planned in evidence.published.items():

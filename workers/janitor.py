@@ -17,7 +17,7 @@ from bizzmq import clock
 from bizzmq.broker import Broker
 from bizzmq.census import stats
 from bizzmq.connection import Connection
-from bizzmq.errors import BizzMQError, BrokerFullError, BrokerUnavailableError, QueueNotFoundError
+from bizzmq.errors import BizzMQError, BrokerFullError, BrokerRefusesError, BrokerUnavailableError, QueueNotFoundError
 from bizzmq.lease import LeaseKeeper, LeaseOptions
 from bizzmq.logs import log
 from bizzmq.outage import Outage
@@ -95,9 +95,8 @@ class Janitor:
         except QueueNotFoundError:
             self._ready = False  # Redis has lost its data: begin again
             return 0.1
-        except BizzMQError as error:
-            log(_logger, logging.ERROR, "Redis refuses the janitor's request", error=str(error))
-            return 1.0
+        except BizzMQError as error:  # a wrong type, say: only an operator can mend it, so it is asked again
+            return self._outage.failed(BrokerRefusesError(str(error)))
 
     def _send_gauges(self) -> float:
         """Tell the supervisor, once a second, what its scaling goes by; returns the seconds until the next time."""

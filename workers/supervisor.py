@@ -42,6 +42,8 @@ from bizzmq.workers.worker import Worker
 
 _logger = logging.getLogger("bizzmq.supervisor")
 _TICK_S = 0.5
+_SILENCE_S = 10.0
+"""A janitor that has been silent for so long is stuck: longer than any call to a Redis that does not answer."""
 _CALM_S = 0.5
 """How long a pool that holds no message waits for a Redis that is away, before it ends without signing off."""
 
@@ -76,7 +78,7 @@ class Supervisor:
         self.failure: BootFailure | None = None
         self._signals = Signals(for_good=for_good)
         self._scoreboard = Scoreboard(2 * config.capacity)
-        self._janitor = JanitorLink(self._janitor_life, self._private, silence_s=config.lease_s)
+        self._janitor = JanitorLink(self._janitor_life, self._private, silence_s=max(_SILENCE_S, config.lease_s / 2))
         self._crew = Crew(self.id, config, self._scoreboard, self._janitor, self._make_worker, self._private)
         self._nursery = Nursery(self._crew, config, self._make_worker, self._private)
         self._renewal = Renewal(self._crew, self._nursery.new_template, config.drain_timeout_s)

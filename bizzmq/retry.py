@@ -143,10 +143,11 @@ def crash_record(reason: str, facts: Mapping[str, Any], *, queue: str, worker: s
         reason: how the worker ended, as the end of a sentence.
         facts: what else is known of the death: signal, peak memory, CPU time, how long the message ran, stack ...
     """
+    count = facts.get("crash_count", 1)
     return codec.dumps(
         {
             "error_type": "WorkerCrashed",
-            "error": f"the worker that ran it {reason}",
+            "error": f"its worker died {count} times while running it; the last one {reason}",
             "traceback": "",
             "failed_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "queue": queue,

@@ -36,6 +36,10 @@ class Channel:
     def fileno(self) -> int:
         return self._socket.fileno()
 
+    def descriptors(self) -> list[int]:
+        """Its own and those that have come with messages and were not taken yet: a forked child has to close them."""
+        return [self.fileno(), *self._descriptors]
+
     @property
     def unsent(self) -> bool:
         """Whether something still waits to be sent; call `flush` when the socket is writable."""

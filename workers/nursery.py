@@ -68,6 +68,9 @@ class Nursery:
                 log(_logger, logging.ERROR, "the template has died, starting another one")
                 self._crew.template = None
                 self._retry_later()
+        if self.template is not None and self._crew.template is not None:
+            self.template.end()  # a reload has brought another one meanwhile, and perhaps newer code
+            self.template = None
         if self.template is not None:
             self.hear(self.template)
             return self._follow(self.template, first_start=first_start)

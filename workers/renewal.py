@@ -33,6 +33,7 @@ class Renewal:
     """Owns the replacements under way, and the reload if there is one.
 
     Args:
+        may_start: whether workers can be started now; while a dead template is being replaced they cannot.
         new_template: starts a template for new code; gives None if workers import by themselves.
         patience_s: an old worker that takes longer than this to leave does not hold up the next replacement.
 
@@ -41,14 +42,23 @@ class Renewal:
         last_error: why the last one has failed; "" if it has not.
     """
 
-    def __init__(self, crew: Crew, new_template: Callable[[], TemplateLink | None], patience_s: float) -> None:
+    def __init__(
+        self,
+        crew: Crew,
+        new_template: Callable[[], TemplateLink | None],
+        may_start: Callable[[], bool],
+        patience_s: float,
+    ) -> None:
         self._crew = crew
         self._new_template = new_template
+        self._may_start = may_start
         self._patience_s = patience_s
         self._waiting: deque[tuple[Slot, str]] = deque()
         self._old: Slot | None = None
         self._old_worker = ""
         self._new: Slot | None = None
+        self._new_worker = ""
+        self._is_canary = False
         self._leaving: Slot | None = None
         self.state = Reload.NONE
         self.next_template: TemplateLink | None = None
@@ -63,13 +73,22 @@ class Renewal:
 
     def replace(self, slot: Slot, why: str) -> None:
         """Replace a worker when it is its turn."""
-        if all(slot is not waiting for waiting, _ in self._waiting) and slot is not self._old and not slot.retiring:
+        is_waiting = any(slot is waiting for waiting, _ in self._waiting)
+        if not is_waiting and not slot.retiring and not self._is_being_replaced(slot):
             self._waiting.append((slot, why))
+
+    def _is_being_replaced(self, slot: Slot) -> bool:
+        """Whether the worker that is in this slot now has an understudy."""
+        return slot is self._old and slot.worker == self._old_worker
 
     def reload(self) -> None:
         """Begin a reload; one that is asked for while another is under way follows it."""
-        if self.busy:
+        if self.state is Reload.IMPORTING and self.next_template is not None:
+            self.next_template.end()  # what it imports may be out of date, and its import may never end
+        elif self.busy:
             self._again = True
+            if self._is_canary and self._new is not None and not self._new.booted:
+                self._crew.kill(self._new, "was overtaken by the next reload", blame=False)
             return
         log(_logger, logging.INFO, "reloading")
         self.reloads += 1
@@ -90,6 +109,8 @@ class Renewal:
         """Go as far as can be gone now."""
         if self.state is Reload.IMPORTING:
             self._see_import()
+        if self.state is Reload.CANARY and self._new is None and self._has_died(self.next_template):
+            self._abort("the process that has imported the new code died", "")
         if self._leaving is not None and self._has_left(self._leaving):
             self._leaving = None
         if self._new is not None:
@@ -109,8 +130,14 @@ class Renewal:
             self.next_template = None
             self.state = Reload.CANARY
 
+    @staticmethod
+    def _has_died(template: TemplateLink | None) -> bool:
+        return template is not None and not template.pid
+
     def _begin_next(self) -> None:
         is_canary = self.state is Reload.CANARY
+        if not is_canary and not self._may_start():
+            return
         old, why = self._canarys_partner() if is_canary else self._next_waiting()
         if old is None and not is_canary:
             if self.state is Reload.RENEWING:
@@ -123,7 +150,8 @@ class Renewal:
         generation = self._crew.generation + int(is_canary)
         if self._crew.start(spare, template, generation):
             spare.understudy = True
-            self._new, self._old, self._old_worker = spare, old, old.worker if old else ""
+            self._new, self._new_worker, self._is_canary = spare, spare.worker, is_canary
+            self._old, self._old_worker = old, old.worker if old else ""
             log(_logger, logging.DEBUG, "replacing a worker", slot=old.index if old else None, by=spare.index, why=why)
         elif old is not None and not is_canary:
             self._waiting.appendleft((old, why))
@@ -140,19 +168,21 @@ class Renewal:
         return None, ""
 
     def _see_understudy(self, new: Slot) -> None:
-        if new.phase is not Phase.UP:
+        if new.phase is not Phase.UP or new.worker != self._new_worker:
             self._new = None
-            if self.state is Reload.CANARY:
+            if self._is_canary:
                 self._abort("the first worker with the new code died while starting", "")
-            elif self._old is not None:
-                self.replace(self._old, "again")
-            self._old = None
+                self._old = None
+                return
+            old, self._old = self._old, None
+            if old is not None:
+                self.replace(old, "again")
         elif new.working:
             self._take_over(new)
 
     def _take_over(self, new: Slot) -> None:
         """The new one works; now the old one may go."""
-        if self.state is Reload.CANARY:
+        if self._is_canary:
             self._adopt_generation()
         new.understudy = False
         old = self._old
@@ -168,7 +198,7 @@ class Renewal:
         if former is not None:
             former.end()
         for slot in self._crew.counted:
-            if slot.phase is Phase.UP and slot.generation < self._crew.generation and slot is not self._old:
+            if slot.phase is Phase.UP and slot.generation < self._crew.generation:
                 self.replace(slot, "reload")
         self.state = Reload.RENEWING
         log(_logger, logging.INFO, "new code has booted, renewing the workers", generation=self._crew.generation)
@@ -186,8 +216,9 @@ class Renewal:
 
     def failed_to_boot(self, slot: Slot, error: str, trace: str) -> bool:
         """An understudy says that it cannot boot; True if that ends a reload."""
-        if slot is not self._new or self.state is not Reload.CANARY:
+        if slot is not self._new or not self._is_canary:
             return False
+        self._new = self._old = None  # it leaves by itself
         self._abort(error, trace)
         return True
 

@@ -10,6 +10,8 @@ from bizzmq.workers.channel import Channel
 from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.scoreboard import SlotRecord
 
+_AT_WORK_MAX_S = 1.0
+
 
 class Phase(Enum):
     """What a slot is there for."""
@@ -97,17 +99,22 @@ class Slot:
         """Another worker has taken its place, or it is not needed any more: it leaves when it has finished."""
         self.retiring, self.understudy, self.retiring_since_s = True, False, now_s
 
-    def punish(self, config: WorkerConfig, now_s: float) -> float:
+    def punish(self, config: WorkerConfig, now_s: float, *, at_work: bool = False) -> float:
         """Make the slot wait after a death, longer each time; returns the seconds.
 
         The first death costs no wait: what it interrupted is worth more. A life of `healthy_s` forgives.
+
+        Args:
+            at_work: it died after it had begun with a message. Then the wait stays short: a message that kills is
+                quarantined, and a queue of many such messages pauses; the others must not wait for their worker.
         """
         if now_s - self.started_s >= config.healthy_s:
             self.streak = 0
         self.streak += 1
         if self.streak == 1:
             return 0.0
-        ceiling_s = min(config.respawn_max_s, config.respawn_s * 2.0 ** min(self.streak - 2, 30))
+        longest_s = min(_AT_WORK_MAX_S, config.respawn_max_s) if at_work else config.respawn_max_s
+        ceiling_s = min(longest_s, config.respawn_s * 2.0 ** min(self.streak - 2, 30))
         wait_s = ceiling_s * (0.5 + random.random() / 2)
         self.start_at_s = now_s + wait_s
         return wait_s

@@ -31,7 +31,7 @@ from bizzmq.workers.janitor_link import JanitorLink
 from bizzmq.workers.nursery import Nursery
 from bizzmq.workers.renewal import Renewal
 from bizzmq.workers.scaler import Scaler
-from bizzmq.workers.scoreboard import Scoreboard
+from bizzmq.workers.scoreboard import Activity, Scoreboard
 from bizzmq.workers.scout import Scout, require_library
 from bizzmq.workers.signals import Signals
 from bizzmq.workers.slot import Phase, Slot
@@ -81,7 +81,9 @@ class Supervisor:
         self._janitor = JanitorLink(self._janitor_life, self._private, silence_s=max(_SILENCE_S, config.lease_s / 2))
         self._crew = Crew(self.id, config, self._scoreboard, self._janitor, self._make_worker, self._private)
         self._nursery = Nursery(self._crew, config, self._make_worker, self._private)
-        self._renewal = Renewal(self._crew, self._nursery.new_template, config.drain_timeout_s)
+        self._renewal = Renewal(
+            self._crew, self._nursery.new_template, lambda: self._nursery.may_start, config.drain_timeout_s
+        )
         self._watchdog = Watchdog(self._crew, self._renewal, config)
         breaker = Breaker(config.queues, self._scoreboard.gate)
         self._coroner = Coroner(self._crew, self._janitor, breaker, config.queues)
@@ -228,18 +230,24 @@ class Supervisor:
         if ended is None:
             return
         self._hear(slot)  # its last words
-        record, death = self._coroner.examine(slot, ended, quiet=not slot.booted and not self._ever_booted)
+        never_was = not slot.pid  # its template has gone, or could not fork it, and has said so
+        quiet = never_was or (not slot.booted and not self._ever_booted)
+        record, death = self._coroner.examine(slot, ended, quiet=quiet)
         self._drain.at_stake = self._drain.at_stake or (slot.working and bool(death))  # before, it holds nothing
-        self._status.buried(record, died=bool(death))
+        self._status.buried(record, died=bool(death) and not never_was)
         counted, booted = slot.counts, slot.booted
         slot.vacated()
+        if never_was:
+            slot.punish(self._config, clock.monotonic())
+            return
         if not death:
             if record.leave is Leave.BURST and counted:
                 slot.phase = Phase.DONE
             return
         slot.last_death = death
         if booted or self._ever_booted or not counted:
-            slot.punish(self._config, clock.monotonic())
+            at_work = record.activity is Activity.RUNNING or record.handled > 0
+            slot.punish(self._config, clock.monotonic(), at_work=at_work)
         else:
             slot.phase = Phase.FAILED
             self._fail_if_none_boots(death)

@@ -91,7 +91,7 @@ class Template:
         reading, writing = os.pipe()
 
         def middle() -> int:
-            pid = spawn.fork(worker.main, close=[self.channel.fileno(), reading, writing])
+            pid = spawn.fork(worker.main, close=[*self.channel.descriptors(), reading, writing])
             os.write(writing, str(pid).encode("ascii"))
             return exits.DRAINED
 

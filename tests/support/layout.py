@@ -158,7 +158,7 @@ def _view(queue: str, reply: Any) -> View:
 
 
 def _attempts(stored: str) -> Attempts:
-    return Attempts(*[int(part) for part in stored.split()])
+    return Attempts(*[int(part) for part in stored.partition("\t")[0].split()])
 
 
 def _pairs(flat: list[Any]) -> list[tuple[str, Any]]:

@@ -1,0 +1,178 @@
+"""P25, P26: the supervisor as process 1, SIGCHLD inherited as ignored, closed and broken standard streams."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Callable, Iterator
+
+import psutil
+import pytest
+
+from bizzmq import BizzMQ
+from tests.support.pool import ROOT, Pool
+from tests.support.wait import eventually
+from tests.supervision.asking import socket_of, status_of, wait_for_status
+
+StartPool = Callable[..., Pool]
+
+
+def can_unshare() -> bool:
+    try:
+        return (
+            subprocess.run(["unshare", "--pid", "--fork", "true"], stderr=subprocess.DEVNULL, check=False).returncode
+            == 0
+        )
+    except FileNotFoundError:
+        return False
+
+
+# Runs in place of the pool's own start: arranges what the pool inherits, then becomes the pool.
+PRELUDE = """
+import os, signal, sys
+{prelude}
+os.execv(sys.executable, [sys.executable, "-m", "bizzmq.workers", *sys.argv[1:]])
+"""
+IGNORED = "signal.signal(signal.SIGCHLD, signal.SIG_IGN)"
+CLOSED = "os.close(1)"
+ALL_CLOSED = "os.closerange(0, 3)"
+BROKEN = "r, w = os.pipe(); os.close(r); os.dup2(w, 1); os.dup2(w, 2)"
+
+
+@pytest.fixture
+def start(url: str, environment: dict[str, str], ledger: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """Start a pool behind a prelude: start(prelude, *arguments, before=[...]) gives its Popen."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(prelude: str, *arguments: str, before: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("BIZZMQ_")}
+        inherited["BIZZMQ_LEDGER"] = str(ledger.directory)
+        options = [f"--redis-url={url}", "--queue=q", "--concurrency=2", *arguments]
+        with (tmp_path / "pool.log").open("ab") as log:
+            started.append(
+                subprocess.Popen(
+                    [
+                        *before,
+                        sys.executable,
+                        "-c",
+                        PRELUDE.format(prelude=prelude),
+                        *options,
+                        "tests.handlers:by_body",
+                    ],
+                    cwd=str(ROOT),
+                    env={**inherited, **environment},
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                )  # fmt: skip
+            )
+        return started[-1]
+
+    yield start
+    for process in started:
+        for member in [*psutil.Process(process.pid).children(recursive=True)] if process.poll() is None else []:
+            member.kill()
+        process.kill()
+        process.wait()
+    print((tmp_path / "pool.log").read_text(errors="replace"))  # noqa: T201 - for pytest's report
+
+
+def only_socket(runtime: Path) -> Path:
+    return eventually(lambda: next(iter((runtime / "bizzmq").glob("pool-*.sock")), None), 20.0)
+
+
+def all_work(status: Any) -> bool:
+    return bool(status["working"] == 2)
+
+
+@pytest.mark.parametrize("prelude", [IGNORED, CLOSED, ALL_CLOSED, BROKEN], ids=["sigchld", "stdout", "all", "broken"])
+def test_whatever_is_inherited_deaths_are_seen_and_sigterm_works(
+    start: Callable[..., Any], url: str, runtime: Path, prelude: str
+) -> None:
+    process = start(prelude)
+    path = only_socket(runtime)
+    (victim, _) = [slot["pid"] for slot in wait_for_status(path, all_work)["slots"]]
+
+    os.kill(victim, signal.SIGKILL)
+
+    status = wait_for_status(path, lambda now: now["deaths"] == 1 and all_work(now))
+    assert any(slot["last_death"] == "was killed by SIGKILL" for slot in status["slots"]), "its status was seen"
+    with BizzMQ(url) as mq:
+        mq.publish_messages_to_queue("q", [{"value": "x"}] * 20)
+        eventually(lambda: mq.stats("q").acked == 20)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10.0) == 0
+
+
+def test_handlers_may_print_though_stdout_is_closed(
+    start: Callable[..., Any], url: str, runtime: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "printing.py").write_text(
+        "import os, sys\ndef handler(body):\n    print('x' * 10000, flush=True)\n    os.write(1, b'raw')\n"
+    )
+    start(f"{ALL_CLOSED}; os.environ['PYTHONPATH'] = {str(tmp_path)!r}; sys.argv[-1] = 'printing:handler'")
+    path = only_socket(runtime)
+    wait_for_status(path, all_work)
+
+    with BizzMQ(url) as mq:
+        mq.publish_messages_to_queue("q", [{}] * 20)
+        eventually(lambda: mq.stats("q").acked == 20)
+
+    assert status_of(path)["deaths"] == 0, "no descriptor of ours had the number of stdout"
+
+
+def test_foreign_orphans_are_reaped(start_pool: StartPool, url: str, runtime: Path) -> None:
+    pool = start_pool(url)
+    wait_for_status(socket_of(pool, runtime), all_work)
+    with BizzMQ(url) as mq:
+        mq.publish_messages_to_queue("q", [{"do": "leave_grandchild", "own_session": True}] * 3)
+        eventually(lambda: mq.stats("q").acked == 3)
+    for process in pool.living():
+        if "time.sleep(60)" in " ".join(process.cmdline()):
+            os.kill(process.pid, signal.SIGKILL)
+
+    for pid in pool.worker_pids():  # their parents go as well, so that the supervisor inherits them
+        os.kill(pid, signal.SIGKILL)
+
+    eventually(lambda: pool.zombies() == [], 10.0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not can_unshare(), reason="needs root and unshare")
+def test_as_process_1(start: Callable[..., Any], url: str, runtime: Path, environment: dict[str, str]) -> None:
+    process = start("", before=("unshare", "--pid", "--fork", "--mount-proc", "--kill-child"))
+    path = only_socket(runtime)
+    wait_for_status(path, all_work)
+    assert path.name == "pool-1.sock"
+    (supervisor,) = psutil.Process(process.pid).children()
+    with BizzMQ(url) as mq:
+        for _ in range(5):  # a double fork: orphans of nobody but process 1
+            mq.publish_message_to_queue("q", {"do": "leave_grandchild", "own_session": True})
+        eventually(lambda: mq.stats("q").acked == 5)
+
+    def grandchildren() -> list[psutil.Process]:
+        found = supervisor.children(recursive=True)
+        return [one for one in found if one.is_running() and "time.sleep(60)" in " ".join(one.cmdline())]
+
+    for worker in [child for child in supervisor.children() if child.children()]:
+        worker.kill()
+    orphans = eventually(lambda: grandchildren() if len(grandchildren()) == 5 else None)
+    eventually(lambda: all(orphan.ppid() == supervisor.pid for orphan in orphans), 10.0)
+    for orphan in orphans:
+        orphan.kill()
+    eventually(lambda: not any(psutil.pid_exists(orphan.pid) for orphan in orphans), 10.0, "orphans to be reaped")
+    assert wait_for_status(path, all_work)["pid"] == 1
+    check = subprocess.run(
+        [sys.executable, "-m", "bizzmq.workers", "--check"],
+        cwd=str(ROOT),
+        env={**os.environ, **environment},
+        check=False,
+    )
+    assert check.returncode == 0, "from outside of its namespace, where pid 1 is another process"
+
+    supervisor.send_signal(signal.SIGTERM)
+
+    assert process.wait(10.0) == 0
+    assert list((runtime / "bizzmq").iterdir()) == []

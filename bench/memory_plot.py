@@ -19,15 +19,16 @@ def draw(pools: Mapping[str, Sequence[tuple[int, float]]], title: str, directory
         raise click.ClickException("a plot needs matplotlib: pip install matplotlib") from None
     mpl.rcParams["svg.hashsalt"] = "bizzmq"  # the same figures make the same file
     figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
-    for (name, points), colour, marker in zip(pools.items(), ("#0072B2", "#D55E00"), ("o", "s")):
+    for (name, points), colour, marker in zip(pools.items(), ("#0072B2", "#56B4E9", "#009E73", "#D55E00"), "o^vs"):
         workers, megabytes = zip(*points)
         axes.plot(workers, megabytes, color=colour, marker=marker, label=name)
         axes.annotate(f"{megabytes[-1]:,.0f} MB", (workers[-1], megabytes[-1]), textcoords="offset points",
-                      xytext=(-6, 8), ha="right", color=colour)  # fmt: skip
+                      xytext=(9, -4), color=colour)  # fmt: skip
     axes.set_title(title, fontsize=11)
     axes.set_xlabel("workers")
     axes.set_ylabel("memory of the pool (PSS), MB")
     axes.set_ylim(bottom=0)
+    axes.margins(x=0.12)  # room for the last figures
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)

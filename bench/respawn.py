@@ -24,6 +24,9 @@ from bench.server import QUEUE, Server
 from bizzmq import logs
 from bizzmq.workers import Supervisor, WorkerConfig
 
+IMPORT_S = 2.0
+"""How long bench.slow_import takes to import."""
+
 
 def measure(on: Server, preload: str, kills: int) -> list[float]:
     """Seconds from each SIGKILL of an idle worker to the start of the next worker's first message."""

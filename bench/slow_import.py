@@ -1,12 +1,11 @@
-"""A handler whose module takes two seconds to import, as large libraries do."""
+"""A handler whose module takes long to import, as large libraries do."""
 
 from __future__ import annotations
 
 import time
 
 from bench.handlers import sleeping
-
-IMPORT_S = 2.0
+from bench.respawn import IMPORT_S
 
 time.sleep(IMPORT_S)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -13,9 +14,9 @@ import psutil
 import pytest
 
 from bizzmq import BizzMQ
+from tests.supervision.asking import socket_of, status_of, wait_for_status
 from tests.support.pool import ROOT, Pool
 from tests.support.wait import eventually
-from tests.supervision.asking import socket_of, status_of, wait_for_status
 
 StartPool = Callable[..., Pool]
 
@@ -67,17 +68,29 @@ def start(url: str, environment: dict[str, str], ledger: Any, tmp_path: Path) ->
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                )  # fmt: skip
+                )
             )
         return started[-1]
 
     yield start
     for process in started:
-        for member in [*psutil.Process(process.pid).children(recursive=True)] if process.poll() is None else []:
-            member.kill()
+        if process.poll() is None:
+            for member in psutil.Process(process.pid).children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    member.kill()
         process.kill()
         process.wait()
     print((tmp_path / "pool.log").read_text(errors="replace"))  # noqa: T201 - for pytest's report
+
+
+def sleepers(supervisor: psutil.Process) -> list[psutil.Process]:
+    """What the deed leave_grandchild has left below a supervisor."""
+    found = []
+    for process in supervisor.children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if "time.sleep(60)" in " ".join(process.cmdline()):
+                found.append(process)
+    return found
 
 
 def only_socket(runtime: Path) -> Path:
@@ -148,17 +161,13 @@ def test_as_process_1(start: Callable[..., Any], url: str, runtime: Path, enviro
     assert path.name == "pool-1.sock"
     (supervisor,) = psutil.Process(process.pid).children()
     with BizzMQ(url) as mq:
-        for _ in range(5):  # a double fork: orphans of nobody but process 1
-            mq.publish_message_to_queue("q", {"do": "leave_grandchild", "own_session": True})
+        mq.publish_messages_to_queue("q", [{"do": "leave_grandchild", "own_session": True}] * 5)
         eventually(lambda: mq.stats("q").acked == 5)
 
-    def grandchildren() -> list[psutil.Process]:
-        found = supervisor.children(recursive=True)
-        return [one for one in found if one.is_running() and "time.sleep(60)" in " ".join(one.cmdline())]
-
-    for worker in [child for child in supervisor.children() if child.children()]:
-        worker.kill()
-    orphans = eventually(lambda: grandchildren() if len(grandchildren()) == 5 else None)
+    orphans = eventually(lambda: sleepers(supervisor) if len(sleepers(supervisor)) == 5 else None)
+    for worker in [orphan.parent() for orphan in orphans]:
+        if worker is not None and worker != supervisor:
+            worker.kill()
     eventually(lambda: all(orphan.ppid() == supervisor.pid for orphan in orphans), 10.0)
     for orphan in orphans:
         orphan.kill()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -42,7 +43,7 @@ class Demo:
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _leave)
         begin_s = clock.monotonic()
-        with tempfile.TemporaryDirectory(prefix="bizzmq-demo-") as name:
+        with _scratch() as name:
             ledger = Path(name) / "ledger"
             ledger.mkdir()
             url = f"embedded://{name}/server"
@@ -133,6 +134,16 @@ class Demo:
         click.echo(f"recovered      the killed worker's message ran again {recovery}")
         click.echo(f"throughput     {rate:,.0f} messages a second of {mean_ms:.1f} ms each")
         click.echo(f"time           {busy:.1f}% of the workers' time in the handler, {100 - busy:.1f}% elsewhere")
+
+
+@contextmanager
+def _scratch() -> Iterator[str]:
+    """A directory that is removed afterwards, though its server may still be writing its last line there."""
+    name = tempfile.mkdtemp(prefix="bizzmq-demo-")
+    try:
+        yield name
+    finally:
+        shutil.rmtree(name, ignore_errors=True)
 
 
 def _busy(ledger: Path) -> list[int]:

@@ -58,8 +58,23 @@ def test_a_pool_on_any_queue_that_exists_starts_while_redis_is_full(own_scene: O
     pool = scene.pool(queue=queue)
 
     scene.ledger.wait_handled(message, timeout_s=PATIENCE_S)
-    eventually(lambda: scene.mq.stats(queue).acked == 1, PATIENCE_S)
+    eventually(lambda: scene.mq.stats(queue).acked == 1, PATIENCE_S)  # which can be asked for, too
     scene.retire(pool)
+
+
+def test_refused_stats_do_not_answer_the_next_question(own_scene: OwnScene) -> None:
+    _, scene = own_scene()
+    scene.publish(*[{"do": "ok"}] * 3)
+    scene.mq.stats(QUEUE)
+
+    command(scene.redis, "ACL", "SETUSER", "default", "-llen")
+    with pytest.raises(BrokerUnavailableError):
+        scene.mq.stats(QUEUE)
+    command(scene.redis, "ACL", "SETUSER", "default", "+llen")
+
+    assert scene.mq.create_queue("other")
+    assert not scene.mq.create_queue("other")
+    assert scene.mq.stats(QUEUE).waiting == 3
 
 
 def test_a_changed_password_is_an_outage_that_says_so_and_no_secret(own_scene: OwnScene) -> None:

@@ -14,7 +14,7 @@ test:
 	$(PYTHON) -m pytest
 
 bench:
-	$(PYTHON) bench/drain.py
+	$(PYTHON) -m bench all
 
 format:
 	$(PYTHON) -m ruff format .

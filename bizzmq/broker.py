@@ -8,7 +8,7 @@ from typing import Any, Sequence
 
 from bizzmq import keys
 from bizzmq.connection import Connection
-from bizzmq.errors import BrokerFullError, BrokerReplyError, LeaseLostError, QueueNotFoundError
+from bizzmq.errors import BrokerReplyError, LeaseLostError, QueueNotFoundError
 from bizzmq.queue import QueueOptions
 from bizzmq.registry import Death, Registry, Requeued
 from bizzmq.store import grave, owned, pairs
@@ -45,13 +45,12 @@ class Broker(Registry):
         dead = own.dead_letters()
         wants_dead = options.config_dead_letter_queue and not own.is_dead_letter_queue
         fields = [part for pair in options.to_meta().items() for part in pair]
-        created = self.run("create", [own.meta, dead.meta], int(wants_dead), *fields) == 1
-        try:
-            self.connection.execute("SADD", keys.INDEX, queue)
-        except BrokerFullError:
-            if created:
-                raise
-        return bool(created)
+        self.connection.execute("SADD", keys.INDEX, queue)  # first: no queue may be there that it does not name
+        return bool(self.run("create", [own.meta, dead.meta], int(wants_dead), *fields))
+
+    def exists(self, queue: str) -> bool:
+        """Whether a queue was created, or came into being as the dead-letter queue of another one."""
+        return bool(self.connection.execute("EXISTS", self.keys(queue).meta))
 
     def options(self, queue: str) -> QueueOptions:
         """The options that a queue was created with. Raises QueueNotFoundError."""

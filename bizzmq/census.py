@@ -19,7 +19,7 @@ def stats(broker: Broker, queue: str) -> QueueStats:
     """Counts of what is there, and totals, taken in one step. Raises QueueNotFoundError."""
     k = broker.keys(queue)
     stored_dead = ("LLEN", k.parked) if k.is_dead_letter_queue else ("HLEN", k.dead_letters().messages)
-    replies = broker.transaction(
+    replies = broker.look(
         ("EXISTS", k.meta), ("LLEN", k.waiting), ("ZCARD", k.prioritized), ("ZCARD", k.delayed),
         ("HLEN", k.messages), ("LLEN", k.parked), stored_dead, ("HGETALL", k.stats),
     )  # fmt: skip
@@ -40,9 +40,9 @@ def stats(broker: Broker, queue: str) -> QueueStats:
 def queue_names(broker: Broker) -> list[str]:
     """The names of all queues and of their dead-letter queues, sorted."""
     created = {name.decode() for name in broker.connection.execute("SMEMBERS", keys.INDEX)}
-    dead = {broker.keys(name).dead_letters() for name in created}
     # A dead-letter queue may come into being with its first dead letter, when Redis is full, too: no index then.
-    return sorted(created | {k.queue for k in dead if broker.connection.execute("EXISTS", k.meta)})
+    dead = {broker.keys(name).dead_letters().queue for name in created}
+    return sorted(name for name in created | dead if broker.exists(name))
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,15 @@ _OUTAGE = re.compile(
 )
 """Replies that repeating the command later, or an operator, can cure."""
 
+_CURABLE = (
+    exceptions.ReadOnlyError,
+    exceptions.NoPermissionError,
+    exceptions.ClusterDownError,  # MASTERDOWN, too
+    exceptions.TryAgainError,
+    exceptions.ExecAbortError,
+)
+"""The same, where the client library makes a class of the code and cuts it off the text."""
+
 _ANONYMOUS: dict[str, None] = (  # no CLIENT SETINFO: a restricted user may not be allowed to
     {"driver_info": None}
     if "driver_info" in inspect.signature(AbstractConnection.__init__).parameters  # redis-py 8 and newer
@@ -91,7 +100,7 @@ def _foreign(error: Exception) -> Exception:
         return (BrokerRefusesError if refused else BrokerUnavailableError)(text or type(error).__name__)
     if isinstance(error, exceptions.OutOfMemoryError) or text.startswith("OOM"):
         return BrokerFullError(text)
-    if _OUTAGE.search(text):
+    if isinstance(error, _CURABLE) or _OUTAGE.search(text):
         return BrokerRefusesError(text)
     return BrokerReplyError(text)
 
@@ -213,8 +222,11 @@ class Connection:
             return  # it is gone, which is what was wanted
 
     def _fail(self, error: BaseException) -> None:
-        in_sync = isinstance(error, exceptions.ResponseError) and not isinstance(error, exceptions.ConnectionError)
-        if not in_sync:
-            self.drop()  # a reply may still be under way: it must not answer another command
-        if isinstance(error, (exceptions.RedisError, OSError)):
-            raise _foreign(error) from error
+        foreign = _foreign(error) if isinstance(error, (exceptions.RedisError, OSError)) else None
+        in_sync = isinstance(error, exceptions.ResponseError)
+        if not in_sync or isinstance(foreign, BrokerUnavailableError):
+            # A reply may still be under way, which must not answer another command; or this server can do nothing
+            # for us, and the address leads to another one by now.
+            self.drop()
+        if foreign is not None:
+            raise foreign from error

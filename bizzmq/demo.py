@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -42,7 +43,7 @@ class Demo:
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _leave)
         begin_s = clock.monotonic()
-        with tempfile.TemporaryDirectory(prefix="bizzmq-demo-") as name:
+        with _scratch() as name:
             ledger = Path(name) / "ledger"
             ledger.mkdir()
             url = f"embedded://{name}/server"
@@ -110,12 +111,14 @@ class Demo:
         return True
 
     def _kill_one(self, ledger: Path) -> None:
-        """SIGKILL a worker that is in the middle of a message."""
-        running = [run.pid for run in read_runs(ledger) if run.end_s is None]
-        if running:
-            self._victim = running[0]
-            self._killed_s = clock.monotonic()
-            os.kill(self._victim, signal.SIGKILL)
+        """SIGKILL a worker that is in the middle of a message; it is stopped first, to be sure that it is."""
+        for pid in _busy(ledger):
+            os.kill(pid, signal.SIGSTOP)
+            if pid in _busy(ledger):
+                self._victim, self._killed_s = pid, clock.monotonic()
+                os.kill(pid, signal.SIGKILL)
+                return
+            os.kill(pid, signal.SIGCONT)
 
     def _summary(self, result: Balance) -> None:
         total_s = result.span_s * self._concurrency or 1.0
@@ -131,6 +134,21 @@ class Demo:
         click.echo(f"recovered      the killed worker's message ran again {recovery}")
         click.echo(f"throughput     {rate:,.0f} messages a second of {mean_ms:.1f} ms each")
         click.echo(f"time           {busy:.1f}% of the workers' time in the handler, {100 - busy:.1f}% elsewhere")
+
+
+@contextmanager
+def _scratch() -> Iterator[str]:
+    """A directory that is removed afterwards, though its server may still be writing its last line there."""
+    name = tempfile.mkdtemp(prefix="bizzmq-demo-")
+    try:
+        yield name
+    finally:
+        shutil.rmtree(name, ignore_errors=True)
+
+
+def _busy(ledger: Path) -> list[int]:
+    """The processes that have begun a message and not ended it."""
+    return [run.pid for run in read_runs(ledger) if run.end_s is None]
 
 
 def _leave(number: int, _frame: FrameType | None) -> None:

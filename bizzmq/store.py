@@ -6,7 +6,7 @@ from typing import Any, Sequence
 
 from bizzmq import scripts
 from bizzmq.connection import Connection, NoScriptError
-from bizzmq.errors import LeaseLostError
+from bizzmq.errors import BrokerFullError, LeaseLostError
 from bizzmq.keys import QueueKeys
 
 
@@ -45,10 +45,24 @@ class Store:
         connection = self.connection
         packed = [connection.pack(*command) for command in (("MULTI",), *commands, ("EXEC",))]
         connection.send([chunk for parts in packed for chunk in parts])
-        for _ in range(len(commands) + 1):
-            connection.read()
-        replies: list[Any] = connection.read()
+        try:
+            for _ in range(len(commands) + 1):
+                connection.read()
+            replies: list[Any] = connection.read()
+        except BaseException:
+            connection.drop()  # the replies that are still under way must not answer other commands
+            raise
         return replies
+
+    def look(self, *commands: Sequence[Any]) -> list[Any]:
+        """The replies to commands that only read: in one step, or one after the other while Redis is full.
+
+        Redis 7 refuses every transaction at its memory limit.
+        """
+        try:
+            return self.transaction(*commands)
+        except BrokerFullError:
+            return [self.connection.execute(*command) for command in commands]
 
 
 def owned(reply: Any, queue: str, worker: str) -> int:

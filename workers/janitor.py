@@ -150,6 +150,8 @@ class Janitor:
         self._channel.send(op="requeued", worker=worker)
 
     def _create(self, queue: str) -> None:
+        if self._broker.exists(queue):
+            return  # and nothing is written: so a pool can start to drain a Redis that is full
         is_dead = self._broker.keys(queue).is_dead_letter_queue
         if self._broker.create(queue, QueueOptions(config_dead_letter_queue=not is_dead)):
             log(_logger, logging.INFO, "queue did not exist and was created", queue=queue,

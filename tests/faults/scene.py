@@ -95,14 +95,14 @@ class Scene:
 
         eventually_holds(nothing_is_left, timeout_s, "the queue to be at rest")
         invariants.check_nothing_stranded(self.redis, QUEUE)
-        invariants.check_balance(self.redis, QUEUE, self.ledger.published(), self.ledger.handled())
+        invariants.check_balance(self.redis, QUEUE, self.ledger.published(), self.ledger.handled)
         invariants.check_duplicates(self.ledger, extra_runs)
 
     def check_stored(self) -> None:
         """G1, G2 and G4 at any moment."""
         invariants.check_one_place(self.redis, QUEUE)
         invariants.check_nothing_stranded(self.redis, QUEUE)
-        invariants.check_balance(self.redis, QUEUE, self.ledger.published(), self.ledger.handled())
+        invariants.check_balance(self.redis, QUEUE, self.ledger.published(), self.ledger.handled)
 
     def retire(self, *pools: Pool, tracebacks: int = 0) -> None:
         """G6 and G8: drained pools leave with 0, no process, no registration and no traceback."""

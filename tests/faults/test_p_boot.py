@@ -88,7 +88,7 @@ def test_nothing_is_claimed_before_a_slow_import_is_complete(
     message = scene.publish_one({})
     gate = tmp_path / "imported"
     pool = start_tasks(f"from tests.support.deeds import wait_for_file\nwait_for_file({{'path': {str(gate)!r}}})\n{OK}")
-    pool.wait_ready()
+    eventually(lambda: len(scene.registered()) == 2, PATIENCE_S, "both workers to be registered")
 
     scene.check_stored()
     assert scene.waiting() == [message]

@@ -1,4 +1,4 @@
-"""R16 and R24: Redis is full, or does not let the pool in any more."""
+"""R16, R19 and R24: Redis is full, read-only, or does not let the pool in any more."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Callable
 
 import pytest
 
-from bizzmq import BizzMQ, BrokerUnavailableError
-from bizzmq.errors import BrokerFullError
+from bizzmq import BizzMQ, BrokerFullError, BrokerUnavailableError, QueueOptions
 from tests.faults.gated import HANDLER, Gate
-from tests.faults.scene import QUEUE, Scene, log_says
+from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 from tests.support import invariants
 from tests.support.layout import command
 from tests.support.pool import Pool
 from tests.support.server import RedisServer
+from tests.support.wait import eventually
 
 OwnScene = Callable[..., "tuple[RedisServer, Scene]"]
 CANARY, FRESH = "canary-secret", "canary-fresh"
@@ -46,6 +46,37 @@ def test_a_full_redis_refuses_to_publish_and_is_drained(own_scene: OwnScene, *, 
     scene.retire(pool, tracebacks=20)
 
 
+@pytest.mark.parametrize("queue", ["bare", "bare_dlq", f"{QUEUE}_dlq"])
+def test_a_pool_on_any_queue_that_exists_starts_while_redis_is_full(own_scene: OwnScene, queue: str) -> None:
+    _, scene = own_scene(config=["maxmemory-policy noeviction"])
+    scene.mq.create_queue("bare", QueueOptions(config_dead_letter_queue=False))
+    if queue == "bare_dlq":
+        scene.mq.create_queue(queue)
+    message = scene.mq.publish_message_to_queue(queue, {"do": "ok"})
+
+    command(scene.redis, "CONFIG", "SET", "maxmemory", 1)
+    pool = scene.pool(queue=queue)
+
+    scene.ledger.wait_handled(message, timeout_s=PATIENCE_S)
+    eventually(lambda: scene.mq.stats(queue).acked == 1, PATIENCE_S)  # which can be asked for, too
+    scene.retire(pool)
+
+
+def test_refused_stats_do_not_answer_the_next_question(own_scene: OwnScene) -> None:
+    _, scene = own_scene()
+    scene.publish(*[{"do": "ok"}] * 3)
+    scene.mq.stats(QUEUE)
+
+    command(scene.redis, "ACL", "SETUSER", "default", "-llen")
+    with pytest.raises(BrokerUnavailableError):
+        scene.mq.stats(QUEUE)
+    command(scene.redis, "ACL", "SETUSER", "default", "+llen")
+
+    assert scene.mq.create_queue("other")
+    assert not scene.mq.create_queue("other")
+    assert scene.mq.stats(QUEUE).waiting == 3
+
+
 def test_a_changed_password_is_an_outage_that_says_so_and_no_secret(own_scene: OwnScene) -> None:
     _, scene = own_scene(password=CANARY)
     pool = scene.pool("--lease=1", handler=HANDLER, url_in_env=True)
@@ -63,16 +94,26 @@ def test_a_changed_password_is_an_outage_that_says_so_and_no_secret(own_scene: O
     invariants.check_log(pool.log() + str(refused.value), secrets=[CANARY, FRESH])
 
 
-def test_a_lost_permission_is_an_outage_that_says_so(own_scene: OwnScene) -> None:
+@pytest.mark.parametrize(
+    ("refuse", "says", "accept"),
+    [
+        ("ACL SETUSER default -evalsha", "no permissions to run the 'evalsha' command", "ACL SETUSER default +evalsha"),
+        ("REPLICAOF 127.0.0.1 1", "You can't write against a read only replica", "REPLICAOF NO ONE"),
+    ],
+    ids=["permission", "mastership"],
+)
+def test_a_loss_of_the_right_to_write_is_an_outage_that_says_so(
+    own_scene: OwnScene, refuse: str, says: str, accept: str
+) -> None:
     _, scene = own_scene()
     pool = scene.pool("--lease=1", handler=HANDLER, concurrency=1)
     gate = _run_one(scene)
 
-    command(scene.redis, "ACL", "SETUSER", "default", "-evalsha")
+    command(scene.redis, *refuse.split())
     gate.open()
-    log_says(pool, "no permissions to run the 'evalsha' command", times=2)
+    log_says(pool, says, times=2)
     _stays_calm(pool)
-    command(scene.redis, "ACL", "SETUSER", "default", "+evalsha")
+    command(scene.redis, *accept.split())
 
     _works_again(scene, pool)
 

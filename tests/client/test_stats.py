@@ -8,7 +8,7 @@ import pytest
 
 from bizzmq import BizzMQ, MessageOptions, QueueNotFoundError, QueueStats
 from bizzmq.broker import Broker, Death
-from tests.library.conftest import Seen, fail
+from tests.client.conftest import Seen, fail
 from tests.support.wait import eventually
 
 FIELDS = ["waiting", "delayed", "processing", "dead_lettered", "published", "acked", "retried", "requeued", "discarded"]

@@ -10,7 +10,7 @@ from redis import Redis
 from bizzmq import BizzMQ, Context, QueueOptions
 from bizzmq.broker import Broker
 from bizzmq.census import dead_letters, stats
-from tests.library.conftest import Seen, at_rest, fail
+from tests.client.conftest import Seen, at_rest, fail
 from tests.scripts.containers import look
 from tests.support.wait import eventually
 

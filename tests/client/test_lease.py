@@ -6,7 +6,7 @@ import pytest
 from redis import Redis
 
 from bizzmq.broker import Broker
-from tests.library.watcher import OPTIONS, REAPED_BY_S, Watcher
+from tests.client.watcher import OPTIONS, REAPED_BY_S, Watcher
 from tests.scripts.containers import Containers, everything, look, put
 from tests.scripts.moves import held
 

@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 import signal
 from pathlib import Path
 from types import ModuleType
-from typing import Callable, Iterator
+from typing import Callable
 
 import pytest
 from redis import Redis
 
-from tests.support.program import ROOT, StartProgram, programs
+from tests.support.program import ROOT, StartProgram
 from tests.support.wait import eventually
 
-EXAMPLES = ROOT / "examples"
 PUBLISHED = ROOT / "tests" / "data"
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Iterator[StartProgram]:
-    with programs(EXAMPLES, tmp_path) as start:
-        yield start
-
-
-@pytest.fixture
-def example(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
-    """Import a module of examples/."""
-    monkeypatch.syspath_prepend(str(EXAMPLES))
-    return importlib.import_module
 
 
 def published(name: str, url: str, directory: Path) -> str:

@@ -12,7 +12,7 @@ import pytest
 from redis import Redis
 
 from bizzmq import BizzMQ, Context, QueueNotFoundError
-from tests.library.conftest import Seen
+from tests.client.conftest import Seen
 from tests.scripts.containers import look
 from tests.support.wait import eventually
 

@@ -10,7 +10,7 @@ from redis import Redis
 from bizzmq import BizzMQ, ConfigurationError, QueueNotFoundError, QueueOptions
 from bizzmq.broker import Broker
 from bizzmq.census import queue_names
-from tests.library.conftest import Seen
+from tests.client.conftest import Seen
 from tests.scripts.containers import everything
 
 ALL_SET = QueueOptions(

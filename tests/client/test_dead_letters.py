@@ -10,7 +10,7 @@ from redis import Redis
 from bizzmq import BizzMQ, Context, MessageOptions, QueueOptions, Reject
 from bizzmq.broker import Broker
 from bizzmq.census import dead_letter, dead_letters, purge, queue_names, replay
-from tests.library.conftest import AT_ONCE, Seen, at_rest, fail
+from tests.client.conftest import AT_ONCE, Seen, at_rest, fail
 from tests.scripts.containers import look
 from tests.support.layout import envelope_of
 from tests.support.wait import eventually

@@ -10,7 +10,7 @@ from bizzmq.broker import Broker
 from bizzmq.connection import Connection
 from bizzmq.ids import published_us
 from bizzmq.publisher import Publisher
-from tests.library.conftest import Seen
+from tests.client.conftest import Seen
 from tests.scripts.containers import look
 from tests.support.proxy import Proxy
 

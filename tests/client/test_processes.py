@@ -16,7 +16,7 @@ from redis import Redis
 from bizzmq import BizzMQ
 from bizzmq.background import BackgroundConsumer
 from bizzmq.lease import LeaseOptions
-from tests.library.conftest import Seen
+from tests.client.conftest import Seen
 from tests.scripts.containers import look
 from tests.support.pool import ROOT
 

@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 import signal
 import struct
 import zlib
 from pathlib import Path
 from types import ModuleType
-from typing import Callable, Iterator
+from typing import Callable
 
-import pytest
+from tests.support.program import StartProgram
 
-from tests.support.program import ROOT, StartProgram, programs
-
-EXAMPLES = ROOT / "examples"
 WIDTH, HEIGHT, TILES = 160, 100, 160
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Iterator[StartProgram]:
-    with programs(EXAMPLES, tmp_path) as start:
-        yield start
-
-
-@pytest.fixture
-def example(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
-    """Import a module of examples/."""
-    monkeypatch.syspath_prepend(str(EXAMPLES))
-    return importlib.import_module
 
 
 def test_the_picture_is_rendered_by_a_pool_of_its_own(

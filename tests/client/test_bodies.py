@@ -14,7 +14,7 @@ from bizzmq import BizzMQ, codec
 from bizzmq.broker import Broker
 from bizzmq.errors import DecodeError
 from bizzmq.message import MAX_PAYLOAD_BYTES, decode_envelope
-from tests.library.conftest import Seen
+from tests.client.conftest import Seen
 
 SPECIAL: dict[str, Any] = {
     "empty": "", "null": None, "false": False, "true": True, "zero": 0, "minus zero": -0.0, "empty list": [],

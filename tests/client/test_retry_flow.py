@@ -12,7 +12,7 @@ from redis import Redis
 from bizzmq import BizzMQ, Context, MessageOptions, QueueOptions, Reject, RetryLater
 from bizzmq.broker import Broker, Death
 from bizzmq.census import dead_letters
-from tests.library.conftest import Seen, at_rest, fail
+from tests.client.conftest import Seen, at_rest, fail
 from tests.scripts.containers import look
 from tests.support.layout import envelope_of
 from tests.support.wait import eventually

@@ -14,7 +14,7 @@ from bizzmq import BizzMQ, BizzMQError, BrokerUnavailableError, ConfigurationErr
 from bizzmq.broker import Broker
 from bizzmq.connection import Connection, check_url, redact
 from bizzmq.errors import BrokerReplyError
-from tests.library.conftest import Seen
+from tests.client.conftest import Seen
 from tests.scripts.containers import look
 from tests.support.ports import free_port
 from tests.support.proxy import Proxy

@@ -8,7 +8,7 @@ import inspect
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Callable
+from typing import Any, Callable, Generator
 
 from bizzmq.context import Context
 from bizzmq.errors import ConfigurationError
@@ -51,8 +51,8 @@ class Handler:
 
     def interrupt(self, error: BaseException) -> None:
         """From a signal handler in the main thread: raise an error in the user's handler, async or not."""
-        if self._task is None or self._loop is None:
-            raise error
+        if self._task is None or self._loop is None or asyncio.current_task(self._loop) is self._task:
+            raise error  # it computes, or blocks its loop
         self._interrupt = error
         self._loop.call_soon_threadsafe(self._task.cancel)
 
@@ -67,7 +67,7 @@ class Handler:
             self._loop = asyncio.new_event_loop()
 
         async def outcome() -> Any:
-            return await awaitable
+            return await _Interruptible(awaitable, self._take_interrupt)
 
         self._interrupt = None
         self._task = self._loop.create_task(outcome())
@@ -81,6 +81,10 @@ class Handler:
             self._task = None
             self._cancel_rest()
 
+    def _take_interrupt(self) -> BaseException | None:
+        error, self._interrupt = self._interrupt, None
+        return error
+
     def _cancel_rest(self) -> None:
         """End what the handler left running, so that nothing of one message leaks into the next."""
         assert self._loop is not None
@@ -89,6 +93,34 @@ class Handler:
             task.cancel()
         if rest:
             self._loop.run_until_complete(asyncio.gather(*rest, return_exceptions=True))
+
+
+class _Interruptible:
+    """Awaits something. If its task is cancelled for an interrupt, that one's error is raised where it waits."""
+
+    def __init__(self, awaitable: Any, take_interrupt: Callable[[], BaseException | None]) -> None:
+        self._awaitable = awaitable
+        self._take_interrupt = take_interrupt
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        async def inner() -> Any:
+            return await self._awaitable
+
+        steps = inner()
+        step: Callable[[Any], Any] = steps.send
+        given: Any = None
+        while True:
+            try:
+                waits_for = step(given)
+            except StopIteration as end:
+                return end.value
+            try:
+                given = yield waits_for
+                step = steps.send
+            except BaseException as error:  # noqa: BLE001 - it is raised where the awaitable waits
+                cancelled = isinstance(error, asyncio.CancelledError)
+                given = (self._take_interrupt() if cancelled else None) or error
+                step = steps.throw
 
 
 def from_user(trace: TracebackType | None) -> TracebackType | None:

@@ -95,10 +95,13 @@ class Attempts:
         return f"{counts}\t{self.last_crash}" if self.last_crash else counts
 
     def last_crash_record(self) -> Mapping[str, Any] | None:
-        """The record of the last crash; None if there was none."""
+        """The record of the last crash; None if there was none, or it is unreadable."""
         if not self.last_crash:
             return None
-        record = codec.loads(self.last_crash.encode("utf-8"))
+        try:
+            record = codec.loads(self.last_crash.encode("utf-8"))
+        except DecodeError:
+            return None
         return record if isinstance(record, dict) else None
 
     @classmethod

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import traceback
-from typing import NamedTuple
+from typing import Any, Mapping, NamedTuple
 
 from bizzmq import handler
+from bizzmq.workers import exits
 
 HELLO = "hello"
 GO = "go"
@@ -14,16 +15,22 @@ FAILED = "failed"
 
 
 class BootFailure(NamedTuple):
-    """Why a handler cannot be had: one line, and the user's traceback if their import raised."""
+    """Why no worker can be had: one line, the user's traceback if their import raised, and the exit code."""
 
     error: str
-    traceback: str
+    traceback: str = ""
+    code: int = exits.CANNOT_BOOT
 
 
-def failure_of(error: Exception) -> dict[str, str]:
-    """The fields of a FAILED message."""
+def failure_of(error: Exception) -> dict[str, Any]:
+    """The fields of a FAILED message: those of a BootFailure."""
     cause = error.__cause__
     if not isinstance(error, handler.HandlerImportError) or cause is None:
-        return BootFailure(str(error), "")._asdict()
+        return BootFailure(str(error))._asdict()
     lines = traceback.format_exception(type(cause), cause, handler.from_user(cause.__traceback__))
     return BootFailure(f"{error}: {type(cause).__name__}: {cause}", "".join(lines))._asdict()
+
+
+def failure_in(message: Mapping[str, Any]) -> BootFailure:
+    """The BootFailure that a FAILED message tells of."""
+    return BootFailure(message["error"], message["traceback"], message["code"])

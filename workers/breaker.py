@@ -16,6 +16,7 @@ WINDOW = 20
 FIRST_PAUSE_S = 5.0
 LONGEST_PAUSE_S = 300.0
 FORGET_S = 600.0
+"""Deaths that are older than this do not count, and after so long without a pause the next one is short again."""
 
 
 class Breaker:
@@ -29,17 +30,18 @@ class Breaker:
         self._queues = list(queues)
         self._gate = gate
         self._now_s = now_s
-        self._deaths: list[deque[str]] = [deque(maxlen=WINDOW) for _ in self._queues]
+        self._deaths: list[deque[tuple[float, str]]] = [deque(maxlen=WINDOW) for _ in self._queues]
         self._pause_s = [FIRST_PAUSE_S for _ in self._queues]
         self._opened_s = [-FORGET_S for _ in self._queues]
 
     def died(self, queue_index: int, message_id: str) -> bool:
         """Note a worker's death by a message; returns whether that closed its queue."""
-        deaths = self._deaths[queue_index]
-        deaths.append(message_id)
-        if len(deaths) < WINDOW or len(set(deaths)) <= WINDOW // 2:
+        now_s, deaths = self._now_s(), self._deaths[queue_index]
+        deaths.append((now_s, message_id))
+        while now_s - deaths[0][0] > FORGET_S:
+            deaths.popleft()
+        if len(deaths) < WINDOW or len({message for _, message in deaths}) <= WINDOW // 2:
             return False
-        now_s = self._now_s()
         if now_s - self._opened_s[queue_index] > FORGET_S:
             self._pause_s[queue_index] = FIRST_PAUSE_S
         pause_s = self._pause_s[queue_index]

@@ -12,7 +12,7 @@ import bizzmq
 from bizzmq import console, logs
 from bizzmq.claim_size import DEFAULT_LIMIT
 from bizzmq.handler import split_spec
-from bizzmq.workers import exits, processors
+from bizzmq.workers import exits, processors, signals
 from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.control import AUTO, CHECK, READY, PoolSilentError, ask, find
 from bizzmq.workers.supervisor import Supervisor
@@ -150,6 +150,7 @@ def command(
         health_host=health_host,
         health_token=os.environ.get(f"{_VARIABLES}_HEALTH_TOKEN", ""),
     )
+    signals.ignore_until_ready()
     supervisor = Supervisor(config, for_good=True)
     code = supervisor.run()
     if supervisor.failure is not None:

@@ -10,7 +10,7 @@ from typing import Any, Callable, Iterable, Mapping
 from bizzmq import clock, ids
 from bizzmq.logs import log
 from bizzmq.workers import platform, spawn
-from bizzmq.workers.boot import BOOTED, FAILED, GO, HELLO, BootFailure
+from bizzmq.workers.boot import BOOTED, FAILED, GO, HELLO, BootFailure, failure_in
 from bizzmq.workers.channel import Channel
 from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.death import Exit
@@ -87,6 +87,11 @@ class Crew:
             else:
                 slot.phase = Phase.SPARE
 
+    def change_target(self, difference: int) -> None:
+        """Have so many workers more, or fewer: at least one, at most as many as there is room for."""
+        self.target = max(1, min(self.capacity, self.target + difference))
+        log(_logger, logging.INFO, "number of workers changed", workers=self.target)
+
     def start_due(self) -> None:
         """Start a worker in each empty slot whose time has come."""
         now_s = clock.monotonic()
@@ -154,7 +159,7 @@ class Crew:
                 slot.booted = True
                 self._let_go(slot)
             elif message["op"] == FAILED:
-                failure = BootFailure(message["error"], message["traceback"])
+                failure = failure_in(message)
             elif message["op"] == RECYCLE:
                 wants_recycling = True
         return failure, wants_recycling

@@ -15,6 +15,9 @@ from bizzmq.workers.death import Burial
 
 _logger = logging.getLogger("bizzmq.supervisor")
 
+_HEALTHY_S = 60.0
+"""A janitor that has lived for so long makes earlier deaths forgotten."""
+
 JanitorMain = Callable[[Channel], int]
 
 
@@ -38,7 +41,7 @@ class JanitorLink:
         self._owed: dict[tuple[str, str], dict[str, Any]] = {}
         self._adopted: dict[str, dict[str, Any]] = {}
         self._channel: Channel | None = None
-        self._heard_s = 0.0
+        self._started_s = self._heard_s = 0.0
         self._start_at_s = 0.0
         self._deaths = 0
         self.pid = 0
@@ -76,7 +79,7 @@ class JanitorLink:
             return
         finally:
             other.close()
-        self._heard_s = clock.monotonic()
+        self._started_s = self._heard_s = clock.monotonic()
         log(_logger, logging.INFO, "janitor started", pid=self.pid)
         for message in (*self._adopted.values(), *self._owed.values()):
             own.send(**message)
@@ -151,7 +154,8 @@ class JanitorLink:
             self._channel.send(**message)
 
     def _back_off(self, sentence: str, **fields: Any) -> None:
-        self._deaths += 1
+        lived_s = clock.monotonic() - self._started_s
+        self._deaths = 1 if lived_s > _HEALTHY_S else self._deaths + 1
         wait_s = min(5.0, 0.05 * 2.0 ** min(self._deaths - 1, 10))
         self._start_at_s = clock.monotonic() + wait_s
         log(_logger, logging.ERROR, sentence, wait_s=round(wait_s, 3), **fields)

@@ -71,9 +71,9 @@ class LimitedHandler(Handler):
             self._set_timer()
         if self._cpu_limit_s:
             used = resource.getrusage(resource.RUSAGE_SELF)
-            at_s = used.ru_utime + used.ru_stime + self._cpu_limit_s
+            at_s = math.ceil(used.ru_utime + used.ru_stime + self._cpu_limit_s)  # the kernel counts whole seconds
             self._record.set_cpu_deadline(at_s)
-            _set_cpu_limit(math.ceil(at_s))
+            _set_cpu_limit(at_s)
 
     def _disarm(self) -> None:
         self._timeout_at_s = math.inf

@@ -18,6 +18,8 @@ from bizzmq.workers.template_link import TemplateLink, TemplateState
 from bizzmq.workers.titles import Title
 
 _logger = logging.getLogger("bizzmq.supervisor")
+_FIRST_TRIES = 3
+"""How often the first import is tried if its process dies: it may have been killed for a reason of its own."""
 
 
 class Nursery:
@@ -54,7 +56,7 @@ class Nursery:
 
     def _template_life(self, channel: Channel) -> int:
         title = Title("template", os.getppid(), self._config.queues)
-        return Template(self._config.handler, self._make_worker, channel, title).main()
+        return Template(self._config, self._make_worker, channel, title).main()
 
     def start(self) -> None:
         """Begin with the first one."""
@@ -87,7 +89,7 @@ class Nursery:
         elif template.state is TemplateState.UNSAFE:
             log(_logger, logging.WARNING, "each worker imports by itself", why=template.danger)
             self._preloads = False
-        elif first_start:
+        elif first_start and (not template.died_importing or self._failures + 1 >= _FIRST_TRIES):
             self._start_at_s = float("inf")
             return template.failure
         else:

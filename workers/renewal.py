@@ -13,6 +13,7 @@ from typing import Callable
 
 from bizzmq import clock
 from bizzmq.logs import log
+from bizzmq.workers.boot import BootFailure
 from bizzmq.workers.crew import Crew
 from bizzmq.workers.slot import Phase, Slot
 from bizzmq.workers.template_link import TemplateLink, TemplateState
@@ -110,7 +111,7 @@ class Renewal:
         if self.state is Reload.IMPORTING:
             self._see_import()
         if self.state is Reload.CANARY and self._new is None and self._has_died(self.next_template):
-            self._abort("the process that has imported the new code died", "")
+            self._abort(BootFailure("the process that has imported the new code died"))
         if self._leaving is not None and self._has_left(self._leaving):
             self._leaving = None
         if self._new is not None:
@@ -124,7 +125,7 @@ class Renewal:
         if template.state is TemplateState.READY:
             self.state = Reload.CANARY
         elif template.state is TemplateState.FAILED:
-            self._abort(template.failure.error, template.failure.traceback)
+            self._abort(template.failure)
         elif template.state is TemplateState.UNSAFE:
             log(_logger, logging.WARNING, "each worker imports by itself", why=template.danger)
             self.next_template = None
@@ -171,7 +172,7 @@ class Renewal:
         if new.phase is not Phase.UP or new.worker != self._new_worker:
             self._new = None
             if self._is_canary:
-                self._abort("the first worker with the new code died while starting", "")
+                self._abort(BootFailure("the first worker with the new code died while starting"))
                 self._old = None
                 return
             old, self._old = self._old, None
@@ -214,17 +215,17 @@ class Renewal:
             self._again = False
             self.reload()
 
-    def failed_to_boot(self, slot: Slot, error: str, trace: str) -> bool:
+    def failed_to_boot(self, slot: Slot, failure: BootFailure) -> bool:
         """An understudy says that it cannot boot; True if that ends a reload."""
         if slot is not self._new or not self._is_canary:
             return False
         self._new = self._old = None  # it leaves by itself
-        self._abort(error, trace)
+        self._abort(failure)
         return True
 
-    def _abort(self, error: str, trace: str) -> None:
-        self.last_error = error
-        log(_logger, logging.ERROR, "reload failed, the old code stays", error=error, trace=trace)
+    def _abort(self, failure: BootFailure) -> None:
+        self.last_error = failure.error
+        log(_logger, logging.ERROR, "reload failed, the old code stays", error=failure.error, trace=failure.traceback)
         if self.next_template is not None:
             self.next_template.end()
             self.next_template = None

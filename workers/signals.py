@@ -13,8 +13,15 @@ HANDLED = (
     signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGTSTP,
     signal.SIGCONT, signal.SIGUSR1, signal.SIGWINCH, signal.SIGCHLD,
 )  # fmt: skip
+_NOT_THE_END = (signal.SIGHUP, signal.SIGUSR1, signal.SIGTTIN, signal.SIGTTOU, signal.SIGTSTP)
 REPEAT_S = 1.0
 """A second SIGTERM or SIGINT within this time is taken for the same one, sent twice by an impatient sender."""
+
+
+def ignore_until_ready() -> None:
+    """Ignore what would end or stop a program that has no handlers yet, though it asks for something else."""
+    for number in _NOT_THE_END:
+        signal.signal(number, signal.SIG_IGN)
 
 
 class Signals:

@@ -20,8 +20,10 @@ from typing import Any, Callable, Mapping
 from bizzmq import handler
 from bizzmq.errors import ConfigurationError
 from bizzmq.workers import exits, platform, spawn
-from bizzmq.workers.boot import FAILED, failure_of
+from bizzmq.workers.boot import FAILED, BootFailure, failure_of
 from bizzmq.workers.channel import Channel
+from bizzmq.workers.config import WorkerConfig
+from bizzmq.workers.memory import limit_below_start
 from bizzmq.workers.titles import Title
 from bizzmq.workers.worker import Worker
 
@@ -40,11 +42,10 @@ class Template:
     """What a forked template starts from.
 
     Attributes:
-        given: `MODULE:CALLABLE`, or the callable itself.
         make_worker: builds the worker for an id, a slot, and its end of the channel.
     """
 
-    given: Any
+    config: WorkerConfig
     make_worker: MakeWorker
     channel: Channel
     title: Title
@@ -56,12 +57,16 @@ class Template:
         spawn.unblock_signals()
         platform.die_with_parent(signal.SIGKILL)
         self.title.show("importing")
-        before = _sockets()
+        before, given = _sockets(), self.config.handler
         try:
-            function = handler.load(self.given) if isinstance(self.given, str) else self.given
+            function = handler.load(given) if isinstance(given, str) else given
         except (ConfigurationError, handler.HandlerImportError) as error:
             self.channel.send(op=FAILED, **failure_of(error))
             return exits.CANNOT_BOOT
+        too_large = limit_below_start(self.config)
+        if too_large:
+            self.channel.send(op=FAILED, **BootFailure(too_large, code=exits.USAGE)._asdict())
+            return exits.USAGE
         danger = unsafe_to_fork(_sockets() - before)
         if danger:
             self.channel.send(op=UNSAFE, why=danger)

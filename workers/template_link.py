@@ -11,8 +11,9 @@ from typing import Any, Callable, Iterable, Mapping
 from bizzmq import clock
 from bizzmq.logs import log
 from bizzmq.workers import platform, spawn
-from bizzmq.workers.boot import FAILED, BootFailure
+from bizzmq.workers.boot import FAILED, BootFailure, failure_in
 from bizzmq.workers.channel import Channel
+from bizzmq.workers.death import Exit
 from bizzmq.workers.template import READY, SPAWN, SPAWNED, UNSAFE
 
 _logger = logging.getLogger("bizzmq.supervisor")
@@ -35,6 +36,7 @@ class TemplateLink:
     Attributes:
         failure: why it FAILED.
         danger: why it is UNSAFE.
+        died_importing: it FAILED without having said why.
     """
 
     def __init__(self, main: TemplateMain, private: Callable[[], Iterable[int]]) -> None:
@@ -43,8 +45,9 @@ class TemplateLink:
         self.channel: Channel | None = None
         self.pid = 0
         self.state = TemplateState.IMPORTING
-        self.failure = BootFailure("", "")
+        self.failure = BootFailure("")
         self.danger = ""
+        self.died_importing = False
         self.started_s = 0.0
 
     def start(self) -> None:
@@ -59,7 +62,7 @@ class TemplateLink:
         except OSError as error:
             own.close()
             self.state = TemplateState.FAILED
-            self.failure = BootFailure(f"the template could not be forked: {error}", "")
+            self.failure = BootFailure(f"the template could not be forked: {error}")
             return
         finally:
             other.close()
@@ -85,7 +88,7 @@ class TemplateLink:
                 log(_logger, logging.INFO, "handler imported", pid=self.pid, import_s=took_s)
             elif message["op"] == FAILED:
                 self.state = TemplateState.FAILED
-                self.failure = BootFailure(message["error"], message["traceback"])
+                self.failure = failure_in(message)
             elif message["op"] == UNSAFE:
                 self.state, self.danger = TemplateState.UNSAFE, message["why"]
             elif message["op"] == SPAWNED:
@@ -94,13 +97,15 @@ class TemplateLink:
 
     def died(self) -> bool:
         """Whether it has gone; says so once."""
-        if not self.pid or platform.reap(self.pid) is None:
+        ended = platform.reap(self.pid) if self.pid else None
+        if ended is None:
             return False
         self.receive()
         self._forget()
         if self.state is TemplateState.IMPORTING:
             self.state = TemplateState.FAILED
-            self.failure = BootFailure("the process that imports the handler died while importing it", "")
+            self.failure = BootFailure(f"the handler cannot be imported: its process {Exit.of(*ended)} while doing so")
+            self.died_importing = True
         return True
 
     def end(self) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import Callable
 
 import psutil
 
 from bizzmq import clock
 from bizzmq.errors import CpuTimeExceeded, MemoryLimitExceeded, MessageTimeout
 from bizzmq.logs import log
+from bizzmq.workers import memory
 from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.crew import Crew
 from bizzmq.workers.renewal import Renewal
@@ -18,14 +18,6 @@ from bizzmq.workers.slot import Slot
 
 _logger = logging.getLogger("bizzmq.supervisor")
 _MEASURE_S = 0.5
-MEGABYTE = 1024 * 1024
-
-
-def memory_reader(metric: str) -> Callable[[psutil.Process], int]:
-    """How much memory a process has, in bytes: `rss`, or `pss`, which counts shared pages by their sharers."""
-    if metric == "pss":
-        return lambda process: int(process.memory_full_info().pss)
-    return lambda process: int(process.memory_info().rss)
 
 
 class Watchdog:
@@ -35,7 +27,7 @@ class Watchdog:
         self._crew = crew
         self._renewal = renewal
         self._config = config
-        self._memory_of = memory_reader(config.memory_metric)
+        self._memory_of = memory.reader(config.memory_metric)
         self._measures = bool(config.max_memory_mb or config.kill_memory_mb or config.cpu_limit_s)
         self._next_s = 0.0
         self._processes: dict[int, psutil.Process] = {}
@@ -89,11 +81,15 @@ class Watchdog:
                 self._crew.kill(slot, reason, blame=True, failure=CpuTimeExceeded.__name__)
                 return
         slot.memory_bytes = self._memory_of(process)
-        memory_mb = slot.memory_bytes / MEGABYTE
+        memory_mb = slot.memory_bytes / memory.MEGABYTE
         if self._config.kill_memory_mb and memory_mb > self._config.kill_memory_mb:
             reason = f"was killed because it had grown to {memory_mb:.0f} MB, over {self._config.kill_memory_mb:g}"
             self._crew.kill(slot, reason, blame=True, failure=MemoryLimitExceeded.__name__)
         elif slot.memory_limit_mb and memory_mb > slot.memory_limit_mb and slot.counts and not slot.recycling:
             slot.recycling = True
+            if not record.handled and not running:
+                log(_logger, logging.ERROR, "a worker starts beyond max_memory_mb, it stays",
+                    slot=slot.index, memory_mb=round(memory_mb))  # fmt: skip
+                return
             log(_logger, logging.INFO, "worker has grown, replacing it", slot=slot.index, memory_mb=round(memory_mb))
             self._renewal.replace(slot, "has grown")

@@ -23,10 +23,11 @@ from bizzmq.loop import ConsumerOptions, Leave
 from bizzmq.record import Gate
 from bizzmq.stop import Stop
 from bizzmq.workers import exits, platform, spawn
-from bizzmq.workers.boot import BOOTED, FAILED, GO, HELLO, failure_of
+from bizzmq.workers.boot import BOOTED, FAILED, GO, HELLO, BootFailure, failure_of
 from bizzmq.workers.channel import Channel
 from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.limits import LimitedHandler
+from bizzmq.workers.memory import limit_below_start
 from bizzmq.workers.scoreboard import SlotRecord
 from bizzmq.workers.titles import Title
 
@@ -77,6 +78,10 @@ class Worker:
         except (ConfigurationError, handler.HandlerImportError) as error:
             self.channel.send(op=FAILED, **failure_of(error))
             return exits.CANNOT_BOOT
+        too_large = limit_below_start(self.config) if self.function is None else ""
+        if too_large:
+            self.channel.send(op=FAILED, **BootFailure(too_large, code=exits.USAGE)._asdict())
+            return exits.USAGE
         self._limited = function
         self.record.idle()
         self.channel.send(op=BOOTED)

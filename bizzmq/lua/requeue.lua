@@ -5,8 +5,8 @@
 -- that only for a crash, or for a limit that it has passed. With its last permitted crash it is quarantined; a
 -- passed limit is a failure like any other, whose outcome the caller has decided.
 --
--- edge      processing -> waiting (requeue), processing -> gone (ack), processing -> dead-lettered | parked (quarantine)
--- edge      processing -> waiting | delayed (retry), processing -> dead-lettered | parked (dead-letter)
+-- edge      processing -> waiting (requeue), processing -> gone (ack), processing -> dead-lettered | parked (quarantine),
+-- edge      processing -> waiting | delayed (retry), processing -> dead-lettered | parked (dead-letter),
 -- edge      processing -> gone (discard)
 -- KEYS[1]   workers        HASH  worker id -> supervisor id
 -- KEYS[2]   supervisors    HASH  supervisor id -> beat counter

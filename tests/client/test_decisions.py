@@ -103,8 +103,26 @@ def test_a_record_of_anything_is_one_line_of_bounded_size() -> None:
         assert b"\n" not in record
         assert b"\t" not in record
         assert len(json.loads(record)["error"]) < TEXT_LIMIT + 100
-    crash = crash_record("SIGSEGV", queue="q", worker="w", crash_count=3)
+    crash = crash_record("died of SIGSEGV", {"crash_count": 3, "stack": "s" * 10**6}, queue="q", worker="w")
     assert json.loads(crash)["crash_count"] == 3
+    assert len(json.loads(crash)["stack"]) < TEXT_LIMIT + 100
+
+
+def test_a_failure_after_a_crash_names_the_crash() -> None:
+    crash = crash_record("died of SIGSEGV", {"signal": "SIGSEGV"}, queue="q", worker="w").decode()
+    attempts = Attempts(retries=1, crashes=1, last_crash=crash)
+    assert Attempts.decode(attempts.encode().encode()) == attempts
+
+    record = json.loads(error_record(ERROR, queue="q", worker="w", attempts=attempts))
+
+    assert record["last_crash"]["signal"] == "SIGSEGV"
+
+
+@pytest.mark.parametrize("forged", ["not JSON", "[]", "1e999", "{"])
+def test_an_unreadable_crash_record_is_left_out(forged: str) -> None:
+    record = json.loads(error_record(ERROR, queue="q", worker="w", attempts=Attempts(crashes=1, last_crash=forged)))
+
+    assert "last_crash" not in record
 
 
 def test_a_long_text_keeps_its_beginning_and_its_end() -> None:

@@ -44,10 +44,12 @@ def test_sigterm_at_this_moment_of_the_start_leaves_nothing_behind(scene: Scene,
     _nothing_is_left(scene, pool, message)
 
 
-def test_sigterm_while_the_handler_is_imported_does_not_wait_for_it(scene: Scene) -> None:
+@pytest.mark.parametrize("preload", ["on", "off"])
+def test_sigterm_while_the_handler_is_imported_does_not_wait_for_it(scene: Scene, preload: str) -> None:
     message = scene.publish_one({"do": "ok"})
-    pool = scene.pool(ready=False, handler="tests.faults.never_imports:handler")
-    eventually(lambda: len(pool.worker_pids()) == 2, PATIENCE_S, pool.log)
+    pool = scene.pool(f"--preload={preload}", ready=False, handler="tests.faults.never_imports:handler")
+    started = "template started" if preload == "on" else "worker started slot=1"
+    eventually(lambda: started in pool.log(), PATIENCE_S, pool.log)
 
     pool.signal(signal.SIGTERM)
 

@@ -24,8 +24,8 @@ def discarding(seen: str = NEW) -> Call:
     return lambda broker: broker.discard(QUEUE, "w1", "m1", seen)
 
 
-def releasing(*ids: str) -> Call:
-    return lambda broker: broker.release(QUEUE, "w1", ids)
+def releasing(*ids: str, started: bool = False) -> Call:
+    return lambda broker: broker.release(QUEUE, "w1", ids, started=started)
 
 
 def requeueing(what: str, queue: str = QUEUE, **known: Any) -> Call:
@@ -83,6 +83,9 @@ RELEASE = [
     Move("release", "to the head in the old order, without a trace",
          held("m0", "m1", "m2", waiting=("m3",), attempts={"m1": ONCE}), releasing("m2", "m1"), 2,
          held("m0", waiting=("m1", "m2", "m3"), attempts={"m1": ONCE}, wake=True), again=0),
+    Move("release", "what has been started counts as one more delivery, and keeps its last crash",
+         held("m1", "m2", attempts={"m1": "1 1 0 0\t{}"}), releasing("m1", started=True), 1,
+         held("m2", waiting=("m1",), attempts={"m1": "1 1 1 0\t{}"}, wake=True), again=0),
     Move("release", "to its priority", held("m1", attempts={"m1": "0 0 0 4"}), releasing("m1"), 1,
          held(prioritized={"m1": 4}, attempts={"m1": "0 0 0 4"}, wake=True), again=0),
     Move("release", "not what it does not hold", held("m0"), releasing("m9"), 0, held("m0")),
@@ -95,7 +98,7 @@ REQUEUE = [
          gone(waiting=("m1", "m2", "m3"), wake=True, stats={"requeued": 2}), again=None),
     Move("requeue", "a crash blames the running one", held("m1", "m2", attempts={"m1": "1 1 1 0"}),
          requeueing("crash", running="m1"), Requeued(2, 0, "", 2),
-         gone(waiting=("m1", "m2"), attempts={"m1": "1 2 1 0"}, wake=True, stats={"requeued": 2}), again=None),
+         gone(waiting=("m1", "m2"), attempts={"m1": "1 2 1 0\t{}"}, wake=True, stats={"requeued": 2}), again=None),
     Move("requeue", "a stop only counts that the running one has started", held("m1", "m2"),
          requeueing("stopped", running="m1"), Requeued(2, 0, "", 0),
          gone(waiting=("m1", "m2"), attempts={"m1": "0 0 1 0"}, wake=True, stats={"requeued": 2}), again=None),
@@ -105,7 +108,7 @@ REQUEUE = [
               stats={"requeued": 2}), again=None),
     Move("requeue", "acks what was finished", held("m1", "m2", "m3", "m4", attempts={"m1": ONCE}),
          requeueing("crash", last_finished="m2", running="m3"), Requeued(2, 2, "", 1),
-         gone(waiting=("m3", "m4"), attempts={"m3": "0 1 0 0"}, wake=True, stats={"acked": 2, "requeued": 2}),
+         gone(waiting=("m3", "m4"), attempts={"m3": "0 1 0 0\t{}"}, wake=True, stats={"acked": 2, "requeued": 2}),
          again=None),
     Move("requeue", "an old finished id acks nothing", held("m1"), requeueing("crash", last_finished="m0"),
          Requeued(1, 0, "", 0), gone(waiting=("m1",), wake=True, stats={"requeued": 1}), again=None),
@@ -113,6 +116,31 @@ REQUEUE = [
          requeueing("crash", running="m1"), Requeued(1, 0, "m1", 3),
          gone(waiting=("m2",), wake=True, stats={"requeued": 1, "dead_lettered": 1}),
          after_dead=Containers(waiting=("m1",), wake=True), again=None),
+    Move("requeue", "a crash leaves its record, in place of an older one", held("m1", attempts={"m1": "0 1 0 0\t{}"}),
+         requeueing("crash", running="m1", record=b'{"error":"e"}'), Requeued(1, 0, "", 2),
+         gone(waiting=("m1",), attempts={"m1": '0 2 0 0\t{"error":"e"}'}, wake=True, stats={"requeued": 1}),
+         again=None),
+    Move("requeue", "a stop keeps the record of an older crash", held("m1", attempts={"m1": "0 1 0 0\t{}"}),
+         requeueing("stopped", running="m1"), Requeued(1, 0, "", 0),
+         gone(waiting=("m1",), attempts={"m1": "0 1 1 0\t{}"}, wake=True, stats={"requeued": 1}), again=None),
+    Move("requeue", "a passed limit is retried at once", held("m1", "m2", waiting=("m3",)),
+         requeueing("failed", running="m1", outcome="retry", counted=ONCE), Requeued(1, 0, "", 0),
+         gone(waiting=("m2", "m3", "m1"), attempts={"m1": ONCE}, wake=True, stats={"requeued": 1, "retried": 1}),
+         again=None),
+    Move("requeue", "a passed limit is retried later", held("m1"),
+         requeueing("failed", running="m1", outcome="retry", counted=ONCE, delay_ms=60_000), Requeued(0, 0, "", 0),
+         gone(delayed=("m1",), attempts={"m1": ONCE}, wake=True, stats={"retried": 1}), again=None),
+    Move("requeue", "a passed limit may be the last failure", held("m1", "m2", attempts={"m1": ONCE}),
+         requeueing("failed", running="m1", outcome="dead-letter", record=b'{"error":"e"}'), Requeued(1, 0, "", 0),
+         gone(waiting=("m2",), wake=True, stats={"requeued": 1, "dead_lettered": 1}),
+         after_dead=Containers(waiting=("m1",), wake=True), again=None),
+    Move("requeue", "without a dead-letter queue a passed limit discards at last", held("m1", attempts={"m1": ONCE}),
+         requeueing("failed", running="m1", outcome="discard"), Requeued(0, 0, "", 0),
+         gone(stats={"discarded": 1}), again=None),
+    Move("requeue", "a passed limit on a dead-letter queue parks", Containers(),
+         requeueing("failed", DEAD, running="m1", outcome="dead-letter", record=b"{}"), Requeued(0, 0, "", 0),
+         Containers(), before_dead=held("m1"), after_dead=gone(parked=("m1",), stats={"dead_lettered": 1}),
+         again=None),
     Move("requeue", "on a dead-letter queue it parks", Containers(), requeueing("crash", DEAD, running="m1",
          crash_limit=1), Requeued(0, 0, "m1", 1), Containers(), before_dead=held("m1"),
          after_dead=gone(parked=("m1",), stats={"dead_lettered": 1}), again=None),

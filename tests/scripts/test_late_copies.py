@@ -112,7 +112,7 @@ def test_a_late_requeue_takes_nothing_from_the_next_worker_of_the_slot(broker: B
     assert broker.requeue(QUEUE, "w1", death) is None
 
     assert look(redis, QUEUE).processing == {"w2": ("m1",)}
-    assert look(redis, QUEUE).attempts == {"m1": "0 1 0 0"}
+    assert look(redis, QUEUE).attempts == {"m1": "0 1 0 0\t{}"}
 
 
 def test_a_late_claim_is_seen_by_the_next_one(broker: Broker, redis: Redis) -> None:

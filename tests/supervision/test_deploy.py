@@ -114,7 +114,7 @@ def test_the_unit_is_told_what_the_pool_tells(unit: configparser.ConfigParser) -
     assert service["Type"] == "notify"
     assert service["NotifyAccess"] == "main"
     assert service["ExecReload"].endswith("kill -HUP $MAINPID")
-    assert seconds(service["WatchdogSec"]) > 10 * supervisor._TICK_S
+    assert seconds(service["WatchdogSec"]) > 10 * supervisor.TICK_S
     assert service["TimeoutStartSec"] == "infinity"
     assert service["RestartPreventExitStatus"] == str(exits.USAGE)
     assert service["OOMPolicy"] == "continue"

@@ -189,7 +189,7 @@ def test_a_canary_that_cannot_boot_does_not_end_the_reload_after_it(world: World
     world.imported()
     canary = world.understudy()
     world.renewal.reload()
-    assert world.renewal.failed_to_boot(canary, "broken", "")
+    assert world.renewal.failed_to_boot(canary, BootFailure("broken"))
     canary.vacated()
     world.renewal.tick()
 

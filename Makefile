@@ -1,7 +1,7 @@
 # The plain commands, for an environment that has `pip install -e '.[dev,test,embedded]'`.
 PYTHON ?= python3
 
-.PHONY: check test bench format demo
+.PHONY: check test mutants model bench format demo
 
 # Formatting, lint, types and the import contract.
 check:
@@ -12,6 +12,13 @@ check:
 
 test:
 	$(PYTHON) -m pytest
+
+# Nightly: each mistake in the Lua must fail some test, and the protocol's model is explored further.
+mutants:
+	$(PYTHON) -m tests.mutation
+
+model:
+	$(PYTHON) -m tests.model
 
 bench:
 	$(PYTHON) -m bench all

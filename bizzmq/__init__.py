@@ -16,10 +16,12 @@ from bizzmq.errors import (
     LeaseLostError,
     MemoryLimitExceeded,
     MessageTimeout,
+    NotConfirmedError,
     PayloadTooLargeError,
     QueueNotFoundError,
     Reject,
     RetryLater,
+    WrongTypeError,
 )
 from bizzmq.message import Message, MessageOptions
 from bizzmq.queue import QueueOptions, QueueStats
@@ -44,10 +46,12 @@ __all__ = [
     "Message",
     "MessageOptions",
     "MessageTimeout",
+    "NotConfirmedError",
     "PayloadTooLargeError",
     "QueueNotFoundError",
     "QueueOptions",
     "QueueStats",
     "Reject",
     "RetryLater",
+    "WrongTypeError",
 ]

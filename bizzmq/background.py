@@ -11,14 +11,16 @@ from bizzmq import ids
 from bizzmq.broker import Broker
 from bizzmq.consumer import Consumer
 from bizzmq.context import Deadline
-from bizzmq.errors import BizzMQError, BrokerUnavailableError
+from bizzmq.errors import BizzMQError, BrokerUnavailableError, QueueNotFoundError, WrongTypeError
 from bizzmq.handler import Handler, UserHandler
 from bizzmq.lease import LeaseKeeper, LeaseOptions
 from bizzmq.logs import log
 from bizzmq.loop import ConsumerOptions, Leave
+from bizzmq.message import decode_envelope
 from bizzmq.outage import Outage
 from bizzmq.record import Record
 from bizzmq.registry import Death
+from bizzmq.signing import Decode
 from bizzmq.stop import Stop
 
 _logger = logging.getLogger("bizzmq.consumer")
@@ -32,10 +34,16 @@ class BackgroundConsumer:
     """
 
     def __init__(
-        self, new_broker: Callable[[], Broker], queue: str, handler: UserHandler, lease: LeaseOptions = LeaseOptions()
+        self,
+        new_broker: Callable[[], Broker],
+        queue: str,
+        handler: UserHandler,
+        lease: LeaseOptions = LeaseOptions(),
+        decode: Decode = decode_envelope,
     ) -> None:
         self._queue = queue
         self._handler = Handler(handler)
+        self._decode = decode
         self._supervisor = ids.supervisor_id()
         self._broker = new_broker()
         self._keeper_broker = new_broker()
@@ -92,7 +100,7 @@ class BackgroundConsumer:
     def _consume_once(self) -> Leave:
         consumer = Consumer(
             self._broker, self._worker, [self._queue], self._handler, self._stop, Record(), ConsumerOptions(),
-            drain=Deadline(),
+            drain=Deadline(), decode=self._decode,
         )  # fmt: skip
         return consumer.run()
 
@@ -103,8 +111,9 @@ class BackgroundConsumer:
                 worker = ids.worker_id(self._supervisor, self._starts)
                 self._starts += 1
                 LeaseKeeper(self._broker, self._supervisor, [self._queue]).register(worker)
+                outage.over()
                 return worker
-            except BrokerUnavailableError as error:
+            except (BrokerUnavailableError, QueueNotFoundError, WrongTypeError) as error:
                 if self._stop.requested:
                     raise
                 self._stop.wait(outage.failed(error))
@@ -112,7 +121,8 @@ class BackgroundConsumer:
     def _leave(self) -> None:
         """End the registration; whatever is still held, which is nothing after a calm end, goes back."""
         try:
-            self._broker.requeue(self._queue, self._worker, Death("stopped"))
+            for shard in self._keeper.shards_of(self._queue):
+                self._broker.requeue(shard, self._worker, Death("stopped"))
         except BizzMQError as error:
             log(
                 _logger,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Sequence
 
 from bizzmq import keys
-from bizzmq.connection import Connection
-from bizzmq.errors import BrokerReplyError, LeaseLostError, QueueNotFoundError
+from bizzmq.connections import AnyConnection
+from bizzmq.errors import BrokerReplyError, ConfigurationError, LeaseLostError, QueueNotFoundError
 from bizzmq.queue import QueueOptions
-from bizzmq.registry import Death, Registry, Requeued
+from bizzmq.registry import Death, Registry, Requeued, as_text
 from bizzmq.store import grave, owned, pairs
 
 __all__ = ["BATCH_LIMIT", "Broker", "Claimed", "Death", "Requeued"]
@@ -35,29 +35,50 @@ class Claimed:
 class Broker(Registry):
     """All transitions of all queues over one connection."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: AnyConnection) -> None:
         super().__init__(connection)
         self._whole_seconds = False  # Redis 5 blocks for whole seconds only
 
     def create(self, queue: str, options: QueueOptions) -> bool:
-        """Create a queue; False if it existed."""
+        """Create a queue with all its shards; False if it existed, in whatever number of shards.
+
+        Raises:
+            ConfigurationError: the name is none that a queue may be created by.
+        """
+        self.keys(queue)  # a bad name is said before anything is done
+        if keys.whole_of(queue) != queue:
+            raise ConfigurationError(f"{queue!r} is the name of a shard: create {keys.whole_of(queue)!r} with shards")
+        if options.shards > 1 and (not self.exists(queue) or len(self.shards(queue)) == options.shards):
+            for index in range(1, options.shards):  # first: whoever sees the queue finds all of it
+                self._create_one(keys.shard_of(queue, index), replace(options, shards=1))
+        self.connection.execute("SADD", keys.INDEX, queue)  # first: no queue may be there that it does not name
+        return self._create_one(queue, options)
+
+    def _create_one(self, queue: str, options: QueueOptions) -> bool:
         own = self.keys(queue)
         dead = own.dead_letters()
         wants_dead = options.config_dead_letter_queue and not own.is_dead_letter_queue
         fields = [part for pair in options.to_meta().items() for part in pair]
-        self.connection.execute("SADD", keys.INDEX, queue)  # first: no queue may be there that it does not name
         return bool(self.run("create", [own.meta, dead.meta], int(wants_dead), *fields))
 
     def exists(self, queue: str) -> bool:
         """Whether a queue was created, or came into being as the dead-letter queue of another one."""
         return bool(self.connection.execute("EXISTS", self.keys(queue).meta))
 
+    def shards(self, queue: str) -> list[str]:
+        """The names of a queue's shards, the queue's own first; only that if it has no others, or does not exist."""
+        dead = self.keys(queue).is_dead_letter_queue
+        owner = self.keys(self.keys(queue).owner) if dead else self.keys(queue)
+        stored = self.connection.execute("HGET", owner.meta, "shards") or b""
+        count = min(int(stored), keys.MAX_SHARDS) if stored.isdigit() else 1
+        return [keys.shard_of(queue, index) for index in range(max(1, count))]
+
     def options(self, queue: str) -> QueueOptions:
         """The options that a queue was created with. Raises QueueNotFoundError."""
         flat = self.connection.execute("HGETALL", self.keys(queue).meta)
         if not flat:
             raise QueueNotFoundError(queue)
-        return QueueOptions.from_meta({name.decode(): value.decode() for name, value in pairs(flat)})
+        return QueueOptions.from_meta({as_text(name): as_text(value) for name, value in pairs(flat)})
 
     def publish(
         self, queue: str, publisher: str, request: int, delay_ms: int, priority: int, entries: Sequence[Any]
@@ -125,17 +146,16 @@ class Broker(Registry):
 
         No message travels with this command, so losing its reply costs time only.
         """
-        timeout: float = math.ceil(max(timeout_s, 0.01) * 1000) / 1000
+        timeout: float = math.ceil(max(min(timeout_s, self.connection.longest_block_s), 0.01) * 1000) / 1000
         if self._whole_seconds or timeout == int(timeout):
             timeout = max(1, math.ceil(timeout))
-        wakes = [self.keys(queue).wake for queue in queues]
-        self.connection.send(self.connection.pack("BZPOPMIN", *wakes, timeout))
-        return timeout
+        self.connection.block([self.keys(queue).wake for queue in queues], timeout)
+        return timeout + self.connection.reply_s
 
     def woken(self) -> None:
         """Read the reply to `block`."""
         try:
-            self.connection.read()
+            self.connection.unblocked()
         except BrokerReplyError as error:
             if "timeout is not an integer" not in str(error):
                 raise

@@ -10,13 +10,19 @@ from bizzmq.broker import Broker
 from bizzmq.errors import DecodeError, QueueNotFoundError
 from bizzmq.message import Message, decode_envelope
 from bizzmq.queue import QueueStats
+from bizzmq.registry import as_text
 from bizzmq.store import pairs
 
 _TOTALS = ("published", "acked", "retried", "requeued", "discarded")
 
 
 def stats(broker: Broker, queue: str) -> QueueStats:
-    """Counts of what is there, and totals, taken in one step. Raises QueueNotFoundError."""
+    """Counts of what is there, and totals, taken in one step for each shard. Raises QueueNotFoundError."""
+    parts = [_stats(broker, shard) for shard in broker.shards(queue)]
+    return QueueStats(**{name: sum(getattr(part, name) for part in parts) for name in parts[0].as_dict()})
+
+
+def _stats(broker: Broker, queue: str) -> QueueStats:
     k = broker.keys(queue)
     stored_dead = ("LLEN", k.parked) if k.is_dead_letter_queue else ("HLEN", k.dead_letters().messages)
     replies = broker.look(
@@ -26,20 +32,28 @@ def stats(broker: Broker, queue: str) -> QueueStats:
     exists, waiting, prioritized, delayed, stored, parked, dead_lettered, flat = replies
     if not exists:
         raise QueueNotFoundError(queue)
-    totals: Mapping[str, int] = {name.decode(): int(value) for name, value in pairs(flat)}
+    totals = _totals(queue, dict(pairs(flat)))
     return QueueStats(
         waiting=waiting + prioritized,
         delayed=delayed,
         # whatever is stored and in no other place is in a processing list
         processing=max(0, stored - waiting - prioritized - delayed - parked),
         dead_lettered=dead_lettered,
-        **{name: totals.get(name, 0) for name in _TOTALS},
+        **totals,
     )
 
 
+def _totals(queue: str, stored: Mapping[bytes, bytes]) -> dict[str, int]:
+    try:
+        return {name: int(stored.get(name.encode(), b"0")) for name in _TOTALS}
+    except ValueError as error:
+        raise DecodeError(f"a total of queue {queue!r} is no number; bizzmq audit {queue} says which") from error
+
+
 def queue_names(broker: Broker) -> list[str]:
-    """The names of all queues and of their dead-letter queues, sorted."""
-    created = {name.decode() for name in broker.connection.execute("SMEMBERS", keys.INDEX)}
+    """The names of all queues and of their dead-letter queues, sorted. What is no name is left out."""
+    members = [as_text(name) for name in broker.connection.execute("SMEMBERS", keys.INDEX)]
+    created = {name for name in members if keys.is_name(name)}
     # A dead-letter queue may come into being with its first dead letter, when Redis is full, too: no index then.
     dead = {broker.keys(name).dead_letters().queue for name in created}
     return sorted(name for name in created | dead if broker.exists(name))
@@ -47,12 +61,17 @@ def queue_names(broker: Broker) -> list[str]:
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A message of a dead-letter queue. `place` says where in it: waiting, delayed, prioritized or parked."""
+    """A message of a dead-letter queue. `place` says where in it: waiting, delayed, prioritized or parked.
+
+    Attributes:
+        queue: the dead-letter queue, or the shard of it; "" for the one that was asked for.
+    """
 
     id: str
     place: str
     message: Message | None
     envelope: bytes
+    queue: str = ""
 
     @property
     def error(self) -> Mapping[str, Any]:
@@ -61,43 +80,58 @@ class DeadLetter:
 
 
 def dead_letters(broker: Broker, queue: str, offset: int, count: int) -> list[DeadLetter]:
-    """Dead letters of a queue (given itself or by its dead-letter queue's name), oldest first in each place."""
-    k = broker.keys(queue).dead_letters()
+    """Dead letters of a queue (itself or its dead-letter queue is named), oldest first in each place of each shard."""
     found: list[DeadLetter] = []
     skip = offset
-    for place, key in (("waiting", k.waiting), ("parked", k.parked)):
-        size = int(broker.connection.execute("LLEN", key))
-        if skip < size and len(found) < count:
-            last = size - 1 - skip
-            first = max(0, last - (count - len(found)) + 1)
-            ids = list(reversed(broker.connection.execute("LRANGE", key, first, last)))
-            found += _read(broker, k, place, ids)
-        skip = max(0, skip - size)
-    for place, key in (("prioritized", k.prioritized), ("delayed", k.delayed)):
-        size = int(broker.connection.execute("ZCARD", key))
-        if skip < size and len(found) < count:
-            ids = broker.connection.execute("ZRANGE", key, skip, skip + count - len(found) - 1)
-            found += _read(broker, k, place, ids)
-        skip = max(0, skip - size)
+    for k in _graves(broker, queue):
+        for place, key in (("waiting", k.waiting), ("parked", k.parked)):
+            size = int(broker.connection.execute("LLEN", key))
+            if skip < size and len(found) < count:
+                last = size - 1 - skip
+                first = max(0, last - (count - len(found)) + 1)
+                ids = list(reversed(broker.connection.execute("LRANGE", key, first, last)))
+                found += _read(broker, k, place, ids)
+            skip = max(0, skip - size)
+        for place, key in (("prioritized", k.prioritized), ("delayed", k.delayed)):
+            size = int(broker.connection.execute("ZCARD", key))
+            if skip < size and len(found) < count:
+                ids = broker.connection.execute("ZRANGE", key, skip, skip + count - len(found) - 1)
+                found += _read(broker, k, place, ids)
+            skip = max(0, skip - size)
     return found
 
 
+def dead_letter_count(broker: Broker, queue: str) -> int:
+    """How many dead letters a queue has, the ones being handled included. Raises QueueNotFoundError."""
+    graves = _graves(broker, queue)
+    if not broker.exists(graves[0].queue):
+        raise QueueNotFoundError(graves[0].queue)
+    return sum(int(broker.connection.execute("HLEN", k.messages)) for k in graves)
+
+
+def _graves(broker: Broker, queue: str) -> list[keys.QueueKeys]:
+    """The keys of the dead-letter queue's shards."""
+    return [broker.keys(shard) for shard in broker.shards(broker.keys(queue).dead_letters().queue)]
+
+
 def dead_letter_ids(broker: Broker, queue: str) -> list[str]:
-    """The ids of all dead letters that nobody is handling, oldest first in each place."""
-    k = broker.keys(queue).dead_letters()
+    """The ids of all dead letters that nobody is handling, oldest first in each shard and place."""
     ids: list[bytes] = []
-    for key in (k.waiting, k.parked):
-        ids += reversed(broker.connection.execute("LRANGE", key, 0, -1))
-    for key in (k.prioritized, k.delayed):
-        ids += broker.connection.execute("ZRANGE", key, 0, -1)
+    for k in _graves(broker, queue):
+        for key in (k.waiting, k.parked):
+            ids += reversed(broker.connection.execute("LRANGE", key, 0, -1))
+        for key in (k.prioritized, k.delayed):
+            ids += broker.connection.execute("ZRANGE", key, 0, -1)
     return [raw_id.decode("utf-8", "backslashreplace") for raw_id in ids]
 
 
 def dead_letter(broker: Broker, queue: str, message_id: str) -> DeadLetter | None:
     """One dead letter by its id, wherever in the dead-letter queue it is; None if it is not there."""
-    k = broker.keys(queue).dead_letters()
-    found = _read(broker, k, "", [message_id.encode()])
-    return found[0] if found else None
+    for k in _graves(broker, queue):
+        found = _read(broker, k, "", [message_id.encode()])
+        if found:
+            return found[0]
+    return None
 
 
 def _read(broker: Broker, k: keys.QueueKeys, place: str, ids: list[bytes]) -> list[DeadLetter]:
@@ -113,7 +147,7 @@ def _read(broker: Broker, k: keys.QueueKeys, place: str, ids: list[bytes]) -> li
             message: Message | None = decode_envelope(message_id, k.queue, envelope)
         except DecodeError:
             message = None
-        letters.append(DeadLetter(message_id, place, message, envelope))
+        letters.append(DeadLetter(message_id, place, message, envelope, k.queue))
     return letters
 
 
@@ -122,7 +156,7 @@ def replay(broker: Broker, queue: str, letter: DeadLetter) -> bool:
 
     Raises QueueNotFoundError.
     """
-    dead = broker.keys(queue).dead_letters()
+    dead = broker.keys(letter.queue or queue).dead_letters()
     k = broker.keys(dead.owner)
     places = [dead.waiting, dead.prioritized, dead.delayed, dead.parked, dead.messages, dead.attempts]
     target = [k.meta, k.waiting, k.prioritized, k.messages, k.attempts, k.wake, k.stats]

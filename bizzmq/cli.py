@@ -9,8 +9,10 @@ import sys
 import click
 
 import bizzmq
-from bizzmq import census, console, logs
+from bizzmq import census, console, logs, signing
+from bizzmq.cli_audit import audit_command
 from bizzmq.cli_dead_letters import dlq
+from bizzmq.cli_doctor import doctor
 from bizzmq.cli_pool import pool
 from bizzmq.cli_publish import publish_lines, read_document
 from bizzmq.cli_support import confirm_deletion, open_broker, purge_all, table
@@ -37,6 +39,8 @@ def command(context: click.Context, redis_url: str) -> None:
 @click.option("--priority", type=int, default=0, help="Higher is handled first.  [default: 0]")
 @click.option("--retries", type=click.IntRange(min=0), help="Overrides the queue's number of retries.")
 @click.option("--delay", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS", help="Hold it back so long.")
+@click.option("--confirm", default="", metavar="replicas:N|aof",
+              help="Return only when so many replicas, or the server's disk, have it.")  # fmt: skip
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
               help="How long one delivery may take.")  # fmt: skip
 @click.option("--create", is_flag=True, help="Create the queue, with a dead-letter queue, if it does not exist.")
@@ -49,6 +53,7 @@ def publish(
     priority: int,
     retries: int | None,
     delay: float,
+    confirm: str,
     timeout: float | None,
     create: bool,
 ) -> None:
@@ -56,9 +61,9 @@ def publish(
 
     All lines are checked before the first one is published.
     """
-    options = MessageOptions(priority=priority, retries=retries, delay_s=delay, timeout_s=timeout)
+    options = MessageOptions(priority=priority, retries=retries, delay_s=delay, timeout_s=timeout, confirm=confirm)
     body = None if document == "-" else read_document(document, "the argument")
-    with BizzMQ(redis_url) as mq:
+    with BizzMQ(redis_url, signing_keys=signing.keys_from_environment()) as mq:
         if create:
             mq.create_queue(queue, QueueOptions(config_dead_letter_queue=True))
         if document == "-":
@@ -109,7 +114,9 @@ def purge(redis_url: str, queue: str, yes: bool) -> None:
         click.echo(f"{purge_all(broker, queue)} messages deleted")
 
 
+command.add_command(audit_command)
 command.add_command(dlq)
+command.add_command(doctor)
 command.add_command(pool)
 
 

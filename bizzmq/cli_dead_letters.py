@@ -10,7 +10,7 @@ import click
 from bizzmq import census, logs
 from bizzmq.broker import Broker
 from bizzmq.cli_support import confirm_deletion, open_broker, purge_all, table
-from bizzmq.errors import ConfigurationError, QueueNotFoundError
+from bizzmq.errors import ConfigurationError
 
 
 @click.group()
@@ -56,7 +56,7 @@ def show(redis_url: str, queue: str, message_id: str | None, as_json: bool) -> N
     for name, value in letter.error.items():
         if name == "traceback" or isinstance(value, dict):
             continue
-        click.echo(f"{name:<13} {logs.escape(str(value))}")
+        click.echo(f"{logs.escape(name):<13} {logs.escape(str(value))}")
     _show_traceback(letter.error)
     if "handler_error" in letter.error:
         click.echo("and what the dead-letter queue's own handler made of it:")
@@ -94,10 +94,7 @@ def purge(redis_url: str, queue: str, yes: bool) -> None:
 
 def _total(broker: Broker, queue: str) -> int:
     """How many dead letters there are. Raises QueueNotFoundError."""
-    k = broker.keys(queue).dead_letters()
-    if not broker.connection.execute("EXISTS", k.meta):
-        raise QueueNotFoundError(k.queue)
-    return int(broker.connection.execute("HLEN", k.messages))
+    return census.dead_letter_count(broker, queue)
 
 
 def _find(broker: Broker, queue: str, message_id: str) -> census.DeadLetter:

@@ -10,14 +10,15 @@ import click
 
 from bizzmq import census, embedded, logs
 from bizzmq.broker import BATCH_LIMIT, Broker
-from bizzmq.connection import Connection, check_url
+from bizzmq.connection import check_url
+from bizzmq.connections import connect
 
 
 @contextmanager
 def open_broker(redis_url: str) -> Iterator[Broker]:
     """The transitions on that server, for the time of a command."""
     server = embedded.join(redis_url) if embedded.is_embedded(redis_url) else None
-    connection = Connection(server.url if server else check_url(redis_url))
+    connection = connect(server.url if server else check_url(redis_url))
     try:
         yield Broker(connection)
     finally:
@@ -33,13 +34,14 @@ def confirm_deletion(what: str, yes: bool) -> None:
 
 
 def purge_all(broker: Broker, queue: str) -> int:
-    """Delete in steps until nothing is left; returns how many."""
+    """Delete in steps until nothing is left in any shard; returns how many."""
     total = 0
-    while True:
-        deleted = census.purge(broker, queue)
-        total += deleted
-        if deleted < BATCH_LIMIT:
-            return total
+    for shard in broker.shards(queue):
+        deleted = BATCH_LIMIT
+        while deleted == BATCH_LIMIT:
+            deleted = census.purge(broker, shard)
+            total += deleted
+    return total
 
 
 def table(rows: list[list[Any]], head: Sequence[str]) -> None:

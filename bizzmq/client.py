@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any, Callable, Iterable
+from typing import Any, Callable, Iterable, Sequence
 
-from bizzmq import embedded
+from bizzmq import embedded, signing
+from bizzmq.address import redact
 from bizzmq.background import BackgroundConsumer
 from bizzmq.broker import Broker
 from bizzmq.census import stats
 from bizzmq.clock import ServerClock
-from bizzmq.connection import Connection, check_url, redact
+from bizzmq.connection import check_url
+from bizzmq.connections import connect
 from bizzmq.errors import BizzMQError
 from bizzmq.handler import UserHandler
 from bizzmq.message import MessageOptions
@@ -23,21 +25,25 @@ class BizzMQ:
     """A client of the queues on one Redis server. A context manager; usable from several threads.
 
     Args:
-        redis_url: `redis://`, `rediss://`, `unix://`, or `embedded://` for a private server.
+        redis_url: `redis://`, `rediss://`, `unix://`, or `embedded://` for a private server; `redis+sentinel://` and
+            `redis+cluster://` for several (see docs/scale-out.md).
+        signing_keys: with keys, what is published is signed with the first one, and what is consumed must be signed
+            with any of them (see docs/security.md). Bytes, or base64; at least 32 bytes each.
 
     Raises:
-        ConfigurationError: the URL is no such URL.
+        ConfigurationError: the URL is no such URL, or a key is none.
         BrokerUnavailableError: the server cannot be reached; said within 5 seconds.
     """
 
-    def __init__(self, redis_url: str) -> None:
+    def __init__(self, redis_url: str, *, signing_keys: Sequence[signing.Key] | None = None) -> None:
         redis_url = str(redis_url)
+        self._signer = None if signing_keys is None else signing.Signer(signing_keys)
         self._server = embedded.join(redis_url) if embedded.is_embedded(redis_url) else None
         self._url = self._server.url if self._server else check_url(redis_url)
         self._consumers: list[BackgroundConsumer] = []
         self._clock = ServerClock()
         self._brokers = Reservoir(self._new_broker)
-        self._publishers = Reservoir(lambda: Publisher(self._new_broker(), self._clock))
+        self._publishers = Reservoir(lambda: Publisher(self._new_broker(), self._clock, signer=self._signer))
         try:
             self._check()
         except BizzMQError:
@@ -65,7 +71,7 @@ class BizzMQ:
 
     def _new_broker(self, timeout_s: float = 5.0) -> Broker:
         ensure = self._server.ensure if self._server else None
-        return Broker(Connection(self._url, connect_timeout_s=2.0, timeout_s=timeout_s, before_open=ensure))
+        return Broker(connect(self._url, connect_timeout_s=2.0, timeout_s=timeout_s, before_open=ensure))
 
     def close(self) -> None:
         """Stop what still consumes, waiting for running messages, and close all connections."""
@@ -101,6 +107,7 @@ class BizzMQ:
             QueueNotFoundError: the queue was never created.
             EncodeError: the message is not JSON.
             PayloadTooLargeError: it is larger than 1 MiB as JSON.
+            NotConfirmedError: it is stored, but not confirmed as `options.confirm` asks.
             BrokerFullError: Redis is at its memory limit.
             BrokerUnavailableError: Redis stayed away for 10 s; the message may have been published.
         """
@@ -136,7 +143,8 @@ class BizzMQ:
         Raises:
             QueueNotFoundError, BrokerUnavailableError
         """
-        consumer = BackgroundConsumer(self._new_broker, queue_name, handler)
+        decode = signing.decoder(self._signer)
+        consumer = BackgroundConsumer(self._new_broker, queue_name, handler, decode=decode)
         consumer.start()
         self._consumers.append(consumer)
         return consumer.stop

@@ -1,4 +1,4 @@
-"""One connection to Redis. The only module that imports redis, and the border where its errors stop.
+"""One connection to one Redis server. Beside `foreign`, the only module that imports redis.
 
 The client library connects, authenticates and parses; it never retries by itself, since a command that
 carries a message must not be sent twice by somebody who does not know whether that is safe.
@@ -7,11 +7,12 @@ carries a message must not be sent twice by somebody who does not know whether t
 from __future__ import annotations
 
 import inspect
+import math
 import os
 import re
 import select
 from typing import Any, Callable, Mapping, Sequence
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import redis
 from redis import exceptions
@@ -20,89 +21,86 @@ from redis.connection import AbstractConnection
 from redis.connection import parse_url as _untyped_parse_url
 from redis.retry import Retry
 
-from bizzmq.errors import (
-    BrokerFullError,
-    BrokerRefusesError,
-    BrokerReplyError,
-    BrokerUnavailableError,
-    ConfigurationError,
-)
+from bizzmq import address, tls, wrong_type
+from bizzmq.address import redact
+from bizzmq.errors import BrokerReplyError, BrokerUnavailableError, ConfigurationError
+from bizzmq.foreign import foreign
 
 SCHEMES = ("redis", "rediss", "unix")
-_OUTAGE = re.compile(
-    "LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|BUSY|NOREPLICAS|MISCONF|UNBLOCKED"
-    "|NOAUTH|WRONGPASS|NOPERM|no permissions|max number of clients|EXECABORT|invalid password|invalid username",
-    re.IGNORECASE,
-)
-"""Replies that repeating the command later, or an operator, can cure."""
-
-_CURABLE = (
-    exceptions.ReadOnlyError,
-    exceptions.NoPermissionError,
-    exceptions.ClusterDownError,  # MASTERDOWN, too
-    exceptions.TryAgainError,
-    exceptions.ExecAbortError,
-)
-"""The same, where the client library makes a class of the code and cuts it off the text."""
-
 _ANONYMOUS: dict[str, None] = (  # no CLIENT SETINFO: a restricted user may not be allowed to
     {"driver_info": None}
     if "driver_info" in inspect.signature(AbstractConnection.__init__).parameters  # redis-py 8 and newer
     else {"lib_name": None, "lib_version": None}
 )
 
+_OPTIONS = ("db", "username", "password", "client_name")
+_OTHERS_OPTIONS = (
+    "socket_timeout", "socket_connect_timeout", "socket_keepalive", "retry_on_timeout", "retry_on_error",
+    "max_connections", "health_check_interval", "protocol", "decode_responses", "encoding", "encoding_errors",
+    "timeout",
+)  # fmt: skip
+"""Options that an address shared with other programs may have, and that are ours to decide."""
+
 _parse_url: Callable[[str], Mapping[str, Any]] = _untyped_parse_url  # redis-py has no types for it
 
 
-class NoScriptError(BrokerReplyError):
-    """Redis does not have this script in its cache (any more)."""
-
-
 def check_url(url: str) -> str:
-    """The URL itself, if it can be one of a Redis server.
+    """The URL itself, if it can be one of a Redis server, or of several.
 
     Raises:
         ConfigurationError: it cannot; the text does not repeat a password.
     """
+    if address.is_group(str(url)):
+        group = address.parse(url)
+        for node in group.nodes:
+            _check_one(group.server_url(node), url, address.EXAMPLES[group.kind])
+        return url
+    if urlsplit(str(url).partition("//")[0]).scheme not in SCHEMES:
+        raise ConfigurationError(
+            f"bad Redis URL {redact(str(url))!r}: it must begin with redis://, rediss://, unix://, redis+sentinel://, "
+            "redis+cluster:// or embedded://"
+        )
+    _check_one(url, url, "redis://:PASSWORD@HOST:PORT/DB")
+    return url
+
+
+def _check_one(url: str, given: str, example: str) -> None:
+    """Refuse what cannot be the address of one server; `given` is what the user wrote."""
     try:
         parts = urlsplit(url)
-        if parts.scheme not in SCHEMES:
-            raise ValueError("it must begin with redis://, rediss://, unix:// or embedded://")
-        if parts.scheme == "unix" and not parts.path:
-            raise ValueError("a unix:// URL needs the path of a socket")
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ConfigurationError(f"bad Redis URL {redact(str(url))!r}: {error}") from None
-    try:
         _parse_url(url)
         parts.port  # noqa: B018 - reading it is the check
         if parts.scheme != "unix" and not re.fullmatch("/?[0-9]*/?", parts.path):
             raise ValueError("the path is no database number")
+        if parts.scheme == "unix" and not parts.path:
+            raise ValueError("there is no path of a socket")
         if "@" in parts.query + parts.fragment:
             raise ValueError("a password with ? or # in it ended the address before its host")
     except (ValueError, TypeError, AttributeError):  # their texts may repeat a piece of the password
-        hint = "write redis://:PASSWORD@HOST:PORT/DB, with / ? # @ in the password percent-encoded"
-        raise ConfigurationError(f"bad Redis URL {redact(str(url))!r}: {hint}") from None
-    return url
+        hint = f"write {example}, with / ? # @ in the password percent-encoded"
+        raise ConfigurationError(f"bad Redis URL {redact(str(given))!r}: {hint}") from None
+    try:
+        factory, options = _arguments(url)
+        factory(**options)
+    except (ValueError, TypeError, exceptions.RedisError) as error:  # these are about options only
+        raise ConfigurationError(f"bad Redis URL {redact(str(given))!r}: {_about_options(error)}") from None
 
 
-def redact(url: str) -> str:
-    """A URL without its password."""
-    return re.sub(r"(://[^/@:]*:).*@", r"\1***@", re.sub(r"(password=)[^&]*", r"\1***", url))
+def _arguments(url: str) -> tuple[Callable[..., Any], dict[str, Any]]:
+    """What makes a connection, and what the address says to it. Raises ValueError."""
+    for name in parse_qs(urlsplit(url).query, keep_blank_values=True):
+        if name not in _OPTIONS and name not in _OTHERS_OPTIONS and not name.startswith("ssl_"):
+            raise ValueError(f"there is no option {name!r}")
+    options = {name: value for name, value in _parse_url(url).items() if name not in _OTHERS_OPTIONS}
+    factory = options.pop("connection_class", redis.Connection)
+    if factory is redis.SSLConnection:
+        options = tls.verifying(options)
+    return factory, options
 
 
-def _foreign(error: Exception) -> Exception:
-    """Our word for an error of the client library or the operating system."""
-    text = str(error)
-    if isinstance(error, exceptions.NoScriptError):
-        return NoScriptError(text)
-    if isinstance(error, (exceptions.ConnectionError, exceptions.TimeoutError, OSError)):
-        refused = isinstance(error, (exceptions.AuthenticationError, exceptions.BusyLoadingError))
-        return (BrokerRefusesError if refused else BrokerUnavailableError)(text or type(error).__name__)
-    if isinstance(error, exceptions.OutOfMemoryError) or text.startswith("OOM"):
-        return BrokerFullError(text)
-    if isinstance(error, _CURABLE) or _OUTAGE.search(text):
-        return BrokerRefusesError(text)
-    return BrokerReplyError(text)
+def _about_options(error: Exception) -> str:
+    unknown = re.search("unexpected keyword argument ('.*')", str(error))
+    return f"there is no option {unknown[1]}" if unknown else str(error)
 
 
 class Connection:
@@ -115,7 +113,16 @@ class Connection:
         timeout_s: bound of every reply, seconds.
         connect_timeout_s: bound of opening it, seconds.
         before_open: called before each opening; an embedded server is started again there if it has gone.
+
+    Attributes:
+        longest_block_s: longest time for which an idle worker should block on it, seconds.
+        reply_s: how late the reply to a blocking command may be, seconds.
+        spans_nodes: whether it leads to several servers, of which one may be away alone.
     """
+
+    longest_block_s = math.inf
+    reply_s = 5.0
+    spans_nodes = False
 
     def __init__(
         self,
@@ -125,8 +132,9 @@ class Connection:
         connect_timeout_s: float = 2.0,
         before_open: Callable[[], None] | None = None,
     ) -> None:
-        options: dict[str, Any] = dict(_parse_url(check_url(url)))
-        factory = options.pop("connection_class", redis.Connection)
+        if address.is_group(url):
+            raise ConfigurationError(f"{redact(url)!r} names several servers, this connection leads to one")
+        factory, options = _arguments(check_url(url))
         options.update(
             protocol=2,  # RESP3's HELLO is unknown to Redis 5
             socket_timeout=timeout_s,
@@ -142,6 +150,7 @@ class Connection:
         self._options = options
         self._link: Any = None
         self._pid = 0
+        self._blocked: tuple[Any, ...] = ()
 
     def __repr__(self) -> str:
         return f"Connection({redact(self.url)!r})"
@@ -152,13 +161,30 @@ class Connection:
         self._link = None  # a parent's connection is left alone: only its own copy of the socket is closed
         if self._before_open is not None:
             self._before_open()
-        link = self._factory(**self._options)
+        link = self._factory(**{**self._options, **self._locate()})
         try:
             link.connect()
         except (exceptions.RedisError, OSError) as error:
-            raise _foreign(error) from error
+            raise foreign(error) from error
         self._link, self._pid = link, os.getpid()
+        self._greet()
         return link
+
+    def _locate(self) -> Mapping[str, Any]:
+        """Options of this opening that go before those of the URL: where the server is, say."""
+        return {}
+
+    def _greet(self) -> None:
+        """What has to be said on a new connection before it is used."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the next command needs no opening."""
+        return self._link is not None and self._pid == os.getpid()
+
+    def at(self, _key: str) -> Connection:
+        """The connection to the server that holds this key: itself."""
+        return self
 
     def pack(self, *args: Any) -> list[bytes]:
         """One command, ready for `send`."""
@@ -191,25 +217,59 @@ class Connection:
             raise
 
     def execute(self, *args: Any) -> Any:
-        """Send one command and return its reply. Raises as `read` does."""
+        """Send one command and return its reply. Raises as `read` does, and WrongTypeError."""
         self.send(self.pack(*args))
-        return self.read()
+        try:
+            return self.read()
+        except BrokerReplyError as error:
+            raise self._named(error, args) from error.__cause__
+
+    def execute_all(self, *commands: Sequence[Any]) -> list[Any]:
+        """The replies to some commands that are sent at once. After an error the connection is new next time."""
+        self.send([chunk for command in commands for chunk in self.pack(*command)])
+        try:
+            return [self.read() for _ in commands]
+        except BaseException:
+            self.drop()  # the replies that are still under way must not answer other commands
+            raise
+
+    def transaction(self, *commands: Sequence[Any]) -> list[Any]:
+        """The replies to some commands, run in one step."""
+        replies: list[Any] = self.execute_all(("MULTI",), *commands, ("EXEC",))[-1]
+        for command, reply in zip(commands, replies):
+            if isinstance(reply, Exception):  # a command that failed beside others that did not
+                ours = foreign(reply)
+                raise (self._named(ours, command) if isinstance(ours, BrokerReplyError) else ours) from reply
+        return replies
+
+    def block(self, keys: Sequence[str], timeout_s: float) -> None:
+        """Block on sorted sets; `wait` tells when `unblocked` will find the reply."""
+        self._blocked = ("BZPOPMIN", *keys, timeout_s)
+        self.send(self.pack(*self._blocked))
+
+    def unblocked(self) -> Any:
+        """The reply to `block`."""
+        try:
+            return self.read()
+        except BrokerReplyError as error:
+            raise self._named(error, self._blocked) from error.__cause__
 
     def wait(self, timeout_s: float, *others: int) -> bool:
         """Whether a reply is there, at most `timeout_s` later, or earlier if another descriptor is readable."""
+        own = self.pending()
+        return own < 0 or own in readable(timeout_s, own, *others)
+
+    def pending(self) -> int:
+        """-1 if a reply is there, else the descriptor to wait on for one."""
         link = self._open()
         try:
             if link.can_read(0):
-                return True
-            own = link._sock.fileno()  # noqa: SLF001 - no public name; to wait for more than this one socket
+                return -1
+            descriptor: int = link._sock.fileno()  # noqa: SLF001 - no public name; to wait for more than this socket
         except BaseException as error:
             self._fail(error)
             raise
-        poller = select.poll()
-        for descriptor in (own, *others):
-            poller.register(descriptor, select.POLLIN)
-        ready = poller.poll(max(0.0, timeout_s) * 1000)
-        return any(descriptor == own for descriptor, _ in ready)
+        return descriptor
 
     def drop(self) -> None:
         """Close it, whatever state it is in; the next command opens a new one."""
@@ -221,12 +281,23 @@ class Connection:
         except (exceptions.RedisError, OSError):
             return  # it is gone, which is what was wanted
 
+    def _named(self, error: BrokerReplyError, command: Sequence[Any]) -> BrokerReplyError:
+        return wrong_type.named(error, command, lambda key: str(self.execute("TYPE", key).decode()))
+
     def _fail(self, error: BaseException) -> None:
-        foreign = _foreign(error) if isinstance(error, (exceptions.RedisError, OSError)) else None
+        ours = foreign(error) if isinstance(error, (exceptions.RedisError, OSError)) else None
         in_sync = isinstance(error, exceptions.ResponseError)
-        if not in_sync or isinstance(foreign, BrokerUnavailableError):
+        if not in_sync or isinstance(ours, BrokerUnavailableError):
             # A reply may still be under way, which must not answer another command; or this server can do nothing
             # for us, and the address leads to another one by now.
             self.drop()
-        if foreign is not None:
-            raise foreign from error
+        if ours is not None:
+            raise ours from error
+
+
+def readable(timeout_s: float, *descriptors: int) -> set[int]:
+    """Those of some descriptors that are readable; waits at most so many seconds for the first."""
+    poller = select.poll()
+    for descriptor in descriptors:
+        poller.register(descriptor, select.POLLIN)
+    return {descriptor for descriptor, _ in poller.poll(max(0.0, timeout_s) * 1000)}

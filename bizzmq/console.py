@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from pathlib import Path
 from typing import Any, Callable, NoReturn, TypeVar
 
 import click
 
+from bizzmq import secret_files
 from bizzmq.errors import BizzMQError, BrokerUnavailableError, ConfigurationError
+from bizzmq.log_stream import LineWriter
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_URL = "redis://localhost:6379/0"
+URL_FILE = "BIZZMQ_REDIS_URL_FILE"
 UNAVAILABLE = 1
 
 
@@ -21,12 +25,18 @@ def redis_url(*variables: str) -> Callable[[F], F]:
     """The option `--redis-url`; the given environment variables come before the common ones."""
     return click.option(
         "--redis-url",
-        envvar=[*variables, "BIZZMQ_REDIS_URL", "REDIS_URL"],
-        default=DEFAULT_URL,
+        envvar=[*variables, "BIZZMQ_REDIS_URL"],
+        default=_elsewhere,
         metavar="URL",
-        help="redis://, rediss://, unix://, or embedded:// for a private server; also from BIZZMQ_REDIS_URL or "
-        f"REDIS_URL.  [default: {DEFAULT_URL}]",
+        help="redis://, rediss://, unix://, redis+sentinel://, redis+cluster://, or embedded:// for a private server; "
+        f"also from BIZZMQ_REDIS_URL, the file that {URL_FILE} names, or REDIS_URL.  [default: {DEFAULT_URL}]",
     )
+
+
+def _elsewhere() -> str:
+    """The address if nobody named one for BizzMQ: from a file that holds it, or what the platform says."""
+    path = os.environ.get(URL_FILE)
+    return secret_files.read(Path(path)) if path else os.environ.get("REDIS_URL") or DEFAULT_URL
 
 
 def open_standard_streams() -> None:
@@ -70,6 +80,16 @@ def run(command: click.Command, name: str, *, usage_code: int = 2, crash_code: i
         traceback.print_exc()
         fail(name, "this is a defect of the program; please report it with the lines above", crash_code)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def say(text: str) -> None:
+    """Write to stderr, beside the log, without waiting for whoever reads it."""
+    try:
+        descriptor = sys.stderr.fileno()
+    except (AttributeError, OSError, ValueError):  # it is closed, or no file at all
+        click.echo(text, err=True)
+    else:
+        LineWriter(descriptor).write(text.encode("utf-8", "backslashreplace") + b"\n")
 
 
 def fail(name: str, text: str, code: int) -> NoReturn:

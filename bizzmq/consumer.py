@@ -6,6 +6,7 @@ import logging
 from typing import Any, Callable, Sequence
 
 from bizzmq import clock, failpoints
+from bizzmq.apart import Apart
 from bizzmq.broker import Broker, Claimed
 from bizzmq.claim_size import ClaimSize
 from bizzmq.context import Context, Deadline
@@ -14,16 +15,16 @@ from bizzmq.handler import Handler
 from bizzmq.logs import log
 from bizzmq.loop import ConsumerOptions, Insistence, Leave, Leaving
 from bizzmq.message import Attempts, decode_envelope
+from bizzmq.places import Places
 from bizzmq.queue import QueueOptions
 from bizzmq.record import Gate, Record
 from bizzmq.settler import Delivery, Settler
+from bizzmq.signing import Decode
 from bizzmq.stop import Stop
 
 _logger = logging.getLogger("bizzmq.consumer")
 _GATE_S = 0.25
 """How often a closed gate is looked at, seconds."""
-_REPLY_S = 5.0
-"""How late the reply to a blocking command may be, seconds."""
 
 
 class Consumer:
@@ -44,10 +45,11 @@ class Consumer:
         lifeline_descriptors: Sequence[int] = (),
         gate: Gate | None = None,
         on_max_messages: Callable[[], None] | None = None,
+        decode: Decode = decode_envelope,
     ) -> None:
         self._broker = broker
         self._worker = worker
-        self._queues = list(queues)
+        self._places = Places(queues)
         self._handler = handler
         self._stop = stop
         self._record = record
@@ -55,21 +57,26 @@ class Consumer:
         self._options = options
         self._drain = drain or Deadline()
         self._orphaned = lifeline or (lambda: False)
+        self._apart: Apart | None = None
         self._insist = Insistence(_logger, worker, stop, self._leaving, options.patience_s)
         self._watched = (stop.fileno(), *lifeline_descriptors)
         self._claim_size = ClaimSize(options.prefetch)
         self._settler = Settler(broker, worker)
         self._settings: dict[str, QueueOptions] = {}
         self._finished: list[bytes] = []
-        self._finished_on = self._queues[0]
+        self._finished_on = queues[0]
         self._handled = 0
         self._is_spent = False
         self._on_max_messages = on_max_messages or stop.request
+        self._decode = decode
         self._failpoint = failpoints.armed() or _no_failpoint
 
     def run(self) -> Leave:
         """Work until it is time to leave; what is not started has been given back by then."""
         try:
+            self._insist(lambda: self._places.spread(self._broker.shards), owed=False)
+            if self._broker.connection.spans_nodes and len(self._places.queues) > 1:
+                self._apart = Apart(_logger, self._worker)
             while True:
                 leave = self.tick()
                 if leave is not None:
@@ -88,14 +95,14 @@ class Consumer:
     def tick(self) -> Leave | None:
         """One round: leave, run a batch, or wait for a wake-up."""
         if self._leaving():
-            self._settle()
+            self._settle_all()
             return Leave.DRAINED
         if 0 < self._options.max_messages <= self._handled and not self._is_spent:
             self._is_spent = True
             self._on_max_messages()
         due_s = self._options.block_s
         is_any_open = False
-        for index, queue in enumerate(self._queues):
+        for index, queue in self._places:
             if not self._gate.is_open(index):
                 due_s = _GATE_S
                 continue
@@ -112,10 +119,10 @@ class Consumer:
             self._stop.wait(_GATE_S, *self._watched)
             return None
         if self._options.burst:
-            if self._insist(lambda: sum(map(self._broker.outstanding, self._queues)), owed=False) == 0:
+            if self._insist(lambda: sum(map(self._broker.outstanding, self._places.queues)), owed=False) == 0:
                 return Leave.BURST
             due_s = min(due_s, 0.2)  # others may still fail messages into these queues: look again soon
-        self._insist(lambda: self._wait(due_s), owed=False)
+        self._idle(due_s)
         return None
 
     def _leaving(self) -> bool:
@@ -125,6 +132,8 @@ class Consumer:
         """Claim from a queue; acks of what was finished travel along, or first if they are another queue's."""
         if self._finished and self._finished_on != queue:
             self._settle()
+        if self._apart is not None:
+            return self._claim_apart(self._apart, queue)
         want = self._claim_size.size
         finished = self._finished
         if finished:
@@ -135,18 +144,43 @@ class Consumer:
             self._failpoint("after-ack")
         return claimed
 
+    def _claim_apart(self, apart: Apart, queue: str) -> Claimed:
+        """As `_claim`; nothing from a queue whose server is away, and what is finished there is acked later."""
+        want, finished = self._claim_size.size, self._finished
+        self._finished = []
+        claimed = None
+        if apart.pay(queue):
+            claimed = apart.attempt(queue, lambda: self._broker.claim(queue, self._worker, want, finished))
+        if claimed is None and finished:
+            apart.owe(queue, lambda: self._broker.claim(queue, self._worker, 0, finished))
+        return claimed or Claimed((), apart.away_s(queue))
+
     def _settle(self) -> None:
         """Ack what is finished, without claiming more."""
         if not self._finished:
             return
         self._failpoint("before-ack")
-        self._insist(lambda: self._broker.claim(self._finished_on, self._worker, 0, self._finished))
+        queue, finished = self._finished_on, self._finished
+        self._give(queue, lambda: self._broker.claim(queue, self._worker, 0, finished))
         self._finished = []
         self._failpoint("after-ack")
 
+    def _settle_all(self) -> None:
+        """Leave nothing unsaid."""
+        self._settle()
+        if self._apart is not None:
+            self._apart.pay_all(self._insist)
+
+    def _give(self, queue: str, action: Callable[[], object]) -> None:
+        """Have Redis do what follows from a claim; if this queue's server alone may be away, it may be done later."""
+        if self._apart is None:
+            self._insist(action)
+        else:
+            self._apart.owe(queue, action)
+
     def _run_batch(self, queue: str, entries: Sequence[Any]) -> None:
         settings = self._settings_of(queue)
-        index = self._queues.index(queue)
+        index = self._places.index_of(queue)
         self._finished_on = queue
         started_s = clock.monotonic()
         now_s = started_s
@@ -157,11 +191,12 @@ class Consumer:
             now_s = self._run_one(queue, index, entry, settings, now_s)
             done += 1
         self._record.idle()
+        self._places.worked_on(queue)
         self._handled += done
         self._claim_size.observe(done, now_s - started_s)
         rest = [entry[0] for entry in reversed(entries[done:])]
         if rest:
-            self._insist(lambda: self._broker.release(queue, self._worker, rest))
+            self._give(queue, lambda: self._broker.release(queue, self._worker, rest))
 
     def _run_one(self, queue: str, index: int, entry: Any, settings: QueueOptions, now_s: float) -> float:
         """Run one message; returns when it ended."""
@@ -169,12 +204,12 @@ class Consumer:
         try:
             if not message_id:
                 raise DecodeError("a message without an id")
-            message = decode_envelope(message_id.decode(), queue, envelope)
+            message = self._decode(message_id.decode(), queue, envelope)
             attempts = Attempts.decode(counts)
         except (DecodeError, UnicodeDecodeError) as error:
             reason = error
             self._record.settling(message_id, index)
-            self._insist(lambda: self._settler.undecodable(queue, message_id, counts, reason))
+            self._give(queue, lambda: self._settler.undecodable(queue, message_id, counts, reason))
             return clock.monotonic()
         timeout_s = message.timeout_s or settings.timeout_s or self._options.timeout_s or None
         context = Context(message, attempts, now_s, timeout_s, self._drain)
@@ -189,7 +224,7 @@ class Consumer:
             self._record.settling(message_id, index)
             delivery = Delivery(message, attempts, settings, failure)
             decision = self._settler.decide(delivery)
-            self._insist(lambda: self._settler.apply(delivery, decision))
+            self._give(queue, lambda: self._settler.apply(delivery, decision))
         return clock.monotonic()
 
     def _settings_of(self, queue: str) -> QueueOptions:
@@ -198,10 +233,25 @@ class Consumer:
             settings = self._settings[queue] = self._insist(lambda: self._broker.options(queue), owed=False)
         return settings
 
-    def _wait(self, timeout_s: float) -> None:
+    def _idle(self, timeout_s: float) -> None:
+        """Wait until there may be something to claim."""
+        apart = self._apart
+        if apart is None:
+            self._insist(lambda: self._wait(self._places.queues, timeout_s), owed=False)
+            return
+        there = [queue for queue in self._places.queues if not apart.away_s(queue)]
+        if not there:
+            self._stop.wait(timeout_s, *self._watched)
+            return
+        try:
+            self._wait(there, timeout_s)
+        except BrokerUnavailableError as error:
+            self._stop.wait(apart.failed("waiting", error), *self._watched)
+
+    def _wait(self, queues: Sequence[str], timeout_s: float) -> None:
         """Wait until there may be something to claim, a stop is requested or the time is over."""
         connection = self._broker.connection
-        give_up_s = clock.monotonic() + self._broker.block(self._queues, timeout_s) + _REPLY_S
+        give_up_s = clock.monotonic() + self._broker.block(queues, timeout_s)
         while not connection.wait(give_up_s - clock.monotonic(), *self._watched):
             is_late = clock.monotonic() >= give_up_s
             if is_late or self._leaving():

@@ -7,6 +7,7 @@ from typing import Any, Mapping
 
 from bizzmq import clock
 from bizzmq.ids import published_us
+from bizzmq.keys import whole_of
 from bizzmq.message import Attempts, Message
 
 
@@ -22,7 +23,7 @@ class Context:
 
     Attributes:
         id: the message's id, the same in every delivery.
-        queue: the queue that it was claimed from.
+        queue: the queue that it was claimed from; of a queue with shards, its name.
         retry_count: how often it has failed before, the queue's initial count included.
         delivery: the number of this delivery; more than 1 means that it may have run before.
         published_at_s: when it was published, seconds since the epoch by Redis's clock.
@@ -30,14 +31,13 @@ class Context:
         error: on a dead-letter queue, the record of why it is there; None elsewhere.
     """
 
-    __slots__ = ("_message", "_started_s", "attempts", "drain", "queue", "timeout_s", "wants_draining")
+    __slots__ = ("_message", "_started_s", "attempts", "drain", "timeout_s", "wants_draining")
 
     def __init__(
         self, message: Message, attempts: Attempts, started_s: float, timeout_s: float | None, drain: Deadline
     ) -> None:
         self._message = message
         self._started_s = started_s
-        self.queue = message.queue
         self.attempts = attempts
         self.timeout_s = timeout_s
         self.drain = drain
@@ -45,6 +45,10 @@ class Context:
 
     def __repr__(self) -> str:
         return f"Context(id={self.id!r}, queue={self.queue!r}, delivery={self.delivery})"
+
+    @property
+    def queue(self) -> str:
+        return whole_of(self._message.queue)
 
     @property
     def id(self) -> str:

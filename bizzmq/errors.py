@@ -26,8 +26,45 @@ class BrokerFullError(BizzMQError):
     """Redis is at its memory limit and refused to store more; nothing was published."""
 
 
+class NotConfirmedError(BizzMQError):
+    """Messages are stored, but not where `MessageOptions(confirm=...)` wants them, too, at least not in time.
+
+    Publishing them again would double them. They are handled like all others, unless Redis fails over or loses its
+    data before it has caught up.
+
+    Attributes:
+        message_ids: of the messages that are stored.
+    """
+
+    def __init__(self, message_ids: list[str], wanted: str, reached: int) -> None:
+        super().__init__(
+            f"{len(message_ids)} message(s) from {message_ids[0]} on are stored, but not confirmed by {wanted}: "
+            f"{reached} in time"
+        )
+        self.message_ids = message_ids
+        self.message_id = message_ids[0]
+
+
 class BrokerReplyError(BizzMQError):
     """Redis answered with an error that repeating the command cannot cure."""
+
+
+class WrongTypeError(BrokerReplyError):
+    """A key of ours is of another type in Redis: something else writes into this database.
+
+    Attributes:
+        key: the key; "" if that could not be found out, since Redis names none, or if it is mended by now.
+        queue: the queue that it belongs to, or "".
+        wanted: its type as it should be, in the word of Redis's TYPE.
+        found: its type as it is.
+    """
+
+    def __init__(self, text: str, key: str = "", queue: str = "", wanted: str = "", found: str = "") -> None:
+        super().__init__(text)
+        self.key = key
+        self.queue = queue
+        self.wanted = wanted
+        self.found = found
 
 
 class QueueNotFoundError(BizzMQError, ValueError):
@@ -44,6 +81,10 @@ class EncodeError(BizzMQError, ValueError):
 
 class DecodeError(BizzMQError, ValueError):
     """A stored envelope that cannot be read."""
+
+
+class SignatureError(DecodeError):
+    """A stored envelope without a good signature, where only signed ones are accepted."""
 
 
 class PayloadTooLargeError(BizzMQError, ValueError):

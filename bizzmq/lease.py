@@ -16,11 +16,14 @@ from typing import Callable, Collection, Sequence
 
 from bizzmq import clock
 from bizzmq.broker import Broker
-from bizzmq.errors import BrokerUnavailableError, QueueNotFoundError
+from bizzmq.errors import BrokerUnavailableError, QueueNotFoundError, WrongTypeError
+from bizzmq.keys import whole_of
 from bizzmq.logs import log
 from bizzmq.registry import Death
 
 _logger = logging.getLogger("bizzmq.lease")
+_NAMED = 5
+QUEUE_GONE = "the queue is gone, Redis has lost its data"
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class LeaseKeeper:
     """Beats for one supervisor on its queues, and reaps others there. Call `tick` when it says so.
 
     Args:
-        create: what to do about a queue that has vanished, with all of Redis's data; None only reports it.
+        create: what to do about a queue, of so many shards, that has vanished with Redis's data; None only reports it.
         living: the supervisor's workers that live or are being started. A registration of any other one, such as
             a request leaves that executes after its worker's end, is ended when two scans have seen it.
     """
@@ -54,25 +57,34 @@ class LeaseKeeper:
         queues: Sequence[str],
         options: LeaseOptions = LeaseOptions(),
         now_s: clock.Monotonic = clock.monotonic,
-        create: Callable[[str], None] | None = None,
+        create: Callable[[str, int], None] | None = None,
         living: Callable[[], Collection[str]] | None = None,
     ) -> None:
         self._broker = broker
         self._supervisor = supervisor
-        self._queues = tuple(queues)
+        self._wholes = tuple(queues)
+        self._shards: dict[str, list[str]] = {}
         self._options = options
         self._now_s = now_s
         self._create = create
         self._living = living
         self._unknown: set[tuple[str, str]] = set()
+        self._pause_at_s = 0.0
         self._ticked_s = self._next_beat_s = now_s()
         self._next_scan_s = now_s() + options.scan_s * random.random()
         self._watched: dict[tuple[str, str], _Watched] = {}
 
     def register(self, worker: str = "") -> None:
         """Register the supervisor, and a worker of it, on all queues. Raises QueueNotFoundError."""
-        for queue in self._queues:
-            self._broker.register(queue, self._supervisor, secrets.randbelow(2**40), worker)
+        shards = {queue: self._broker.shards(queue) for queue in self._wholes}  # anew: it may be another queue by now
+        for names in shards.values():
+            for name in names:
+                self._broker.register(name, self._supervisor, secrets.randbelow(2**40), worker)
+        self._shards = shards
+
+    def shards_of(self, queue: str) -> Sequence[str]:
+        """The shards of one of the queues as they were last registered on: the queue itself, if it has no others."""
+        return self._shards.get(queue) or [queue]
 
     def tick(self) -> float:
         """Beat and scan if it is time to; returns the seconds until the next call is due."""
@@ -80,54 +92,81 @@ class LeaseKeeper:
         if now_s - self._ticked_s > self._options.lease_s / 2:
             self._watched.clear()  # this process was suspended: it has not watched meanwhile
         self._ticked_s = now_s
-        try:
-            if now_s >= self._next_beat_s:
-                self._beat()
+        failure: BrokerUnavailableError | WrongTypeError | None = None
+        if now_s >= self._next_beat_s:
+            failure = self._on_each(self._beat)
+            if failure is None:
                 self._next_beat_s = now_s + self._options.beat_s
-            if now_s >= self._next_scan_s:
-                self._scan()
-                self._next_scan_s = now_s + self._options.scan_s * (0.75 + random.random() / 2)
-        except BrokerUnavailableError:
-            self._watched.clear()  # who could not be watched all the time has not been watched at all
-            raise
+        if now_s >= self._next_scan_s:
+            failure = self._on_each(self._scan) or failure
+            self._next_scan_s = now_s + self._options.scan_s * (0.75 + random.random() / 2)
+        if failure is not None:
+            raise failure
         return max(0.0, min(self._next_beat_s, self._next_scan_s) - self._now_s())
 
     def leave(self) -> None:
         """Strike the supervisor off its queues."""
-        for queue in self._queues:
+        for queue in self._queues():
             self._broker.evict(queue, self._supervisor)
 
-    def _beat(self) -> None:
-        for queue in self._queues:
-            if self._broker.beat(queue, self._supervisor):
-                continue
-            log(_logger, logging.WARNING, "this supervisor was not registered any more, registering anew",
-                queue=queue, supervisor=self._supervisor)  # fmt: skip
-            try:
-                self._broker.register(queue, self._supervisor, secrets.randbelow(2**40))
-            except QueueNotFoundError:
-                log(_logger, logging.ERROR, "the queue is gone, Redis has lost its data", queue=queue)
-                if self._create is not None:
-                    self._create(queue)
-                    self._broker.register(queue, self._supervisor, secrets.randbelow(2**40))
+    def _queues(self) -> list[str]:
+        return [shard for queue in self._wholes for shard in self.shards_of(queue)]
 
-    def _scan(self) -> None:
+    def _on_each(self, action: Callable[[str], None]) -> BrokerUnavailableError | WrongTypeError | None:
+        """Do something on each queue. Where one of several servers is away, the queues on the others have their turn.
+
+        Returns the failure of the last queue that was unavailable, if any was.
+        """
+        failure: BrokerUnavailableError | WrongTypeError | None = None
+        for queue in self._queues():
+            try:
+                action(queue)
+            except (BrokerUnavailableError, WrongTypeError) as error:
+                failure = error
+                alone = self._broker.connection.spans_nodes or isinstance(error, WrongTypeError)
+                # Who could not be watched all the time has not been watched at all.
+                self._watched = {key: value for key, value in self._watched.items() if alone and key[0] != queue}
+                if not alone:
+                    break
+        return failure
+
+    def _beat(self, queue: str) -> None:
+        if self._broker.beat(queue, self._supervisor):
+            return
+        log(_logger, logging.WARNING, "this supervisor was not registered any more, registering anew",
+            queue=queue, supervisor=self._supervisor)  # fmt: skip
+        try:
+            self._broker.register(queue, self._supervisor, secrets.randbelow(2**40))
+        except QueueNotFoundError:
+            log(_logger, logging.ERROR, QUEUE_GONE, queue=queue)
+            if self._create is not None:
+                whole = whole_of(queue)
+                self._create(whole, len(self.shards_of(whole)))
+                self._broker.register(queue, self._supervisor, secrets.randbelow(2**40))
+
+    def _scan(self, queue: str) -> None:
         now_s = self._now_s()
+        counters = self._broker.supervisors(queue)
+        workers = self._broker.workers(queue)
+        self._end_unknown(queue, workers)
+        owned: dict[str, list[str]] = {}
+        for worker, owner in workers.items():
+            owned.setdefault(owner, []).append(worker)
+        self._pause_at_s = now_s + self._options.beat_s
+        reaped: list[tuple[str, int]] = []
         seen: set[tuple[str, str]] = set()
-        for queue in self._queues:
-            counters = self._broker.supervisors(queue)
-            workers = self._broker.workers(queue)
-            self._end_unknown(queue, workers)
-            for supervisor in {*counters, *workers.values()} - {self._supervisor}:
-                counter = counters.get(supervisor, "")  # workers without a supervisor are watched, too
-                key = (queue, supervisor)
-                seen.add(key)
-                watched = self._watched.get(key)
-                if watched is None or watched.counter != counter:
-                    self._watched[key] = _Watched(counter, now_s)
-                elif now_s - watched.since_s >= self._options.lease_s:
-                    self._reap(queue, supervisor, counter, workers)
-        self._watched = {key: value for key, value in self._watched.items() if key in seen}
+        for supervisor in {*counters, *workers.values()} - {self._supervisor}:
+            counter = counters.get(supervisor, "")  # workers without a supervisor are watched, too
+            key = (queue, supervisor)
+            seen.add(key)
+            watched = self._watched.get(key)
+            if watched is None or watched.counter != counter:
+                self._watched[key] = _Watched(counter, now_s)
+            elif now_s - watched.since_s >= self._options.lease_s:
+                requeued = self._reap(queue, supervisor, counter, owned.get(supervisor, []))
+                reaped += [] if requeued is None else [(supervisor, requeued)]
+        self._watched = {key: value for key, value in self._watched.items() if key[0] != queue or key in seen}
+        _say(queue, reaped)
 
     def _end_unknown(self, queue: str, workers: dict[str, str]) -> None:
         if self._living is None:
@@ -139,18 +178,26 @@ class LeaseKeeper:
                 self._broker.requeue(queue, worker, Death("silent"))
         self._unknown = {key for key in self._unknown if key[0] != queue} | {(queue, worker) for worker in unknown}
 
-    def _reap(self, queue: str, supervisor: str, counter: str, workers: dict[str, str]) -> None:
+    def _reap(self, queue: str, supervisor: str, counter: str, workers: Sequence[str]) -> int | None:
+        """How many messages were put back; None if nothing was done: it lives, or somebody else was first."""
         death = Death("silent", supervisor=supervisor, counter=counter)
         requeued = 0
-        for worker, owner in workers.items():
-            if owner != supervisor:
-                continue
+        for worker in workers:
+            if self._now_s() >= self._pause_at_s:
+                return requeued or None  # a beat of our own is due; the next scan goes on here
             result = self._broker.requeue(queue, worker, death)
             if result is not None:
                 requeued += result.requeued
         # Without a counter there was no registration to end, and one that came back just now must stay.
         evicted = bool(counter) and self._broker.evict(queue, supervisor, counter)
-        if not (evicted or requeued):
-            return  # it lives, or somebody else was first
+        return requeued if evicted or requeued else None
+
+
+def _say(queue: str, reaped: Sequence[tuple[str, int]]) -> None:
+    """Name the first few; a whole site that has gone is one line more."""
+    for supervisor, requeued in reaped[:_NAMED]:
         log(_logger, logging.WARNING, "a silent supervisor was reaped", queue=queue, supervisor=supervisor,
             requeued=requeued)  # fmt: skip
+    if len(reaped) > _NAMED:
+        log(_logger, logging.WARNING, "more silent supervisors were reaped", queue=queue,
+            supervisors=len(reaped) - _NAMED, requeued=sum(requeued for _, requeued in reaped[_NAMED:]))  # fmt: skip

@@ -8,6 +8,8 @@ import sys
 import time
 from typing import Any
 
+from bizzmq.log_stream import LineHandler
+
 FORMATS = ("text", "json")
 LEVELS = ("debug", "info", "warning", "error")
 _FIELDS = "bizzmq_fields"
@@ -89,10 +91,17 @@ def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:
 
 def configure(level: str, style: str) -> None:
     """Send the log of this process to stderr. For the commands; the library itself configures nothing."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _stderr()
     handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level.upper())
+
+
+def _stderr() -> logging.Handler:
+    try:
+        return LineHandler(sys.stderr.fileno())
+    except (AttributeError, OSError, ValueError):  # it is closed, or no file at all
+        return logging.StreamHandler(sys.stderr)

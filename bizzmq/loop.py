@@ -9,7 +9,7 @@ from typing import Callable, TypeVar
 
 from bizzmq import clock
 from bizzmq.claim_size import DEFAULT_LIMIT
-from bizzmq.errors import BrokerFullError, BrokerUnavailableError
+from bizzmq.errors import BrokerFullError, BrokerUnavailableError, WrongTypeError
 from bizzmq.outage import Outage
 from bizzmq.stop import Stop
 
@@ -76,7 +76,7 @@ class Insistence:
                 result = action()
                 self._outage.over()
                 return result
-            except (BrokerUnavailableError, BrokerFullError) as error:
+            except (BrokerUnavailableError, BrokerFullError, WrongTypeError) as error:  # what an operator can cure
                 wait_s = self._outage.failed(error)
                 if not self._leaving():
                     self._stop.wait(wait_s)

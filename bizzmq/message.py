@@ -21,8 +21,9 @@ PRIORITY_LIMIT = 2**53
 MAX_DELAY_S = 100 * 365 * 86400.0
 
 _PLAIN = b"1\n"
+_CONFIRM = re.compile(r"(aof|replicas:[1-9][0-9]{0,2})\Z")
 _COUNT = rb"(0|[1-9][0-9]{0,15})"
-_COUNTS = re.compile(rb"%b %b %b (0|-?[1-9][0-9]{0,15})(?:\t([^\n]*))?\Z" % (_COUNT, _COUNT, _COUNT))
+_COUNTS = re.compile(rb"%b %b %b (0|-?[1-9][0-9]{0,15})(?:\t([^\n]+))?\Z" % (_COUNT, _COUNT, _COUNT))
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,15 @@ class MessageOptions:
         retries: overrides the queue's `max_retries` for this message.
         delay_s: seconds that the message is held back.
         timeout_s: how long one delivery may take, seconds; overrides the queue's.
+        confirm: return only when so many replicas have it (`replicas:1`), or the disk of the server (`aof`: Redis 7.2
+            and newer, Valkey); "" when the server has it.
     """
 
     priority: int = 0
     retries: int | None = None
     delay_s: float = 0.0
     timeout_s: float | None = None
+    confirm: str = ""
 
     def __post_init__(self) -> None:
         if type(self.priority) is not int:  # a bool would be stored as a word
@@ -52,6 +56,8 @@ class MessageOptions:
             raise ConfigurationError("delay_s must be 0 or more, and less than 100 years")
         if self.timeout_s is not None and not 0 < self.timeout_s <= MAX_DELAY_S:
             raise ConfigurationError("timeout_s must be more than 0, and less than 100 years, or None for no limit")
+        if self.confirm and not _CONFIRM.match(self.confirm):
+            raise ConfigurationError(f"confirm must be replicas:N with N of 1 or more, or aof, not {self.confirm!r}")
 
     def header(self) -> bytes:
         """The header line of an envelope with these options, newline included."""

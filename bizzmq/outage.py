@@ -6,7 +6,7 @@ import logging
 import random
 
 from bizzmq import clock
-from bizzmq.errors import BrokerRefusesError
+from bizzmq.errors import BrokerRefusesError, WrongTypeError
 from bizzmq.logs import log
 
 FIRST_S = 0.05
@@ -39,7 +39,7 @@ class Outage:
         return wait_s * (0.5 + random.random() / 2)
 
     def _say(self, error: BaseException) -> None:
-        cause = str(error) if isinstance(error, BrokerRefusesError) else "unreachable"
+        cause = str(error) if isinstance(error, (BrokerRefusesError, WrongTypeError)) else "unreachable"
         now_s = self._now_s()
         if cause in self._said or len(self._said) >= _SAID_LIMIT or (not self._said and now_s < self._quiet_until_s):
             return

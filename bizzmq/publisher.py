@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+import random
 import time
-from typing import Any, Callable, Iterable
+from typing import Any, Callable, Iterable, Sequence
 
-from bizzmq import clock, ids
+from bizzmq import clock, confirm, ids
 from bizzmq.broker import BATCH_LIMIT, Broker
-from bizzmq.errors import BrokerUnavailableError
+from bizzmq.errors import BrokerUnavailableError, NotConfirmedError, QueueNotFoundError
 from bizzmq.message import MAX_PAYLOAD_BYTES, MessageOptions, encode_body
 from bizzmq.outage import Outage
+from bizzmq.signing import Signer
 
 RETRY_FOR_S = 10.0
 """How long a publish is tried again while Redis is away. Far below the 120 s for which Redis remembers
@@ -24,6 +26,7 @@ class Publisher:
 
     Args:
         server_clock: shared by all publishers of a client, so that their ids keep one order.
+        signer: signs what is published; None publishes unsigned.
     """
 
     def __init__(
@@ -33,13 +36,17 @@ class Publisher:
         *,
         limit_bytes: int = MAX_PAYLOAD_BYTES,
         retry_for_s: float = RETRY_FOR_S,
+        signer: Signer | None = None,
     ) -> None:
         self._broker = broker
         self._clock = server_clock or clock.ServerClock()
         self._limit_bytes = limit_bytes
         self._retry_for_s = retry_for_s
+        self._signer = signer
         self._nonce = ids.nonce()
         self._request = 0
+        self._shards: dict[str, Sequence[str]] = {}
+        self._turn = random.randrange(1 << 16)
         self._ids = ids.MessageIds(self._nonce)
 
     def close(self) -> None:
@@ -52,6 +59,8 @@ class Publisher:
         Raises:
             EncodeError, PayloadTooLargeError: of any body; then none was published.
             QueueNotFoundError: none was published.
+            ConfigurationError: the server cannot confirm what `options` asks for; none was published.
+            NotConfirmedError: the confirmation has not come in time; the batch under way is stored.
             BrokerFullError, BrokerUnavailableError: see `published_ids` of the error for those that were;
                 the batch under way when Redis went away may have been published too.
         """
@@ -59,24 +68,54 @@ class Publisher:
         header = options.header()
         envelopes = [header + encode_body(body, self._limit_bytes) for body in bodies]
         published: list[str] = []
+        level = confirm.level_of(options.confirm)
+        if level is not None:
+            self._insist(lambda: confirm.check(self._broker, queue, level))
         try:
             for start in range(0, len(envelopes), BATCH_LIMIT):
-                published += self._send(queue, envelopes[start : start + BATCH_LIMIT], options)
+                published += self._send(self._shard(queue), envelopes[start : start + BATCH_LIMIT], options)
         except Exception as error:
+            if isinstance(error, QueueNotFoundError):
+                self._shards.pop(queue, None)  # it may be created anew in another number
             error.published_ids = published  # type: ignore[attr-defined]  # facts for the caller
             raise
         return published
+
+    def _shard(self, queue: str) -> str:
+        """The shard whose turn it is: that of the queue, if it has no others."""
+        shards = self._shards.get(queue, ())
+        if not shards:
+
+            def ask() -> None:
+                self._shards[queue] = self._broker.shards(queue)
+
+            self._insist(ask)
+            shards = self._shards[queue]
+        self._turn += 1
+        return shards[self._turn % len(shards)]
 
     def _send(self, queue: str, envelopes: list[bytes], options: MessageOptions) -> list[str]:
         if not self._clock.known:
             self._insist(lambda: self._clock.sync(*self._broker.time()))
         message_ids = self._ids.take(self._clock.micros(), len(envelopes))
+        if self._signer is not None:
+            sign = self._signer.sign
+            envelopes = [sign(message_id, queue, envelope) for message_id, envelope in zip(message_ids, envelopes)]
         entries: list[Any] = [part for pair in zip(message_ids, envelopes) for part in pair]
         delay_ms = round(options.delay_s * 1000)
         self._request += 1
-        self._insist(
-            lambda: self._broker.publish(queue, self._nonce, self._request, delay_ms, options.priority, entries)
-        )
+        level = confirm.level_of(options.confirm)
+        reached = 0
+
+        def store() -> None:
+            nonlocal reached
+            self._broker.publish(queue, self._nonce, self._request, delay_ms, options.priority, entries)
+            if level is not None:
+                reached = confirm.wait(self._broker, queue, self._nonce, self._request, level)
+
+        self._insist(store)
+        if level is not None and reached < (level.replicas or 1):
+            raise NotConfirmedError(message_ids, str(level), reached)
         return message_ids
 
     def _insist(self, action: Callable[[], None]) -> None:

@@ -46,21 +46,32 @@ class Death:
     counter: str = ""
 
 
+def as_text(name: bytes) -> str:
+    """A name as Redis has it. What is no UTF-8, and so was written by nobody of us, survives the way back."""
+    return name.decode("utf-8", "surrogateescape")
+
+
+def as_bytes(name: str) -> bytes:
+    """The way back."""
+    return name.encode("utf-8", "surrogateescape")
+
+
 class Registry(Store):
     """The transitions that begin and end a worker's right to a queue."""
 
     def requeue(self, queue: str, worker: str, death: Death) -> Requeued | None:
         """Settle what a dead worker held; None if it is not registered or its supervisor lives."""
         k = self.keys(queue)
-        own = [k.workers, k.supervisors, k.processing(worker), k.waiting, k.prioritized, k.messages]
+        held: str | bytes = as_bytes(k.processing(worker))
+        own = [k.workers, k.supervisors, held, k.waiting, k.prioritized, k.messages]
         key_names = [*own, k.attempts, k.wake, k.stats, *grave(k), k.delayed]
-        guard = (death.supervisor, death.counter)
+        guard = (as_bytes(death.supervisor), as_bytes(death.counter))
         about = (death.last_finished, death.running, death.what, death.crash_limit, death.record)
         failed = (death.outcome, death.counted, death.delay_ms)
-        reply = self.run("requeue", key_names, worker, *guard, *about, *failed)
+        reply = self.run("requeue", key_names, as_bytes(worker), *guard, *about, *failed)
         if reply[0] != 1:
             return None
-        return Requeued(reply[1], reply[2], reply[3].decode(), reply[4])
+        return Requeued(reply[1], reply[2], as_text(reply[3]), reply[4])
 
     def stored(self, queue: str, message_id: str) -> tuple[bytes | None, bytes | None]:
         """A message's envelope and attempts, as they are stored."""
@@ -80,14 +91,14 @@ class Registry(Store):
 
     def evict(self, queue: str, supervisor: str, counter: str = "") -> bool:
         """Strike a supervisor off, if its counter is still this one."""
-        return bool(self.run("evict", [self.keys(queue).supervisors], supervisor, counter))
+        return bool(self.run("evict", [self.keys(queue).supervisors], as_bytes(supervisor), as_bytes(counter)))
 
     def supervisors(self, queue: str) -> dict[str, str]:
         """Supervisor id -> beat counter."""
         flat = self.connection.execute("HGETALL", self.keys(queue).supervisors)
-        return {name.decode(): value.decode() for name, value in pairs(flat)}
+        return {as_text(name): as_text(value) for name, value in pairs(flat)}
 
     def workers(self, queue: str) -> dict[str, str]:
         """Worker id -> supervisor id."""
         flat = self.connection.execute("HGETALL", self.keys(queue).workers)
-        return {name.decode(): value.decode() for name, value in pairs(flat)}
+        return {as_text(name): as_text(value) for name, value in pairs(flat)}

@@ -10,6 +10,8 @@ from pathlib import Path
 
 _FOLDER = Path(__file__).parent / "lua"
 _COMMON = "common"
+_PLACES = "places"
+_SHARED = (_COMMON, _PLACES)
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,8 @@ class Script:
     """One transition.
 
     Attributes:
-        source: the text that Redis is given: the common functions, then the script.
+        source: the text that Redis is given: the common functions, those of `places` if its header says that the
+            script uses them, then the script.
         digest: its SHA1 in hex, the name under which Redis caches it.
         key_count: how many KEYS its header lists.
     """
@@ -41,15 +44,15 @@ class Script:
 
 def names() -> list[str]:
     """The names of all transitions, sorted."""
-    return sorted(path.stem for path in _FOLDER.glob("*.lua") if path.stem != _COMMON)
+    return sorted(path.stem for path in _FOLDER.glob("*.lua") if path.stem not in _SHARED)
 
 
 @lru_cache(maxsize=None)
 def load(name: str) -> Script:
     """The script of that name."""
-    common = (_FOLDER / f"{_COMMON}.lua").read_text(encoding="utf-8")
     own = (_FOLDER / f"{name}.lua").read_text(encoding="utf-8")
-    source = common + own
+    shared = _SHARED if re.search(rf"^-- uses +{_PLACES}$", own, flags=re.MULTILINE) else (_COMMON,)
+    source = "".join((_FOLDER / f"{part}.lua").read_text(encoding="utf-8") for part in shared) + own
     keys = [int(number) for number in re.findall(r"^-- KEYS\[(\d+)\]", own, flags=re.MULTILINE)]
     digest = hashlib.sha1(source.encode("utf-8")).hexdigest()  # noqa: S324 - Redis names scripts by SHA1
     return Script(name, source, digest, max(keys, default=0))

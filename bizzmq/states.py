@@ -15,6 +15,9 @@ class State(Enum):
     DEAD_LETTERED = "dead-lettered"
     PARKED = "parked"
     GONE = "gone"
+    STRAY = "stray"
+    HOLLOW = "hollow"
+    DOUBLED = "doubled"
 
 
 EDGES: dict[tuple[State, str], tuple[State, ...]] = {
@@ -38,4 +41,16 @@ EDGES: dict[tuple[State, str], tuple[State, ...]] = {
 
 A dead-lettered message is a waiting message of the dead-letter queue. Only there can it be parked:
 set aside because that queue's own handler could not handle it either.
+"""
+
+REPAIRS: dict[tuple[State, str], tuple[State, ...]] = {
+    (State.STRAY, "restore"): (State.WAITING,),
+    (State.HOLLOW, "drop"): (State.GONE,),
+    (State.DOUBLED, "unify"): (State.PROCESSING, State.WAITING, State.DELAYED, State.PARKED),
+    (State.PROCESSING, "reclaim"): (State.WAITING,),
+}
+"""What `bizzmq audit --repair` may do to what damage from outside has left, and nothing else does.
+
+No transition leads to these states: stray is stored but in no place, hollow is an id in a place that is not stored,
+doubled is in several places. `reclaim` is for a list whose worker is not registered.
 """

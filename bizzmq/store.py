@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any, Sequence
 
 from bizzmq import scripts
-from bizzmq.connection import Connection, NoScriptError
+from bizzmq.connections import AnyConnection
 from bizzmq.errors import BrokerFullError, LeaseLostError
+from bizzmq.foreign import NoScriptError, SlotMovingError
 from bizzmq.keys import QueueKeys
 
 
 class Store:
-    """Scripts and transactions over one connection."""
+    """Scripts and looks over one connection."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: AnyConnection) -> None:
         self.connection = connection
         self._keys: dict[str, QueueKeys] = {}
 
@@ -24,7 +25,7 @@ class Store:
             found = self._keys[queue] = QueueKeys(queue)
         return found
 
-    def run(self, name: str, key_names: Sequence[str], *args: Any) -> Any:
+    def run(self, name: str, key_names: Sequence[Any], *args: Any) -> Any:
         """Run a script by its digest, or by its text if Redis has forgotten it."""
         script = scripts.load(name)
         try:
@@ -40,28 +41,14 @@ class Store:
         seconds, micros = self.connection.execute("TIME")
         return int(seconds), int(micros)
 
-    def transaction(self, *commands: Sequence[Any]) -> list[Any]:
-        """The replies to some commands, run in one step."""
-        connection = self.connection
-        packed = [connection.pack(*command) for command in (("MULTI",), *commands, ("EXEC",))]
-        connection.send([chunk for parts in packed for chunk in parts])
-        try:
-            for _ in range(len(commands) + 1):
-                connection.read()
-            replies: list[Any] = connection.read()
-        except BaseException:
-            connection.drop()  # the replies that are still under way must not answer other commands
-            raise
-        return replies
-
     def look(self, *commands: Sequence[Any]) -> list[Any]:
-        """The replies to commands that only read: in one step, or one after the other while Redis is full.
+        """The replies to commands that only read: in one step, or one after the other where that is refused.
 
-        Redis 7 refuses every transaction at its memory limit.
+        Redis 7 refuses every transaction at its memory limit, and a cluster while it moves the keys elsewhere.
         """
         try:
-            return self.transaction(*commands)
-        except BrokerFullError:
+            return self.connection.transaction(*commands)
+        except (BrokerFullError, SlotMovingError):
             return [self.connection.execute(*command) for command in commands]
 
 

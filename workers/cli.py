@@ -9,15 +9,17 @@ import sys
 import click
 
 import bizzmq
-from bizzmq import console, logs
+from bizzmq import console, logs, signing
 from bizzmq.claim_size import DEFAULT_LIMIT
 from bizzmq.handler import split_spec
+from bizzmq.logs import log
 from bizzmq.workers import exits, processors, signals
 from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.control import AUTO, CHECK, READY, PoolSilentError, ask, find
 from bizzmq.workers.supervisor import Supervisor
 
 _VARIABLES = "BIZZMQ_WORKER"
+_logger = logging.getLogger("bizzmq.supervisor")
 
 
 @click.command(context_settings={"auto_envvar_prefix": _VARIABLES, "help_option_names": ["-h", "--help"]})
@@ -149,16 +151,24 @@ def command(
         health_port=health_port,
         health_host=health_host,
         health_token=os.environ.get(f"{_VARIABLES}_HEALTH_TOKEN", ""),
+        signing_keys=signing.keys_from_environment() or (),
     )
     signals.ignore_until_ready()
     supervisor = Supervisor(config, for_good=True)
+    _warn_of_root()
     code = supervisor.run()
     if supervisor.failure is not None:
         if supervisor.failure.traceback:
-            click.echo(supervisor.failure.traceback.rstrip(), err=True)
-        click.echo(f"bizzmq-worker: {supervisor.failure.error}", err=True)
+            console.say(supervisor.failure.traceback.rstrip())
+        console.say(f"bizzmq-worker: {supervisor.failure.error}")
     logging.shutdown()
     sys.exit(code)
+
+
+def _warn_of_root() -> None:
+    """Handlers need no rights over the whole machine. Process 1 is alone in its container, where root is the usual."""
+    if os.geteuid() == 0 and os.getpid() != 1:
+        log(_logger, logging.WARNING, "running as root, handlers should not: start the pool as a user of its own")
 
 
 def _check(where: str, what: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Callable, Optional, Sequence, Union
 from bizzmq.claim_size import DEFAULT_LIMIT
 from bizzmq.errors import ConfigurationError
 from bizzmq.keys import QueueKeys
+from bizzmq.signing import Key, Signer
 from bizzmq.workers import health, processors
 
 DEFAULT_URL = "redis://localhost:6379/0"
@@ -48,6 +49,7 @@ class WorkerConfig:
         health_token: what clients have to send as `Authorization: Bearer TOKEN`.
         preload: `on` imports the handler once, in a template that forks the workers; `off` in each worker; `auto`
             is `on` on Linux. What was imported must have left no thread and no connection; else it is `off`.
+        signing_keys: as for BizzMQ; with keys, messages that are not signed become dead letters. () runs everything.
 
     Raises:
         ConfigurationError: a value that cannot work.
@@ -84,10 +86,13 @@ class WorkerConfig:
     health_port: Optional[int] = None
     health_host: str = "127.0.0.1"
     health_token: str = field(default="", repr=False)
+    signing_keys: Sequence[Key] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         self._check_queues()
         self._check_health()
+        if self.signing_keys:
+            Signer(self.signing_keys)
         if not 1 <= self.prefetch <= 100:
             raise ConfigurationError("prefetch must be between 1 and 100")
         if self.preload not in ("auto", "on", "off"):

@@ -16,12 +16,14 @@ from typing import Any, Mapping
 from bizzmq import clock
 from bizzmq.broker import Broker
 from bizzmq.census import stats
-from bizzmq.connection import Connection
+from bizzmq.connections import AnyConnection
 from bizzmq.errors import BizzMQError, BrokerFullError, BrokerRefusesError, BrokerUnavailableError, QueueNotFoundError
-from bizzmq.lease import LeaseKeeper, LeaseOptions
+from bizzmq.keys import shard_of
+from bizzmq.lease import QUEUE_GONE, LeaseKeeper, LeaseOptions
 from bizzmq.logs import log
 from bizzmq.outage import Outage
 from bizzmq.queue import QueueOptions
+from bizzmq.server_info import warn_of_eviction
 from bizzmq.workers import exits, spawn
 from bizzmq.workers.channel import Channel
 from bizzmq.workers.config import WorkerConfig
@@ -40,7 +42,7 @@ class Janitor:
     """Creates missing queues, registers workers, beats, requeues the dead, reaps the silent."""
 
     def __init__(
-        self, supervisor: str, connection: Connection, config: WorkerConfig, scoreboard: Scoreboard, channel: Channel
+        self, supervisor: str, connection: AnyConnection, config: WorkerConfig, scoreboard: Scoreboard, channel: Channel
     ) -> None:
         self._config = config
         self._channel = channel
@@ -78,8 +80,9 @@ class Janitor:
         try:
             if not self._ready:
                 for queue in self._config.queues:
-                    self._create(queue)
+                    self._create(queue, len(self._keeper.shards_of(queue)))
                 self._keeper.register()
+                warn_of_eviction(self._broker.connection, _logger)
                 self._ready = True
                 self._channel.send(op="ready")
             while self._owed:
@@ -92,8 +95,10 @@ class Janitor:
             return wait_s
         except (BrokerUnavailableError, BrokerFullError) as error:
             return self._outage.failed(error)
-        except QueueNotFoundError:
-            self._ready = False  # Redis has lost its data: begin again
+        except QueueNotFoundError as error:
+            if self._ready:
+                log(_logger, logging.ERROR, QUEUE_GONE, queue=error.queue)
+            self._ready = False  # begin again
             return 0.1
         except BizzMQError as error:  # a wrong type, say: only an operator can mend it, so it is asked again
             return self._outage.failed(BrokerRefusesError(str(error)))
@@ -135,25 +140,44 @@ class Janitor:
             self._channel.send(op="left")
 
     def _requeue(self, request: Request) -> None:
-        worker = request["worker"]
-        for queue in self._config.queues:
-            death = death_of(self._broker, queue, request, self._config.max_crashes)
-            done = self._broker.requeue(queue, worker, death)
-            if done is None:
-                continue
-            if done.quarantined:
-                log(_logger, logging.ERROR, "message quarantined, it has killed its workers", queue=queue,
-                    id=done.quarantined, crashes=done.crashes, reason=request["reason"])  # fmt: skip
-            if done.requeued or done.acked:
-                log(_logger, logging.INFO, "messages of a worker settled", queue=queue, worker=worker,
-                    requeued=done.requeued, acked=done.acked)  # fmt: skip
-        self._channel.send(op="requeued", worker=worker)
+        failure: BrokerUnavailableError | None = None
+        shards = [(shard, queue) for queue in self._config.queues for shard in self._keeper.shards_of(queue)]
+        for shard, queue in shards:
+            try:
+                self._requeue_on(shard, self._addressed(request, queue, shard))
+            except BrokerUnavailableError as error:
+                if not self._broker.connection.spans_nodes:
+                    raise
+                failure = error  # one of several servers is away: the others' queues do not wait for it
+        if failure is not None:
+            raise failure
+        self._channel.send(op="requeued", worker=request["worker"])
 
-    def _create(self, queue: str) -> None:
-        if self._broker.exists(queue):
+    def _addressed(self, request: Request, queue: str, shard: str) -> Request:
+        """What one shard of a queue is told: only the one that has the running message hears that it ran there."""
+        if request["queue"] != queue or len(self._keeper.shards_of(queue)) == 1:
+            return request
+        envelope, _ = self._broker.stored(shard, request["running"])
+        return {**request, "queue": shard if envelope is not None else ""}
+
+    def _requeue_on(self, queue: str, request: Request) -> None:
+        worker = request["worker"]
+        death = death_of(self._broker, queue, request, self._config.max_crashes)
+        done = self._broker.requeue(queue, worker, death)
+        if done is None:
+            return
+        if done.quarantined:
+            log(_logger, logging.ERROR, "message quarantined, it has killed its workers", queue=queue,
+                id=done.quarantined, crashes=done.crashes, reason=request["reason"])  # fmt: skip
+        if done.requeued or done.acked:
+            log(_logger, logging.INFO, "messages of a worker settled", queue=queue, worker=worker,
+                requeued=done.requeued, acked=done.acked)  # fmt: skip
+
+    def _create(self, queue: str, shards: int = 1) -> None:
+        if all(self._broker.exists(shard_of(queue, index)) for index in range(shards)):
             return  # and nothing is written: so a pool can start to drain a Redis that is full
         is_dead = self._broker.keys(queue).is_dead_letter_queue
-        if self._broker.create(queue, QueueOptions(config_dead_letter_queue=not is_dead)):
+        if self._broker.create(queue, QueueOptions(config_dead_letter_queue=not is_dead, shards=shards)):
             log(_logger, logging.INFO, "queue did not exist and was created", queue=queue,
                 dead_letter_queue=not is_dead)  # fmt: skip
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Callable, Iterable
 
-from bizzmq.connection import Connection
+from bizzmq.connections import connect
 from bizzmq.workers.breaker import Breaker
 from bizzmq.workers.channel import Channel
 from bizzmq.workers.config import WorkerConfig
@@ -74,7 +74,7 @@ class Parts:
         )
 
     def _janitor_life(self, channel: Channel) -> int:
-        connection = Connection(self._url, before_open=self._before_open)
+        connection = connect(self._url, before_open=self._before_open)
         return Janitor(self._supervisor, connection, self._config, self.scoreboard, channel).main()
 
     def _make_worker(self, worker_id: str, slot: int, channel: Channel) -> Worker:

@@ -6,11 +6,12 @@ import logging
 import os
 import signal
 import sys
-import traceback
 from typing import Callable, Iterable
 
+from bizzmq.logs import log
 from bizzmq.workers import exits
 
+_logger = logging.getLogger("bizzmq.workers")
 _DEFAULT = (
     signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2,
     signal.SIGALRM, signal.SIGPIPE, signal.SIGCONT, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGWINCH,
@@ -58,8 +59,8 @@ def _child(main: Callable[[], int], close: Iterable[int]) -> None:
         for descriptor in close:
             os.close(descriptor)
         code = main()
-    except BaseException:  # noqa: BLE001 - nothing may escape into the parent's code
-        traceback.print_exc()
+    except BaseException as error:  # noqa: BLE001 - nothing may escape into the parent's code
+        log(_logger, logging.CRITICAL, "a process of the pool has failed", error=error)
     finally:
         try:
             logging.shutdown()

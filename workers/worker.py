@@ -14,13 +14,14 @@ from typing import Any
 
 from bizzmq import clock, handler
 from bizzmq.broker import Broker
-from bizzmq.connection import Connection
+from bizzmq.connections import connect
 from bizzmq.consumer import Consumer
 from bizzmq.context import Deadline
 from bizzmq.errors import BizzMQError, ConfigurationError
 from bizzmq.logs import log
 from bizzmq.loop import ConsumerOptions, Leave
 from bizzmq.record import Gate
+from bizzmq.signing import Signer, decoder
 from bizzmq.stop import Stop
 from bizzmq.workers import exits, platform, spawn
 from bizzmq.workers.boot import BOOTED, FAILED, GO, HELLO, BootFailure, failure_of
@@ -90,7 +91,7 @@ class Worker:
             return exits.DRAINED
         title.show("working")
         consumer = Consumer(
-            Broker(Connection(self.url)), self.worker_id, self.config.queues, function, stop, self.record,
+            Broker(connect(self.url)), self.worker_id, self.config.queues, function, stop, self.record,
             ConsumerOptions(
                 prefetch=self.config.prefetch,
                 block_s=self.config.block_s,
@@ -104,6 +105,7 @@ class Worker:
             lifeline_descriptors=[self.channel.fileno()],
             gate=self.gate,
             on_max_messages=self._ask_for_recycling,
+            decode=decoder(Signer(self.config.signing_keys) if self.config.signing_keys else None),
         )  # fmt: skip
         try:
             leave = consumer.run()

@@ -51,6 +51,7 @@ end
 local has_delayed = redis.call('EXISTS', delayed) == 1
 if has_delayed then
   local due = redis.call('ZRANGEBYSCORE', delayed, '-inf', now_ms(), 'LIMIT', 0, 100)
+  if #due > 0 then check_types({}, {waiting}, {prioritized}) end
   for _, id in ipairs(due) do
     local _, _, _, priority = attempts_of(attempts, id)
     enqueue(waiting, prioritized, id, priority)

@@ -39,6 +39,14 @@ local function holds(processing, id)
   return false
 end
 
+-- A script is no transaction: an error in its middle takes nothing back, and what is repeated after it would be
+-- done twice. So whoever moves messages meets a key of the wrong type here, before the first write.
+local function check_types(hashes, lists, sets)
+  for _, key in ipairs(hashes) do redis.call('HLEN', key) end
+  for _, key in ipairs(lists) do redis.call('LLEN', key) end
+  for _, key in ipairs(sets) do redis.call('ZCARD', key) end
+end
+
 local function now_ms()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)

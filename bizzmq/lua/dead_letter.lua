@@ -25,6 +25,7 @@ if redis.call('HEXISTS', workers, worker) == 0 then return -1 end
 allow_when_full(attempts)
 if (redis.call('HGET', attempts, id) or '0 0 0 0') ~= seen then return 0 end
 if not holds(processing, id) then return 0 end
+check_types({messages, stats, dead_messages, dead_meta}, {dead_list}, {dead_wake})
 
 bury(id, record, messages, dead_list, dead_messages, dead_meta, dead_wake)
 redis.call('LREM', processing, -1, id)

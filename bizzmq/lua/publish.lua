@@ -2,6 +2,7 @@
 --
 -- A publisher numbers its requests and sends one at a time. A number that was already seen was executed:
 -- so a request may be sent again after a lost reply, and a copy that executes late changes nothing.
+-- Where a key has the wrong type, what has been written by then is taken back: all or nothing.
 --
 -- edge      new -> waiting | delayed
 -- KEYS[1]   meta         HASH    the queue exists if this has a field `retry`
@@ -27,21 +28,35 @@ local retry = redis.call('HGET', meta, 'retry')
 if not retry then return -1 end
 if tonumber(redis.call('GET', publisher) or '0') >= request then return count end
 
-redis.call('HSET', messages, unpack(ARGV, 4))
-if priority ~= '0' or retry ~= '0' then
-  for i = 4, #ARGV, 2 do redis.call('HSET', attempts, ARGV[i], retry .. ' 0 0 ' .. priority) end
+local ids = {}
+for i = 4, #ARGV, 2 do ids[#ids + 1] = ARGV[i] end
+
+-- Its place comes last, so that what has to be taken back after an error is in hashes only.
+local counted = false
+local function write()
+  redis.call('HSET', messages, unpack(ARGV, 4))
+  if priority ~= '0' or retry ~= '0' then
+    for _, id in ipairs(ids) do redis.call('HSET', attempts, id, retry .. ' 0 0 ' .. priority) end
+  end
+  redis.call('HINCRBY', stats, 'published', count)
+  counted = true
+  redis.call('ZADD', wake, 0, 'm')
+  if delay_ms > 0 then
+    local due = now_ms() + delay_ms
+    for _, id in ipairs(ids) do redis.call('ZADD', delayed, due, id) end
+  elseif priority ~= '0' then
+    for _, id in ipairs(ids) do enqueue(waiting, prioritized, id, priority) end
+  else
+    redis.call('LPUSH', waiting, unpack(ids))
+  end
 end
-if delay_ms > 0 then
-  local due = now_ms() + delay_ms
-  for i = 4, #ARGV, 2 do redis.call('ZADD', delayed, due, ARGV[i]) end
-elseif priority ~= '0' then
-  for i = 4, #ARGV, 2 do enqueue(waiting, prioritized, ARGV[i], priority) end
-else
-  local ids = {}
-  for i = 4, #ARGV, 2 do ids[#ids + 1] = ARGV[i] end
-  redis.call('LPUSH', waiting, unpack(ids))
+
+local done, failure = pcall(write)
+if not done then
+  redis.pcall('HDEL', messages, unpack(ids))
+  redis.pcall('HDEL', attempts, unpack(ids))
+  if counted then redis.call('HINCRBY', stats, 'published', -count) end
+  error(failure, 0)
 end
-redis.call('HINCRBY', stats, 'published', count)
-redis.call('ZADD', wake, 0, 'm')
 redis.call('SET', publisher, request, 'EX', 120)
 return count

@@ -14,6 +14,7 @@ local waiting, prioritized, delayed, parked = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local messages, attempts, stats, limit = KEYS[5], KEYS[6], KEYS[7], tonumber(ARGV[1])
 
 allow_when_full(attempts)
+check_types({messages, stats}, {waiting, parked}, {prioritized, delayed})
 local purged = 0
 local function forget(ids)
   if #ids == 0 then return end

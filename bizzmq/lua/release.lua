@@ -17,6 +17,7 @@ local workers, processing, waiting, prioritized, attempts, wake = KEYS[1], KEYS[
 
 if redis.call('HEXISTS', workers, ARGV[1]) == 0 then return -1 end
 allow_when_full(attempts)
+check_types({}, {processing, waiting}, {prioritized, wake})
 local released = 0
 for i = 3, #ARGV do
   if holds(processing, ARGV[i]) then

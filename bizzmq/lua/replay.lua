@@ -26,11 +26,9 @@ local retry = redis.call('HGET', meta, 'retry')
 if not retry then return -1 end
 local envelope = redis.call('HGET', dead_messages, id)
 if not envelope then return 0 end
--- It is removed before it is added, since only the removal tells that it is there. A key of the wrong type is
--- met here, before anything has moved.
-for _, hash in ipairs({messages, attempts, stats, dead_attempts}) do redis.call('HLEN', hash) end
-for _, set in ipairs({prioritized, wake, dead_delayed, dead_prioritized}) do redis.call('ZCARD', set) end
-for _, list in ipairs({waiting, dead_waiting, dead_parked}) do redis.call('LLEN', list) end
+check_types({messages, attempts, stats, dead_attempts}, {waiting, dead_waiting, dead_parked},
+  {prioritized, wake, dead_delayed, dead_prioritized})
+-- It is removed before it is added, since only the removal tells that it is there.
 local found = redis.call('LREM', dead_waiting, -1, id) == 1 or redis.call('LREM', dead_parked, -1, id) == 1
   or redis.call('ZREM', dead_delayed, id) == 1 or redis.call('ZREM', dead_prioritized, id) == 1
 if not found then return 0 end

@@ -46,6 +46,7 @@ local delayed, outcome, counted, delay_ms = KEYS[14], ARGV[9], ARGV[10], tonumbe
 if supervisor ~= '' and (redis.call('HGET', supervisors, supervisor) or '') ~= counter then return {-2} end
 if redis.call('HEXISTS', workers, worker) == 0 then return {-1} end
 allow_when_full(attempts)
+check_types({messages, stats, dead_messages, dead_meta}, {waiting, dead_list}, {prioritized, delayed, wake, dead_wake})
 
 local ids = redis.call('LRANGE', processing, 0, -1) -- newest first
 local left = #ids

@@ -25,6 +25,7 @@ allow_when_full(attempts)
 -- copy of this request that executes late must not end.
 if (redis.call('HGET', attempts, id) or '0 0 0 0') ~= seen then return 0 end
 if not holds(processing, id) then return 0 end
+check_types({stats}, {waiting}, {prioritized, delayed, wake})
 
 redis.call('HSET', attempts, id, counted)
 local _, _, _, priority = attempts_of(attempts, id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Callable
 
@@ -11,6 +12,7 @@ from bizzmq import BizzMQ, BrokerFullError, BrokerUnavailableError, QueueOptions
 from tests.faults.gated import HANDLER, Gate
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 from tests.support import invariants
+from tests.support.features import need_acl
 from tests.support.layout import command
 from tests.support.pool import Pool
 from tests.support.server import RedisServer
@@ -18,6 +20,8 @@ from tests.support.wait import eventually
 
 OwnScene = Callable[..., "tuple[RedisServer, Scene]"]
 CANARY, FRESH = "canary-secret", "canary-fresh"
+WRONG_PASSWORD = re.compile("invalid username-password pair|invalid password")
+"""The second is the word of Redis 5."""
 LOCKED_OUT_S = 1.5
 
 
@@ -64,6 +68,7 @@ def test_a_pool_on_any_queue_that_exists_starts_while_redis_is_full(own_scene: O
 
 def test_refused_stats_do_not_answer_the_next_question(own_scene: OwnScene) -> None:
     _, scene = own_scene()
+    need_acl(scene.redis)
     scene.publish(*[{"do": "ok"}] * 3)
     scene.mq.stats(QUEUE)
 
@@ -84,7 +89,7 @@ def test_a_changed_password_is_an_outage_that_says_so_and_no_secret(own_scene: O
 
     _let_in_only(scene, FRESH)
     gate.open()
-    log_says(pool, "invalid username-password pair", times=3)
+    eventually(lambda: len(WRONG_PASSWORD.findall(pool.log())) >= 3, PATIENCE_S, pool.log)
     _stays_calm(pool)
     with pytest.raises(BrokerUnavailableError) as refused:
         BizzMQ(scene.url)
@@ -106,6 +111,8 @@ def test_a_loss_of_the_right_to_write_is_an_outage_that_says_so(
     own_scene: OwnScene, refuse: str, says: str, accept: str
 ) -> None:
     _, scene = own_scene()
+    if refuse.startswith("ACL"):
+        need_acl(scene.redis)
     pool = scene.pool("--lease=1", handler=HANDLER, concurrency=1)
     gate = _run_one(scene)
 

@@ -7,12 +7,14 @@ import time
 from typing import Callable
 
 import pytest
+from redis import Redis
 
 from bizzmq import BizzMQ, BrokerUnavailableError, QueueNotFoundError
 from tests.faults.gated import HANDLER
 from tests.faults.load import load
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 from tests.support import invariants
+from tests.support.features import need_setting
 from tests.support.layout import command
 from tests.support.server import RedisServer
 from tests.support.wait import eventually
@@ -44,7 +46,8 @@ def test_kills_of_redis_under_load_lose_nothing_and_double_nothing(own_scene: Ow
     scene.retire(pool)
 
 
-def test_a_redis_that_still_loads_its_data_is_an_outage_to_everybody(own_scene: OwnScene) -> None:
+def test_a_redis_that_still_loads_its_data_is_an_outage_to_everybody(own_scene: OwnScene, redis: Redis) -> None:
+    need_setting(redis, "key-load-delay")
     # A loading server looks at its clients once in 1024 commands: with this delay, three times a second.
     server, scene = own_scene(persistence="aof", fsync="always", config=["key-load-delay 300"])
     filling = scene.redis.pipeline(transaction=False)

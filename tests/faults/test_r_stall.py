@@ -15,6 +15,7 @@ from tests.faults.gated import HANDLER
 from tests.faults.load import load
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 from tests.support import invariants
+from tests.support.features import need_pause_modes
 from tests.support.layout import Keys, command
 from tests.support.pool import Pool
 from tests.support.server import RedisServer
@@ -45,6 +46,8 @@ def test_a_redis_that_is_stopped_for_two_socket_timeouts_ends_nobodys_lease(own_
 @pytest.mark.parametrize("how", ["SIGSTOP", "CLIENT PAUSE"])
 def test_a_redis_that_is_silent_for_longer_than_a_lease_ends_nobodys_lease(own_scene: OwnScene, how: str) -> None:
     server, scene = own_scene()
+    if how == "CLIENT PAUSE":
+        need_pause_modes(scene.redis)
     pools = _two_pools(scene, lease_s=1.0)
 
     with _nobody_is_reaped(scene, pools), load(scene, *[WORK] * 4):

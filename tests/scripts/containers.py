@@ -18,9 +18,10 @@ LATER_MS = 60_000
 class Containers:
     """One queue. Lists stand in the order of handling: their first id is the next one.
 
-    Each id that stands somewhere has an envelope, unless it is in `forged`. `due` and `delayed` are the two
-    parts of the delayed set: what may be promoted now, and what is held back for a minute. `retry` is the
-    initial retry count, or None if the queue does not exist. `wake` tells whether there is a marker.
+    Each id that stands somewhere has an envelope, unless it is in `forged`; those in `stray` have one and stand
+    nowhere. `due` and `delayed` are the two parts of the delayed set: what may be promoted now, and what is held
+    back for a minute. `retry` is the initial retry count, or None if the queue does not exist. `wake` tells
+    whether there is a marker.
     """
 
     waiting: Ids = ()
@@ -31,6 +32,7 @@ class Containers:
     processing: Mapping[str, Ids] = field(default_factory=dict)
     attempts: Mapping[str, str] = field(default_factory=dict)
     forged: Ids = ()
+    stray: Ids = ()
     workers: Mapping[str, str] = field(default_factory=dict)
     supervisors: Mapping[str, str] = field(default_factory=dict)
     stats: Mapping[str, int] = field(default_factory=dict)
@@ -57,7 +59,7 @@ def put(redis: Redis, queue: str, wanted: Containers) -> None:
     scores = {message_id: -priority for message_id, priority in wanted.prioritized.items()}
     held_back = dict.fromkeys(wanted.delayed, now_ms + LATER_MS)
     due = {message_id: now_ms - LATER_MS + index for index, message_id in enumerate(wanted.due)}
-    envelopes = {message_id: envelope(message_id) for message_id in wanted.ids() - set(wanted.forged)}
+    envelopes = {message_id: envelope(message_id) for message_id in {*wanted.ids(), *wanted.stray} - {*wanted.forged}}
     lists = {keys.waiting: wanted.waiting, keys.parked: wanted.parked}
     lists.update({keys.processing(worker): ids for worker, ids in wanted.processing.items()})
     sets = {keys.prioritized: scores, keys.delayed: {**held_back, **due}, keys.wake: {"m": 0} if wanted.wake else {}}
@@ -78,7 +80,7 @@ def put(redis: Redis, queue: str, wanted: Containers) -> None:
 
 
 def look(redis: Redis, queue: str) -> Containers:
-    """What the queue holds now. AssertionError if its envelopes are not those of the ids in its places."""
+    """What the queue holds now."""
     keys = Keys(queue)
     now_ms = time.time() * 1000
     delayed = redis.zrange(keys.delayed, 0, -1, withscores=True)
@@ -99,8 +101,8 @@ def look(redis: Redis, queue: str) -> Containers:
         retry=redis.hget(keys.meta, "retry"),
     )
     stored = set(redis.hkeys(keys.messages))
-    assert stored <= found.ids(), f"envelopes without a place in {queue}: {stored - found.ids()}"
-    return Containers(**{**vars(found), "forged": tuple(sorted(found.ids() - stored))})
+    forged, stray = tuple(sorted(found.ids() - stored)), tuple(sorted(stored - found.ids()))
+    return Containers(**{**vars(found), "forged": forged, "stray": stray})
 
 
 def everything(redis: Redis) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from tests.scripts.test_moves import MOVES
 from tests.support.layout import Keys
 
 # What these scripts do not end on purpose must still be there afterwards.
-KEEPING = ("claim", "retry", "dead_letter", "release", "requeue", "replay")
+KEEPING = ("claim", "retry", "dead_letter", "release", "requeue", "replay", "restore", "unify", "reclaim")
 CASES = [move for move in MOVES if move.script in KEEPING and move.before != move.after]
 
 
@@ -28,7 +28,7 @@ class WiretappedConnection(Connection):
 
     def execute(self, *args: Any) -> Any:
         if args[0] in ("EVAL", "EVALSHA"):
-            self.keys = args[3 : 3 + args[2]]
+            self.keys = tuple(key if isinstance(key, str) else key.decode() for key in args[3 : 3 + args[2]])
         return super().execute(*args)
 
 

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Mapping, Sequence
+from typing import IO, Mapping, Sequence
 
 import psutil
 from redis import Redis
@@ -31,7 +31,8 @@ class Pool:
     Parameters: `queue` may be several names; `handler` is MODULE:CALLABLE, usually one of tests.handlers;
     `args` are further command-line options; `env` is added to the environment, from which all settings of
     BizzMQ but the ledger's are removed first; `log_path` receives stdout and stderr. With `url_in_env` the
-    address, and a password in it, does not stand on the command line.
+    address, and a password in it, does not stand on the command line. `output` receives stdout and stderr instead
+    of the log, which then stays empty; `via` is a command that becomes the pool's, such as `ip netns exec NAME`.
     """
 
     def __init__(
@@ -46,6 +47,8 @@ class Pool:
         env: Mapping[str, str] | None = None,
         module: str = MODULE,
         url_in_env: bool = False,
+        output: IO[bytes] | None = None,
+        via: Sequence[str] = (),
     ) -> None:
         self.queues = [queue] if isinstance(queue, str) else list(queue)
         self.concurrency = concurrency
@@ -59,9 +62,9 @@ class Pool:
             environment["BIZZMQ_REDIS_URL"] = redis_url
         else:
             options.append(f"--redis-url={redis_url}")
-        with log_path.open("ab") as output:
-            command = [sys.executable, "-m", module, *options, handler]
-            self._process = spawn(command, output, cwd=ROOT, env=environment, new_session=True)
+        with log_path.open("ab") as log:
+            command = [*via, sys.executable, "-m", module, *options, handler]
+            self._process = spawn(command, output or log, cwd=ROOT, env=environment, new_session=True)
         self._family.lead_by(self._process.pid)
 
     @property
@@ -89,7 +92,7 @@ class Pool:
         """Return when so many workers have started (default: the pool's concurrency) and are registered.
 
         `registered` is what Redis must count on the first queue if other pools share it; with an embedded
-        server only starts are counted. Fails at once, with the log, when the supervisor has left.
+        server, Sentinel or a cluster only starts are counted. Fails at once, with the log, when the supervisor has left.
         """
         wanted = self.concurrency if workers is None else workers
         in_redis = wanted if registered is None else registered
@@ -157,7 +160,7 @@ class Pool:
         ]
 
     def _registered(self) -> float:
-        if self._redis_url.startswith("embedded:"):
+        if self._redis_url.startswith(("embedded:", "redis+")):
             return math.inf
         with Redis.from_url(self._redis_url, protocol=2, socket_timeout=2.0) as client:
             return int(command(client, "HLEN", Keys(self.queues[0]).workers))

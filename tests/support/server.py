@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Mapping, Sequence
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -34,7 +35,7 @@ class RedisServer:
 
     Parameters: `persistence` is "none" or "aof" (then `fsync` is "everysec" or "always"); `config` holds
     further lines of the configuration file, such as "maxmemory 4mb"; `password` protects the default user
-    and becomes part of both URLs.
+    and becomes part of both URLs; `env` is added to the environment.
 
     Port and directory stay the same from start to close: to clients a restarted server is the same one.
     """
@@ -46,6 +47,7 @@ class RedisServer:
         config: Sequence[str] = (),
         password: str | None = None,
         binary: str | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         if persistence not in ("none", "aof"):
             raise ValueError(f"persistence must be none or aof, not {persistence!r}")
@@ -58,6 +60,7 @@ class RedisServer:
             *config,
         ]
         self._password = password
+        self._env = {**os.environ, **(env or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self._clients: list[Redis] = []
         self.host = LOOPBACK
@@ -113,7 +116,7 @@ class RedisServer:
         (self.directory / "server.conf").write_text("\n".join([*self._own_lines(), *self._lines, ""]))
         with (self.directory / "server.log").open("ab") as output:
             command = [self._binary, str(self.directory / "server.conf")]
-            self._process = spawn(command, output, cwd=self.directory)
+            self._process = spawn(command, output, cwd=self.directory, env=self._env)
         if wait:
             self.wait_ready()
 

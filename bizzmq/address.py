@@ -1,0 +1,141 @@
+"""Addresses that name several servers: `redis+sentinel://` and `redis+cluster://`. Also how to show an address."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import NamedTuple
+from urllib.parse import quote, unquote
+
+from bizzmq.errors import ConfigurationError
+
+SENTINEL, CLUSTER = "sentinel", "cluster"
+EXAMPLES = {
+    SENTINEL: "redis+sentinel://:PASSWORD@HOST:26379,HOST:26379/SERVICE/DB",
+    CLUSTER: "redis+cluster://:PASSWORD@HOST:6379,HOST:6379",
+}
+_DEFAULT_PORTS = {SENTINEL: 26379, CLUSTER: 6379}
+_KIND = re.compile(r"rediss?\+([a-z]+):")
+_GROUP = re.compile(
+    r"(?P<scheme>rediss?)\+(?P<kind>sentinel|cluster)://"
+    r"(?:(?P<userinfo>[^@/?#]*)@)?(?P<hosts>[^@/?#]*)(?P<path>/[^?#@]*)?(?:\?(?P<query>[^#@]*))?"
+)
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]\s,]+)(?::([0-9]{1,5}))?")
+_SENTINEL_OPTIONS = ("sentinel_username", "sentinel_password")
+
+
+class Node(NamedTuple):
+    """Where a server is."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Group:
+    """What the address of several servers says.
+
+    Attributes:
+        kind: SENTINEL or CLUSTER.
+        nodes: the sentinels, or some nodes of the cluster.
+        service: what the sentinels call the master; "" for a cluster.
+    """
+
+    kind: str
+    nodes: tuple[Node, ...]
+    service: str
+    _scheme: str
+    _userinfo: str = field(repr=False)
+    _database: str
+    _query: str = field(repr=False)
+    _sentinel_userinfo: str = field(repr=False)
+
+    def server_url(self, node: Node) -> str:
+        """The address of one server that holds data, with the credentials and options of all of them."""
+        return self._url(node, self._userinfo, self._database)
+
+    def sentinel_url(self, node: Node) -> str:
+        """The address of one sentinel, with the sentinels' own credentials."""
+        return self._url(node, self._sentinel_userinfo, "0")
+
+    def _url(self, node: Node, userinfo: str, database: str) -> str:
+        at = f"{userinfo}@" if userinfo else ""
+        return f"{self._scheme}://{at}{node}/{database}" + (f"?{self._query}" if self._query else "")
+
+
+def is_group(url: str) -> bool:
+    """Whether this address is meant to name several servers."""
+    return _KIND.match(url) is not None
+
+
+def parse(url: str) -> Group:
+    """Read the address of several servers.
+
+    Raises:
+        ConfigurationError: it is malformed. The text has an example, and no password.
+    """
+    named = _KIND.match(url)
+    kind = named.group(1) if named else ""
+    if kind not in EXAMPLES:
+        raise ConfigurationError(f"bad Redis URL {redact(url)!r}: after the + goes sentinel or cluster")
+    match = _GROUP.fullmatch(url)
+    if match is None:
+        raise _bad(url, kind, "it cannot be read; / ? # @ in a password have to be percent-encoded")
+    nodes = tuple(_node(url, kind, text) for text in match["hosts"].split(","))
+    service, database = _path(url, kind, (match["path"] or "").strip("/"))
+    options = [option for option in (match["query"] or "").split("&") if option]
+    own = {name: unquote(value) for name, _, value in (option.partition("=") for option in options)}
+    user, password = (own.get(name, "") for name in _SENTINEL_OPTIONS)
+    rest = [option for option in options if option.partition("=")[0] not in _SENTINEL_OPTIONS]
+    if kind == CLUSTER and len(rest) < len(options):
+        raise _bad(url, kind, "a cluster has no sentinels")
+    return Group(
+        kind=kind,
+        nodes=nodes,
+        service=service,
+        _scheme=match["scheme"],
+        _userinfo=match["userinfo"] or "",
+        _database=database,
+        _query="&".join(rest),
+        _sentinel_userinfo=f"{quote(user, safe='')}:{quote(password, safe='')}" if user or password else "",
+    )
+
+
+def redact(url: str) -> str:
+    """A URL without its passwords, also one that is misspelt: all from the first colon of what may be a user's."""
+    head, at, tail = re.sub(r"(password=)[^&]*", r"\1***", url).rpartition("@")
+    scheme, slashes, rest = head.partition("://") if "://" in head else ("", "", head)
+    user, colon, _ = rest.partition(":")
+    return f"{scheme}{slashes}{user}{colon}{'***' if colon else ''}{at}{tail}"
+
+
+def _node(url: str, kind: str, text: str) -> Node:
+    match = _HOST.fullmatch(text)
+    if match is None:
+        raise _bad(url, kind, "it must name hosts, with commas between them" if not text else f"{text!r} is no host")
+    port = int(match[2]) if match[2] else _DEFAULT_PORTS[kind]
+    if not 0 < port < 65536:
+        raise _bad(url, kind, f"there is no port {port}")
+    return Node(match[1].strip("[]"), port)
+
+
+def _path(url: str, kind: str, path: str) -> tuple[str, str]:
+    """Service and database."""
+    parts = path.split("/") if path else []
+    if kind == CLUSTER:
+        if parts not in ([], ["0"]):
+            raise _bad(url, kind, "a cluster has only the database 0")
+        return "", "0"
+    if not parts or len(parts) > 2 or not parts[0]:
+        raise _bad(url, kind, "after the sentinels goes the name of the service")
+    database = parts[1] if len(parts) > 1 else "0"
+    if not re.fullmatch("[0-9]{1,5}", database):
+        raise _bad(url, kind, f"{database!r} is no number of a database")
+    return unquote(parts[0]), database
+
+
+def _bad(url: str, kind: str, what: str) -> ConfigurationError:
+    return ConfigurationError(f"bad Redis URL {redact(url)!r}: {what}; write {EXAMPLES[kind]}")

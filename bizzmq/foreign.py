@@ -1,0 +1,73 @@
+"""The border where the errors of Redis, its client library and the operating system stop: they become ours."""
+
+from __future__ import annotations
+
+import re
+
+from redis import exceptions
+
+from bizzmq.address import Node
+from bizzmq.errors import BrokerFullError, BrokerRefusesError, BrokerReplyError, BrokerUnavailableError
+
+_OUTAGE = re.compile(
+    "LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|BUSY|NOREPLICAS|MISCONF|UNBLOCKED"
+    "|NOAUTH|WRONGPASS|NOPERM|no permissions|user executing the script|max number of clients|EXECABORT"
+    "|invalid password|invalid username",
+    re.IGNORECASE,
+)
+"""Replies that repeating the command later, or an operator, can cure."""
+
+_FULL = re.compile("(Error running script .*-)?OOM ")
+"""Redis 6.2 and older wrap what a script's command was answered."""
+
+_CURABLE = (
+    exceptions.ReadOnlyError,
+    exceptions.NoPermissionError,
+    exceptions.ClusterDownError,  # MASTERDOWN, too
+    exceptions.TryAgainError,
+    exceptions.ExecAbortError,
+)
+"""The same, where the client library makes a class of the code and cuts it off the text."""
+
+
+class NoScriptError(BrokerReplyError):
+    """Redis does not have this script in its cache (any more)."""
+
+
+class SlotMovedError(BrokerReplyError):
+    """Another node of the cluster serves this key.
+
+    Attributes:
+        node: that node; its host is "" if it is that of the node which has said so.
+    """
+
+    def __init__(self, text: str, node: Node) -> None:
+        super().__init__(f"{text}: this server is a node of a cluster, use redis+cluster://{node}")
+        self.node = node
+
+
+class SlotMovingError(SlotMovedError):
+    """The key's slot is just being moved, and this key is, or would be, at the other node already."""
+
+
+def foreign(error: Exception) -> Exception:
+    """Our word for an error of the client library or the operating system."""
+    text = str(error)
+    if isinstance(error, exceptions.NoScriptError):
+        return NoScriptError(text)
+    if isinstance(error, exceptions.AskError):  # the base of MovedError, too
+        node = Node("" if error.host == "?" else error.host, error.port)
+        if isinstance(error, exceptions.MovedError):
+            return SlotMovedError(f"MOVED {text}", node)
+        return SlotMovingError(f"ASK {text}", node)
+    if isinstance(error, (exceptions.ConnectionError, exceptions.TimeoutError, OSError)):
+        # Answers, though the client library takes them for lost connections.
+        refused = isinstance(error, (exceptions.AuthenticationError, exceptions.BusyLoadingError))
+        refused = refused or text.startswith("max number of clients")
+        refused = refused or "CERTIFICATE_VERIFY_FAILED" in text  # it is there, and is not whom we want to talk to
+        return (BrokerRefusesError if refused else BrokerUnavailableError)(text or type(error).__name__)
+    if isinstance(error, exceptions.OutOfMemoryError) or _FULL.match(text):
+        return BrokerFullError(text)
+    if isinstance(error, _CURABLE) or _OUTAGE.search(text):
+        return BrokerRefusesError(text)
+    return BrokerReplyError(text)

@@ -1,0 +1,33 @@
+-- reclaim: what a worker holds that is not registered goes back to the head of its queue in its old order.
+--
+-- Such a list is left by damage only: a registration ends in the step that takes the worker's messages. Nobody
+-- knows what ran, so each may have been started.
+--
+-- edge     processing -> waiting
+-- KEYS[1]  workers      HASH  worker id -> supervisor id
+-- KEYS[2]  processing   LIST  ids that the worker holds
+-- KEYS[3]  waiting      LIST  ids of default priority
+-- KEYS[4]  prioritized  ZSET  ids of another priority
+-- KEYS[5]  attempts     HASH  id -> counts and priority
+-- KEYS[6]  wake         ZSET  the marker that idle workers block on
+-- KEYS[7]  stats        HASH  totals
+-- ARGV[1]  worker id
+-- returns  how many were put back, at most 100; 0 none is left; -1 it is registered
+local workers, processing, waiting, prioritized = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local attempts, wake, stats = KEYS[5], KEYS[6], KEYS[7]
+
+if redis.call('HEXISTS', workers, ARGV[1]) == 1 then return -1 end
+local ids = redis.call('LRANGE', processing, 0, 99) -- newest first
+if #ids == 0 then return 0 end
+allow_when_full(attempts)
+check_types({stats}, {waiting}, {prioritized, wake})
+for _, id in ipairs(ids) do
+  local retries, crashes, requeues, priority = attempts_of(attempts, id)
+  local counts = table.concat({retries, crashes, requeues + 1, priority}, ' ')
+  redis.call('HSET', attempts, id, counts .. crash_of(attempts, id))
+  enqueue(waiting, prioritized, id, priority, true)
+end
+redis.call('LTRIM', processing, #ids, -1)
+redis.call('HINCRBY', stats, 'requeued', #ids)
+redis.call('ZADD', wake, 0, 'm')
+return #ids

@@ -1,0 +1,51 @@
+-- restore: messages that are stored but stand in no place go to the head of their queue.
+--
+-- That they stand nowhere is looked up here once more, in both queues: so a message is never put beside itself.
+--
+-- uses       places
+-- edge       stray -> waiting
+-- KEYS[1]    messages           HASH  id -> envelope
+-- KEYS[2]    attempts           HASH  id -> counts and priority
+-- KEYS[3]    workers            HASH  worker id -> supervisor id
+-- KEYS[4]    waiting            LIST  ids of default priority
+-- KEYS[5]    parked             LIST  ids that were set aside
+-- KEYS[6]    prioritized        ZSET  ids of another priority
+-- KEYS[7]    delayed            ZSET  id -> due time in ms
+-- KEYS[8]    wake               ZSET  the marker that idle workers block on
+-- KEYS[9]    stats              HASH  totals
+-- KEYS[10]   other_messages     HASH  the same of its dead-letter queue, or of the queue that it is the dead-letter queue of
+-- KEYS[11]   other_workers      HASH
+-- KEYS[12]   other_waiting      LIST
+-- KEYS[13]   other_parked       LIST
+-- KEYS[14]   other_prioritized  ZSET
+-- KEYS[15]   other_delayed      ZSET
+-- KEYS[16..] processing         LIST  of each worker of both queues, registered or not
+-- ARGV[1..]  ids, newest first, at most 100
+-- returns    how many were put back, -2 the list of a registered worker is missing among the keys
+local messages, attempts, workers, waiting, parked = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local prioritized, delayed, wake, stats = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local other_messages, other_workers, other_waiting, other_parked = KEYS[10], KEYS[11], KEYS[12], KEYS[13]
+local other_prioritized, other_delayed = KEYS[14], KEYS[15]
+
+local lists = {waiting, parked, other_waiting, other_parked}
+for i = 16, #KEYS do lists[#lists + 1] = KEYS[i] end
+if not registered_lists(lists, workers, other_workers) then return -2 end
+
+allow_when_full(attempts)
+local rows = sight(ARGV, lists, {prioritized, delayed, other_prioritized, other_delayed})
+local restored = 0
+for i = 1, #ARGV do
+  local id = ARGV[i]
+  local is_here = redis.call('HEXISTS', messages, id) == 1 and redis.call('HEXISTS', other_messages, id) == 0
+  if is_here and #rows[id] == 0 then
+    local _, _, _, priority = attempts_of(attempts, id)
+    enqueue(waiting, prioritized, id, priority, true)
+    rows[id] = {waiting} -- also if it was named twice
+    restored = restored + 1
+  end
+end
+if restored > 0 then
+  redis.call('ZADD', wake, 0, 'm')
+  redis.call('HINCRBY', stats, 'restored', restored)
+end
+return restored

@@ -1,0 +1,112 @@
+"""The nodes of a cluster: which of them serves a slot, a connection to each, and which cannot be reached."""
+
+from __future__ import annotations
+
+from typing import Callable, TypeVar
+
+from bizzmq import clock
+from bizzmq.address import Group, Node
+from bizzmq.connection import Connection
+from bizzmq.errors import BizzMQError, BrokerRefusesError, BrokerUnavailableError
+from bizzmq.slots import SlotMap
+
+T = TypeVar("T")
+
+_LEARN_S = 1.0
+"""How long one node may take to say who serves which slot, before the next one is asked."""
+_COLD_S = 0.5
+"""How long a node is not tried again after it could not be reached: other queues' commands need not find out, too."""
+
+
+class Nodes:
+    """One connection to each node for commands, and new ones for whoever blocks."""
+
+    def __init__(self, group: Group, timeout_s: float, connect_timeout_s: float) -> None:
+        self._group = group
+        self._timeout_s, self._connect_timeout_s = timeout_s, connect_timeout_s
+        self._slots = SlotMap(group.nodes)
+        self._connections: dict[Node, Connection] = {}
+        self._cold_until_s: dict[Node, float] = {}
+
+    def serving(self, slot: int | None) -> Node:
+        """The node that serves a slot; some node for None.
+
+        Raises:
+            BrokerUnavailableError: no node answers, or none serves it.
+        """
+        if self._slots.stale:
+            self._learn()
+        node = self._slots.any_node() if slot is None else self._slots.node_of(slot)
+        if node is None:
+            self._slots.stale = True
+            raise BrokerRefusesError(
+                "no node of the cluster serves any slot" if slot is None else f"no node serves slot {slot}"
+            )
+        return node
+
+    def commands_to(self, node: Node) -> Connection:
+        """The connection for commands to a node."""
+        connection = self._connections.get(node)
+        if connection is None:
+            connection = self._connections[node] = self.another_to(node)
+        return connection
+
+    def another_to(self, node: Node) -> Connection:
+        """One more connection to a node, which the caller has to close."""
+        return Connection(
+            self._group.server_url(node), timeout_s=self._timeout_s, connect_timeout_s=self._connect_timeout_s
+        )
+
+    def noting(self, node: Node, action: Callable[[], T]) -> T:
+        """The result of an action on a node. That it is away is noted, and so is what it cannot do now.
+
+        Raises:
+            BrokerUnavailableError: also at once, without a try, if the node has just been away.
+        """
+        if clock.monotonic() < self._cold_until_s.get(node, 0.0):
+            raise BrokerUnavailableError(f"{node} could not be reached a moment ago")
+        try:
+            return action()
+        except BrokerUnavailableError as error:
+            self._slots.failed(node)
+            if not isinstance(error, BrokerRefusesError):
+                self._cold_until_s[node] = clock.monotonic() + _COLD_S
+            raise
+
+    def moved(self, slot: int, node: Node) -> None:
+        """Note a redirection."""
+        self._slots.move(slot, node)
+
+    def doubt(self, node: Node | None = None) -> None:
+        """Ask anew who serves what before the next command; this node last."""
+        self._slots.stale = True
+        if node is not None:
+            self._slots.failed(node)
+
+    def drop(self) -> None:
+        """Close the connections for commands; the next ones open new ones."""
+        for connection in self._connections.values():
+            connection.drop()
+
+    def _learn(self) -> None:
+        """Ask for the slots, until one node answers.
+
+        Raises:
+            BrokerUnavailableError: none does.
+            BrokerRefusesError: they answer that they are no cluster, or do not let us in.
+        """
+        refusal: BrokerRefusesError | None = None
+        failures = []
+        for node in self._slots.candidates():
+            connection = Connection(self._group.server_url(node), timeout_s=_LEARN_S, connect_timeout_s=_LEARN_S)
+            try:
+                self._slots.learn(connection.execute("CLUSTER", "SLOTS"), node)
+                return
+            except BrokerUnavailableError as error:
+                refusal = error if isinstance(error, BrokerRefusesError) else refusal
+                failures.append(f"{node} ({error})")
+            except BizzMQError as error:
+                refusal = BrokerRefusesError(f"{node} is no node of a cluster: {error}")
+            finally:
+                connection.drop()
+        raise refusal or BrokerUnavailableError(f"no node of the cluster answers: {', '.join(failures)}")

@@ -1,0 +1,47 @@
+"""Where a worker looks for messages: its queues in order of preference, and the shards of each in turn."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from typing import Callable, Iterator, Sequence
+
+
+class Places:
+    """Queues in order of preference, each with the number that it has in the pool's settings.
+
+    All shards of a queue are preferred alike: so each time that one has given work, the next one's turn comes first.
+    """
+
+    def __init__(self, queues: Sequence[str]) -> None:
+        self._wholes = tuple(queues)
+        self._groups = [deque([queue]) for queue in queues]
+        self._index_of = {queue: index for index, queue in enumerate(queues)}
+
+    def spread(self, shards_of: Callable[[str], Sequence[str]]) -> None:
+        """Take the shards in for the queues. Every worker begins with another one of them."""
+        for index, whole in enumerate(self._wholes):
+            shards = shards_of(whole)
+            self._index_of.update(dict.fromkeys(shards, index))
+            self._groups[index] = deque(shards)
+            self._groups[index].rotate(random.randrange(len(shards)))
+
+    def __iter__(self) -> Iterator[tuple[int, str]]:
+        for index, group in enumerate(self._groups):
+            for queue in tuple(group):
+                yield index, queue
+
+    @property
+    def queues(self) -> list[str]:
+        """All of them, shards named one by one."""
+        return [queue for _, queue in self]
+
+    def index_of(self, queue: str) -> int:
+        """The number of the queue that this is, or is a shard of."""
+        return self._index_of[queue]
+
+    def worked_on(self, queue: str) -> None:
+        """Note that a queue has given work."""
+        group = self._groups[self._index_of[queue]]
+        if len(group) > 1:
+            group.rotate(-1 - group.index(queue))

@@ -1,0 +1,48 @@
+"""What a server says about itself: INFO and CONFIG, either of which may be refused."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Protocol
+
+from bizzmq.errors import BrokerRefusesError, BrokerReplyError
+from bizzmq.logs import log
+
+KEEPS_ALL = "noeviction"
+REFUSED = (BrokerRefusesError, BrokerReplyError)
+"""Not permitted, renamed, or not known to this server."""
+
+
+class Executes(Protocol):
+    """What is needed of a connection here."""
+
+    def execute(self, *args: Any) -> Any: ...
+
+
+def info(connection: Executes, section: str) -> dict[str, str]:
+    """A section of INFO. Raises one of REFUSED, or BrokerUnavailableError."""
+    text: bytes = connection.execute("INFO", section)
+    lines = (line.partition(":") for line in text.decode("utf-8", "backslashreplace").splitlines())
+    return {name: value.strip() for name, colon, value in lines if colon and not name.startswith("#")}
+
+
+def config(connection: Executes, name: str) -> str | None:
+    """A setting; None if this server does not know it. Raises as `info` does."""
+    flat = connection.execute("CONFIG", "GET", name)
+    return flat[1].decode("utf-8", "backslashreplace") if len(flat) > 1 else None
+
+
+def warn_of_eviction(connection: Executes, logger: logging.Logger) -> None:
+    """Say loudly that this server may throw messages away, if it may; nothing if it does not tell.
+
+    Raises:
+        BrokerUnavailableError: it cannot be reached.
+    """
+    try:
+        memory = info(connection, "memory")
+    except REFUSED:
+        return
+    policy = memory.get("maxmemory_policy", KEEPS_ALL)
+    if policy != KEEPS_ALL:
+        log(logger, logging.WARNING, "Redis evicts messages when its memory is full, set maxmemory-policy noeviction",
+            policy=policy, maxmemory=memory.get("maxmemory_human", memory.get("maxmemory", "?")))  # fmt: skip

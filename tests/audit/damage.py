@@ -1,0 +1,118 @@
+"""Each kind of damage, made by hand in Redis, and what an audit has to say about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, List, Tuple
+
+from redis import Redis
+
+from bizzmq.findings import Kind
+from tests.faults.scene import QUEUE, Scene
+from tests.support.layout import Keys
+
+DEAD = f"{QUEUE}_dlq"
+K, D = Keys(QUEUE), Keys(DEAD)
+Expected = List[Tuple[Kind, str, int]]
+
+
+@dataclass(frozen=True)
+class Damage:
+    """`do` gets the client and ten ids, oldest first: eight wait, the ninth is delayed, the last has a priority.
+
+    Attributes:
+        found: kind, queue and number of subjects of each finding.
+        lost: how many of the ten cannot be saved, because the damage was to delete them.
+        extra: how many may be handled that are not among the ten.
+    """
+
+    do: Callable[[Redis, List[str]], Any]
+    found: Expected
+    lost: int = 0
+    extra: int = 0
+
+
+def publish_ten(scene: Scene) -> list[str]:
+    return [
+        *scene.publish(*[{"n": number} for number in range(8)]),
+        scene.publish_one({"n": 8}, delay_s=3600),
+        scene.publish_one({"n": 9}, priority=5),
+    ]
+
+
+def move_to_dead_letters(redis: Redis, message_id: str, place: str | None) -> None:
+    """As an interrupted dead-lettering could leave it: in both queues."""
+    envelope: Any = redis.hget(K.messages, message_id)
+    redis.hset(D.messages, message_id, envelope)
+    if place:
+        redis.lpush(place, message_id)
+
+
+def orphan(redis: Redis, ids: list[str], queue: str = QUEUE) -> None:
+    """The two oldest are held by a worker that nobody knows."""
+    redis.rpop(Keys(queue).waiting, 2)
+    redis.lpush(Keys(queue).processing("ghost"), *ids[:2])
+
+
+def unsupervised(redis: Redis, ids: list[str]) -> None:
+    orphan(redis, ids)
+    redis.hset(K.workers, "ghost", "nobody")
+
+
+def all_of(*deeds: Callable[[Redis, List[str]], Any]) -> Callable[[Redis, List[str]], None]:
+    def do(redis: Redis, ids: list[str]) -> None:
+        for deed in deeds:
+            deed(redis, ids)
+
+    return do
+
+
+DAMAGES: Dict[str, Damage] = {
+    "a message without a place": Damage(lambda r, ids: r.lrem(K.waiting, 1, ids[3]), [(Kind.STRAY, QUEUE, 1)]),
+    "no message has a place": Damage(
+        lambda r, _: r.delete(K.waiting, K.delayed, K.prioritized), [(Kind.STRAY, QUEUE, 10)]
+    ),
+    "a delayed message without a place": Damage(lambda r, _: r.delete(K.delayed), [(Kind.STRAY, QUEUE, 1)]),
+    "a prioritized message without a place": Damage(lambda r, _: r.delete(K.prioritized), [(Kind.STRAY, QUEUE, 1)]),
+    "a message that nobody published": Damage(
+        lambda r, _: r.hset(K.messages, "0" * 20, '1\n{"n": 10}'),
+        [(Kind.STRAY, QUEUE, 1), (Kind.BOOKS, QUEUE, 0)], extra=1,
+    ),
+    "a place without a message": Damage(
+        lambda r, ids: r.hdel(K.messages, ids[3]), [(Kind.HOLLOW, QUEUE, 1), (Kind.BOOKS, QUEUE, 0)], lost=1
+    ),
+    "all messages gone": Damage(
+        lambda r, _: r.delete(K.messages), [(Kind.HOLLOW, QUEUE, 10), (Kind.LEFTOVER, QUEUE, 0),
+                                              (Kind.BOOKS, QUEUE, 0)], lost=10
+    ),
+    "an id that nobody published": Damage(lambda r, _: r.rpush(K.waiting, "forged"), [(Kind.HOLLOW, QUEUE, 1)]),
+    "a forged id among dead letters": Damage(lambda r, _: r.lpush(D.parked, "forged"), [(Kind.HOLLOW, DEAD, 1)]),
+    "twice in one list": Damage(lambda r, ids: r.lpush(K.waiting, ids[2]), [(Kind.DOUBLED, QUEUE, 1)]),
+    "waiting and delayed": Damage(lambda r, ids: r.zadd(K.delayed, {ids[2]: 1}), [(Kind.DOUBLED, QUEUE, 1)]),
+    "waiting and prioritized": Damage(lambda r, ids: r.zadd(K.prioritized, {ids[2]: 1}), [(Kind.DOUBLED, QUEUE, 1)]),
+    "waiting and held by nobody": Damage(
+        lambda r, ids: r.lpush(K.processing("ghost"), ids[2]), [(Kind.DOUBLED, QUEUE, 1), (Kind.ORPHANED, QUEUE, 1)]
+    ),
+    "in both queues": Damage(
+        lambda r, ids: move_to_dead_letters(r, ids[2], D.waiting),
+        [(Kind.DOUBLED, QUEUE, 1), (Kind.BOOKS, DEAD, 0)],
+    ),
+    "stored in both queues, with one place": Damage(
+        lambda r, ids: move_to_dead_letters(r, ids[2], None),
+        [(Kind.DOUBLED, QUEUE, 1), (Kind.BOOKS, DEAD, 0)],
+    ),
+    "attempts without a message": Damage(lambda r, _: r.hset(K.attempts, "x", "1 0 0 0"),
+                                         [(Kind.LEFTOVER, QUEUE, 1)]),
+    "an orphaned list": Damage(orphan, [(Kind.ORPHANED, QUEUE, 1)]),
+    "a worker without a supervisor": Damage(unsupervised, [(Kind.UNSUPERVISED, QUEUE, 1)]),
+    "several at once": Damage(
+        all_of(
+            lambda r, ids: r.lrem(K.waiting, 1, ids[5]), lambda r, ids: r.hdel(K.messages, ids[6]), orphan,
+            lambda r, ids: r.lpush(K.waiting, ids[0], ids[3]),
+        ),
+        [
+            (Kind.HOLLOW, QUEUE, 1), (Kind.STRAY, QUEUE, 1), (Kind.DOUBLED, QUEUE, 2), (Kind.ORPHANED, QUEUE, 1),
+            (Kind.BOOKS, QUEUE, 0),
+        ], lost=1,
+    ),
+}  # fmt: skip

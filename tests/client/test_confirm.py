@@ -1,0 +1,146 @@
+"""`MessageOptions(confirm=...)`: a publish that returns has reached replicas, or the disk."""
+
+from __future__ import annotations
+
+from typing import Callable, Iterator
+
+import pytest
+from redis import Redis
+from redis.exceptions import ResponseError
+
+from bizzmq import (
+    BizzMQ,
+    BrokerUnavailableError,
+    ConfigurationError,
+    MessageOptions,
+    NotConfirmedError,
+    QueueOptions,
+    confirm,
+)
+from bizzmq.broker import Broker
+from tests.support.layout import command
+from tests.support.proxy import Proxy
+from tests.support.server import RedisServer
+from tests.support.wait import eventually
+
+PrivateServer = Callable[..., RedisServer]
+REPLICA = MessageOptions(confirm="replicas:1")
+DISK = MessageOptions(confirm="aof")
+
+
+@pytest.fixture
+def master(private_server: PrivateServer) -> RedisServer:
+    return private_server(config=["repl-diskless-sync-delay 0"])
+
+
+@pytest.fixture
+def replica(master: RedisServer, private_server: PrivateServer) -> RedisServer:
+    """One that has caught up."""
+    server = private_server(config=[f"replicaof {master.host} {master.port}"])
+    client = master.client()
+    eventually(lambda: client.execute_command("WAIT", 1, 100) == 1, 20, "the replica to be online")
+    return server
+
+
+@pytest.fixture
+def mq(master: RedisServer) -> Iterator[BizzMQ]:
+    with BizzMQ(master.url) as client:
+        client.create_queue("q")
+        yield client
+
+
+def _is_on(server: RedisServer, message: str) -> bool:
+    return bool(server.client().hexists("bizzmq:{q}:messages", message))
+
+
+def test_a_confirmed_message_survives_its_master(mq: BizzMQ, master: RedisServer, replica: RedisServer) -> None:
+    for number in range(50):
+        message = mq.publish_message_to_queue("q", number, REPLICA)
+        assert _is_on(replica, message)
+
+    master.kill()
+    replica.client().execute_command("REPLICAOF", "NO", "ONE")
+    with BizzMQ(replica.url) as successor:
+        assert successor.stats("q").waiting == 50
+
+
+def test_what_no_replica_has_in_time_is_stored_and_said(mq: BizzMQ, master: RedisServer, replica: RedisServer) -> None:
+    replica.pause()
+
+    with pytest.raises(NotConfirmedError, match="not confirmed by 1 replica: 0 in time") as late:
+        mq.publish_messages_to_queue("q", [1, 2], REPLICA)
+
+    assert len(late.value.message_ids) == 2
+    assert all(_is_on(master, message) for message in late.value.message_ids)
+    assert mq.stats("q").waiting == 2
+    replica.resume()
+    mq.publish_message_to_queue("q", 3, REPLICA)
+    assert mq.stats("q").waiting == 3
+
+
+def test_more_replicas_than_there_are_never_confirm(mq: BizzMQ, replica: RedisServer) -> None:
+    with pytest.raises(NotConfirmedError, match="2 replicas: 1 in time"):
+        mq.publish_message_to_queue("q", 1, MessageOptions(confirm="replicas:2"))
+
+
+def test_a_reply_that_is_lost_confirms_nothing_by_itself(master: RedisServer, replica: RedisServer) -> None:
+    """WAIT on a new connection, on which nothing was written, would succeed though no replica has the message."""
+    with Proxy(master.url) as proxy, BizzMQ(proxy.url) as mq:
+        mq.create_queue("q")
+        mq.publish_message_to_queue("q", 0, REPLICA)
+        replica.pause()
+        proxy.swallow_next_reply()
+
+        with pytest.raises(NotConfirmedError):
+            mq.publish_message_to_queue("q", 1, REPLICA)
+
+        replica.resume()
+        assert mq.stats("q").waiting == 2, "it was doubled"
+
+
+def test_a_server_that_does_not_have_the_message_confirms_nothing(broker: Broker, redis: Redis) -> None:
+    """As after a failover to a replica that has missed it: the publisher sends it again."""
+    broker.create("q", QueueOptions())
+    broker.publish("q", "nonce", 1, 0, 0, [b"m1", b"1\n1"])
+    level = confirm.level_of("replicas:1")
+    assert level is not None
+    assert confirm.wait(broker, "q", "nonce", 1, level) == 0
+
+    redis.delete(broker.keys("q").publisher("nonce"))
+
+    with pytest.raises(BrokerUnavailableError, match="another server has taken over"):
+        confirm.wait(broker, "q", "nonce", 1, level)
+
+
+@pytest.mark.parametrize("fsync", ["always", "everysec"])
+def test_a_message_that_is_confirmed_by_the_disk_survives_a_kill(private_server: PrivateServer, fsync: str) -> None:
+    server = private_server(persistence="aof", fsync=fsync)
+    _needs_waitaof(server)
+    with BizzMQ(server.url) as mq:
+        mq.create_queue("q")
+        published = mq.publish_messages_to_queue("q", list(range(100)), DISK)
+    server.kill()
+    server.start()
+    with BizzMQ(server.url) as mq:
+        assert mq.stats("q").waiting == 100
+    assert all(_is_on(server, message) for message in published)
+
+
+def test_a_disk_that_is_not_written_is_said_before_anything_is_published(mq: BizzMQ) -> None:
+    with pytest.raises(ConfigurationError, match=r"appendonly|newer"):
+        mq.publish_message_to_queue("q", 1, DISK)
+
+    assert mq.stats("q").published == 0
+
+
+@pytest.mark.parametrize("wrong", ["replicas", "replicas:0", "replicas:-1", "replicas:x", "AOF", "disk", "replicas:1 "])
+def test_a_level_that_cannot_be_meant_is_refused(wrong: str) -> None:
+    with pytest.raises(ConfigurationError, match="confirm must be"):
+        MessageOptions(confirm=wrong)
+
+
+def _needs_waitaof(server: RedisServer) -> None:
+    try:
+        command(server.client(), "WAITAOF", 0, 0, 0)
+    except ResponseError as error:
+        pytest.skip(f"this server has no WAITAOF: {error}")

@@ -1,0 +1,103 @@
+"""Publishing with WAIT, and what must hold of a queue whose server has failed over."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import Any, Iterator
+
+from redis.exceptions import RedisError
+
+from bizzmq import BizzMQError, MessageOptions
+from bizzmq.broker import Broker
+from bizzmq.connections import connect
+from bizzmq.publisher import Publisher
+from tests.faults.load import repeated
+from tests.faults.scene import PATIENCE_S, QUEUE, Scene
+from tests.support import invariants
+from tests.support.ledger import Ledger
+from tests.support.wait import eventually, eventually_holds
+
+UNSURE = "unsure"
+"""Kind of a ledger's event: published, but nobody knows whether a replica has it."""
+_WAIT_MS = 500
+
+
+class ConfirmedPublisher:
+    """Publishes, and writes into the ledger which messages a replica has confirmed, and which it has not."""
+
+    def __init__(self, url: str, ledger: Ledger) -> None:
+        self._broker = Broker(connect(url))
+        self._publisher = Publisher(self._broker)
+        self._ledger = ledger
+
+    def publish(self, *bodies: Any, queue: str = QUEUE) -> bool:
+        """Whether a replica has them all."""
+        ids = self._publisher.publish(queue, bodies, MessageOptions())
+        confirmed = self._is_confirmed(queue)
+        for message_id in ids:
+            self._ledger.record("published" if confirmed else UNSURE, message_id)
+        return confirmed
+
+    def close(self) -> None:
+        self._publisher.close()
+
+    def _is_confirmed(self, queue: str) -> bool:
+        """WAIT counts what this connection has written: so it must be the one that has published, still open."""
+        try:
+            connection = self._broker.connection.at(self._broker.keys(queue).meta)
+            if not connection.is_open:
+                return False
+            # A repeated publish writes nothing, so that WAIT alone would wait for nothing.
+            replies = connection.execute_all(("SETEX", f"probe:{{{queue}}}", 60, 1), ("WAIT", 1, _WAIT_MS))
+        except BizzMQError:
+            return False
+        return int(replies[1]) >= 1
+
+
+@contextlib.contextmanager
+def confirmed_load(scene: Scene, *bodies: Any) -> Iterator[None]:
+    """Publish these bodies again and again, as one batch, during the block."""
+    publisher = ConfirmedPublisher(scene.url, scene.ledger)
+    try:
+        with repeated(lambda: publisher.publish(*bodies)):
+            yield
+    finally:
+        publisher.close()
+
+
+def work_goes_on(ledger: Ledger, runs: int = 30) -> None:
+    """Wait for so many more runs to end."""
+    before = len(ledger.ends())
+    ledger.wait_for(lambda ledger: len(ledger.ends()) >= before + runs, PATIENCE_S, f"{runs} more runs")
+
+
+def back_after_s(ledger: Ledger, fault_s: float) -> float:
+    """Wait until a message that was published after the fault is run; seconds from the fault to that."""
+
+    def first() -> float | None:
+        fresh = {event.id for kind in ("published", UNSURE) for event in ledger.events(kind) if event.time_s > fault_s}
+        return next((event.time_s for event in ledger.starts() if event.id in fresh and event.time_s > fault_s), None)
+
+    at_s = eventually(first, PATIENCE_S, lambda: f"a new message to run; {ledger.totals()}")
+    assert at_s is not None
+    return at_s - fault_s
+
+
+def settle(scene: Scene, *, extra_runs: int) -> None:
+    """Wait until nothing is left to do; G1 of what was confirmed, G2, G3 and G4."""
+    eventually_holds(lambda: invariants.check_at_rest(scene.redis, QUEUE), PATIENCE_S, "rest", ignoring=(RedisError,))
+    invariants.check_one_place(scene.redis, QUEUE)
+    invariants.check_nothing_stranded(scene.redis, QUEUE)
+    unsure = {event.id for event in scene.ledger.events(UNSURE)}
+    published = {*scene.ledger.published(), *(unsure & scene.ledger.handled())}
+    invariants.check_balance(scene.redis, QUEUE, published, scene.ledger.handled)
+    invariants.check_duplicates(scene.ledger, extra_runs)
+
+
+def at_stake(ledger: Ledger, fault_s: float) -> int:
+    """How many runs a failover may repeat: those under way by now, and those whose ack may not have been replicated."""
+    now_s = time.monotonic()
+    return sum(
+        run.start.time_s <= now_s and (run.end is None or run.end.time_s >= fault_s - 1.0) for run in ledger.runs()
+    )

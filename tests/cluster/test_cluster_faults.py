@@ -1,0 +1,136 @@
+"""R14 and R15: slots move between a cluster's nodes under load, masters die, and one node alone is away."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from bizzmq import QueueOptions
+from tests.cluster.confirmed import ConfirmedPublisher, at_stake, back_after_s, confirmed_load, settle, work_goes_on
+from tests.faults.gated import HANDLER
+from tests.faults.load import load
+from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
+from tests.support import invariants
+from tests.support.cluster import Cluster
+from tests.support.wait import eventually
+
+WORK = {"do": "sleep", "sleep_s": 0.005}
+BACK_AFTER_FAILOVER_S = 5.0
+FAILING = 5
+
+
+def test_slots_that_move_under_load_lose_and_repeat_nothing(cluster: Cluster, cluster_scene: Scene) -> None:
+    scene = cluster_scene
+    pool = scene.pool()
+    source = cluster.master_of(QUEUE)
+    others = [server for server in cluster.servers[:3] if server is not source]
+    scene.publish({"do": "ok"}, delay_s=5.0)
+    scene.publish({"do": "reject"})
+    scene.publish(*[{"do": "raise", "times": 1}] * FAILING)
+
+    with load(scene, WORK, WORK):
+        work_goes_on(scene.ledger)
+        for target in [*others, source]:
+            cluster.move(QUEUE, target)
+            moved_s = time.monotonic()
+            assert cluster.master_of(QUEUE) is target
+            back_s = back_after_s(scene.ledger, moved_s)
+            print(f"a new message ran {back_s:.2f} s after the slot had arrived")  # noqa: T201 - for pytest's report
+            work_goes_on(scene.ledger)
+
+    scene.settle(dead_lettered=1, extra_runs=FAILING)
+    assert pool.worker_pids() == pool.started_worker_pids(), "a worker has left"
+    scene.retire(pool, tracebacks=1)
+
+
+@pytest.mark.parametrize("fault", ["kill", "pause"])
+def test_a_killed_master_loses_nothing_confirmed_and_may_return(
+    cluster: Cluster, cluster_scene: Scene, fault: str
+) -> None:
+    scene = cluster_scene
+    pool = scene.pool()
+    old = cluster.master_of(QUEUE)
+
+    with confirmed_load(scene, WORK, WORK):
+        work_goes_on(scene.ledger)
+        fault_s = time.monotonic()
+        getattr(old, fault)()
+        cluster.wait_failed_over(QUEUE, old)
+        failover_s = time.monotonic() - fault_s
+        back_s = back_after_s(scene.ledger, fault_s)
+        repeated_at_most = at_stake(scene.ledger, fault_s)
+        work_goes_on(scene.ledger)
+        old.resume() if fault == "pause" else old.start()
+        cluster.wait_replicates()
+        work_goes_on(scene.ledger)
+
+    print(f"{fault}: failed over after {failover_s:.2f} s, a new message ran after {back_s:.2f} s")  # noqa: T201 - for pytest's report
+    assert back_s < failover_s + BACK_AFTER_FAILOVER_S
+    assert cluster.master_of(QUEUE) is not old
+    settle(scene, extra_runs=repeated_at_most)
+    assert pool.worker_pids() == pool.started_worker_pids(), "a worker has left"
+    scene.retire(pool)
+
+
+@pytest.mark.parametrize("queues", [1, 3])
+@pytest.mark.parametrize("fault", ["kill", "pause"])
+def test_an_idle_pool_finds_the_new_master_by_itself(
+    cluster: Cluster, cluster_scene: Scene, fault: str, queues: int
+) -> None:
+    scene = cluster_scene
+    names = [QUEUE, *(name for name in cluster.names_on_each_node() if cluster.home(name) != cluster.home(QUEUE))]
+    pool = scene.pool(queue=names[:queues])
+    publisher = ConfirmedPublisher(scene.url, scene.ledger)
+    old = cluster.master_of(QUEUE)
+
+    getattr(old, fault)()
+    cluster.wait_failed_over(QUEUE, old)
+    failed_over_s = time.monotonic()
+    publisher.publish({"do": "ok"})
+    publisher.close()
+
+    back_s = back_after_s(scene.ledger, failed_over_s)
+    print(f"{fault}: ran {back_s:.2f} s after the failover")  # noqa: T201 - for pytest's report
+    settle(scene, extra_runs=0)
+    log_says(pool, "Redis is available again who=janitor")
+    scene.retire(pool)
+
+
+@pytest.fixture
+def cluster(request: pytest.FixtureRequest, start_cluster):  # type: ignore[no-untyped-def]
+    """A cluster; parametrize it indirectly with options."""
+    return start_cluster(**getattr(request, "param", {}))
+
+
+@pytest.mark.parametrize("cluster", [{"full_coverage": False, "replicas": False}], indirect=True)
+def test_a_node_that_is_away_stops_its_own_queues_only(cluster: Cluster, cluster_scene: Scene) -> None:
+    scene = cluster_scene
+    away, there, _ = cluster.names_on_each_node()
+    for name in (away, there):
+        scene.mq.create_queue(name, QueueOptions(config_dead_letter_queue=True))
+    pool = scene.pool("--lease=2", handler=HANDLER, queue=[away, there], concurrency=1)
+    gate, opened = scene.gate(), scene.gate()
+    opened.open()
+    first = scene.publish_one(gate.body(), queue=away)
+    scene.ledger.wait_started(first)
+
+    cluster.master_of(away).pause()
+    gate.open()  # its ack cannot be taken now
+    on_the_other = scene.publish(*[opened.body()] * 20, queue=there)
+    scene.ledger.wait_handled(*on_the_other, timeout_s=PATIENCE_S)
+    log_says(pool, f"on {away}")
+    for message in range(3):  # while it idles in between, too
+        scene.ledger.wait_handled(scene.publish_one(opened.body(message=message), queue=there), timeout_s=PATIENCE_S)
+    invariants.check_nothing_stranded(cluster.at(there), there)  # type: ignore[arg-type]
+    paused = next(server for server in cluster.servers if server.port == cluster.home(away))
+    paused.resume()
+
+    last = scene.publish_one(opened.body(), queue=away)
+    scene.ledger.wait_handled(last, first, timeout_s=PATIENCE_S)
+    for name in (away, there):
+        eventually(lambda: not scene.mq.stats(name).processing, PATIENCE_S)  # noqa: B023
+        invariants.check_at_rest(cluster.at(name), name)  # type: ignore[arg-type]
+        invariants.check_nothing_stranded(cluster.at(name), name)  # type: ignore[arg-type]
+    invariants.check_duplicates(scene.ledger, 0)
+    scene.retire(pool)

@@ -1,0 +1,152 @@
+"""R11, R12 and R13: Sentinel fails over under load and without any, and the old master returns."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.cluster.confirmed import (
+    UNSURE,
+    ConfirmedPublisher,
+    at_stake,
+    back_after_s,
+    confirmed_load,
+    settle,
+    work_goes_on,
+)
+from tests.faults.gated import HANDLER
+from tests.faults.scene import PATIENCE_S, Scene, log_says
+from tests.support.sentinels import Watched, replication, role
+from tests.support.wait import eventually
+
+WORK = {"do": "sleep", "sleep_s": 0.005}
+BACK_AFTER_FAILOVER_S = 5.0
+
+
+@pytest.mark.parametrize("fault", ["kill", "pause"])
+def test_a_failover_under_load_loses_nothing_confirmed_and_the_old_master_may_return(
+    watched: Watched, sentinel_scene: Scene, fault: str
+) -> None:
+    scene = sentinel_scene
+    pool = scene.pool()
+    old = watched.master()
+
+    with confirmed_load(scene, WORK, WORK):
+        work_goes_on(scene.ledger)
+        fault_s = time.monotonic()
+        getattr(old, fault)()
+        new = watched.wait_failed_over(old)
+        failover_s = time.monotonic() - fault_s
+        back_s = back_after_s(scene.ledger, fault_s)
+        repeated_at_most = at_stake(scene.ledger, fault_s)
+        work_goes_on(scene.ledger)
+        old.resume() if fault == "pause" else old.start()  # and believes to be the master still
+        watched.wait_replicates()
+        work_goes_on(scene.ledger)
+
+    print(f"{fault}: failed over after {failover_s:.2f} s, a new message ran after {back_s:.2f} s")  # noqa: T201 - for pytest's report
+    assert back_s < failover_s + BACK_AFTER_FAILOVER_S
+    assert watched.master() is new
+    assert role(old) == "slave"
+    settle(scene, extra_runs=repeated_at_most)
+    assert pool.worker_pids() == pool.started_worker_pids(), "a worker has left"
+    scene.retire(pool)
+
+
+@pytest.mark.parametrize("fault", ["kill", "pause"])
+def test_an_idle_pool_finds_the_new_master_by_itself(watched: Watched, sentinel_scene: Scene, fault: str) -> None:
+    scene = sentinel_scene
+    pool = scene.pool()
+    publisher = ConfirmedPublisher(scene.url, scene.ledger)
+    old = watched.master()
+
+    getattr(old, fault)()
+    watched.wait_failed_over(old)
+    failed_over_s = time.monotonic()
+    publisher.publish({"do": "ok"})
+    publisher.close()
+
+    assert back_after_s(scene.ledger, failed_over_s) < BACK_AFTER_FAILOVER_S
+    settle(scene, extra_runs=0)
+    log_says(pool, "Redis is available again who=janitor")
+    scene.retire(pool)
+
+
+def test_a_running_message_is_acked_at_the_new_master(watched: Watched, sentinel_scene: Scene) -> None:
+    scene = sentinel_scene
+    pool = scene.pool(handler=HANDLER, concurrency=1)
+    gate = scene.gate()
+    scene.ledger.wait_started(scene.publish_one(gate.body()))
+    old = watched.master()
+    replica = watched.replica()
+    eventually(lambda: replication(replica)["slave_repl_offset"] == replication(old)["master_repl_offset"], PATIENCE_S)
+
+    old.kill()
+    watched.wait_failed_over(old)
+    gate.open()
+
+    settle(scene, extra_runs=0)
+    assert scene.totals() == {"published": 1, "acked": 1}
+    scene.retire(pool)
+
+
+def test_a_master_that_is_told_to_step_down_is_left_at_once(watched: Watched, sentinel_scene: Scene) -> None:
+    # Nothing breaks here: idle workers are told UNBLOCKED, and whoever writes is told READONLY.
+    scene = sentinel_scene
+    pool = scene.pool()
+    old = watched.master()
+
+    with confirmed_load(scene, WORK):
+        work_goes_on(scene.ledger)
+        fault_s = time.monotonic()
+        eventually(lambda: watched.sentinels[0].ask("SENTINEL", "FAILOVER", "mymaster"), PATIENCE_S)
+        watched.wait_failed_over(old)
+        back_s = back_after_s(scene.ledger, time.monotonic())
+        repeated_at_most = at_stake(scene.ledger, fault_s)
+        work_goes_on(scene.ledger)
+
+    assert back_s < BACK_AFTER_FAILOVER_S
+    watched.wait_replicates()
+    settle(scene, extra_runs=repeated_at_most)
+    scene.retire(pool)
+
+
+def test_what_was_not_confirmed_over_a_stalled_link_is_all_that_may_be_lost(
+    watched: Watched, sentinel_scene: Scene
+) -> None:
+    scene = sentinel_scene
+    publisher = ConfirmedPublisher(scene.url, scene.ledger)
+    confirmed = [publisher.publish({"n": n}) for n in range(20)]
+    old, replica = watched.master(), watched.replica()
+
+    replica.pause()
+    unconfirmed = [publisher.publish({"n": n}) for n in range(3)]
+    old.kill()
+    replica.resume()
+    watched.wait_failed_over(old)
+    publisher.publish({"n": "after"})
+    publisher.close()
+    pool = scene.pool()
+
+    assert all(confirmed)
+    assert not any(unconfirmed)
+    settle(scene, extra_runs=0)
+    handled = scene.ledger.handled()
+    assert set(scene.ledger.published()) <= handled
+    assert len(handled & {event.id for event in scene.ledger.events(UNSURE)}) <= 4
+    scene.retire(pool)
+
+
+def test_sentinels_are_asked_in_order_until_one_answers(watched: Watched, sentinel_scene: Scene) -> None:
+    scene = sentinel_scene
+    watched.sentinels[0].kill()
+    watched.sentinels[1].pause()
+
+    pool = scene.pool()
+    message = scene.publish_one({"do": "ok"})
+
+    scene.ledger.wait_handled(message, timeout_s=PATIENCE_S)
+    watched.sentinels[1].resume()
+    scene.settle()
+    scene.retire(pool)

@@ -1,0 +1,102 @@
+"""`bizzmq doctor` as an operator runs it, and what a pool says by itself."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Callable
+
+import pytest
+
+from tests.faults.conftest import own_scene
+from tests.faults.scene import Scene, log_says
+from tests.pool.command import OPERATOR, refused, run
+from tests.support.ports import LOOPBACK, free_port
+from tests.support.server import RedisServer
+
+__all__ = ["own_scene"]
+
+WARNING = "Redis evicts messages when its memory is full, set maxmemory-policy noeviction"
+OwnScene = Callable[..., "tuple[RedisServer, Scene]"]
+
+
+def test_findings_are_lines_with_what_to_do(private_server: Callable[..., RedisServer]) -> None:
+    server = private_server(config=["maxmemory 100mb", "maxmemory-policy allkeys-lru"])
+
+    ended = run(OPERATOR, "doctor", REDIS_URL=server.url)
+
+    lines = ended.out.splitlines()
+    assert (ended.code, ended.err) == (1, "")
+    at = next(number for number, line in enumerate(lines) if line.startswith("fail  eviction"))
+    assert "allkeys-lru" in lines[at]
+    assert lines[at + 1].startswith(" " * 17 + "  -> CONFIG SET maxmemory-policy noeviction")
+    assert lines[-1].endswith(" 1 fail")
+
+
+def test_warnings_do_not_fail(private_server: Callable[..., RedisServer]) -> None:
+    ended = run(OPERATOR, "doctor", REDIS_URL=private_server().url)
+
+    assert ended.code == 0
+    assert "warn  persistence" in ended.out
+
+
+def test_json_and_an_address_of_its_own(private_server: Callable[..., RedisServer]) -> None:
+    url = private_server(persistence="aof", fsync="always").url
+
+    found = run(OPERATOR, "doctor", "--json", "--redis-url", url, REDIS_URL="redis://nowhere.invalid").json()
+
+    assert found["healthy"] is True
+    assert {"level": "ok", "check": "persistence", "do": "",
+            "what": "the append-only file is on disk before each reply: no crash loses what was confirmed",
+            } in found["findings"]  # fmt: skip
+
+
+def test_a_server_that_is_away_is_a_finding() -> None:
+    ended = run(OPERATOR, "doctor", "--json", REDIS_URL=f"redis://{LOOPBACK}:{free_port()}/0")
+
+    assert (ended.code, ended.err) == (1, "")
+    document = json.loads(ended.out)
+    assert (document["healthy"], [one["check"] for one in document["findings"]]) == (False, ["reachable"])
+
+
+@pytest.mark.parametrize("arguments", [["--redis-url", "http://x"], ["--what"], ["surplus"]])
+def test_wrong_input_is_one_line(arguments: list[str]) -> None:
+    refused(OPERATOR, "doctor", *arguments)
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])
+def test_a_pool_warns_of_an_eviction_policy(own_scene: OwnScene, policy: str) -> None:
+    _, scene = own_scene(config=["maxmemory 100mb", f"maxmemory-policy {policy}"])
+    scene.publish({"do": "ok"})
+    pool = scene.pool()
+
+    log_says(pool, WARNING)
+
+    (line,) = [line for line in pool.log().splitlines() if WARNING in line]
+    assert " WARNING " in line
+    assert f"policy={policy} maxmemory=100.00M" in line
+    scene.settle()
+    scene.retire(pool)
+    assert pool.log().count(WARNING) == 1
+
+
+def test_a_pool_does_not_warn_of_noeviction(own_scene: OwnScene) -> None:
+    _, scene = own_scene(config=["maxmemory 100mb", "maxmemory-policy noeviction"])
+    pool = scene.pool()
+    scene.publish({"do": "ok"})
+    scene.settle()
+    scene.retire(pool)
+
+    assert WARNING not in pool.log()
+
+
+def test_a_pool_that_may_not_ask_works_without_a_word(own_scene: OwnScene) -> None:
+    server, scene = own_scene(config=["maxmemory 100mb", "maxmemory-policy allkeys-lru"])
+    client: Any = server.client()
+    client.execute_command("ACL", "SETUSER", "default", "-info", "-config")
+    pool = scene.pool()
+    scene.publish({"do": "ok"})
+    scene.settle()
+    scene.retire(pool)
+
+    assert WARNING not in pool.log()
+    assert "unavailable" not in pool.log()

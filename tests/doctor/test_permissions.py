@@ -1,0 +1,142 @@
+"""What a user may do: told without doing it, and what is told is enough."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+import pytest
+
+from bizzmq import BizzMQ, QueueOptions
+from bizzmq.doctor_finding import Finding
+from bizzmq.doctor_permissions import SCRIPTS, needed
+from tests.doctor.conftest import Examine, Patient
+from tests.pool.command import OPERATOR, run
+from tests.support.ledger import Ledger
+from tests.support.pool import Pool
+from tests.support.server import RedisServer
+
+QUEUE = "q"
+
+
+def url_of(server: RedisServer) -> str:
+    return server.url.replace("redis://", "redis://somebody:secret@")
+
+
+def allow(server: RedisServer, *rules: str) -> str:
+    """The URL of a user who may do only this."""
+    server.client().execute_command(
+        "ACL", "SETUSER", "somebody", "reset", "on", ">secret", "~bizzmq:*", "-@all", *rules
+    )
+    return url_of(server)
+
+
+def commands(role: str) -> list[str]:
+    return [f"+{name}" for name in needed(role)]
+
+
+def permissions(examined: Examine, url: str) -> dict[str, Finding]:
+    """By the role that each finding is about."""
+    found = [one for one in examined(url).findings if one.check == "permissions"]
+    return {role: one for role in SCRIPTS for one in found if one.what.endswith(f" {role} does")}
+
+
+WAYS = {"dry run": ["+acl|whoami", "+acl|dryrun", "+ping"], "queueing": ["+multi", "+exec"]}
+every_way = pytest.mark.parametrize("way", WAYS)
+
+
+@every_way
+@pytest.mark.parametrize("role", SCRIPTS)
+def test_a_role_is_complete_with_what_is_told(patient: Patient, examined: Examine, way: str, role: str) -> None:
+    url = allow(patient(), *commands(role), *WAYS[way])
+
+    found = permissions(examined, url)
+
+    assert found[role].level.value == "ok"
+    assert {one.level.value for one in found.values()} <= {"ok", "warn"}
+
+
+@every_way
+@pytest.mark.parametrize(("role", "missing"), [("publisher", "zadd"), ("worker", "bzpopmin"), ("operator", "scan")])
+def test_a_missing_command_is_named(patient: Patient, examined: Examine, way: str, role: str, missing: str) -> None:
+    rules = [rule for rule in commands(role) if rule != f"+{missing}"]
+    url = allow(patient(), *rules, *WAYS[way])
+
+    found = permissions(examined, url)
+
+    assert found[role].do.endswith(f"ACL SETUSER NAME +{missing}")
+    assert found[role].level.value == ("fail" if role != "operator" else "warn")
+
+
+@every_way
+def test_keys_that_are_not_permitted_are_named(patient: Patient, examined: Examine, way: str) -> None:
+    server = patient()
+    url = allow(server, "+@all")
+    server.client().execute_command("ACL", "SETUSER", "somebody", "resetkeys", "~other:*")
+    if way == "queueing":
+        server.client().execute_command("ACL", "SETUSER", "somebody", "-acl")
+
+    found = permissions(examined, url)
+
+    assert {one.level.value for one in found.values()} == {"fail"}
+    assert all("~bizzmq:*" in one.do for one in found.values())
+
+
+def test_nothing_is_written_by_asking(patient: Patient, examined: Examine) -> None:
+    server = patient()
+
+    examined(allow(server, "+@all", "-acl"))
+
+    assert server.client().keys("*") == []
+
+
+def test_a_user_who_may_not_even_ask_is_told_so(patient: Patient, examined: Examine) -> None:
+    url = allow(patient(), "+evalsha", "+eval", "+time")
+
+    assert examined(url).of("permissions")[:2] == (
+        "warn", "this user may neither ACL DRYRUN nor MULTI, so what it may do cannot be asked"
+    )  # fmt: skip
+
+
+def test_what_is_refused_is_a_line_each_and_no_crash(patient: Patient, examined: Examine) -> None:
+    url = allow(patient(), *commands("publisher"), *WAYS["queueing"], "-time", "-ping")
+
+    report = examined(url)
+
+    refused = [one for one in report.findings if one.check == "refused"]
+    assert [one.what.split()[0] for one in refused] == ["INFO", "CONFIG", "PING", "TIME"]
+    assert [one.do.split(",")[0].split("+")[1] for one in refused] == ["info", "config|get", "ping", "time"]
+    assert {one.level.value for one in refused} == {"warn"}
+    assert report.of("reachable")[0] == "ok"
+
+
+def test_renamed_commands_are_as_good_as_refused(patient: Patient, examined: Examine) -> None:
+    server = patient('rename-command CONFIG ""', 'rename-command INFO ""', 'rename-command SCAN ""')
+
+    report = examined(server.url)
+
+    assert [one.what.split()[0] for one in report.findings if one.check == "refused"] == ["INFO", "CONFIG"]
+    assert permissions(examined, server.url)["operator"].level.value == "warn"
+
+
+def test_what_is_told_is_enough_for_each_role(
+    patient: Patient, pool_factory: Callable[..., Pool], ledger: Ledger, monkeypatch: Any
+) -> None:
+    server = patient()
+    with BizzMQ(allow(server, *commands("publisher"))) as mq:
+        mq.create_queue(QUEUE, QueueOptions(config_dead_letter_queue=True, retry_backoff_s=0.0, max_retries=1))
+        bodies = [{"do": "ok"}, {"do": "raise"}, {"do": "segv", "times": 1}, {"do": "reject"}]
+        ids = mq.publish_messages_to_queue(QUEUE, bodies)
+
+    url = allow(server, *commands("worker"))
+    pool = pool_factory(url, queue=[QUEUE, "other"], args=["--burst"], concurrency=2)
+    assert pool.wait(60.0) == 0, pool.log()
+    assert "no permissions" not in pool.log()
+    assert {run_.id for run_ in ledger.runs()} == set(ids)
+
+    url = allow(server, *commands("operator"))
+    for arguments in (
+        ["audit", QUEUE, "--repair"], ["queues"], ["stats", QUEUE], ["dlq", "list", QUEUE], ["dlq", "show", QUEUE],
+        ["dlq", "replay", QUEUE], ["publish", QUEUE, "{}"], ["purge", QUEUE, "--yes"],
+    ):  # fmt: skip
+        ended = run(OPERATOR, *arguments, REDIS_URL=url)
+        assert ended.code == 0, ended

@@ -1,0 +1,136 @@
+"""R10: a pool's host is cut off for longer than its lease, and comes back."""
+
+from __future__ import annotations
+
+from typing import Callable, Iterator
+
+import pytest
+
+from tests.faults.gated import HANDLER
+from tests.faults.load import load
+from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
+from tests.support import invariants
+from tests.support.far_host import FarHost, can_have_far_hosts, far_host
+from tests.support.pool import Pool
+from tests.support.server import RedisServer
+from tests.support.wait import eventually
+
+OwnScene = Callable[..., "tuple[RedisServer, Scene]"]
+SHORT_LEASE = "--lease=1"
+WORK = {"do": "sleep", "sleep_s": 0.002}
+
+pytestmark = pytest.mark.skipif(not can_have_far_hosts(), reason="needs root and `ip netns`")
+
+
+@pytest.fixture
+def far() -> Iterator[FarHost]:
+    with far_host() as host:
+        yield host
+
+
+@pytest.fixture
+def far_scene(far: FarHost, own_scene: OwnScene) -> tuple[Scene, str]:
+    """A scene, and the address of its server as the far host sees it."""
+    server, scene = own_scene(config=[f"bind 127.0.0.1 {far.near_address}", "protected-mode no"])
+    return scene, f"redis://{far.near_address}:{server.port}/0"
+
+
+def test_a_host_that_was_cut_off_longer_than_its_lease_is_fenced_and_starts_over(
+    far: FarHost, far_scene: tuple[Scene, str]
+) -> None:
+    scene, far_url = far_scene
+    cut_off = scene.pool(SHORT_LEASE, handler=HANDLER, concurrency=3, url=far_url, via=far.command)
+    gates = [scene.gate() for _ in range(3)]
+    stale_outcomes = ("ok", "raise", "reject")
+    messages = scene.publish(*[gate.body(outcome, "raise", "ok") for gate, outcome in zip(gates, stale_outcomes)])
+    for message in messages:
+        scene.ledger.wait_started(message)
+    stale_ids = set(scene.registered())
+
+    with invariants.log_rate(cut_off.log):
+        far.cut()
+        owner = scene.pool(SHORT_LEASE, handler=HANDLER, concurrency=3, ready=False)
+        for message in messages:
+            scene.ledger.wait_started(message, runs=2, timeout_s=PATIENCE_S)
+        for gate in gates:
+            gate.open(1)  # nobody hears of these outcomes: one ack, one retry, one rejection
+        log_says(cut_off, "Redis is unavailable")
+        far.heal()
+        log_says(cut_off, "lease lost", times=3)
+    _is_whole(scene, cut_off, owner)
+
+    assert not stale_ids & set(scene.registered()), "a stale worker went on under its old id"
+    assert sorted(scene.held()) == sorted(messages), "the owner lost a message to a stale worker"
+    for message in messages:
+        invariants.check_blame(scene.redis, QUEUE, message, retries=0, crashes=0, requeues=1)
+    for gate in gates:
+        gate.open(2)  # the owner's retry still counts
+    for gate, message in zip(gates, messages):
+        scene.ledger.wait_started(message, runs=3, timeout_s=PATIENCE_S)
+        gate.open(3)
+    scene.settle(extra_runs=6)
+    assert scene.totals() == {"published": 3, "requeued": 3, "retried": 3, "acked": 3}
+    _both_work(scene, cut_off, owner)
+    scene.retire(owner, cut_off, tracebacks=1)
+
+
+def test_a_host_that_is_cut_off_under_load_loses_nothing_and_doubles_what_it_held(
+    far: FarHost, far_scene: tuple[Scene, str]
+) -> None:
+    scene, far_url = far_scene
+    cut_off = scene.pool(SHORT_LEASE, url=far_url, via=far.command)
+    owner = scene.pool(SHORT_LEASE, ready=False)
+    eventually(lambda: len(scene.registered()) == 4, PATIENCE_S)
+    stale_ids = {worker for worker in scene.registered() if f":{cut_off.supervisor_pid}:" in worker}
+
+    with load(scene, *[WORK] * 4):
+        scene.ledger.wait_for(lambda ledger: {event.pid for event in ledger.ends()} >= set(cut_off.worker_pids()))
+        far.cut()
+        eventually(lambda: not stale_ids & set(scene.registered()), PATIENCE_S, owner.log)
+        far.heal()
+        _is_whole(scene, cut_off, owner)
+
+    # What the cut-off host had claimed runs elsewhere, too; how much that was is told by whom it was taken from.
+    taken = scene.totals().get("requeued", 0)
+    scene.settle(extra_runs=taken)
+    assert {event.fields["retry_count"] for event in scene.ledger.starts()} == {0}
+    assert not stale_ids & set(scene.registered())
+    scene.retire(owner, cut_off)
+
+
+def test_a_cut_that_is_shorter_than_the_lease_takes_nothing_away(far: FarHost, far_scene: tuple[Scene, str]) -> None:
+    scene, far_url = far_scene
+    cut_off = scene.pool("--lease=30", handler=HANDLER, url=far_url, via=far.command)
+    other = scene.pool("--lease=30", handler=HANDLER, ready=False)
+    eventually(lambda: len(scene.registered()) == 4, PATIENCE_S)
+    registered = set(scene.registered())
+    gates = [scene.gate() for _ in range(4)]
+    for message in scene.publish(*[gate.body() for gate in gates]):
+        scene.ledger.wait_started(message, timeout_s=PATIENCE_S)
+
+    far.cut()
+    for gate in gates:
+        gate.open()
+    log_says(cut_off, "Redis is unavailable")
+    far.heal()
+
+    scene.settle(extra_runs=0)
+    assert set(scene.registered()) == registered
+    scene.retire(cut_off, other)
+
+
+def _is_whole(scene: Scene, *pools: Pool) -> None:
+    """All workers of these pools are registered, and nobody else."""
+    count = sum(pool.concurrency for pool in pools)
+    eventually(lambda: len(scene.registered()) == count, PATIENCE_S, lambda: "\n".join(pool.log() for pool in pools))
+
+
+def _both_work(scene: Scene, *pools: Pool) -> None:
+    """As many messages as there are workers run at once."""
+    gates = [scene.gate() for pool in pools for _ in range(pool.concurrency)]
+    messages = scene.publish(*[gate.body() for gate in gates])
+    running = {scene.ledger.wait_started(message, timeout_s=PATIENCE_S).pid for message in messages}
+    assert running == {pid for pool in pools for pid in pool.worker_pids()}
+    for gate in gates:
+        gate.open()
+    scene.ledger.wait_handled(*messages, timeout_s=PATIENCE_S)

@@ -1,0 +1,183 @@
+"""R25: each key in turn has the wrong type. The error names it, nothing has moved, all goes on once it is mended."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Callable, Iterator
+
+import pytest
+from redis import Redis
+
+from bizzmq import BizzMQ, MessageOptions, WrongTypeError
+from bizzmq.broker import Broker
+from bizzmq.connection import Connection
+from bizzmq.keys import INDEX, QueueKeys, type_of
+from tests.faults.gated import HANDLER
+from tests.faults.scene import QUEUE, Scene, log_says
+from tests.scripts.containers import everything, look, put
+from tests.scripts.moves import DEAD, Move, claim_ids, held
+from tests.scripts.test_moves import MOVES
+from tests.support import invariants
+from tests.support.layout import Keys, command
+
+ATOMIC = ("publish", "retry", "dead_letter", "discard", "release", "requeue", "replay", "purge", "register", "beat")
+"""A claim is not among them: what it has moved, the next one returns."""
+CASES = [move for move in MOVES if move.script in ATOMIC and move.before != move.after]
+
+SAVED = f"{{{QUEUE}}}:saved"
+# Each in one step: nobody may write into a key that is about to be overwritten.
+_SPOIL = """
+if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('RENAME', KEYS[1], KEYS[2]) end
+redis.call('SET', KEYS[1], 'of the wrong type')
+"""
+_MEND = """
+redis.call('DEL', KEYS[1])
+if redis.call('EXISTS', KEYS[2]) == 1 then redis.call('RENAME', KEYS[2], KEYS[1]) end
+"""
+
+
+class WiretappedConnection(Connection):
+    """Notes the keys of the last script call."""
+
+    keys: tuple[str, ...] = ()
+
+    def execute(self, *args: Any) -> Any:
+        if args[0] in ("EVAL", "EVALSHA"):
+            self.keys = tuple(key.decode() if isinstance(key, bytes) else key for key in args[3 : 3 + args[2]])
+        return super().execute(*args)
+
+
+@pytest.fixture
+def connection(url: str) -> Iterator[WiretappedConnection]:
+    connection = WiretappedConnection(url)
+    yield connection
+    connection.drop()
+
+
+@pytest.mark.parametrize("move", CASES, ids=str)
+def test_a_call_that_meets_a_wrong_type_names_the_key_and_moves_nothing(
+    connection: WiretappedConnection, redis: Redis, move: Move
+) -> None:
+    broker = Broker(connection)
+    _given(redis, move)
+    move.call(broker)
+
+    for key in sorted(set(connection.keys)):
+        _given(redis, move)
+        _spoil(redis, key)
+        before = _moveable(redis)
+        try:
+            move.call(broker)
+        except WrongTypeError as error:
+            assert (error.key, error.queue) == (key, DEAD if ":dlq:" in key else QUEUE)  # noqa: PT017
+            assert error.wanted == type_of(key) != error.found  # noqa: PT017 - some calls do not need each key
+            assert _moveable(redis) == before, f"moved in spite of {key}"
+
+
+def test_claims_that_meet_a_wrong_type_again_and_again_double_nothing(
+    connection: WiretappedConnection, redis: Redis
+) -> None:
+    broker = Broker(connection)
+    due = held(due=("m1", "m2", "m3"), attempts={"m2": "0 0 0 5"})
+    put(redis, QUEUE, due)
+    redis.set(Keys(QUEUE).prioritized, "of the wrong type")
+
+    for _ in range(3):
+        with pytest.raises(WrongTypeError):
+            claim_ids(broker, 100)
+    redis.delete(Keys(QUEUE).prioritized)
+
+    assert look(redis, QUEUE) == due
+    assert claim_ids(broker, 100) == ["m2", "m1", "m3"]
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "ask"),
+    [
+        (Keys(QUEUE).waiting, lambda mq: mq.stats(QUEUE)),
+        (Keys(QUEUE).stats, lambda mq: mq.stats(QUEUE)),
+        (Keys(DEAD).messages, lambda mq: mq.stats(QUEUE)),
+        (Keys(QUEUE).meta, lambda mq: mq.consume_message_from_queue(QUEUE, print)),
+        (Keys(QUEUE).waiting, lambda mq: mq.publish_message_to_queue(QUEUE, 1)),
+        (INDEX, lambda mq: mq.create_queue("other")),
+    ],
+    ids=str,
+)
+def test_whoever_asks_is_told_the_key(url: str, redis: Redis, spoilt: str, ask: Callable[[BizzMQ], Any]) -> None:
+    with BizzMQ(url) as mq:
+        mq.create_queue(QUEUE)
+        redis.delete(spoilt)
+        redis.set(spoilt, "of the wrong type")
+
+        with pytest.raises(WrongTypeError, match=f"key '{spoilt}'.* is a string, not a {type_of(spoilt)}") as refused:
+            ask(mq)
+
+        assert refused.value.key == spoilt
+        redis.delete(spoilt)  # the connection has no reply under way that would answer this
+        mq.create_queue(QUEUE)
+        mq.publish_message_to_queue(QUEUE, 1, MessageOptions(delay_s=60.0))
+        assert mq.stats(QUEUE).delayed == 1
+
+
+@pytest.mark.parametrize("name", ["waiting", "delayed", "attempts", "stats", "wake"])
+def test_a_pool_that_meets_a_wrong_type_says_so_and_goes_on_when_it_is_mended(scene: Scene, name: str) -> None:
+    pool = scene.pool("--lease=1", handler=HANDLER)
+    gates = {deed: scene.gate() for deed in ("ok", "raise")}
+    for deed, gate in gates.items():
+        scene.ledger.wait_started(scene.publish_one(gate.body(deed, "ok")))
+    opened = scene.gate()
+    opened.open()
+    scene.publish(*[opened.body()] * 20)
+    key = getattr(Keys(QUEUE), name)
+
+    with _spoilt(scene.redis, key), invariants.log_rate(pool.log):
+        for gate in gates.values():
+            gate.open()
+        log_says(pool, f"key '{key}' of queue '{QUEUE}' is a string, not a {type_of(key)}")
+        with contextlib.suppress(WrongTypeError):  # the one that says so is published nowhere
+            scene.publish_one(opened.body())
+
+    scene.settle(extra_runs=1)
+    log_says(pool, "Redis is available again")
+    assert pool.worker_pids() == pool.started_worker_pids(), "a worker has left"
+    assert {event.fields["delivery"] for event in scene.ledger.starts()} == {1, 2}
+    scene.retire(pool)
+
+
+def test_each_key_has_the_type_that_is_told() -> None:
+    k = QueueKeys(QUEUE)
+    names = [name for name, value in vars(k).items() if isinstance(value, str) and value.startswith("bizzmq:{")]
+    keys = [getattr(k, name) for name in names if name != "_base"] + [k.processing("w"), k.publisher("n")]
+
+    assert {type_of(key) for key in keys} == {"hash", "list", "zset", "string"}
+    assert [type_of(key) for key in (INDEX, "foreign", "bizzmq:{q}:foreign")] == ["set", "", ""]
+
+
+def _given(redis: Redis, move: Move) -> None:
+    redis.flushall()
+    put(redis, QUEUE, move.before)
+    put(redis, DEAD, move.before_dead)
+
+
+def _spoil(redis: Redis, key: str) -> None:
+    redis.delete(key)
+    if type_of(key) == "string":
+        redis.sadd(key, "of the wrong type")
+    else:
+        redis.set(key, "of the wrong type")
+
+
+def _moveable(redis: Redis) -> dict[str, Any]:
+    """All that is stored but the marker, which is a hint, and totals of zero."""
+    found = {key: value for key, value in everything(redis).items() if key not in (Keys(QUEUE).wake, Keys(DEAD).wake)}
+    totals = found.pop(Keys(QUEUE).stats, {})
+    counted = {name: count for name, count in totals.items() if count != "0"} if isinstance(totals, dict) else totals
+    return {**found, "counted": counted}
+
+
+@contextlib.contextmanager
+def _spoilt(redis: Redis, key: str) -> Iterator[None]:
+    """The key has the wrong type during the block, and is as it was after it."""
+    command(redis, "EVAL", _SPOIL, 2, key, SAVED)
+    yield
+    command(redis, "EVAL", _MEND, 2, key, SAVED)

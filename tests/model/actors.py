@@ -1,0 +1,63 @@
+"""What the state machine acts with: processes, and calls that are made and compared with the model."""
+
+from __future__ import annotations
+
+from typing import Any, List
+
+from hypothesis.stateful import RuleBasedStateMachine
+from redis import Redis
+
+from bizzmq.broker import Broker
+from tests.model.calls import call, differences, establish
+from tests.model.facts import Facts, Process
+from tests.model.queue import LEASE_LOST, Queue, Request
+from tests.model.transitions import apply
+from tests.scripts.moves import DEAD, QUEUE
+from tests.support.layout import Keys
+
+SUPERVISORS = ("s1", "s2")
+NEVER_LATE = ("release", "purge", "replay")
+
+
+class Actors(RuleBasedStateMachine):
+    """Everybody who talks to the server, and what the model says of it."""
+
+    def __init__(self, redis: Redis, broker: Broker) -> None:
+        super().__init__()
+        self.redis, self.broker = redis, broker
+        self.queue = Queue(supervisors=tuple((name, 1) for name in SUPERVISORS))
+        self.facts = Facts()
+        self.processes: dict[str, Process] = {}
+        self.sent: List[Request] = []
+        self.number = self.started = 0
+        establish(redis, self.queue)
+
+    def ask(self, request: Request, again: int = 1) -> Any:
+        """Make a request so many times; the last reply."""
+        if request.script not in NEVER_LATE:
+            self.sent.append(request)
+        reply = None
+        for _ in range(again):
+            keys, dead = Keys(QUEUE), Keys(DEAD)
+            self.redis.delete(keys.stats, keys.wake, dead.wake)
+            outcome = apply(self.queue, request)
+            reply = call(self.broker, request)
+            assert reply == outcome.reply, f"{request} replied {reply!r}, not {outcome.reply!r}"
+            assert not differences(self.redis, outcome), request
+            self.queue = outcome.queue
+        return reply
+
+    def process(self, number: int) -> Process:
+        return list(self.processes.values())[number % len(self.processes)]
+
+    def tell(self, process: Process, request: Request, again: int) -> Any:
+        """A worker's request; without a lease it starts over as somebody else."""
+        reply = self.ask(request, again)
+        if reply == LEASE_LOST:
+            assert process.lost or not self.queue.is_registered(process.id)
+            del self.processes[process.id]
+        return reply
+
+    def busy(self, number: int) -> Process:
+        busy = [process for process in self.processes.values() if process.hand]
+        return busy[number % len(busy)]

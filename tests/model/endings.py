@@ -1,0 +1,103 @@
+"""The scripts that begin and end a worker's right to a queue, as functions: requeue, register, beat, evict."""
+
+from __future__ import annotations
+
+from typing import Callable, Dict, NamedTuple
+
+from tests.model.queue import Counts, Outcome, Queue, changed, totals
+
+CRASH_LIMIT = 2
+CRASH = "\t{}"
+
+
+class Fate(NamedTuple):
+    """What is known of a worker's end, with the names of bizzmq.registry.Death; `later` stands for a delay.
+
+    `counter` is what the supervisor's beats must still stand at, 0 for one that is not registered.
+    """
+
+    what: str
+    running: str = ""
+    last_finished: str = ""
+    supervisor: str = ""
+    counter: int = 0
+    outcome: str = ""
+    counted: str = ""
+    later: bool = False
+
+
+def requeue(queue: Queue, worker: str, fate: Fate) -> Outcome:
+    if fate.supervisor and queue.counter(fate.supervisor) != fate.counter:
+        return Outcome(queue, None)
+    if not queue.is_registered(worker):
+        return Outcome(queue, None)
+    held = queue.held(worker)
+    finished = held[: held.index(fate.last_finished) + 1] if fate.last_finished in held else ()
+    rest = held[len(finished) :]
+    queue = queue.with_held(worker, ()).forgetting(finished)
+    queue = queue._replace(workers=changed(queue.workers, {worker: ""}))
+    crashes = _crashes(queue, fate) if fate.running in rest else 0
+    settled = _settled(queue, fate, crashes) if fate.running in rest else None
+    back = tuple(name for name in rest if settled is None or name != fate.running)
+    counted = {name: _counts(queue, fate, name) for name in back if name == fate.running or fate.what == "silent"}
+    outcome = settled or Outcome(queue, None)
+    queue = outcome.queue.with_counts(counted).enqueued(back, at_head=True)
+    quarantined = fate.running if settled is not None and fate.what == "crash" else ""
+    stats = totals(**{**dict(outcome.stats), "acked": len(finished), "requeued": len(back)})
+    reply = (len(back), len(finished), quarantined, crashes)
+    return Outcome(queue, reply, stats, bool(back) or outcome.wake, outcome.dead_wake)
+
+
+def _crashes(queue: Queue, fate: Fate) -> int:
+    """How often the running message has crashed its worker, this time included; 0 if it is no crash."""
+    return Counts.of(queue.counts(fate.running)).crashes + 1 if fate.what == "crash" else 0
+
+
+def _counts(queue: Queue, fate: Fate, message_id: str) -> str:
+    """The attempts of a message that may have been started."""
+    counts = Counts.of(queue.counts(message_id))
+    if message_id == fate.running and fate.what == "crash":
+        return counts._replace(crashes=counts.crashes + 1, crash=CRASH).encode()
+    return counts._replace(requeues=counts.requeues + 1).encode()
+
+
+def _settled(queue: Queue, fate: Fate, crashes: int) -> Outcome | None:
+    """The end of the running message's story with this worker; None if it just goes back."""
+    running = (fate.running,)
+    is_last = (
+        fate.outcome == "dead-letter" if fate.what == "failed" else fate.what == "crash" and crashes >= CRASH_LIMIT
+    )
+    if is_last:
+        queue = queue.forgetting(running)._replace(dead=queue.dead + running)
+        return Outcome(queue, None, totals(dead_lettered=1), dead_wake=True)
+    if fate.what != "failed":
+        return None
+    if fate.outcome == "retry":
+        queue = queue.with_counts({fate.running: fate.counted})
+        queue = queue._replace(delayed=queue.delayed + running) if fate.later else queue.enqueued(running)
+        return Outcome(queue, None, totals(retried=1), wake=True)
+    return Outcome(queue.forgetting(running), None, totals(discarded=1))
+
+
+def register(queue: Queue, supervisor: str, counter: int, worker: str) -> Outcome:
+    supervisors = changed(queue.supervisors, {supervisor: queue.counter(supervisor) or counter})
+    workers = changed(queue.workers, {worker: supervisor}) if worker else queue.workers
+    return Outcome(queue._replace(supervisors=supervisors, workers=workers), None)
+
+
+def beat(queue: Queue, supervisor: str) -> Outcome:
+    counter = queue.counter(supervisor)
+    if not counter:
+        return Outcome(queue, 0)
+    return Outcome(queue._replace(supervisors=changed(queue.supervisors, {supervisor: counter + 1})), counter + 1)
+
+
+def evict(queue: Queue, supervisor: str, counter: int) -> Outcome:
+    """A counter of 0 is no condition."""
+    current = queue.counter(supervisor)
+    if not current or counter not in (0, current):
+        return Outcome(queue, False)
+    return Outcome(queue._replace(supervisors=changed(queue.supervisors, {supervisor: 0})), True)
+
+
+ENDINGS: Dict[str, Callable[..., Outcome]] = {"requeue": requeue, "register": register, "beat": beat, "evict": evict}

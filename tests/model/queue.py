@@ -1,0 +1,125 @@
+"""What the keys of a queue hold, in plain Python, and what a script does to them, as values."""
+
+from __future__ import annotations
+
+from typing import Any, Iterable, Mapping, NamedTuple, Tuple
+
+Ids = Tuple[str, ...]
+UNTRIED = "0 0 0 0"
+LEASE_LOST = "lease lost"
+
+
+class Request(NamedTuple):
+    """One script call: whose worker or supervisor it is for, and the other arguments in the script's order."""
+
+    script: str
+    who: str
+    args: Tuple[Any, ...] = ()
+
+
+class Counts(NamedTuple):
+    """A message's attempts, decoded; `crash` is the record of the last crash with the tab before it, or ""."""
+
+    retries: int
+    crashes: int
+    requeues: int
+    priority: int
+    crash: str = ""
+
+    @classmethod
+    def of(cls, stored: str) -> Counts:
+        numbers, tab, crash = stored.partition("\t")
+        retries, crashes, requeues, priority = map(int, numbers.split())
+        return cls(retries, crashes, requeues, priority, tab + crash)
+
+    def encode(self) -> str:
+        return f"{self.retries} {self.crashes} {self.requeues} {self.priority}{self.crash}"
+
+
+class Queue(NamedTuple):
+    """A queue and the list of its dead letters. Lists stand in the order of handling.
+
+    `due` and `delayed` are the two parts of the delayed set: what may be promoted, and what is held back. Pairs are
+    sorted and hold no empty lists, so that equal queues are equal values. `request` is the publisher's last number.
+    """
+
+    waiting: Ids = ()
+    prioritized: Ids = ()
+    due: Ids = ()
+    delayed: Ids = ()
+    dead: Ids = ()
+    processing: Tuple[Tuple[str, Ids], ...] = ()
+    attempts: Tuple[Tuple[str, str], ...] = ()
+    workers: Tuple[Tuple[str, str], ...] = ()
+    supervisors: Tuple[Tuple[str, int], ...] = ()
+    request: int = 0
+
+    def held(self, worker: str) -> Ids:
+        """What a worker holds, oldest first."""
+        return dict(self.processing).get(worker, ())
+
+    def counts(self, message_id: str) -> str:
+        return dict(self.attempts).get(message_id, UNTRIED)
+
+    def is_registered(self, worker: str) -> bool:
+        return any(name == worker for name, _ in self.workers)
+
+    def counter(self, supervisor: str) -> int:
+        """A supervisor's beat counter, 0 if it is not registered."""
+        return dict(self.supervisors).get(supervisor, 0)
+
+    def places(self) -> list[str]:
+        """Each id as often as it stands in some place."""
+        held = [message_id for _, ids in self.processing for message_id in ids]
+        return [*self.waiting, *self.prioritized, *self.due, *self.delayed, *self.dead, *held]
+
+    def with_held(self, worker: str, ids: Iterable[str]) -> Queue:
+        return self._replace(processing=changed(self.processing, {worker: tuple(ids)}))
+
+    def with_counts(self, counts: Mapping[str, str]) -> Queue:
+        """Set attempts; "" removes them."""
+        return self._replace(attempts=changed(self.attempts, counts))
+
+    def without(self, worker: str, message_id: str) -> Queue:
+        """The worker holds this one no more."""
+        return self.with_held(worker, [held for held in self.held(worker) if held != message_id])
+
+    def forgetting(self, ids: Iterable[str]) -> Queue:
+        return self.with_counts(dict.fromkeys(ids, "")) if self.attempts else self
+
+    def enqueued(self, ids: Iterable[str], *, at_head: bool = False) -> Queue:
+        """Where claims look for them, in this order; with a priority there is only one place."""
+        queue, plain = self, []
+        for message_id in ids:
+            if Counts.of(self.counts(message_id)).priority:
+                ranked = sorted([*queue.prioritized, message_id], key=self.rank)
+                queue = queue._replace(prioritized=tuple(ranked))
+            else:
+                plain.append(message_id)
+        waiting = (*plain, *queue.waiting) if at_head else (*queue.waiting, *plain)
+        return queue._replace(waiting=waiting)
+
+    def rank(self, message_id: str) -> Tuple[int, str]:
+        """Sorts by priority, equal ones by id."""
+        return -Counts.of(self.counts(message_id)).priority, message_id
+
+
+class Outcome(NamedTuple):
+    """What a script did: the queue after it, its reply, the totals it counted, the markers it set."""
+
+    queue: Queue
+    reply: Any
+    stats: Tuple[Tuple[str, int], ...] = ()
+    wake: bool = False
+    dead_wake: bool = False
+
+
+def changed(pairs: Tuple[Tuple[str, Any], ...], news: Mapping[str, Any]) -> Tuple[Tuple[str, Any], ...]:
+    """Pairs with some set, and those that are set to something empty removed."""
+    merged = {**dict(pairs), **news}
+    return tuple(sorted((name, value) for name, value in merged.items() if value))
+
+
+def totals(**counted: int) -> Tuple[Tuple[str, int], ...]:
+    """The totals that were counted, those of 0 left out."""
+    return changed((), counted)

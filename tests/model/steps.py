@@ -1,0 +1,129 @@
+"""What may happen next: every step of a process, and every answer, loss, repetition and delay of a request."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Iterator, NamedTuple, Optional
+
+from tests.model import supervision, working
+from tests.model.history import Executed, execute
+from tests.model.queue import Request
+from tests.model.world import ALIVE, KILLED, Rules, World
+
+
+class Step(NamedTuple):
+    """One thing that may happen; `executed` if Redis had a part in it."""
+
+    what: str
+    world: World
+    executed: Optional[Executed] = None
+
+
+def steps(world: World, rules: Rules) -> Iterator[Step]:
+    """All that may happen next."""
+    for slot, worker in enumerate(world.workers):
+        if worker.life == ALIVE:
+            yield from _working(world, rules, slot)
+        if slot in rules.frail:
+            yield from _struck(world, slot)
+    for slot, supervisor in enumerate(world.supervisors):
+        if supervisor.is_alive:
+            yield from _supervising(world, rules, slot)
+    if world.publishing:
+        yield from _publishing(world, rules)
+    for copy in set(world.network):
+        rest = list(world.network)
+        rest.remove(copy)
+        changed, executed = execute(world._replace(network=tuple(rest)), copy, is_late=True)
+        yield Step(f"a late copy: {copy}", changed, executed)
+    if world.queue.delayed:
+        queue = world.queue._replace(due=world.queue.due + world.queue.delayed, delayed=())
+        yield Step("time passes", world._replace(queue=queue))
+
+
+def _working(world: World, rules: Rules, slot: int) -> Iterator[Step]:
+    worker = world.workers[slot]
+    if worker.asking:
+        yield from _asked(world, rules, slot, WORKER, worker.asking)
+        return
+    for what, changed in working.steps(world, rules, slot):
+        yield Step(f"{worker.id} {what}", changed)
+    for request in working.requests(world, rules, slot):
+        yield from _asked(world, rules, slot, WORKER, request)
+
+
+def _supervising(world: World, rules: Rules, slot: int) -> Iterator[Step]:
+    supervisor = world.supervisors[slot]
+    if supervisor.asking:
+        yield from _asked(world, rules, slot, SUPERVISOR, supervisor.asking)
+        return
+    for changed in supervision.watching(world, rules, slot):
+        yield Step(f"{supervisor.id} watches another one", changed)
+    for request in supervision.requests(world, rules, slot):
+        yield from _asked(world, rules, slot, SUPERVISOR, request)
+
+
+def _struck(world: World, slot: int) -> Iterator[Step]:
+    """A worker is killed, or its whole host is lost.
+
+    A process that is stopped, and wakes, needs no step of its own: it takes none for a while, at any point.
+    """
+    worker = world.workers[slot]
+    if not world.faults or worker.life != ALIVE:
+        return
+    spent = world._replace(faults=world.faults - 1)
+    dead = spent.ended(slot, KILLED)
+    if worker.running:
+        dead = dead.telling(worker.running, deaths=world.story(worker.running).deaths + 1)
+    yield Step(f"{worker.id} is killed", dead)
+    if world.supervisors[slot].is_alive:
+        lost = dead.with_supervisor(slot, is_alive=False, watched=None, asking=None)
+        yield Step(f"the host of {worker.id} is lost", lost)
+
+
+class Client(NamedTuple):
+    """How to change one who asks, in the world, and what it makes of an answer."""
+
+    changed: Callable[..., World]
+    answered: Callable[[World, Rules, int, Request, Any], World]
+
+
+WORKER = Client(World.with_worker, working.answered)
+SUPERVISOR = Client(World.with_supervisor, supervision.answered)
+
+
+def _asked(world: World, rules: Rules, slot: int, client: Client, request: Request) -> Iterator[Step]:
+    """A request is executed and answered; its reply is lost; or a copy of it is executed later.
+
+    Whoever got no answer asks again. A request that is lost altogether changes nothing, and so does a lost reply to
+    one that has changed nothing.
+    """
+    after, executed = execute(world, request)
+    answered = client.answered(after, rules, slot, request, executed.outcome.reply)
+    yield Step(f"answered: {request}", answered, executed)
+    if not world.faults:
+        return
+    spent = world._replace(faults=world.faults - 1)
+    unanswered = client.changed(spent, slot, asking=request)
+    if after.queue != world.queue:
+        changed = unanswered._replace(queue=after.queue, stories=after.stories)
+        yield Step(f"reply lost: {request}", changed, executed)
+    if request.script in rules.late:
+        yield Step(f"delayed: {request}", _delayed(unanswered, request))
+
+
+def _delayed(world: World, request: Request) -> World:
+    network = tuple(sorted((*world.network, request), key=repr))
+    return world._replace(network=network)
+
+
+def _publishing(world: World, rules: Rules) -> Iterator[Step]:
+    number = len(rules.messages) - len(world.publishing) + 1
+    first, *rest = world.publishing
+    priority = dict(zip(rules.messages, rules.priorities)).get(first, 0)
+    request = Request("publish", "p", (number, False, priority, (first,)))
+    after, executed = execute(world, request)
+    yield Step(f"answered: {request}", after._replace(publishing=tuple(rest)), executed)
+    if world.faults:
+        spent = world._replace(faults=world.faults - 1)
+        yield Step(f"reply lost: {request}", spent._replace(queue=after.queue, stories=after.stories), executed)
+        yield Step(f"delayed: {request}", _delayed(spent, request))

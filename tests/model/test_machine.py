@@ -1,0 +1,42 @@
+"""Whatever is done in whatever order, the scripts do what the model does, and the promises hold after each step."""
+
+from __future__ import annotations
+
+import os
+from typing import Iterator
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+from redis import Redis
+
+from bizzmq.broker import Broker
+from bizzmq.connection import Connection
+from tests.model.machine import Machine
+from tests.mutation.plugin import LUA_VARIABLE
+
+# The same examples each time; a failure prints its steps, and a blob to replay it by. Where any failure will do, as
+# in the mutation run, it is not made shorter.
+IS_BRIEF = LUA_VARIABLE in os.environ
+SETTINGS = settings(
+    max_examples=20 if IS_BRIEF else 50,
+    stateful_step_count=40,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    print_blob=True,
+    report_multiple_bugs=False,
+    phases=[Phase.generate] if IS_BRIEF else [Phase.generate, Phase.shrink],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.fixture
+def broker(url: str) -> Iterator[Broker]:
+    broker = Broker(Connection(url))
+    yield broker
+    broker.connection.drop()
+
+
+def test_the_promises_hold_whatever_happens(redis: Redis, broker: Broker) -> None:
+    run_state_machine_as_test(lambda: Machine(redis, broker), settings=SETTINGS)

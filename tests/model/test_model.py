@@ -1,0 +1,105 @@
+"""The protocol keeps its promises in every state that faults can lead to, and each promise can be seen broken."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict
+
+import pytest
+
+from tests.model import history, transitions
+from tests.model.endings import Fate, requeue
+from tests.model.explorer import explore
+from tests.model.history import Broken
+from tests.model.queue import Ids, Outcome, Queue
+from tests.model.scenarios import LATE_RELEASE, LATE_RELEASE_IN_A_BATCH, QUICK, TWO, explored
+from tests.model.transitions import SCRIPTS
+from tests.model.world import Rules
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_the_promises_hold_in_every_state(name: str) -> None:
+    found = explored(name)
+
+    print(f"{name}: {found}")  # noqa: T201 - for pytest's report
+    assert len(found.worlds) > 1000
+    # Whatever a worker has in hand is its own, unless its lease is lost.
+    assert set(found.taken) <= {"requeue"}
+
+
+def test_every_script_is_explored() -> None:
+    executed = {executed.request.script for name in QUICK for executed in explored(name).executed}
+
+    assert executed == set(SCRIPTS) - {"replay", "purge"}  # operators' scripts: in the state machine
+
+
+def test_a_late_copy_of_a_release_is_the_known_exception() -> None:
+    found = explore(LATE_RELEASE)
+
+    print(f"late releases: {found}, {dict(found.taken)}")  # noqa: T201 - for pytest's report
+    assert found.taken["release"] > 0
+
+
+@pytest.mark.xfail(
+    raises=Broken, strict=True, reason="the copy makes old ids look newer, and requeue acks what is older"
+)
+def test_a_late_copy_of_a_release_loses_nothing() -> None:
+    explore(LATE_RELEASE_IN_A_BATCH)
+
+
+def _unfenced_claim(queue: Queue, worker: str, want: int, finished: Ids) -> Outcome:
+    outcome = transitions.claim(queue._replace(workers=((worker, ""),)), worker, want, finished)
+    return outcome._replace(queue=outcome.queue._replace(workers=queue.workers))
+
+
+def _requeue_that_leaves_the_registration(queue: Queue, worker: str, fate: Fate) -> Outcome:
+    outcome = requeue(queue, worker, fate)
+    return outcome._replace(queue=outcome.queue._replace(workers=queue.workers))
+
+
+def _requeue_that_acks_nothing(queue: Queue, worker: str, fate: Fate) -> Outcome:
+    return requeue(queue, worker, fate._replace(last_finished=""))
+
+
+def _requeue_that_acks_all(queue: Queue, worker: str, fate: Fate) -> Outcome:
+    return requeue(queue, worker, fate._replace(last_finished=(queue.held(worker) or ("",))[-1]))
+
+
+def _requeue_that_blames_a_stop(queue: Queue, worker: str, fate: Fate) -> Outcome:
+    return requeue(queue, worker, fate._replace(what="crash") if fate.what == "stopped" else fate)
+
+
+def _retry_of_any_delivery(queue: Queue, worker: str, message_id: str, _seen: str, *args: Any) -> Outcome:
+    return transitions.retry(queue, worker, message_id, queue.counts(message_id), *args)
+
+
+def _publish_without_numbers(queue: Queue, publisher: str, number: int, *args: Any) -> Outcome:
+    return transitions.publish(queue._replace(request=0), publisher, number, *args)
+
+
+BATCH = Rules(messages=TWO, want=2, faults=1, max_retries=0, generations=1)
+PUBLISHED = QUICK["published while a fault strikes"]
+# What each of them breaks is the first promise that the shortest way there meets.
+BROKEN: Dict[str, tuple[str, Callable[..., Outcome], Rules, str]] = {
+    "a claim without a fence": ("claim", _unfenced_claim, Rules(faults=1), "fence"),
+    "requeue ends no registration": ("requeue", _requeue_that_leaves_the_registration, Rules(faults=1), "fence"),
+    "requeue acks nothing": ("requeue", _requeue_that_acks_nothing, BATCH, "G3"),
+    "requeue acks all": ("requeue", _requeue_that_acks_all, Rules(faults=1), "G1"),
+    "requeue blames a stop": ("requeue", _requeue_that_blames_a_stop, Rules(faults=1), "G5"),
+    "a retry fits any delivery": ("retry", _retry_of_any_delivery, Rules(faults=2, generations=1), "G5"),
+    "a publish has no number": ("publish", _publish_without_numbers, PUBLISHED, "G2"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_protocol_is_found_out(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    script, act, rules, promise = BROKEN[name]
+    monkeypatch.setitem(SCRIPTS, script, act)
+    history.forget_transitions()
+
+    try:
+        with pytest.raises(Broken) as broken:
+            explore(rules)
+    finally:
+        history.forget_transitions()
+
+    assert f"then: {promise}" in str(broken.value)

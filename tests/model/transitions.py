@@ -1,0 +1,128 @@
+"""The scripts once more, as functions from a queue to an outcome: what bizzmq/lua/*.lua must do.
+
+Written from the promises in the headers of the scripts. `test_conformance.py` holds both together.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Callable, Dict
+
+from tests.model.endings import ENDINGS
+from tests.model.queue import LEASE_LOST, Counts, Ids, Outcome, Queue, Request, totals
+
+PURGE_ORDER = ("waiting", "prioritized", "due", "delayed")
+
+
+def publish(queue: Queue, _publisher: str, number: int, later: bool, priority: int, ids: Ids) -> Outcome:
+    if queue.request >= number:
+        return Outcome(queue, None)
+    if priority:
+        queue = queue.with_counts(dict.fromkeys(ids, f"0 0 0 {priority}"))
+    queue = queue._replace(delayed=queue.delayed + ids) if later else queue.enqueued(ids)
+    return Outcome(queue._replace(request=number), None, totals(published=len(ids)), wake=True)
+
+
+def claim(queue: Queue, worker: str, want: int, finished: Ids) -> Outcome:
+    if not queue.is_registered(worker):
+        return Outcome(queue, LEASE_LOST)
+    acked = tuple(message_id for message_id in queue.held(worker) if message_id in finished)
+    queue = queue.with_held(worker, [held for held in queue.held(worker) if held not in acked]).forgetting(acked)
+    queue = queue.enqueued(queue.due)._replace(due=())
+    held, ready = queue.held(worker), len(queue.waiting) + len(queue.prioritized)
+    share = math.ceil((len(held) + ready) / len(queue.workers))
+    taken = _best(queue, max(0, min(want, share) - len(held)))
+    queue = queue.with_held(worker, held + taken)._replace(
+        waiting=tuple(name for name in queue.waiting if name not in taken),
+        prioritized=tuple(name for name in queue.prioritized if name not in taken),
+    )
+    entries = tuple((name, queue.counts(name)) for name in held + taken)
+    reply = (entries, not entries and bool(queue.delayed))
+    return Outcome(queue, reply, totals(acked=len(acked)), wake=bool(queue.waiting or queue.prioritized))
+
+
+def _best(queue: Queue, room: int) -> Ids:
+    """So many of those that are ready, in the order in which they are to be handled."""
+    urgent = [name for name in queue.prioritized if queue.rank(name)[0] < 0]
+    return (*urgent, *queue.waiting, *queue.prioritized[len(urgent) :])[:room]
+
+
+def _owned(act: Callable[..., Outcome]) -> Callable[..., Outcome]:
+    """The fence of a settlement: registered, this delivery and no later one, and still in the worker's list."""
+
+    def fenced(queue: Queue, worker: str, message_id: str, seen: str, *args: Any) -> Outcome:
+        if not queue.is_registered(worker):
+            return Outcome(queue, LEASE_LOST)
+        if queue.counts(message_id) != seen or message_id not in queue.held(worker):
+            return Outcome(queue, False)
+        return act(queue.without(worker, message_id), message_id, *args)
+
+    return fenced
+
+
+@_owned
+def retry(queue: Queue, message_id: str, counted: str, later: bool) -> Outcome:
+    queue = queue.with_counts({message_id: counted})
+    queue = queue._replace(delayed=(*queue.delayed, message_id)) if later else queue.enqueued([message_id])
+    return Outcome(queue, True, totals(retried=1), wake=True)
+
+
+@_owned
+def dead_letter(queue: Queue, message_id: str) -> Outcome:
+    queue = queue.forgetting([message_id])._replace(dead=(*queue.dead, message_id))
+    return Outcome(queue, True, totals(dead_lettered=1), dead_wake=True)
+
+
+@_owned
+def discard(queue: Queue, message_id: str) -> Outcome:
+    return Outcome(queue.forgetting([message_id]), True, totals(discarded=1))
+
+
+def release(queue: Queue, worker: str, started: bool, ids: Ids) -> Outcome:
+    """`ids` are newest first."""
+    if not queue.is_registered(worker):
+        return Outcome(queue, LEASE_LOST)
+    given = [message_id for message_id in ids if message_id in queue.held(worker)]
+    for message_id in given:
+        if started:
+            counts = Counts.of(queue.counts(message_id))
+            queue = queue.with_counts({message_id: counts._replace(requeues=counts.requeues + 1).encode()})
+        queue = queue.without(worker, message_id).enqueued([message_id], at_head=True)
+    return Outcome(queue, len(given), wake=bool(queue.waiting or queue.prioritized))
+
+
+def replay(queue: Queue, _operator: str, message_id: str, priority: int) -> Outcome:
+    if message_id not in queue.dead:
+        return Outcome(queue, False)
+    queue = queue._replace(dead=tuple(name for name in queue.dead if name != message_id))
+    queue = queue.with_counts({message_id: f"0 0 0 {priority}" if priority else ""}).enqueued([message_id])
+    return Outcome(queue, True, totals(replayed=1), wake=True)
+
+
+def purge(queue: Queue, _operator: str, limit: int) -> Outcome:
+    purged: Ids = ()
+    for place in PURGE_ORDER:
+        ids: Ids = getattr(queue, place)
+        room = limit - len(purged)
+        changes: dict[str, Any] = {place: ids[room:]}
+        queue = queue._replace(**changes)
+        purged += ids[:room]
+    return Outcome(queue.forgetting(purged), len(purged), totals(purged=len(purged)))
+
+
+SCRIPTS: Dict[str, Callable[..., Outcome]] = {
+    "publish": publish,
+    "claim": claim,
+    "retry": retry,
+    "dead_letter": dead_letter,
+    "discard": discard,
+    "release": release,
+    "replay": replay,
+    "purge": purge,
+    **ENDINGS,
+}
+
+
+def apply(queue: Queue, request: Request) -> Outcome:
+    """What this request does to the queue, at once and whole."""
+    return SCRIPTS[request.script](queue, request.who, *request.args)

@@ -1,0 +1,141 @@
+"""All that a step may change: the queue, its clients, the network, and what really happened to each message."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Optional, Tuple
+
+from tests.model.endings import Fate
+from tests.model.queue import Ids, Queue, Request
+from tests.model.transitions import SCRIPTS
+
+ALIVE, LEFT, KILLED, BURIED = "alive", "left", "killed", "buried"
+FIRST_COUNTER = 10
+HARMLESS_LATE = tuple(name for name in SCRIPTS if name != "release")
+
+
+class Rules(NamedTuple):
+    """What one exploration covers. Each fault, and each thing without a natural end, uses up one of `faults`."""
+
+    messages: Ids = ("m1",)
+    priorities: Tuple[int, ...] = ()
+    is_published: bool = False  # by a publisher whose requests get lost, too; else they wait from the start
+    want: int = 1
+    faults: int = 2
+    supervisors: int = 2
+    frail: Tuple[int, ...] = (0,)  # hosts whose processes fall; requests get lost everywhere
+    generations: int = 2  # workers that a slot may have, one after another
+    max_retries: int = 1
+    late: Tuple[str, ...] = HARMLESS_LATE  # of whose requests the network may keep a copy
+    is_buried: bool = True  # by the last failure; else it is discarded
+    is_later: bool = False  # retries are delayed
+
+
+class Worker(NamedTuple):
+    """A process in the slot of a supervisor. `running` and `last` stand on its scoreboard, which outlives it."""
+
+    id: str
+    life: str = ALIVE
+    held: Tuple[Tuple[str, str], ...] = ()  # of its last claim, not begun yet: (id, counts as claimed)
+    running: str = ""
+    seen: str = ""  # the counts of the running one
+    finished: Ids = ()
+    last: str = ""
+    asking: Optional[Request] = None
+
+    @property
+    def is_gone(self) -> bool:
+        return self.life in (LEFT, KILLED)
+
+
+class Supervisor(NamedTuple):
+    """With the janitor that asks Redis for it. `watched` is the other one's counter that has stood still for a lease:
+    0 for one that is not registered, None if nobody is watched."""
+
+    id: str
+    is_alive: bool = True
+    registrations: int = 1
+    watched: Optional[int] = None
+    asking: Optional[Request] = None
+
+
+class Story(NamedTuple):
+    """What really happened to one message; Redis does not know it.
+
+    `state`: `new` before its publish was executed; `idle` when nobody can be running it; `running`, `finished` or
+    `failed` by `worker`, which has not settled it yet. `taken_from` names the workers that had it in hand when a
+    script took it from them, and that script.
+    """
+
+    state: str = "idle"
+    worker: str = ""
+    failures: int = 0
+    deaths: int = 0  # workers that were killed while they ran it
+    is_done: bool = False
+    taken_from: Tuple[Tuple[str, str], ...] = ()
+    is_given_up: bool = False  # discarded as decided
+
+
+class World(NamedTuple):
+    """One state of everything."""
+
+    queue: Queue
+    workers: Tuple[Worker, ...]
+    supervisors: Tuple[Supervisor, ...]
+    stories: Tuple[Tuple[str, Story], ...]
+    network: Tuple[Request, ...] = ()  # copies that may be executed at any later time
+    publishing: Ids = ()  # not confirmed yet, the next one first
+    faults: int = 0
+
+    def story(self, message_id: str) -> Story:
+        return dict(self.stories)[message_id]
+
+    def telling(self, message_id: str, **news: object) -> World:
+        """The world with some of a message's story changed."""
+        stories = tuple(
+            (name, story._replace(**news) if name == message_id else story)  # type: ignore[arg-type]
+            for name, story in self.stories
+        )
+        return self._replace(stories=stories)
+
+    def with_worker(self, slot: int, **news: object) -> World:
+        changed = self.workers[slot]._replace(**news)  # type: ignore[arg-type]
+        return self._replace(workers=(*self.workers[:slot], changed, *self.workers[slot + 1 :]))
+
+    def ended(self, slot: int, life: str) -> World:
+        """The process is gone, and with it what it had in hand; its scoreboard stays."""
+        worker = self.workers[slot]
+        world = self.with_worker(slot, life=life, held=(), seen="", finished=(), asking=None)
+        for name, story in self.stories:
+            if story.taken_from:
+                rest = tuple(taken for taken in story.taken_from if taken[0] != worker.id)
+                world = world.telling(name, taken_from=rest)
+        return world
+
+    def with_supervisor(self, slot: int, **news: object) -> World:
+        changed = self.supervisors[slot]._replace(**news)  # type: ignore[arg-type]
+        return self._replace(supervisors=(*self.supervisors[:slot], changed, *self.supervisors[slot + 1 :]))
+
+
+def start(rules: Rules) -> World:
+    """Every supervisor is registered with one idle worker; the messages wait, or are still to be published."""
+    names = [chr(ord("a") + slot) for slot in range(rules.supervisors)]
+    queue = Queue(
+        workers=tuple((f"{name}1", name) for name in names),
+        supervisors=tuple((name, FIRST_COUNTER) for name in names),
+    )
+    if not rules.is_published:
+        counts = {name: f"0 0 0 {priority}" for name, priority in zip(rules.messages, rules.priorities) if priority}
+        queue = queue.with_counts(counts).enqueued(rules.messages)
+    return World(
+        queue=queue,
+        workers=tuple(Worker(f"{name}1") for name in names),
+        supervisors=tuple(Supervisor(name) for name in names),
+        stories=tuple((name, Story("new" if rules.is_published else "idle")) for name in rules.messages),
+        publishing=rules.messages if rules.is_published else (),
+        faults=rules.faults,
+    )
+
+
+def fate_of(worker: Worker, what: str, **more: object) -> Fate:
+    """What the parent of a worker knows from its scoreboard."""
+    return Fate(what, worker.running, worker.last, **more)  # type: ignore[arg-type]

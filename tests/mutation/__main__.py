@@ -1,0 +1,71 @@
+"""python -m tests.mutation [SCRIPT ...] [--processes N] [--list]: which mutants of the Lua no test finds.
+
+Exit status 1 if one survives that docs/mutants.md does not explain, or if one is explained there that is killed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from collections import Counter
+from typing import List
+
+from tests.mutation import survivors
+from tests.mutation.runner import KILLED, Verdict, all_mutants, run
+
+
+def main() -> int:
+    options = _parser().parse_args()
+    mutants = [mutant for mutant in all_mutants() if not options.scripts or mutant.script in options.scripts]
+    if options.list:
+        _say("\n".join(map(str, mutants)))
+        return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no test outlives the run
+    started_s = time.monotonic()
+    verdicts: List[Verdict] = []
+    for verdict in run(mutants, options.processes):
+        verdicts.append(verdict)
+        if verdict.fate != KILLED:
+            _say(f"[{len(verdicts)}/{len(mutants)}] {verdict.fate}: {verdict.mutant}")
+    _say(table(verdicts))
+    known = survivors.known(survivors.PATH.read_text(encoding="utf-8"))
+    alive = [verdict.mutant for verdict in verdicts if verdict.fate != KILLED]
+    unexplained = [mutant for mutant in alive if mutant.key not in known]
+    outdated = {mutant.key for mutant in mutants} & set(known) - {mutant.key for mutant in alive}
+    _report("survived, and docs/mutants.md does not say why", [survivors.row(one, "?") for one in unexplained])
+    _report("explained in docs/mutants.md, but killed", [" ".join(key) for key in sorted(outdated)])
+    _say(f"{len(mutants)} mutants, {len(alive)} survived, {time.monotonic() - started_s:.0f} s")
+    return 1 if unexplained or outdated else 0
+
+
+def table(verdicts: List[Verdict]) -> str:
+    """Figures for each script."""
+    fates: dict[str, Counter[str]] = {}
+    for verdict in verdicts:
+        fates.setdefault(verdict.mutant.script, Counter())[verdict.fate] += 1
+    rows = [f"| {name}.lua | {sum(counts.values())} | {counts[KILLED]} | {sum(counts.values()) - counts[KILLED]} |"
+            for name, counts in sorted(fates.items())]  # fmt: skip
+    return "\n".join(["| script | mutants | killed | survived |", "| --- | ---: | ---: | ---: |", *rows])
+
+
+def _report(title: str, lines: List[str]) -> None:
+    if lines:
+        _say("\n".join([f"{len(lines)} {title}:", *lines]))
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - a command's result
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__.splitlines()[0])
+    parser.add_argument("scripts", nargs="*", metavar="SCRIPT")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--list", action="store_true", help="show the mutants, run nothing")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,36 @@
+"""docs/mutants.md: which mutants are known to survive, and why that is right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Dict, Tuple
+
+from tests.mutation.mutants import Mutant
+
+PATH = Path(__file__).parents[2] / "docs" / "mutants.md"
+Key = Tuple[str, str, str]
+
+
+def known(text: str) -> Dict[Key, str]:
+    """The reason for each mutant in the tables `| script | line | becomes | reason |`."""
+    found = {}
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.strip().strip("|").replace("\\|", "\0").split("|")]
+        if len(cells) == 4 and cells[0].endswith(".lua"):
+            script, before, after, reason = (cell.replace("\0", "|") for cell in cells)
+            found[script[: -len(".lua")], _text(before), _text(after)] = reason
+    return found
+
+
+def row(mutant: Mutant, reason: str) -> str:
+    """A row of such a table."""
+    cells = [f"{mutant.script}.lua", _code(mutant.before), _code(mutant.after), reason]
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text else "(nothing)"
+
+
+def _text(cell: str) -> str:
+    return "" if cell == "(nothing)" else cell.strip("`")

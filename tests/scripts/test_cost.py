@@ -1,0 +1,86 @@
+"""What the frequent calls cost: a way through a script that does the same with more commands is a mistake, too."""
+
+from __future__ import annotations
+
+from typing import Callable, Dict, Iterator
+
+import pytest
+from redis import Redis
+
+from bizzmq.broker import Broker
+from tests.scripts.containers import put
+from tests.scripts.moves import QUEUE, claim_ids, held
+from tests.support.server import RedisServer
+
+
+@pytest.fixture(scope="module")
+def own_server() -> Iterator[RedisServer]:
+    """Nobody else's commands are counted on it."""
+    server = RedisServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def client(own_server: RedisServer) -> Iterator[Redis]:
+    with own_server.client() as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture
+def broker(own_server: RedisServer, broker_factory: Callable[[str], Broker]) -> Broker:
+    return broker_factory(own_server.url)
+
+
+def commands(client: Redis, call: Callable[[], object]) -> Dict[str, int]:
+    """How often each command was run inside of the call."""
+    client.config_resetstat()
+    call()
+    found = {name[len("cmdstat_") :]: stats["calls"] for name, stats in client.info("commandstats").items()}
+    return {
+        name: calls for name, calls in found.items() if name not in ("evalsha", "eval", "config|resetstat", "config")
+    }
+
+
+def test_an_idle_claim_asks_whether_it_is_registered_and_whether_there_is_anything(
+    broker: Broker, client: Redis
+) -> None:
+    put(client, QUEUE, held())
+
+    assert commands(client, lambda: claim_ids(broker, 5)) == {"hexists": 1, "exists": 1}
+
+
+def test_acks_in_order_are_one_trim(broker: Broker, client: Redis) -> None:
+    put(client, QUEUE, held("m1", "m2", "m3"))
+
+    counted = commands(client, lambda: claim_ids(broker, 0, "m1", "m2"))
+
+    assert counted["ltrim"] == 1
+    assert "lrem" not in counted
+
+
+def test_acks_out_of_order_are_removed_one_by_one(broker: Broker, client: Redis) -> None:
+    put(client, QUEUE, held("m1", "m2", "m3"))
+
+    counted = commands(client, lambda: claim_ids(broker, 0, "m2", "m3"))
+
+    assert counted["lrem"] == 2
+    assert "ltrim" not in counted
+
+
+def test_a_claim_without_acks_looks_for_none(broker: Broker, client: Redis) -> None:
+    put(client, QUEUE, held(waiting=("m1",)))
+
+    counted = commands(client, lambda: claim_ids(broker, 1))
+
+    assert counted["lrange"] == 2  # what waits, and what is held
+    assert "lrem" not in counted
+
+
+def test_a_claim_looks_into_no_set_that_is_not_there(broker: Broker, client: Redis) -> None:
+    put(client, QUEUE, held(waiting=("m1",)))
+
+    counted = commands(client, lambda: claim_ids(broker, 1))
+
+    assert not {"zrangebyscore", "zcard", "zrange", "hget"} & set(counted)

@@ -1,0 +1,67 @@
+"""A key of the wrong type: the call fails before it has changed anything, so that nothing is done twice afterwards."""
+
+from __future__ import annotations
+
+from typing import Any, Dict
+
+import pytest
+from redis import Redis
+
+from bizzmq.broker import Broker
+from bizzmq.errors import BrokerReplyError
+from tests.scripts import table_repairs
+from tests.scripts.containers import everything, put
+from tests.scripts.moves import QUEUE, Move, claim_ids, held
+from tests.scripts.test_moves import MOVES
+from tests.scripts.test_wrong_types import WiretappedConnection, given
+from tests.support.layout import Keys
+
+# A claim settles before it looks for more; what it acks stays acked. Repairs are for damaged keys, and made again.
+REPAIRS = {move.script for move in table_repairs.ROWS}
+CASES = [move for move in MOVES if move.script not in {"claim", *REPAIRS}]
+KEYS = Keys(QUEUE)
+
+
+def _differing(before: Dict[str, Any], after: Dict[str, Any]) -> list[str]:
+    """Keys that matter: not the names of queues, markers without a message, or a total that was taken back."""
+    if after.get(KEYS.stats) == {"published": "0"}:
+        del after[KEYS.stats]
+    matter = {*before, *after} - {"bizzmq:queues", KEYS.wake}
+    return sorted(name for name in matter if before.get(name) != after.get(name))
+
+
+@pytest.mark.parametrize("move", CASES, ids=str)
+def test_a_call_that_fails_has_changed_nothing(url: str, redis: Redis, move: Move) -> None:
+    connection = WiretappedConnection(url)
+    broker = Broker(connection)
+    given(redis, move)
+    move.call(broker)
+    problems = []
+
+    for key in sorted(set(connection.keys)):
+        given(redis, move)
+        redis.set(key, "of the wrong type")
+        before = everything(redis)
+        try:
+            move.call(broker)
+        except BrokerReplyError:
+            changed = _differing(before, everything(redis))
+            if changed:
+                problems.append(f"{key}: {changed}")
+
+    connection.drop()
+    assert problems == []
+
+
+@pytest.mark.parametrize(("key", "counts"), [(KEYS.prioritized, "0 0 0 5"), (KEYS.waiting, "0 0 0 0")])
+def test_a_claim_promotes_all_or_nothing(broker: Broker, redis: Redis, key: str, counts: str) -> None:
+    """What is due first could be promoted; what is due next could not."""
+    attempts = {"m1": "0 0 0 0" if key == KEYS.prioritized else "0 0 0 5", "m2": counts}
+    put(redis, QUEUE, held(due=("m1", "m2"), attempts=attempts))
+    redis.set(key, "of the wrong type")
+    before = everything(redis)
+
+    with pytest.raises(BrokerReplyError):
+        claim_ids(broker, 2)
+
+    assert everything(redis) == before

@@ -1,0 +1,155 @@
+"""Whatever stands on a command line or in an address works, or is refused in words, never with a traceback of ours."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import sys
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from typing import Any, Iterator
+from unittest import mock
+
+import click
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from bizzmq import BizzMQ, ConfigurationError, address, console
+from bizzmq.cli import command as operator
+from bizzmq.connection import Connection, check_url
+from bizzmq.workers import WorkerConfig, control, exits, health
+from bizzmq.workers import cli as worker_cli
+
+CANARY = "canary-77aa"
+bounded = settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+
+words = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
+numbers = st.one_of(st.integers().map(str), st.floats().map(str))
+
+
+def options_of(command: click.Command) -> st.SearchStrategy[str]:
+    """Options of a command, alone or with a value of any kind."""
+    names = ["--help", *(name for parameter in command.params for name in parameter.opts if name.startswith("-"))]
+    values = st.one_of(words, numbers)
+    return st.one_of(
+        st.sampled_from(names), st.builds("{}={}".format, st.sampled_from(names), values), words.map("--{}".format)
+    )
+
+
+@contextmanager
+def quiet() -> Iterator[tuple[io.StringIO, io.StringIO]]:
+    """What a command writes; its log settings and signal handlers do not outlive it."""
+    out, err = io.StringIO(), io.StringIO()
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("BIZZMQ_", "REDIS_"))}
+    try:
+        with mock.patch.dict(os.environ, environment, clear=True), redirect_stdout(out), redirect_stderr(err):
+            yield out, err
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+
+
+def ended(command: click.Command, name: str, arguments: list[str], codes: set[int]) -> None:
+    """Run a command to its end: one of these codes, no traceback, and one line if it was refused."""
+    stdin = io.TextIOWrapper(io.BytesIO(b'{"n": 1}\nnot json\n'))
+    argv = mock.patch.object(sys, "argv", [name, *arguments])
+    with quiet() as (_out, err), argv, mock.patch.object(sys, "stdin", stdin), pytest.raises(SystemExit) as raised:
+        console.run(command, name)
+    assert raised.value.code in codes, (arguments, err.getvalue())
+    assert "Traceback" not in err.getvalue()
+    assert CANARY not in err.getvalue()
+
+
+@bounded
+@given(data=st.data())
+def test_the_operators_command(url: str, data: st.DataObject) -> None:
+    assert isinstance(operator, click.Group)
+    tame = [name for name in operator.commands if name not in ("demo", "torture", "pool")]
+    path: list[str] = [data.draw(st.sampled_from(tame))]
+    command: click.Command = operator.commands[path[0]]
+    if isinstance(command, click.Group):
+        path.append(data.draw(st.sampled_from(sorted(command.commands))))
+        command = command.commands[path[1]]
+    arguments = data.draw(st.lists(st.one_of(st.just("q"), words, numbers, options_of(command)), max_size=4))
+    arguments = [word for word in arguments if not word.startswith(("--lease", "--watch", "--timeout", "--seconds"))]
+
+    ended(operator, "bizzmq", [f"--redis-url={url}", *path, *arguments], {0, 1, 2})
+
+
+@bounded
+@given(arguments=st.lists(st.one_of(words, numbers, options_of(operator)), max_size=4))
+def test_the_operators_command_with_anything_in_front(arguments: list[str]) -> None:
+    ended(operator, "bizzmq", ["--redis-url=redis://127.0.0.1:1/0", *arguments], {0, 1, 2})
+
+
+class NoSupervisor:
+    """Takes a configuration, and starts nothing."""
+
+    failure = None
+
+    def __init__(self, config: WorkerConfig, *, for_good: bool) -> None:
+        assert config.queues
+        assert for_good
+
+    def run(self) -> int:
+        return exits.DRAINED
+
+
+@bounded
+@given(arguments=st.lists(st.one_of(st.just("tasks:handler"), words, options_of(worker_cli.command)), max_size=6))
+def test_the_workers_command(arguments: list[str]) -> None:
+    with mock.patch.object(worker_cli, "Supervisor", NoSupervisor), mock.patch.object(worker_cli, "signals"):
+        ended(worker_cli.command, "bizzmq-worker", arguments, {0, 1, exits.USAGE})
+
+
+schemes = st.sampled_from(["redis", "rediss", "unix", "redis+sentinel", "rediss+cluster", "redis+x", "http", ""])
+tails = st.text(st.sampled_from("ab:/?#@[]%&=,+.*0123456789\n\0é\udcff"), max_size=30)
+addresses = st.one_of(st.text(max_size=40), st.builds("{}://{}".format, schemes, tails))
+
+
+@settings(max_examples=400, deadline=None)
+@given(text=addresses)
+@example(text="redis://h/?connection_class=x")
+@example(text="redis://h/?redis_connect_func=x")
+@example(text="rediss://h/?ssl_cert_reqs=x")
+@example(text="redis://[::1/")
+@example(text="redis://h:99999/")
+def test_an_address_is_one_or_is_refused(text: str) -> None:
+    with suppress(ConfigurationError):
+        assert check_url(text) == text
+        if not address.is_group(text):
+            Connection(text)
+
+
+@settings(max_examples=300, deadline=None, report_multiple_bugs=False)
+@given(before=tails, after=tails, scheme=schemes)
+def test_a_refused_address_shows_no_password(before: str, after: str, scheme: str) -> None:
+    text = f"{scheme}://{before.replace('@', '')}:{CANARY}@{after}"
+    try:
+        check_url(text)
+    except ConfigurationError as error:
+        assert CANARY not in str(error)  # noqa: PT017 - it need not be refused
+    assert CANARY not in address.redact(text)
+
+
+@settings(max_examples=300, deadline=None)
+@given(request=st.one_of(st.binary(max_size=100), st.builds(lambda head: head + b"\r\n\r\n", st.binary(max_size=60))))
+@example(request=b"GET /live HTTP/1.1\r\nAuthorization: Bearer \xff\r\n\r\n")
+def test_a_door_answers_whatever_it_is_asked(request: bytes) -> None:
+    for token in ("", "token", "tökén"):
+        reply = health.answer_with(token, lambda: "")(request)
+        assert reply is None or reply.startswith(b"HTTP/1.1 ")
+        assert not token or reply is None or b" 200 " not in reply.splitlines()[0] or token.encode() in request
+    status = control.answer_with({"status": lambda: {"ok": True}})(request)
+    assert status is None or status.endswith(b"\n")
+
+
+@pytest.mark.parametrize("wrong", [None, 7, b"redis://h", ["redis://h"], object()])
+def test_an_address_that_is_no_text_is_refused(wrong: Any) -> None:
+    with pytest.raises(ConfigurationError):
+        BizzMQ(wrong)

@@ -1,0 +1,97 @@
+"""Lua is constant text in files: whatever is published reaches it as KEYS and ARGV only."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import Any, Iterator
+
+import pytest
+
+from bizzmq import BizzMQ, MessageOptions, QueueOptions, scripts
+from bizzmq.broker import Broker
+from bizzmq.connection import Connection
+from tests.support.layout import command
+
+ROOT = Path(__file__).resolve().parents[2]
+LUA = ROOT / "bizzmq" / "lua"
+SOURCES = sorted({*(ROOT / "bizzmq").glob("*.py"), *(ROOT / "workers").glob("*.py")})
+CODE = "']]) redis.call('FLUSHALL') --"
+HOSTILE: list[Any] = [CODE, {CODE: CODE}, "]]", "\0", "redis.call('FLUSHALL')", '" .. KEYS[1] .. "']
+
+
+class Wiretap(Connection):
+    """Notes the text of every script that is sent."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.texts: list[str] = []
+
+    def execute(self, *args: Any) -> Any:
+        if args[0] == "EVAL":
+            self.texts.append(args[1])
+        return super().execute(*args)
+
+
+@pytest.fixture
+def wiretap(url: str) -> Iterator[Wiretap]:
+    tapped = Wiretap(url)
+    yield tapped
+    tapped.drop()
+
+
+@pytest.mark.parametrize("name", scripts.names())
+def test_a_script_is_its_files_and_nothing_else(name: str) -> None:
+    parts = [(LUA / f"{part}.lua").read_text(encoding="utf-8") for part in ("common", "places", name)]
+
+    assert scripts.load(name).source in (parts[0] + parts[2], "".join(parts))
+
+
+@pytest.mark.parametrize("path", sorted(LUA.glob("*.lua")), ids=lambda path: path.stem)
+def test_no_script_makes_code_or_names_of_keys(path: Path) -> None:
+    code = re.sub(r"--.*", "", path.read_text(encoding="utf-8"))
+
+    assert not re.search(r"\b(load|loadstring|dofile|loadfile|setfenv|getfenv|setmetatable|rawset|_G)\b", code)
+    calls = re.findall(r"redis\.p?call\(([^,)]*)(?:, ([^,)]*))?", code)
+    assert all(re.fullmatch(r"'[A-Z]+'", name) for name, _ in calls), "a command that is not constant"
+    assert not [key for _, key in calls if ".." in key or "'bizzmq" in key], "a key that is made here"
+
+
+def test_only_the_store_and_the_doctor_send_lua() -> None:
+    senders = {
+        path.name
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant)
+        if node.args[0].value in ("EVAL", "EVALSHA", "SCRIPT", "FUNCTION", "FCALL")
+    }
+
+    assert senders <= {"store.py", "doctor_checks.py"}, senders
+
+
+def test_the_doctors_script_is_constant() -> None:
+    from bizzmq import doctor_checks
+
+    assert isinstance(doctor_checks._SCRIPT, str)
+    assert "KEYS" not in doctor_checks._SCRIPT
+    assert "redis.call" not in doctor_checks._SCRIPT
+
+
+def test_what_is_published_is_never_in_a_script(url: str, redis: Any, wiretap: Wiretap) -> None:
+    command(redis, "SCRIPT", "FLUSH")  # so that every script is sent as text
+    broker = Broker(wiretap)
+    broker.create("q", QueueOptions(config_dead_letter_queue=True))
+    broker.register("q", CODE, 1, CODE)
+    with BizzMQ(url) as mq:
+        published = mq.publish_messages_to_queue("q", HOSTILE, MessageOptions(retries=0))
+    command(redis, "SCRIPT", "FLUSH")
+    claimed = broker.claim("q", CODE, 100)
+    broker.dead_letter("q", CODE, published[0], "0 0 0 0", CODE.encode())
+    broker.retry("q", CODE, published[1], "0 0 0 0", "1 0 0 0", 0)
+    broker.beat("q", CODE)
+
+    constant = {scripts.load(name).source for name in scripts.names()}
+    assert len(claimed.entries) == len(HOSTILE)
+    assert len(wiretap.texts) >= 6
+    assert set(wiretap.texts) <= constant

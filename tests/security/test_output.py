@@ -1,0 +1,183 @@
+"""A canary in every secret place: everything is run with it, and all output searched for it."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import logging
+import re
+import signal
+import traceback
+from pathlib import Path
+from typing import Any, Callable
+from urllib.parse import quote
+
+import pytest
+
+from bizzmq import BizzMQ, BrokerUnavailableError, ConfigurationError, MessageOptions, QueueOptions, address
+from bizzmq.broker import Broker
+from bizzmq.cluster import ClusterConnection
+from bizzmq.connection import Connection
+from bizzmq.logs import JsonFormatter, TextFormatter
+from bizzmq.sentinel import SentinelConnection
+from bizzmq.signing import Signer
+from bizzmq.workers import WorkerConfig
+from tests.faults.scene import PATIENCE_S, log_says
+from tests.pool.command import OPERATOR, WORKER, Finished, run
+from tests.scripts.containers import everything
+from tests.supervision.asking import socket_of, status_of
+from tests.support.ledger import Ledger
+from tests.support.pool import Pool
+from tests.support.ports import LOOPBACK, free_port
+from tests.support.server import RedisServer
+from tests.support.wait import eventually
+
+CANARY = "canary-5e5f/@1"
+"""With characters that an address has to encode: neither form may be seen."""
+KEY = base64.b64encode(b"-canary-key-".ljust(32, b"-")).decode()
+TOKEN = "token-canary"
+ENVIRONMENT = {"BIZZMQ_SIGNING_KEYS": KEY, "BIZZMQ_WORKER_HEALTH_TOKEN": TOKEN}
+
+
+def assert_clean(text: object, where: str) -> None:
+    """None of the secrets is in a text."""
+    shown = str(text)
+    found = [line for line in shown.splitlines() if "canary" in line or KEY in line]
+    assert not found, f"a secret in {where}: {found}"
+
+
+def url_of(server: RedisServer, user: str = "") -> str:
+    return f"redis://{user}:{quote(CANARY, safe='')}@{server.host}:{server.port}/0"
+
+
+@pytest.fixture
+def guarded(private_server: Callable[..., RedisServer]) -> RedisServer:
+    return private_server(password=CANARY)
+
+
+@pytest.fixture
+def noted(caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
+    """All that this process logs, from the debug level on, in both formats."""
+    caplog.set_level(logging.DEBUG)
+    formatters = (TextFormatter(), JsonFormatter())
+    return lambda: "\n".join(formatter.format(record) for record in caplog.records for formatter in formatters)
+
+
+def test_the_library_says_no_secret(guarded: RedisServer, noted: Callable[[], str]) -> None:
+    with BizzMQ(url_of(guarded), signing_keys=[KEY]) as mq:
+        mq.create_queue("q", QueueOptions(config_dead_letter_queue=True))
+        mq.publish_message_to_queue("q", "bad", MessageOptions(retries=0))
+        mq.consume_message_from_queue("q", ValueError)
+        eventually(lambda: mq.stats("q").dead_lettered == 1, PATIENCE_S)
+        with guarded.client() as admin:
+            assert_clean(everything(admin), "Redis")
+        guarded.kill()
+        eventually(lambda: "Redis is unavailable" in noted(), PATIENCE_S)
+        guarded.start()
+        assert_clean(repr(mq), "a repr")
+
+    assert_clean(noted(), "the log")
+
+
+@pytest.mark.parametrize("form", ["redis://:{}@{}/0", "redis://me:{}@{}/0", "redis://{1}/0?password={0}"])
+def test_no_error_of_a_connection_says_a_secret(guarded: RedisServer, form: str) -> None:
+    wrong = form.format(quote(CANARY + "x", safe=""), f"{guarded.host}:{guarded.port}")
+    closed = form.format(quote(CANARY, safe=""), f"{LOOPBACK}:{free_port()}")
+
+    for url in (wrong, closed, wrong.replace("redis://", "rediss://"), wrong.replace("redis://", "redis+cluster://")):
+        with pytest.raises(BrokerUnavailableError) as raised:
+            BizzMQ(url)
+        assert_clean("".join(traceback.format_exception(raised.type, raised.value, raised.tb)), f"the error of {form}")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:canary/x@h", "redis://:canary?x@h", "redis://:canary#x@h", "redis:///:canary@h", "redis://:canary@h:x",
+        "redis://:canary@h/x", "http://:canary@h", "redis://:canary@h?nothing=1", "redis://:[canary]@h",
+        "redis+sentinel://:canary@h", "redis+cluster://:canary@h/7", "redis+x://:canary@h",
+        "redis+sentinel://h/s?sentinel_password=canary&x=1", "rediss://:canary@h?ssl_ca_certs=/nowhere",
+    ],
+)  # fmt: skip
+def test_no_refused_address_says_a_secret(url: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        BizzMQ(url)
+
+    assert_clean("".join(traceback.format_exception(raised.type, raised.value, raised.tb)), "the error")
+
+
+def test_nothing_shows_a_secret_of_its_own() -> None:
+    encoded = quote(CANARY, safe="")
+    sentinels = f"redis+sentinel://:{encoded}@{LOOPBACK}:1/service?sentinel_password=canary"
+    cluster = f"redis+cluster://:{encoded}@{LOOPBACK}:1"
+    url = f"redis://me:{encoded}@{LOOPBACK}:1"
+    config = WorkerConfig("tasks:handler", redis_url=url, health_token=TOKEN, signing_keys=[KEY])
+
+    for shown in (
+        Connection(url), SentinelConnection(sentinels), ClusterConnection(cluster), address.parse(sentinels),
+        address.parse(cluster), Broker(Connection(url)), config, Signer([KEY]),
+    ):  # fmt: skip
+        assert_clean(f"{shown!r} {shown}", type(shown).__name__)
+
+
+def port_of(pool: Pool) -> int:
+    pattern = r"health port open.*?port\D+(\d+)"
+    return int(eventually(lambda: re.findall(pattern, pool.log()), PATIENCE_S, pool.log)[0])
+
+
+def asked(port: int, token: str) -> str:
+    """All that the health port answers."""
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=5.0)
+    connection.request("GET", "/ready", headers={"Authorization": f"Bearer {token}"})
+    response = connection.getresponse()
+    text = f"{response.status} {response.headers} {response.read().decode()}"
+    connection.close()
+    return text
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_a_pool_and_the_commands_say_no_secret(
+    guarded: RedisServer,
+    start_pool: Callable[..., Pool],
+    ledger: Ledger,
+    runtime: Path,
+    environment: dict[str, str],
+    style: str,
+) -> None:
+    url = url_of(guarded)
+    settings: Any = {**ENVIRONMENT, **environment, "BIZZMQ_REDIS_URL": url}
+    options = ["--log-level=debug", f"--log-format={style}", "--health-port=0", "--health-host=0.0.0.0"]
+    pool = start_pool(url, url_in_env=True, args=options, env=ENVIRONMENT, concurrency=1)
+    said: list[str] = []
+
+    def command(*words: str, module: str = OPERATOR, code: int = 0) -> None:
+        ended: Finished = run(module, *words, **settings)
+        assert ended.code == code, (words, ended)
+        said.append(ended.out + ended.err)
+
+    eventually(lambda: status_of(socket_of(pool, runtime))["working"] == 1, PATIENCE_S, pool.log, (Exception,))
+    command("publish", "q", '{"do": "raise"}', "--retries=0")
+    command("publish", "q", '{"do": "os_exit"}', "--retries=0")
+    with BizzMQ(url) as mq:
+        mq.publish_message_to_queue("q", "not signed")
+        eventually(lambda: mq.stats("q").dead_lettered == 3, PATIENCE_S, pool.log)
+    for words in ("queues", "dlq list q", "dlq show q", "pool", "pool --json", "audit q"):
+        command(*words.split())
+    command("publish", "nowhere", "{}", code=1)
+    command("--check=ready", module=WORKER)
+    said += [asked(port_of(pool), TOKEN), asked(port_of(pool), "guess"), str(status_of(socket_of(pool, runtime)))]
+    said += [word for process in pool.living() for word in process.cmdline()]
+    pool.signal(signal.SIGUSR1)
+    log_says(pool, "worker stack")
+    with guarded.client() as admin:
+        assert_clean(everything(admin), "Redis")
+        admin.config_set("requirepass", "another")
+        admin.client_kill_filter(_type="normal", skipme=True)
+    log_says(pool, "Redis is unavailable", times=2)
+    guarded.kill()
+    command("queues", code=1)
+    pool.signal(signal.SIGTERM)
+    assert pool.wait(PATIENCE_S) == 0
+
+    assert_clean("\n".join(said), "what was said")
+    assert_clean(pool.log(), "the log")

@@ -1,0 +1,193 @@
+"""`rediss://` verifies the certificate and the host's name, for clients, the command and pools alike."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+from pathlib import Path
+from typing import Any, Callable, Iterator
+from urllib.parse import quote
+
+import pytest
+
+from bizzmq import BizzMQ, BrokerUnavailableError, ConfigurationError
+from bizzmq.errors import BrokerRefusesError
+from tests.faults.scene import PATIENCE_S, log_says
+from tests.pool.command import OPERATOR, WORKER, refused, run
+from tests.support import invariants
+from tests.support.binaries import server_binary
+from tests.support.certificates import Authority, Certificate, can_make
+from tests.support.ledger import Ledger
+from tests.support.pool import Pool
+from tests.support.ports import LOOPBACK, free_port
+from tests.support.server import RedisServer
+from tests.support.wait import eventually
+
+
+class TlsServer:
+    """A server with a certificate of its own, and addresses for clients that trust this or that."""
+
+    def __init__(self, files: Path, certificate: Certificate, ask_clients: bool) -> None:
+        self.port = free_port()
+        lines = [
+            f"tls-port {self.port}",
+            f"tls-cert-file {certificate.certificate}",
+            f"tls-key-file {certificate.key}",
+            f"tls-ca-cert-file {files / 'authority.pem'}",
+            f"tls-auth-clients {'yes' if ask_clients else 'no'}",
+        ]
+        self._server = _start(lines)
+        self.close = self._server.close
+
+    def url(self, *options: str) -> str:
+        return f"rediss://{LOOPBACK}:{self.port}/0" + ("?" + "&".join(options) if options else "")
+
+
+def _start(lines: list[str]) -> RedisServer:
+    """The first server here that is built with TLS."""
+    for binary in dict.fromkeys((server_binary(), shutil.which("redis-server"), shutil.which("valkey-server"))):
+        if binary is not None:
+            with contextlib.suppress(RuntimeError):
+                return RedisServer(config=lines, binary=binary)
+    pytest.skip("no server that is built with TLS")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if not can_make():
+        pytest.skip("no openssl command to make certificates with")
+    return tmp_path_factory.mktemp("certificates")
+
+
+@pytest.fixture(scope="module")
+def authority(files: Path) -> Authority:
+    return Authority(files)
+
+
+@pytest.fixture(scope="module")
+def trusted(authority: Authority) -> str:
+    """The option that trusts the test's authority."""
+    return f"ssl_ca_certs={quote(str(authority.certificate))}"
+
+
+@pytest.fixture(scope="module")
+def here(files: Path, authority: Authority) -> Iterator[TlsServer]:
+    """A server with a certificate for the address that it has."""
+    server = TlsServer(files, authority.issue("here", f"IP:{LOOPBACK}"), ask_clients=False)
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def elsewhere(files: Path, authority: Authority) -> Iterator[TlsServer]:
+    """A server with a good certificate of another host."""
+    server = TlsServer(files, authority.issue("elsewhere", "DNS:redis.example"), ask_clients=False)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def untrusted(request: pytest.FixtureRequest, here: TlsServer, elsewhere: TlsServer, trusted: str) -> str:
+    """An address that must not be believed."""
+    return {"unknown authority": here.url(), "another host": elsewhere.url(trusted)}[request.param]
+
+
+who_is_untrusted = pytest.mark.parametrize("untrusted", ["unknown authority", "another host"], indirect=True)
+
+
+@who_is_untrusted
+def test_a_client_refuses_whom_it_cannot_verify(untrusted: str) -> None:
+    with pytest.raises(BrokerUnavailableError, match="CERTIFICATE_VERIFY_FAILED") as raised:
+        BizzMQ(untrusted)
+
+    assert isinstance(raised.value, BrokerRefusesError)
+
+
+@who_is_untrusted
+def test_the_command_says_so_in_one_line(untrusted: str) -> None:
+    assert "certificate verify failed" in refused(OPERATOR, f"--redis-url={untrusted}", "queues", code=1)
+
+
+@who_is_untrusted
+def test_a_pool_says_so_once_and_waits(untrusted: str, pool_factory: Callable[..., Pool]) -> None:
+    pool = pool_factory(untrusted, concurrency=1)
+
+    log_says(pool, "CERTIFICATE_VERIFY_FAILED")
+    pool.signal(signal.SIGTERM)
+
+    assert pool.wait() == 0
+    assert pool.log().count("CERTIFICATE_VERIFY_FAILED") == 1
+    invariants.check_log(pool.log())
+
+
+def test_with_the_right_authority_all_work(
+    here: TlsServer, trusted: str, pool_factory: Callable[..., Pool], ledger: Ledger
+) -> None:
+    url = here.url(trusted)
+    with BizzMQ(url) as mq:
+        mq.create_queue("q")
+        published = mq.publish_message_to_queue("q", {})
+    (by_command,) = run(OPERATOR, f"--redis-url={url}", "publish", "q", "{}").lines()
+
+    pool_factory(url, concurrency=1)
+
+    eventually(lambda: {published, by_command} <= set(ledger.handled()), PATIENCE_S)
+
+
+def test_only_an_address_that_says_so_is_not_verified(here: TlsServer, elsewhere: TlsServer) -> None:
+    for server in (here, elsewhere):
+        with BizzMQ(server.url("ssl_cert_reqs=none")) as mq:
+            mq.create_queue("unverified")
+
+
+def test_a_client_can_show_a_certificate_of_its_own(files: Path, authority: Authority, trusted: str) -> None:
+    server = TlsServer(files, authority.issue("strict", f"IP:{LOOPBACK}"), ask_clients=True)
+    own = authority.issue("worker", "DNS:worker.example")
+    try:
+        with pytest.raises(BrokerUnavailableError):
+            BizzMQ(server.url(trusted))
+        shown = (f"ssl_certfile={quote(str(own.certificate))}", f"ssl_keyfile={quote(str(own.key))}")
+        with BizzMQ(server.url(trusted, *shown)) as mq:
+            assert mq.create_queue("q")
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize(
+    ("option", "complaint"),
+    [
+        ("ssl_ca_certs=/nowhere/ca.pem", "ssl_ca_certs names no file: '/nowhere/ca.pem'"),
+        ("ssl_ca_cert=/ca.pem", "there is no option 'ssl_ca_cert'"),
+        ("ssl_cert_reqs=perhaps", "perhaps"),
+    ],
+)
+def test_a_wrong_option_is_one_line_and_nothing_is_started(option: str, complaint: str) -> None:
+    url = f"rediss://:canary@{LOOPBACK}:1/0?{option}"
+
+    with pytest.raises(ConfigurationError, match=complaint):
+        BizzMQ(url)
+    lines = [refused(OPERATOR, f"--redis-url={url}", "queues"), refused(WORKER, f"--redis-url={url}", "tasks:handler")]
+    assert all(complaint in line and "canary" not in line for line in lines), lines
+
+
+def test_a_server_without_tls_is_an_outage(url: str) -> None:
+    with pytest.raises(BrokerUnavailableError) as raised:
+        BizzMQ(url.replace("redis://", "rediss://"))
+
+    assert "\n" not in str(raised.value)
+
+
+def test_a_client_without_tls_is_an_outage(here: TlsServer) -> None:
+    with pytest.raises(BrokerUnavailableError):
+        BizzMQ(here.url().replace("rediss://", "redis://"))
+
+
+def test_the_host_name_is_verified_by_every_version_of_the_client_library() -> None:
+    from bizzmq.tls import verifying
+
+    assert verifying({})["ssl_check_hostname"]
+    assert verifying({"ssl_cert_reqs": "required"})["ssl_check_hostname"]
+    assert not verifying({"ssl_cert_reqs": "none"})["ssl_check_hostname"]
+    given: Any = {"ssl_check_hostname": False}
+    assert not verifying(given)["ssl_check_hostname"]

@@ -1,0 +1,83 @@
+"""A host of its own for a pool: a network namespace, at the other end of a cable that a test may cut. Linux, root."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import random
+import shutil
+import subprocess
+from typing import Iterator
+
+_RANDOM = random.SystemRandom()
+
+
+class FarHost:
+    """A namespace that reaches this host, and nothing else, by `near_address`.
+
+    Attributes:
+        command: what to put before a command that is to run there.
+        near_address: this host as it is seen from there.
+    """
+
+    def __init__(self) -> None:
+        token = f"{_RANDOM.randrange(16**6):06x}"
+        self._name, self._near, self._far = f"bizzmq-{token}", f"bzn{token}", f"bzf{token}"
+        self._net = f"10.{_RANDOM.randint(64, 127)}.{_RANDOM.randint(0, 255)}.{4 * _RANDOM.randint(0, 63)}"
+        self.command = ("ip", "netns", "exec", self._name)
+        self.near_address = self._address(1)
+
+    def open(self) -> None:
+        """Build it. Raises subprocess.CalledProcessError where that is not permitted."""
+        _ip("netns", "add", self._name)
+        _ip("link", "add", self._near, "type", "veth", "peer", "name", self._far, "netns", self._name)
+        _ip("address", "add", f"{self.near_address}/30", "dev", self._near)
+        _ip("-n", self._name, "address", "add", f"{self._address(2)}/30", "dev", self._far)
+        for device in ("lo", self._far):
+            _ip("-n", self._name, "link", "set", device, "up")
+        self.heal()
+
+    def cut(self) -> None:
+        """Nothing comes through any more, and nobody is told: connections stay open on both sides."""
+        _ip("link", "set", self._near, "down")
+
+    def heal(self) -> None:
+        _ip("link", "set", self._near, "up")
+
+    def close(self) -> None:
+        """Remove it; the cable goes with it. What still runs there keeps a namespace without a name."""
+        for words in (("link", "delete", self._near), ("netns", "delete", self._name)):
+            with contextlib.suppress(subprocess.CalledProcessError):
+                _ip(*words)
+
+    def _address(self, number: int) -> str:
+        base, last = self._net.rsplit(".", 1)
+        return f"{base}.{int(last) + number}"
+
+
+@contextlib.contextmanager
+def far_host() -> Iterator[FarHost]:
+    """A far host that is gone after the block."""
+    host = FarHost()
+    try:
+        host.open()
+        yield host
+    finally:
+        host.close()
+
+
+@functools.lru_cache(maxsize=None)
+def can_have_far_hosts() -> bool:
+    """Whether this user may make network namespaces here."""
+    if os.geteuid() != 0 or shutil.which("ip") is None:
+        return False
+    try:
+        with far_host():
+            return True
+    except (OSError, subprocess.CalledProcessError):
+        return False
+
+
+def _ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True, capture_output=True)

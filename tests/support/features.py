@@ -1,0 +1,38 @@
+"""What the server under test can do: a test that needs more is skipped, and says what was missing."""
+
+from __future__ import annotations
+
+import pytest
+from redis import Redis
+from redis.exceptions import ResponseError
+
+from tests.support.layout import command
+
+
+def need_acl(redis: Redis) -> None:
+    """Users and permissions came with Redis 6."""
+    _need(redis, "access control lists", "ACL", "WHOAMI")
+
+
+def need_pause_modes(redis: Redis) -> None:
+    """Before Redis 6.2 a pause stops all commands and takes no mode."""
+    _need(redis, "CLIENT PAUSE with a mode", "CLIENT", "PAUSE", 0, "ALL")
+
+
+def need_setting(redis: Redis, name: str) -> None:
+    """A line of the configuration file that an older server would not start with."""
+    if not redis.config_get(name):
+        pytest.skip(f"this server ({version(redis)}) has no setting {name}")
+
+
+def version(redis: Redis) -> str:
+    """The server's own word, for people."""
+    info = redis.info("server")
+    return f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {info['redis_version']}"
+
+
+def _need(redis: Redis, what: str, *words: str | int) -> None:
+    try:
+        command(redis, *words)
+    except ResponseError:
+        pytest.skip(f"this server ({version(redis)}) has no {what}")

@@ -6,11 +6,12 @@ Safe on a queue in use. What it reports was true at one moment, of everything th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Sequence
 
 from bizzmq import books, clock, findings
 from bizzmq.books import Books
 from bizzmq.broker import Broker
+from bizzmq.errors import BrokerReplyError
 from bizzmq.findings import Finding, Held, Kind
 from bizzmq.keys import QueueKeys
 from bizzmq.sight import DEAD, OWN, Sight
@@ -33,7 +34,7 @@ class Diagnosis:
 
 
 def audit(broker: Broker, queue: str, lease_s: float) -> Diagnosis:
-    """Look at a queue; its name, or that of its dead-letter queue.
+    """Look at a queue with all its shards; its name, or that of its dead-letter queue.
 
     Args:
         lease_s: workers whose supervisor is not registered are watched for so long before they are reported.
@@ -41,7 +42,23 @@ def audit(broker: Broker, queue: str, lease_s: float) -> Diagnosis:
     Raises:
         QueueNotFoundError: there is neither the queue nor its dead-letter queue.
     """
-    return diagnose(Survey(broker, queue), lease_s)
+    return together([diagnose(Survey(broker, shard), lease_s) for shard in shards_of(broker, queue)])
+
+
+def shards_of(broker: Broker, queue: str) -> list[str]:
+    """The shards of a queue, each of which has books of its own; for most it is the queue itself."""
+    owner = broker.keys(queue).owner
+    try:
+        return broker.shards(owner)
+    except BrokerReplyError:
+        return [owner]  # its options are of a wrong type, which the audit will say
+
+
+def together(parts: Sequence[Diagnosis]) -> Diagnosis:
+    """The diagnoses of some shards as one."""
+    return Diagnosis(
+        tuple(one for part in parts for one in part.books), tuple(one for part in parts for one in part.findings)
+    )
 
 
 def diagnose(survey: Survey, lease_s: float) -> Diagnosis:
@@ -54,27 +71,10 @@ def diagnose(survey: Survey, lease_s: float) -> Diagnosis:
     return Diagnosis(pair, (*found, *_off_balance(survey, pair, found)))
 
 
-def judge(sight: Sight) -> list[tuple[Kind, int]]:
-    """What is wrong with one id, each with the side it is wrong on. Pure."""
-    wrong = []
-    for side in _SIDES:
-        if not sight.stored[side] and sight.at(side):
-            wrong.append((Kind.HOLLOW, side))
-        elif not sight.stored[side] and sight.counted[side]:
-            wrong.append((Kind.LEFTOVER, side))
-    if all(sight.stored):
-        return [*wrong, (Kind.DOUBLED, OWN)]
-    for side in _SIDES:
-        times = sum(place.times for place in sight.at(side))
-        if sight.stored[side] and times != 1:
-            wrong.append((Kind.STRAY if times == 0 else Kind.DOUBLED, side))
-    return wrong
-
-
 def _astray(survey: Survey) -> list[Finding]:
     by_kind: dict[tuple[Kind, int], list[Sight]] = {}
     for sight in survey.inspect(survey.suspects()):
-        for wrong in judge(sight):
+        for wrong in findings.judge(sight):
             by_kind.setdefault(wrong, []).append(sight)
     order = list(Kind)
     return [

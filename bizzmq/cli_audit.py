@@ -80,8 +80,8 @@ def _entry(finding: Finding) -> dict[str, Any]:
 
 
 def _show(mended: list[tuple[Finding, int]], found: Diagnosis) -> None:
-    if found.books:
-        _show_books(found.books)
+    for first in range(0, len(found.books), 2):  # a queue and its dead-letter queue; further ones are of its shards
+        _show_books(found.books[first : first + 2])
     for finding, _ in mended:
         _block("mended", finding, "", finding.done or "written off, as asked for")
     for finding in found.findings:

@@ -73,14 +73,14 @@ class ClusterConnection:
             return
         (slot,) = groups
         node = self._nodes.serving(slot)
-        self._noting(node, lambda connection: connection.block(keys, timeout_s))
+        self._nodes.commands_to(node).block(keys, timeout_s)
         self._blocked_at = node
 
     def wait(self, timeout_s: float, *others: int) -> bool:
         """As Connection.wait, for all that `block` waits for."""
         if self._blocked_at is None:
             return self._waiters.wait(timeout_s, *others)
-        return bool(self._noting(self._blocked_at, lambda connection: connection.wait(timeout_s, *others)))
+        return self._nodes.commands_to(self._blocked_at).wait(timeout_s, *others)
 
     def unblocked(self) -> None:
         """Read the reply to `block`."""
@@ -89,7 +89,7 @@ class ClusterConnection:
             self._waiters.unblocked()
             return
         try:
-            self._noting(node, lambda connection: connection.unblocked())
+            self._nodes.commands_to(node).unblocked()
         except SlotMovedError:
             self._nodes.doubt()  # which is as good a reason as any to look at the queue again
 
@@ -113,7 +113,7 @@ class ClusterConnection:
         node, act = self._nodes.serving(slot), action
         for _ in range(_REDIRECTIONS):
             try:
-                return self._noting(node, act)
+                return act(self._nodes.commands_to(node))
             except SlotMovingError as moving:
                 if asking is None:
                     raise
@@ -128,15 +128,12 @@ class ClusterConnection:
         """Do something that any node can do, at one that is there."""
         for _ in range(_REDIRECTIONS):
             try:
-                return self._noting(self._nodes.serving(None), action)
+                return action(self._nodes.commands_to(self._nodes.serving(None)))
             except BrokerRefusesError:
                 raise
             except BrokerUnavailableError:
                 continue  # it comes last from now on
-        return self._noting(self._nodes.serving(None), action)
-
-    def _noting(self, node: Node, act: Callable[[Connection], Any]) -> Any:
-        return self._nodes.noting(node, lambda: act(self._nodes.commands_to(node)))
+        return action(self._nodes.commands_to(self._nodes.serving(None)))
 
     def _put_back(self, key: str) -> None:
         """Set a marker again that was popped while another one had called us already."""

@@ -9,7 +9,7 @@ from bizzmq.broker import Broker
 from bizzmq.connection import Connection
 from bizzmq.doctor_finding import Facts, Finding, Level, fail, ok, warn
 from bizzmq.doctor_permissions import PROBE, permissions
-from bizzmq.errors import BrokerRefusesError, BrokerReplyError, BrokerUnavailableError
+from bizzmq.errors import BizzMQError, BrokerRefusesError, BrokerReplyError, BrokerUnavailableError
 
 Check = Callable[[Facts], Iterator[Finding]]
 
@@ -62,7 +62,7 @@ def examine(broker: Broker) -> list[Finding]:
         facts = Facts(connection, address.parse(url).kind if address.is_group(url) else "")
         for check in CHECKS:
             found += check(facts)
-    except (BrokerUnavailableError, BrokerReplyError) as error:
+    except BizzMQError as error:
         found.append(_unreachable(error))
     return [*found, *(_refusal(name, why) for name, why in (facts.refused.items() if facts else ()))]
 

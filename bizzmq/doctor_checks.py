@@ -35,7 +35,7 @@ def version(facts: Facts) -> Iterator[Finding]:
     if mode == "sentinel":
         yield fail("server", f"{name}: this is a Sentinel, which keeps no messages",
                    "use redis+sentinel://HOST:PORT/SERVICE, or the address of the server itself")  # fmt: skip
-    elif tuple(int(part) for part in re.findall(r"\d+", compatible)[:2]) < _OLDEST:
+    elif facts.version() < _OLDEST:
         yield fail("server", f"{name} is too old", "Redis 5.0 or newer, or Valkey")
     else:
         yield ok("server", f"{name}, {mode}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 
@@ -62,6 +63,10 @@ class Facts:
                 self.refused["INFO"] = str(error)
                 self._info[section] = {}
         return self._info[section]
+
+    def version(self) -> tuple[int, ...]:
+        """Of Redis, or of that which it is compatible with: major and minor; empty if it is not told."""
+        return tuple(int(part) for part in re.findall(r"\d+", self.info("server").get("redis_version", ""))[:2])
 
     def number(self, section: str, name: str) -> int | None:
         """A number from INFO; None if it is not told."""

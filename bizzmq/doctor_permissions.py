@@ -9,7 +9,7 @@ from typing import Any, Iterator, Mapping, Sequence
 from bizzmq import keys, scripts
 from bizzmq.connection import Connection
 from bizzmq.doctor_finding import Facts, Finding, fail, ok, warn
-from bizzmq.errors import BrokerReplyError
+from bizzmq.errors import BrokerFullError, BrokerReplyError
 from bizzmq.server_info import REFUSED
 
 PROBE = "bizzmq:{bizzmq-doctor}:probe"
@@ -66,7 +66,7 @@ def _commands_of(script: str) -> frozenset[str]:
 
 def permissions(facts: Facts) -> Iterator[Finding]:
     """Which roles this user can have."""
-    if facts.info("server").get("redis_version", "").startswith("5."):
+    if facts.version()[:1] == (5,):
         yield ok("permissions", "Redis 5 has no users of its own: whoever connects may do everything")
         return
     every = sorted({name for role in SCRIPTS for name in needed(role, facts.address)})
@@ -130,6 +130,8 @@ def _ask_by_queueing(facts: Facts, names: Sequence[str]) -> dict[str, str] | Non
             return None
         try:
             connection.execute(*_sample(name))
+        except BrokerFullError:
+            pass  # it is permitted: that is looked at first
         except REFUSED as error:
             denied[name] = str(error)
         finally:

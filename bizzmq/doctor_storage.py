@@ -16,6 +16,7 @@ _FSYNC = {
     "are lost; if only the server does, nothing",
 }
 _NEARLY_FULL, _FULL = 0.8, 0.95
+_HOLDS_SCRIPTS = (7, 0)
 
 
 def persistence(facts: Facts) -> Iterator[Finding]:
@@ -120,6 +121,10 @@ def replication(facts: Facts) -> Iterator[Finding]:
             "off goes on to take messages, which a failover loses",
             "CONFIG SET min-replicas-to-write 1",
         )
+    elif facts.version() < _HOLDS_SCRIPTS:
+        yield warn("replication", f"{online} replicas online, {needed} needed for it to take writes; but this Redis "
+                   "lets scripts write without them, and all that BizzMQ writes is written by scripts",
+                   'use Redis 7 or newer, or Valkey; or publish with confirm="replicas:1"')  # fmt: skip
     else:
         yield ok("replication", f"{online} replicas online, {needed} needed for it to take writes")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Sequence
 
-from bizzmq.sight import Sight
+from bizzmq.sight import DEAD, OWN, Sight
 
 
 class Kind(Enum):
@@ -132,6 +132,23 @@ def off_balance(side: int, queue: str, difference: int, *, explained: bool) -> F
         done = ""
     text = "vanished without being handled" if vanished else "there or handled, though never published"
     return Finding(Kind.BOOKS, side, queue, (), f"{_count(abs(difference), 'message')} {text}", do, done)
+
+
+def judge(sight: Sight) -> list[tuple[Kind, int]]:
+    """What is wrong with one id, each with the side it is wrong on. Pure."""
+    wrong = []
+    for side in (OWN, DEAD):
+        if not sight.stored[side] and sight.at(side):
+            wrong.append((Kind.HOLLOW, side))
+        elif not sight.stored[side] and sight.counted[side]:
+            wrong.append((Kind.LEFTOVER, side))
+    if all(sight.stored):
+        return [*wrong, (Kind.DOUBLED, OWN)]
+    for side in (OWN, DEAD):
+        times = sum(place.times for place in sight.at(side))
+        if sight.stored[side] and times != 1:
+            wrong.append((Kind.STRAY if times == 0 else Kind.DOUBLED, side))
+    return wrong
 
 
 def shown(raw: bytes) -> str:

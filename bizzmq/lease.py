@@ -98,8 +98,10 @@ class LeaseKeeper:
             if failure is None:
                 self._next_beat_s = now_s + self._options.beat_s
         if now_s >= self._next_scan_s:
-            failure = self._on_each(self._scan) or failure
-            self._next_scan_s = now_s + self._options.scan_s * (0.75 + random.random() / 2)
+            missed = self._on_each(self._scan)
+            if missed is None:  # else again at once: a tick that asks nothing would pass for the end of the outage
+                self._next_scan_s = now_s + self._options.scan_s * (0.75 + random.random() / 2)
+            failure = missed or failure
         if failure is not None:
             raise failure
         return max(0.0, min(self._next_beat_s, self._next_scan_s) - self._now_s())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, TypeVar
+from typing import Any, Callable
 
 from bizzmq import clock
 from bizzmq.address import Group, Node
@@ -10,12 +10,48 @@ from bizzmq.connection import Connection
 from bizzmq.errors import BizzMQError, BrokerRefusesError, BrokerUnavailableError
 from bizzmq.slots import SlotMap
 
-T = TypeVar("T")
-
 _LEARN_S = 1.0
 """How long one node may take to say who serves which slot, before the next one is asked."""
 _COLD_S = 0.5
 """How long a node is not tried again after it could not be reached: other queues' commands need not find out, too."""
+
+
+class NodeConnection(Connection):
+    """As Connection; whoever uses it, what goes wrong is told to those who choose between nodes.
+
+    Args:
+        refuse: raises if there should be no try to open it now.
+        failed: called with each BrokerUnavailableError.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        refuse: Callable[[], None],
+        failed: Callable[[BrokerUnavailableError], None],
+        *,
+        timeout_s: float,
+        connect_timeout_s: float,
+    ) -> None:
+        super().__init__(url, timeout_s=timeout_s, connect_timeout_s=connect_timeout_s)
+        self._refuse, self._failed = refuse, failed
+
+    def _open(self) -> Any:
+        if self.is_open:
+            return super()._open()
+        self._refuse()
+        try:
+            return super()._open()
+        except BrokerUnavailableError as error:
+            self._failed(error)
+            raise
+
+    def _fail(self, error: BaseException) -> None:
+        try:
+            super()._fail(error)
+        except BrokerUnavailableError as ours:
+            self._failed(ours)
+            raise
 
 
 class Nodes:
@@ -52,26 +88,17 @@ class Nodes:
         return connection
 
     def another_to(self, node: Node) -> Connection:
-        """One more connection to a node, which the caller has to close."""
-        return Connection(
-            self._group.server_url(node), timeout_s=self._timeout_s, connect_timeout_s=self._connect_timeout_s
-        )
+        """One more connection to a node, which the caller has to close.
 
-    def noting(self, node: Node, action: Callable[[], T]) -> T:
-        """The result of an action on a node. That it is away is noted, and so is what it cannot do now.
-
-        Raises:
-            BrokerUnavailableError: also at once, without a try, if the node has just been away.
+        To open it fails at once, without a try, if the node has just been away.
         """
-        if clock.monotonic() < self._cold_until_s.get(node, 0.0):
-            raise BrokerUnavailableError(f"{node} could not be reached a moment ago")
-        try:
-            return action()
-        except BrokerUnavailableError as error:
-            self._slots.failed(node)
-            if not isinstance(error, BrokerRefusesError):
-                self._cold_until_s[node] = clock.monotonic() + _COLD_S
-            raise
+        return NodeConnection(
+            self._group.server_url(node),
+            lambda: self._refuse_if_cold(node),
+            lambda error: self._note(node, error),
+            timeout_s=self._timeout_s,
+            connect_timeout_s=self._connect_timeout_s,
+        )
 
     def moved(self, slot: int, node: Node) -> None:
         """Note a redirection."""
@@ -87,6 +114,16 @@ class Nodes:
         """Close the connections for commands; the next ones open new ones."""
         for connection in self._connections.values():
             connection.drop()
+
+    def _refuse_if_cold(self, node: Node) -> None:
+        if clock.monotonic() < self._cold_until_s.get(node, 0.0):
+            raise BrokerUnavailableError(f"{node} could not be reached a moment ago")
+
+    def _note(self, node: Node, error: BrokerUnavailableError) -> None:
+        """Note that a node is away, or what it cannot do now."""
+        self._slots.failed(node)
+        if not isinstance(error, BrokerRefusesError):
+            self._cold_until_s[node] = clock.monotonic() + _COLD_S
 
     def _learn(self) -> None:
         """Ask for the slots, until one node answers.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Callable
 
 from bizzmq import books
-from bizzmq.audit import Diagnosis, diagnose
+from bizzmq.audit import Diagnosis, diagnose, shards_of, together
 from bizzmq.broker import Broker
 from bizzmq.findings import Finding, Kind
 from bizzmq.registry import Death, as_text
@@ -20,7 +20,7 @@ _ORDER = (Kind.HOLLOW, Kind.LEFTOVER, Kind.DOUBLED, Kind.STRAY, Kind.ORPHANED, K
 def repair(
     broker: Broker, queue: str, lease_s: float, *, accept: bool = False
 ) -> tuple[list[tuple[Finding, int]], Diagnosis]:
-    """Mend what can be mended.
+    """Mend what can be mended of a queue, in all its shards.
 
     Args:
         accept: write off a difference of the books that nothing explains, too.
@@ -28,6 +28,13 @@ def repair(
     Returns:
         What was mended, each with how many; and what an audit finds afterwards.
     """
+    parts = [_repair_one(broker, shard, lease_s, accept) for shard in shards_of(broker, queue)]
+    return [one for mended, _ in parts for one in mended], together([found for _, found in parts])
+
+
+def _repair_one(
+    broker: Broker, queue: str, lease_s: float, accept: bool
+) -> tuple[list[tuple[Finding, int]], Diagnosis]:
     mended: list[tuple[Finding, int]] = []
     survey = Survey(broker, queue)
     found = diagnose(survey, lease_s)

@@ -53,7 +53,7 @@ class Waiters:
         for slot, keys in groups.items():
             try:
                 waiter = self._waiter(slot)
-                self._nodes.noting(waiter.node, lambda: self._arm(waiter, keys, timeout_s))  # noqa: B023 - runs now
+                waiter.connection.block(keys, timeout_s)
             except BrokerUnavailableError as error:
                 failure = error  # its messages are found by the claims that go on without a wake-up
             else:
@@ -114,12 +114,9 @@ class Waiters:
             waiter = None
         if waiter is None:
             waiter = self._waiters[slot] = _Waiter(node, self._nodes.another_to(node))
-        return waiter
-
-    def _arm(self, waiter: _Waiter, keys: Sequence[str], timeout_s: float) -> None:
         if not waiter.connection.is_open:
             waiter.client = int(waiter.connection.execute("CLIENT", "ID"))
-        waiter.connection.block(keys, timeout_s)
+        return waiter
 
     def _has_reply(self, waiter: _Waiter) -> bool:
         try:

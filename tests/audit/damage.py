@@ -50,7 +50,8 @@ def move_to_dead_letters(redis: Redis, message_id: str, place: str | None) -> No
 
 def orphan(redis: Redis, ids: list[str], queue: str = QUEUE) -> None:
     """The two oldest are held by a worker that nobody knows."""
-    redis.rpop(Keys(queue).waiting, 2)
+    for _ in range(2):
+        redis.rpop(Keys(queue).waiting)
     redis.lpush(Keys(queue).processing("ghost"), *ids[:2])
 
 

@@ -6,13 +6,15 @@ import time
 
 import pytest
 
-from bizzmq import QueueOptions
+from bizzmq import BrokerUnavailableError, QueueOptions
+from bizzmq.cluster import ClusterConnection
 from tests.cluster.confirmed import ConfirmedPublisher, at_stake, back_after_s, confirmed_load, settle, work_goes_on
 from tests.faults.gated import HANDLER
 from tests.faults.load import load
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 from tests.support import invariants
 from tests.support.cluster import Cluster
+from tests.support.layout import Keys
 from tests.support.wait import eventually
 
 WORK = {"do": "sleep", "sleep_s": 0.005}
@@ -95,6 +97,22 @@ def test_an_idle_pool_finds_the_new_master_by_itself(
     settle(scene, extra_runs=0)
     log_says(pool, "Redis is available again who=janitor")
     scene.retire(pool)
+
+
+def test_what_goes_wrong_on_a_borrowed_connection_is_noted_too(cluster: Cluster) -> None:
+    connection, key = ClusterConnection(cluster.url, timeout_s=1.0), Keys(QUEUE).stats
+    try:
+        connection.execute("HSET", key, "n", 1)
+        old = cluster.master_of(QUEUE)
+        old.pause()
+        cluster.wait_failed_over(QUEUE, old)
+
+        with pytest.raises(BrokerUnavailableError):
+            connection.at(key).execute("PING")
+
+        connection.execute("HSET", key, "n", 2)  # the next command needs no second failure to find the new master
+    finally:
+        connection.drop()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 from tests.faults.conftest import own_scene
 from tests.faults.scene import Scene, log_says
 from tests.pool.command import OPERATOR, refused, run
+from tests.support.features import need_acl
 from tests.support.ports import LOOPBACK, free_port
 from tests.support.server import RedisServer
 
@@ -92,6 +93,7 @@ def test_a_pool_does_not_warn_of_noeviction(own_scene: OwnScene) -> None:
 def test_a_pool_that_may_not_ask_works_without_a_word(own_scene: OwnScene) -> None:
     server, scene = own_scene(config=["maxmemory 100mb", "maxmemory-policy allkeys-lru"])
     client: Any = server.client()
+    need_acl(client)
     client.execute_command("ACL", "SETUSER", "default", "-info", "-config")
     pool = scene.pool()
     scene.publish({"do": "ok"})

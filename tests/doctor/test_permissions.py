@@ -11,6 +11,7 @@ from bizzmq.doctor_finding import Finding
 from bizzmq.doctor_permissions import SCRIPTS, needed
 from tests.doctor.conftest import Examine, Patient
 from tests.pool.command import OPERATOR, run
+from tests.support.features import need_acl, need_dry_run
 from tests.support.ledger import Ledger
 from tests.support.pool import Pool
 from tests.support.server import RedisServer
@@ -24,6 +25,9 @@ def url_of(server: RedisServer) -> str:
 
 def allow(server: RedisServer, *rules: str) -> str:
     """The URL of a user who may do only this."""
+    need_acl(server.client())
+    if "+acl|dryrun" in rules:
+        need_dry_run(server.client())
     server.client().execute_command(
         "ACL", "SETUSER", "somebody", "reset", "on", ">secret", "~bizzmq:*", "-@all", *rules
     )
@@ -87,6 +91,17 @@ def test_nothing_is_written_by_asking(patient: Patient, examined: Examine) -> No
     examined(allow(server, "+@all", "-acl"))
 
     assert server.client().keys("*") == []
+
+
+def test_a_full_server_says_what_is_permitted_too(patient: Patient, examined: Examine) -> None:
+    server = patient()
+    url = allow(server, "+@all", "-acl")
+    server.client().config_set("maxmemory", 1)
+
+    report = examined(url)
+
+    assert report.failing() == {"memory"}
+    assert {one.level.value for one in permissions(examined, url).values()} == {"ok"}
 
 
 def test_a_user_who_may_not_even_ask_is_told_so(patient: Patient, examined: Examine) -> None:

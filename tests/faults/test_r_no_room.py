@@ -15,6 +15,7 @@ from bizzmq.publisher import Publisher
 from tests.faults.gated import HANDLER, Gate
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 from tests.support import invariants
+from tests.support.features import need_replicas_for_scripts
 from tests.support.layout import command, snapshot
 from tests.support.pool import Pool
 from tests.support.server import RedisServer
@@ -59,6 +60,7 @@ def test_a_full_disk_is_an_outage_until_there_is_room(
 
 def test_a_redis_without_the_replicas_that_it_wants_is_an_outage(own_scene: OwnScene) -> None:
     server, scene = own_scene()
+    need_replicas_for_scripts(scene.redis)
     pool = scene.pool("--lease=1", handler=HANDLER, concurrency=2)
     gates = _two_run(scene)
 
@@ -77,6 +79,7 @@ def test_a_redis_without_the_replicas_that_it_wants_is_an_outage(own_scene: OwnS
 
 def test_a_pool_that_starts_while_nothing_can_be_written_waits(own_scene: OwnScene) -> None:
     _, scene = own_scene()
+    need_replicas_for_scripts(scene.redis)
     messages = scene.publish(*[{"do": "ok"}] * 10)
     command(scene.redis, "CONFIG", "SET", "min-replicas-to-write", 1)
 

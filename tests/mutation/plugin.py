@@ -34,4 +34,4 @@ def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
 def _row_of(item: pytest.Item) -> str:
     """The script whose table a test is a row of, or ""."""
     in_table = re.search(r"\[(\w+):", item.nodeid) or re.search(r"test_conformance.*\[(\w+)\]", item.nodeid)
-    return in_table[1] if in_table else ""
+    return in_table[1] if in_table and in_table[1] in scripts.names() else ""

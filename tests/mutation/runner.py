@@ -28,6 +28,8 @@ from tests.mutation.mutants import Mutant, mutants_of
 LUA = Path(scripts.__file__).parent / "lua"
 # Not test_headers: it reads the text of the scripts, and would find mutants without running them.
 TESTS = ("tests/scripts", "tests/model/test_conformance.py", "tests/model/test_machine.py")
+AUDIT_TESTS = ("tests/scripts", "tests/audit/test_damage.py")
+AUDIT_SCRIPTS = {"drop", "fields", "forget", "inspect", "places", "reclaim", "restore", "unify", "write_off"}
 OPTIONS = ("-x", "--assert=plain", "-q", "-p", "no:cacheprovider", "--timeout=120",
            "--ignore=tests/scripts/test_headers.py")  # fmt: skip
 LIMIT_S = 900.0
@@ -58,9 +60,9 @@ def all_mutants() -> List[Mutant]:
     return [mutant for path in sorted(LUA.glob("*.lua")) for mutant in mutants_of(path.stem, path.read_text())]
 
 
-def run(mutants: Sequence[Mutant], processes: int, tests: Sequence[str] = TESTS) -> Iterator[Verdict]:
+def run(mutants: Sequence[Mutant], processes: int) -> Iterator[Verdict]:
     """The verdict on each mutant, as soon as there is one; `processes` are tried at a time."""
-    _import_all(tests)
+    _import_all(sorted({*TESTS, *AUDIT_TESTS}))
     sample.PER_KIND = 3
     sample.transitions()  # kept by all children
     explored.cache_clear()
@@ -73,7 +75,7 @@ def run(mutants: Sequence[Mutant], processes: int, tests: Sequence[str] = TESTS)
                 while waiting and len(running) < processes:
                     mutant = waiting.pop()
                     folder = _folder_with(mutant, Path(scratch) / str(len(waiting)))
-                    pid = _fork(lambda folder=folder: _child(folder, tests))  # type: ignore[misc]
+                    pid = _fork(lambda folder=folder: _child(folder))  # type: ignore[misc]
                     running[pid] = _Running(mutant, folder.parent / "output", time.monotonic())
                 yield from _ended(running)
         finally:
@@ -117,11 +119,12 @@ def _fork(child: Callable[[], int]) -> int:
         os._exit(status)
 
 
-def _child(folder: Path, tests: Sequence[str]) -> int:
+def _child(folder: Path) -> int:
     os.environ[plugin.LUA_VARIABLE] = str(folder)
     output = os.open(folder.parent / "output", os.O_CREAT | os.O_WRONLY)
     os.dup2(output, 1)
     os.dup2(output, 2)
+    tests = AUDIT_TESTS if folder.name in AUDIT_SCRIPTS else TESTS
     return int(pytest.main([*OPTIONS, *tests], plugins=[plugin]))
 
 

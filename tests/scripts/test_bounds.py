@@ -7,9 +7,11 @@ import time
 import pytest
 from redis import Redis
 
-from bizzmq.broker import BATCH_LIMIT, Broker
-from tests.scripts.containers import LATER_MS, look, put
-from tests.scripts.moves import QUEUE, claim_ids, held
+from bizzmq import census
+from bizzmq.broker import BATCH_LIMIT, Broker, Death
+from bizzmq.message import Message
+from tests.scripts.containers import LATER_MS, Containers, everything, look, put
+from tests.scripts.moves import DEAD, QUEUE, claim_ids, held
 from tests.support.layout import Keys
 
 MANY = tuple(f"m{number:03}" for number in range(BATCH_LIMIT + 50))
@@ -23,6 +25,15 @@ def test_a_claim_promotes_at_most_a_batch(broker: Broker, redis: Redis) -> None:
     after = look(redis, QUEUE)
     assert (after.waiting, after.due) == (MANY[1:BATCH_LIMIT], MANY[BATCH_LIMIT:])
     assert after.wake  # somebody has to promote the rest
+
+
+def test_a_claim_that_takes_all_it_has_promoted_has_others_promote_the_rest(broker: Broker, redis: Redis) -> None:
+    put(redis, QUEUE, held(due=MANY))
+
+    assert len(claim_ids(broker, BATCH_LIMIT)) == BATCH_LIMIT
+
+    after = look(redis, QUEUE)
+    assert (after.waiting, after.wake) == ((), True)
 
 
 def test_a_claim_that_finds_nothing_tells_when_something_is_due(broker: Broker, redis: Redis) -> None:
@@ -49,3 +60,84 @@ def test_who_gets_something_to_do_has_others_look_at_what_is_due_soon(
 
     if due_at_s - time.time() > 5 or is_marked:
         assert look(redis, QUEUE).wake == is_marked
+
+
+@pytest.mark.parametrize("delay_ms", [1, 2])
+def test_the_shortest_delay_is_one(broker: Broker, redis: Redis, delay_ms: int) -> None:
+    put(redis, QUEUE, held("m1"))
+
+    broker.publish(QUEUE, "pub", 1, delay_ms, 0, ["m2", b"1\n1"])
+    broker.retry(QUEUE, "w1", "m1", "0 0 0 0", "1 0 0 0", delay_ms)
+
+    assert sorted(redis.zrange(Keys(QUEUE).delayed, 0, -1)) == ["m1", "m2"]
+
+
+def test_the_shortest_delay_of_a_passed_limit_is_one(broker: Broker, redis: Redis) -> None:
+    put(redis, QUEUE, held("m1"))
+
+    broker.requeue(QUEUE, "w1", Death("failed", "m1", outcome="retry", counted="1 0 0 0", delay_ms=1))
+
+    assert redis.zrange(Keys(QUEUE).delayed, 0, -1) == ["m1"]
+
+
+def test_delays_are_counted_from_now(broker: Broker, redis: Redis) -> None:
+    two = {"w1": ("m1",), "w2": ("m2",)}
+    put(redis, QUEUE, Containers(workers=dict.fromkeys(two, "s1"), processing=two))
+    seconds, micros = redis.time()
+    now_ms = int(seconds) * 1000 + int(micros) // 1000
+
+    broker.publish(QUEUE, "pub", 1, LATER_MS, 0, ["m3", b"1\n1"])
+    broker.retry(QUEUE, "w1", "m1", "0 0 0 0", "1 0 0 0", LATER_MS)
+    broker.requeue(QUEUE, "w2", Death("failed", "m2", outcome="retry", counted="1 0 0 0", delay_ms=LATER_MS))
+
+    due = dict(redis.zrange(Keys(QUEUE).delayed, 0, -1, withscores=True))
+    assert set(due) == {"m1", "m2", "m3"}
+    assert all(0 <= due_ms - now_ms - LATER_MS < LATER_MS for due_ms in due.values())
+
+
+def test_a_purge_stops_at_its_limit_in_every_place(broker: Broker, redis: Redis) -> None:
+    full = Containers(waiting=("m1",), prioritized={"m2": 1}, due=("m3",), parked=("m4",))
+    put(redis, DEAD, full)
+
+    left = []
+    for _ in range(4):
+        assert census.purge(broker, DEAD, 1) == 1
+        left.append(look(redis, DEAD).ids())
+
+    assert left == [{"m2", "m3", "m4"}, {"m3", "m4"}, {"m4"}, set()]
+
+
+@pytest.mark.parametrize("what", ["crash", "stopped"])
+def test_only_the_crash_of_the_running_one_quarantines(broker: Broker, redis: Redis, what: str) -> None:
+    """The limit may have been lowered since, so that others have reached it already."""
+    before = {"m1": "0 5 0 0", "m2": "0 5 0 0"}
+    put(redis, QUEUE, held("m1", "m2", attempts=before))
+
+    done = broker.requeue(QUEUE, "w1", Death(what, "m1", crash_limit=3))
+
+    assert done is not None
+    assert done.quarantined == ("m1" if what == "crash" else "")
+    after = look(redis, QUEUE)
+    assert after.attempts == ({"m2": "0 5 0 0"} if what == "crash" else {"m1": "0 5 1 0", "m2": "0 5 0 0"})
+    assert after.waiting == (("m2",) if what == "crash" else ("m1", "m2"))
+
+
+def test_a_replayed_message_keeps_its_priority(broker: Broker, redis: Redis) -> None:
+    put(redis, QUEUE, Containers())
+    put(redis, DEAD, Containers(waiting=("m1",), attempts={"m1": "4 0 0 3"}))
+
+    assert census.replay(broker, QUEUE, census.DeadLetter("m1", "waiting", Message("m1", DEAD, 1, priority=3), b""))
+
+    assert look(redis, QUEUE) == Containers(
+        prioritized={"m1": 3}, attempts={"m1": "0 0 0 3"}, wake=True, stats={"replayed": 1}
+    )
+
+
+def test_a_dead_letter_without_an_envelope_is_not_replayed(broker: Broker, redis: Redis) -> None:
+    put(redis, QUEUE, Containers())
+    put(redis, DEAD, Containers(waiting=("m1",), forged=("m1",)))
+    before = everything(redis)
+
+    assert not census.replay(broker, QUEUE, census.DeadLetter("m1", "waiting", None, b""))
+
+    assert everything(redis) == before

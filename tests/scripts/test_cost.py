@@ -84,3 +84,12 @@ def test_a_claim_looks_into_no_set_that_is_not_there(broker: Broker, client: Red
     counted = commands(client, lambda: claim_ids(broker, 1))
 
     assert not {"zrangebyscore", "zcard", "zrange", "hget"} & set(counted)
+    assert counted["hmget"] == 1  # no attempts
+
+
+def test_a_claim_checks_no_types_unless_it_promotes(broker: Broker, client: Redis) -> None:
+    put(client, QUEUE, held(waiting=("m1",), delayed=("m2",)))
+
+    counted = commands(client, lambda: claim_ids(broker, 1))
+
+    assert counted["llen"] == 2  # what waits, and what is held

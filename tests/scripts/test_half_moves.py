@@ -7,11 +7,13 @@ from typing import Any, Dict
 import pytest
 from redis import Redis
 
+from bizzmq import census
 from bizzmq.broker import Broker
 from bizzmq.errors import BrokerReplyError
+from bizzmq.message import Message
 from tests.scripts import table_repairs
-from tests.scripts.containers import everything, put
-from tests.scripts.moves import QUEUE, Move, claim_ids, held
+from tests.scripts.containers import Containers, envelope, everything, look, put
+from tests.scripts.moves import DEAD, QUEUE, Move, claim_ids, held
 from tests.scripts.test_moves import MOVES
 from tests.scripts.test_wrong_types import WiretappedConnection, given
 from tests.support.layout import Keys
@@ -63,5 +65,42 @@ def test_a_claim_promotes_all_or_nothing(broker: Broker, redis: Redis, key: str,
 
     with pytest.raises(BrokerReplyError):
         claim_ids(broker, 2)
+
+    assert everything(redis) == before
+
+
+@pytest.mark.parametrize("key", [KEYS.messages, KEYS.waiting, KEYS.stats, KEYS.wake])
+def test_a_publish_that_failed_says_so_and_can_be_repeated(broker: Broker, redis: Redis, key: str) -> None:
+    put(redis, QUEUE, Containers())
+    redis.set(key, "of the wrong type")
+    with pytest.raises(BrokerReplyError):
+        broker.publish(QUEUE, "pub", 1, 0, 0, ["m1", envelope("m1")])
+    redis.delete(key)
+
+    broker.publish(QUEUE, "pub", 1, 0, 0, ["m1", envelope("m1")])
+
+    after = look(redis, QUEUE)
+    assert (after.waiting, after.stats) == (("m1",), {"published": 1})
+
+
+def test_a_release_gives_back_all_or_nothing(broker: Broker, redis: Redis) -> None:
+    put(redis, QUEUE, held("m1", "m2", attempts={"m1": "0 0 0 5"}))
+    redis.set(KEYS.prioritized, "of the wrong type")
+    before = everything(redis)
+
+    with pytest.raises(BrokerReplyError):
+        broker.release(QUEUE, "w1", ["m2", "m1"], started=True)
+
+    assert everything(redis) == before
+
+
+def test_a_replay_to_a_priority_moves_all_or_nothing(broker: Broker, redis: Redis) -> None:
+    put(redis, QUEUE, Containers())
+    put(redis, DEAD, Containers(waiting=("m1",)))
+    redis.set(KEYS.prioritized, "of the wrong type")
+    before = everything(redis)
+
+    with pytest.raises(BrokerReplyError):
+        census.replay(broker, QUEUE, census.DeadLetter("m1", "waiting", Message("m1", DEAD, 1, priority=3), b""))
 
     assert everything(redis) == before

@@ -94,13 +94,13 @@ def test_no_error_of_a_connection_says_a_secret(guarded: RedisServer, form: str)
     "url",
     [
         "redis://:canary/x@h", "redis://:canary?x@h", "redis://:canary#x@h", "redis:///:canary@h", "redis://:canary@h:x",
-        "redis://:canary@h/x", "http://:canary@h", "redis://:canary@h?nothing=1", "redis://:[canary]@h",
+        "redis://:canary@h/x", "http://:canary@h", "redis://:canary@h?nothing=1", "redis://:[canary]@127.0.0.1:1",
         "redis+sentinel://:canary@h", "redis+cluster://:canary@h/7", "redis+x://:canary@h",
         "redis+sentinel://h/s?sentinel_password=canary&x=1", "rediss://:canary@h?ssl_ca_certs=/nowhere",
     ],
 )  # fmt: skip
 def test_no_refused_address_says_a_secret(url: str) -> None:
-    with pytest.raises(ConfigurationError) as raised:
+    with pytest.raises((ConfigurationError, BrokerUnavailableError)) as raised:  # Python before 3.11 reads brackets
         BizzMQ(url)
 
     assert_clean("".join(traceback.format_exception(raised.type, raised.value, raised.tb)), "the error")

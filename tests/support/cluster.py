@@ -9,8 +9,8 @@ from typing import Any, Callable, Iterator
 from redis.exceptions import RedisError
 
 from tests.support.layout import command
-from tests.support.ports import LOOPBACK
-from tests.support.sentinels import debian_server, replication
+from tests.support.ports import LOOPBACK, free_port
+from tests.support.sentinels import replication, start_server
 from tests.support.server import RedisServer
 from tests.support.wait import eventually
 
@@ -43,7 +43,7 @@ class Cluster:
         ]
         try:
             for _ in range(MASTERS * (2 if replicas else 1)):
-                server = RedisServer(config=config, password=password, binary=debian_server())
+                server = start_server(lambda: [*config, f"cluster-port {free_port()}"], password)
                 self._stack.callback(server.close)
                 self.servers.append(server)
             self._join()
@@ -139,13 +139,15 @@ class Cluster:
 
     def _join(self) -> None:
         first = self.servers[0]
+        with first.client() as client:
+            bus_port = command(client, "CONFIG", "GET", "cluster-port")[1]
         for index, server in enumerate(self.servers):
             with server.client() as client:
                 if index < MASTERS:
                     low, high = (SLOTS * part // MASTERS for part in (index, index + 1))
                     command(client, "CLUSTER", "ADDSLOTS", *range(low, high))
                 command(client, "CLUSTER", "SET-CONFIG-EPOCH", index + 1)
-                command(client, "CLUSTER", "MEET", first.host, first.port)
+                command(client, "CLUSTER", "MEET", first.host, first.port, bus_port)
         count = len(self.servers)
         for server in self.servers:
             eventually(lambda: self._known(server) == count, _START_TIMEOUT_S, "the nodes to meet")  # noqa: B023

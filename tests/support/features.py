@@ -14,6 +14,11 @@ def need_acl(redis: Redis) -> None:
     _need(redis, "access control lists", "ACL", "WHOAMI")
 
 
+def need_dry_run(redis: Redis) -> None:
+    """To ask what a user may do came with Redis 7."""
+    _need(redis, "ACL DRYRUN", "ACL", "DRYRUN", "default", "PING")
+
+
 def need_pause_modes(redis: Redis) -> None:
     """Before Redis 6.2 a pause stops all commands and takes no mode."""
     _need(redis, "CLIENT PAUSE with a mode", "CLIENT", "PAUSE", 0, "ALL")
@@ -23,6 +28,19 @@ def need_setting(redis: Redis, name: str) -> None:
     """A line of the configuration file that an older server would not start with."""
     if not redis.config_get(name):
         pytest.skip(f"this server ({version(redis)}) has no setting {name}")
+
+
+def need_replicas_for_scripts(redis: Redis) -> None:
+    """Before Redis 7 `min-replicas-to-write` holds up commands, but not what scripts write. On a server of the test's
+    own."""
+    redis.config_set("min-replicas-to-write", 1)
+    try:
+        command(redis, "EVAL", "return redis.call('SET', KEYS[1], 1)", 1, "probe")
+    except ResponseError:
+        return
+    finally:
+        redis.config_set("min-replicas-to-write", 0)
+    pytest.skip(f"this server ({version(redis)}) lets scripts write without the replicas that it wants")
 
 
 def version(redis: Redis) -> str:

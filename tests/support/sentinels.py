@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import signal
 import subprocess
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -25,12 +26,33 @@ from tests.support.wait import eventually
 SERVICE = "mymaster"
 DOWN_AFTER_MS = 500
 _START_TIMEOUT_S = 30.0
+_TRIES = 5
 _REPLICATES_QUICKLY = ("repl-diskless-sync-delay 0", "repl-ping-replica-period 1")
 
 
 def debian_server() -> str:
     """Debian's redis-server if it is there, else whatever the other tests use."""
     return shutil.which("redis-server") or server_binary()
+
+
+def start_server(config: Callable[[], Sequence[str]], password: str | None) -> RedisServer:
+    """A server that certainly is the one that was started; `config` is asked anew for each try.
+
+    Many servers start at once here, and on any machine somebody else's may take the port between the probe and the
+    bind: then that one answers the first PING, while ours is about to give up.
+    """
+    for _ in range(_TRIES):
+        try:
+            server = RedisServer(config=config(), password=password, binary=debian_server())
+        except RuntimeError as error:
+            if "in use" not in str(error):
+                raise
+            continue
+        with contextlib.suppress(RedisError), server.client() as client:
+            if command(client, "INFO", "server")["process_id"] == server.pid:
+                return server
+        server.close()
+    raise RuntimeError("no server has got a port of its own")
 
 
 class Sentinel:
@@ -145,7 +167,7 @@ class Watched:
         for number in range(2):
             following = [f"replicaof {LOOPBACK} {self.servers[0].port}"] if number else []
             config = [*_REPLICATES_QUICKLY, *secret, *following]
-            server = RedisServer(config=config, password=self._password, binary=debian_server())
+            server = start_server(lambda: config, self._password)  # noqa: B023 - asked now
             self._stack.callback(server.close)
             self.servers.append(server)
         lines = [

@@ -17,7 +17,14 @@ from bizzmq import clock
 from bizzmq.broker import Broker
 from bizzmq.census import stats
 from bizzmq.connections import AnyConnection
-from bizzmq.errors import BizzMQError, BrokerFullError, BrokerRefusesError, BrokerUnavailableError, QueueNotFoundError
+from bizzmq.errors import (
+    BizzMQError,
+    BrokerFullError,
+    BrokerRefusesError,
+    BrokerUnavailableError,
+    QueueNotFoundError,
+    WrongTypeError,
+)
 from bizzmq.keys import shard_of
 from bizzmq.lease import QUEUE_GONE, LeaseKeeper, LeaseOptions
 from bizzmq.logs import log
@@ -54,6 +61,7 @@ class Janitor:
         self._undertaker = Undertaker(config, scoreboard)
         self._outage = Outage(_logger, "janitor")
         self._owed: deque[Request] = deque()
+        self._starting: set[str] = set()  # to be registered, and their pids not known yet
         self._ready = False
         self._left = False
         self._next_gauges_s = 0.0
@@ -85,10 +93,10 @@ class Janitor:
                 warn_of_eviction(self._broker.connection, _logger)
                 self._ready = True
                 self._channel.send(op="ready")
-            while self._owed:
-                self._do(self._owed[0])
-                self._owed.popleft()
+            owing = self._pay()
             wait_s = 0.0 if self._left else self._keeper.tick()
+            if owing is not None:
+                raise owing
             if self._config.min_concurrency and not self._left:
                 wait_s = min(wait_s, self._send_gauges())
             self._outage.over()
@@ -103,6 +111,23 @@ class Janitor:
         except BizzMQError as error:  # a wrong type, say: only an operator can mend it, so it is asked again
             return self._outage.failed(BrokerRefusesError(str(error)))
 
+    def _pay(self) -> BizzMQError | None:
+        """Do what is owed; the reason if it cannot all be done, but beats are still possible on other queues."""
+        try:
+            while self._owed:
+                self._do(self._owed[0])
+                self._owed.popleft()
+        except BizzMQError as error:
+            if not self._is_of_one_queue(error):
+                raise
+            return error
+        return None
+
+    def _is_of_one_queue(self, error: BizzMQError) -> bool:
+        """Whether others, on another server or with sound keys, must not wait until this has been cured."""
+        away = isinstance(error, BrokerUnavailableError)
+        return isinstance(error, WrongTypeError) or (away and self._broker.connection.spans_nodes)
+
     def _send_gauges(self) -> float:
         """Tell the supervisor, once a second, what its scaling goes by; returns the seconds until the next time."""
         now_s = clock.monotonic()
@@ -114,11 +139,15 @@ class Janitor:
         return self._next_gauges_s - now_s
 
     def _accept(self, request: Request) -> None:
+        if request["op"] == "register":
+            self._starting.add(request["worker"])
         if request["op"] == "adopt":
+            self._starting.discard(request["worker"])
             self._undertaker.adopt(request["worker"], request["pid"], request["slot"])
         elif request["op"] == "requeue":
             worker = request["worker"]
             self._undertaker.forget(worker)
+            self._starting.discard(worker)
             # A registration that is still owed must not come after the end of what it registers.
             self._owed = deque(r for r in self._owed if (r["op"], r.get("worker")) != ("register", worker))
             self._owed.appendleft(request)  # before registrations: somebody may be waiting for these messages
@@ -126,7 +155,8 @@ class Janitor:
             self._owed.append(request)
 
     def _living_workers(self) -> set[str]:
-        return {*self._undertaker.workers, *(request.get("worker", "") for request in self._owed)}
+        owed = (request.get("worker", "") for request in self._owed)
+        return {*self._undertaker.workers, *self._starting, *owed}
 
     def _do(self, request: Request) -> None:
         if request["op"] == "register":
@@ -140,15 +170,15 @@ class Janitor:
             self._channel.send(op="left")
 
     def _requeue(self, request: Request) -> None:
-        failure: BrokerUnavailableError | None = None
+        failure: BizzMQError | None = None
         shards = [(shard, queue) for queue in self._config.queues for shard in self._keeper.shards_of(queue)]
         for shard, queue in shards:
             try:
                 self._requeue_on(shard, self._addressed(request, queue, shard))
-            except BrokerUnavailableError as error:
-                if not self._broker.connection.spans_nodes:
+            except BizzMQError as error:
+                if not self._is_of_one_queue(error):
                     raise
-                failure = error  # one of several servers is away: the others' queues do not wait for it
+                failure = error
         if failure is not None:
             raise failure
         self._channel.send(op="requeued", worker=request["worker"])

@@ -138,7 +138,8 @@ def test_what_is_told_is_enough_for_each_role(
 ) -> None:
     server = patient()
     with BizzMQ(allow(server, *commands("publisher"))) as mq:
-        mq.create_queue(QUEUE, QueueOptions(config_dead_letter_queue=True, retry_backoff_s=0.0, max_retries=1))
+        options = QueueOptions(config_dead_letter_queue=True, retry_backoff_s=0.0, max_retries=1)
+        assert mq.create_queue(QUEUE, options), "somebody else has found this server"
         bodies = [{"do": "ok"}, {"do": "raise"}, {"do": "segv", "times": 1}, {"do": "reject"}]
         ids = mq.publish_messages_to_queue(QUEUE, bodies)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from typing import Any, Callable, Iterator
 
 import pytest
@@ -13,17 +14,19 @@ from bizzmq.broker import Broker
 from bizzmq.connection import Connection
 from bizzmq.keys import INDEX, QueueKeys, type_of
 from tests.faults.gated import HANDLER
-from tests.faults.scene import QUEUE, Scene, log_says
+from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 from tests.scripts.containers import everything, look, put
 from tests.scripts.moves import DEAD, Move, claim_ids, held
 from tests.scripts.test_moves import MOVES
 from tests.support import invariants
-from tests.support.layout import Keys, command
+from tests.support.layout import Keys, command, snapshot
+from tests.support.wait import eventually
 
 ATOMIC = ("publish", "retry", "dead_letter", "discard", "release", "requeue", "replay", "purge", "register", "beat")
 """A claim is not among them: what it has moved, the next one returns."""
 CASES = [move for move in MOVES if move.script in ATOMIC and move.before != move.after]
 
+LEASE_S = 1.0
 SAVED = f"{{{QUEUE}}}:saved"
 # Each in one step: nobody may write into a key that is about to be overwritten.
 _SPOIL = """
@@ -144,6 +147,29 @@ def test_a_pool_that_meets_a_wrong_type_says_so_and_goes_on_when_it_is_mended(sc
     scene.retire(pool)
 
 
+def test_one_queues_wrong_type_does_not_cost_its_pool_the_lease_on_the_others(scene: Scene) -> None:
+    scene.mq.create_queue("broken")
+    pool = scene.pool(f"--lease={LEASE_S}", queue=[QUEUE, "broken"], handler=HANDLER)
+    long, deadly = scene.gate(), scene.gate()
+    messages = scene.publish(long.body(), deadly.body("kill_self", "ok"))
+    worker, _ = [scene.ledger.wait_started(message).pid for message in messages]
+    other = scene.pool(f"--lease={LEASE_S}", handler=HANDLER, concurrency=1, ready=False)
+    eventually(lambda: len(scene.registered()) == 3, PATIENCE_S)
+
+    with _spoilt(scene.redis, Keys("broken").stats, "{broken}:saved"):
+        deadly.open()  # its worker's end cannot be told to the broken queue
+        scene.ledger.wait_started(messages[1], runs=2, timeout_s=PATIENCE_S)
+        time.sleep(3 * LEASE_S)  # how long the fault lasts
+        assert messages[0] in scene.held()
+        assert "reaped" not in other.log()
+        long.open()
+        scene.settle(extra_runs=1)
+
+    assert [run.pid for run in scene.ledger.runs_of(messages[0])] == [worker]
+    eventually(lambda: len(snapshot(scene.redis, "broken")[0].workers) == 2, PATIENCE_S, pool.log)
+    scene.retire(pool, other)
+
+
 def test_each_key_has_the_type_that_is_told() -> None:
     k = QueueKeys(QUEUE)
     names = [name for name, value in vars(k).items() if isinstance(value, str) and value.startswith("bizzmq:{")]
@@ -176,8 +202,8 @@ def _moveable(redis: Redis) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _spoilt(redis: Redis, key: str) -> Iterator[None]:
+def _spoilt(redis: Redis, key: str, saved: str = SAVED) -> Iterator[None]:
     """The key has the wrong type during the block, and is as it was after it."""
-    command(redis, "EVAL", _SPOIL, 2, key, SAVED)
+    command(redis, "EVAL", _SPOIL, 2, key, saved)
     yield
-    command(redis, "EVAL", _MEND, 2, key, SAVED)
+    command(redis, "EVAL", _MEND, 2, key, saved)

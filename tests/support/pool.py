@@ -92,7 +92,7 @@ class Pool:
         """Return when so many workers have started (default: the pool's concurrency) and are registered.
 
         `registered` is what Redis must count on the first queue if other pools share it; with an embedded
-        server, Sentinel or a cluster only starts are counted. Fails at once, with the log, when the supervisor has left.
+        server, Sentinel or a cluster only starts are counted. Fails at once, with the log, when the supervisor is gone.
         """
         wanted = self.concurrency if workers is None else workers
         in_redis = wanted if registered is None else registered

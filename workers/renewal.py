@@ -15,6 +15,7 @@ from bizzmq import clock
 from bizzmq.logs import log
 from bizzmq.workers.boot import BootFailure
 from bizzmq.workers.crew import Crew
+from bizzmq.workers.scoreboard import Activity
 from bizzmq.workers.slot import Phase, Slot
 from bizzmq.workers.template_link import TemplateLink, TemplateState
 
@@ -159,14 +160,20 @@ class Renewal:
 
     def _canarys_partner(self) -> tuple[Slot | None, str]:
         up = [slot for slot in self._crew.counted if slot.phase is Phase.UP]
-        return (up[0] if up else None), "reload"
+        return min(up, key=_is_busy, default=None), "reload"
 
     def _next_waiting(self) -> tuple[Slot | None, str]:
-        while self._waiting:
-            slot, why = self._waiting.popleft()
-            if slot.phase is Phase.UP and slot.counts and not slot.ended_by_us:
-                return slot, why
-        return None, ""
+        """The longest waiting one that is idle, or else the longest waiting one: it may run a message for hours."""
+        self._waiting = deque(
+            (slot, why)
+            for slot, why in self._waiting
+            if slot.phase is Phase.UP and slot.counts and not slot.ended_by_us
+        )
+        if not self._waiting:
+            return None, ""
+        chosen = min(self._waiting, key=lambda waiting: _is_busy(waiting[0]))
+        self._waiting.remove(chosen)
+        return chosen
 
     def _see_understudy(self, new: Slot) -> None:
         if new.phase is not Phase.UP or new.worker != self._new_worker:
@@ -211,6 +218,9 @@ class Renewal:
         self.state = Reload.NONE
         self.last_error = ""
         log(_logger, logging.INFO, "reloaded", generation=self._crew.generation)
+        self._reload_again()
+
+    def _reload_again(self) -> None:
         if self._again:
             self._again = False
             self.reload()
@@ -230,6 +240,8 @@ class Renewal:
             self.next_template.end()
             self.next_template = None
         self.state = Reload.NONE
-        if self._again:
-            self._again = False
-            self.reload()
+        self._reload_again()
+
+
+def _is_busy(slot: Slot) -> bool:
+    return slot.record.read().activity is not Activity.IDLE

@@ -36,6 +36,9 @@ _OUTAGE = re.compile(
 )
 """Replies that repeating the command later, or an operator, can cure."""
 
+_FULL = re.compile("(^|-)OOM command not allowed")
+"""The memory limit; before Redis 7 a script's error has it at the end of its text."""
+
 _CURABLE = (
     exceptions.ReadOnlyError,
     exceptions.NoPermissionError,
@@ -98,7 +101,7 @@ def _foreign(error: Exception) -> Exception:
     if isinstance(error, (exceptions.ConnectionError, exceptions.TimeoutError, OSError)):
         refused = isinstance(error, (exceptions.AuthenticationError, exceptions.BusyLoadingError))
         return (BrokerRefusesError if refused else BrokerUnavailableError)(text or type(error).__name__)
-    if isinstance(error, exceptions.OutOfMemoryError) or text.startswith("OOM"):
+    if isinstance(error, exceptions.OutOfMemoryError) or _FULL.search(text):
         return BrokerFullError(text)
     if isinstance(error, _CURABLE) or _OUTAGE.search(text):
         return BrokerRefusesError(text)

@@ -57,8 +57,8 @@ def show(redis_url: str, queue: str, message_id: str | None, as_json: bool) -> N
     if as_json:
         click.echo(json.dumps({"id": letter.id, "body": body, "error": dict(letter.error)}))
         return
-    click.echo(f"id            {logs.escape(letter.id)}")
-    click.echo(f"body          {json.dumps(body) if letter.message else logs.escape(repr(letter.envelope))}")
+    click.echo(f"id                {logs.escape(letter.id)}")
+    click.echo(f"body              {json.dumps(body) if letter.message else logs.escape(repr(letter.envelope))}")
     _show_record(letter.error)
     for name, sentence in _FURTHER.items():
         if isinstance(letter.error.get(name), dict):
@@ -134,7 +134,7 @@ def _show_record(error: Any) -> None:
     """Every fact on a line of its own, then the stacks line by line."""
     for name, value in error.items():
         if name not in _STACKS and not isinstance(value, dict):
-            click.echo(f"{logs.escape(name):<13} {logs.escape(str(value))}")
+            click.echo(f"{logs.escape(name):<17} {logs.escape(str(value))}")
     for name in _STACKS:
         for line in str(error.get(name, "")).splitlines():
             click.echo(f"  {logs.escape(line)}")

@@ -140,6 +140,8 @@ class Foreman:
         self.failure = self.failure or (None if self._ever_booted else failure)
 
     def _bury_if_dead(self, slot: Slot) -> None:
+        if not slot.pid and slot.channel is not None and slot.channel.closed:
+            self._tend_templates()  # one of them may have said meanwhile what became of it
         ended = self._crew.reap(slot)
         if ended is None:
             return

@@ -67,7 +67,7 @@ def test_a_worker_that_has_grown_is_replaced_after_its_message_and_never_in_it(
     scene.ledger.wait_handled(*others, timeout_s=PATIENCE_S)
 
     assert psutil.pid_exists(grown)
-    assert scene.held() == [message], "its message was taken from it"
+    assert message in scene.held(), "its message was taken from it"
     gate.touch()
     scene.settle(extra_runs=0)
     log_says(pool, "worker left")

@@ -79,7 +79,7 @@ def test_broken_code_changes_nothing_and_mended_code_takes_over(
         pool.signal(signal.SIGHUP)
         _tried_in_vain(pool, control, 2)
         assert pool.exit_code is None
-        assert pool.worker_pids() == old
+        eventually(lambda: pool.worker_pids() == old, PATIENCE_S, "the old workers, and no other")
         check_generation(scene, 1)
 
         edit(OK.format(number=3))
@@ -106,7 +106,7 @@ def test_without_a_template_a_worker_with_broken_code_dies_alone(
         edit(source)
         pool.signal(signal.SIGHUP)
         _tried_in_vain(pool, control, 1)
-        assert pool.worker_pids() == old
+        eventually(lambda: pool.worker_pids() == old, PATIENCE_S, "the old workers, and no other")
         check_generation(scene, 1)
 
         edit(OK.format(number=2))
@@ -131,7 +131,7 @@ def test_a_canary_that_is_killed_while_it_imports_ends_the_reload_and_no_worker(
     os.kill(canary, signal.SIGKILL)
     _tried_in_vain(pool, control, 1)
 
-    assert pool.worker_pids() == old
+    eventually(lambda: pool.worker_pids() == old, PATIENCE_S, "the old workers, and no other")
     check_generation(scene, 1)
     scene.settle(extra_runs=0)
     scene.retire(pool)

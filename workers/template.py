@@ -95,7 +95,12 @@ class Template:
     def _spawn(self, request: Mapping[str, Any], function: Any, descriptor: int) -> None:
         worker = self.make_worker(request["worker"], request["slot"], Channel.of_descriptor(descriptor))
         worker.function = function
-        reading, writing = os.pipe()
+        try:
+            reading, writing = os.pipe()
+        except OSError as failure:
+            self.channel.send(op=SPAWNED, worker=request["worker"], pid=0, error=str(failure))
+            worker.channel.close()
+            return
 
         def middle() -> int:
             try:

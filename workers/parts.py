@@ -61,9 +61,7 @@ class Parts:
         self.janitor = JanitorLink(self._janitor_life, private, silence_s=max(_SILENCE_S, config.lease_s / 2))
         self.crew = Crew(supervisor, config, self.scoreboard, self.janitor, self._make_worker, private)
         self.nursery = Nursery(self.crew, config, self._make_worker, private)
-        self.renewal = Renewal(
-            self.crew, self.nursery.new_template, lambda: self.nursery.may_start, config.drain_timeout_s
-        )
+        self.renewal = Renewal(self.crew, self.nursery.new_template, lambda: self.nursery.may_start)
         self.watchdog = Watchdog(self.crew, self.renewal, config)
         breaker = Breaker(config.queues, self.scoreboard.gate)
         self.coroner = Coroner(self.crew, self.janitor, breaker, config.queues)

@@ -20,6 +20,8 @@ from bizzmq.workers.slot import Phase, Slot
 from bizzmq.workers.template_link import TemplateLink, TemplateState
 
 _logger = logging.getLogger("bizzmq.supervisor")
+_PATIENCE_S = 1.0
+"""An old worker that takes longer than this to leave, since it runs a long message, does not hold up the others."""
 
 
 class Reload(Enum):
@@ -37,7 +39,6 @@ class Renewal:
     Args:
         may_start: whether workers can be started now; while a dead template is being replaced they cannot.
         new_template: starts a template for new code; gives None if workers import by themselves.
-        patience_s: an old worker that takes longer than this to leave does not hold up the next replacement.
 
     Attributes:
         reloads: how many have begun.
@@ -49,12 +50,10 @@ class Renewal:
         crew: Crew,
         new_template: Callable[[], TemplateLink | None],
         may_start: Callable[[], bool],
-        patience_s: float,
     ) -> None:
         self._crew = crew
         self._new_template = new_template
         self._may_start = may_start
-        self._patience_s = patience_s
         self._waiting: deque[tuple[Slot, str]] = deque()
         self._old: Slot | None = None
         self._old_worker = ""
@@ -212,7 +211,7 @@ class Renewal:
         log(_logger, logging.INFO, "new code has booted, renewing the workers", generation=self._crew.generation)
 
     def _has_left(self, slot: Slot) -> bool:
-        return not slot.retiring or clock.monotonic() - slot.retiring_since_s > self._patience_s
+        return not slot.retiring or clock.monotonic() - slot.retiring_since_s > _PATIENCE_S
 
     def _finish(self) -> None:
         self.state = Reload.NONE

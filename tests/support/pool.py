@@ -153,7 +153,7 @@ class Pool:
         return [
             pid
             for pid, its_role in classify(self.log()).items()
-            if its_role == role and self._family.owns(pid) and is_living(psutil.Process(pid))
+            if its_role == role and self._family.owns(pid) and _lives(pid)
         ]
 
     def _registered(self) -> float:
@@ -161,6 +161,13 @@ class Pool:
             return math.inf
         with Redis.from_url(self._redis_url, protocol=2, socket_timeout=2.0) as client:
             return int(command(client, "HLEN", Keys(self.queues[0]).workers))
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return is_living(psutil.Process(pid))
+    except psutil.NoSuchProcess:  # since somebody else has looked
+        return False
 
 
 def _environment() -> dict[str, str]:

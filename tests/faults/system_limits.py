@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import re
 import resource
 import signal
 import uuid
@@ -22,12 +21,6 @@ from tests.support.wait import eventually
 NOT_STARTED = "a worker could not be started"
 _V1 = Path("/sys/fs/cgroup/pids")
 _V2 = Path("/sys/fs/cgroup")
-_TEMPLATE = re.compile(r"template started pid=(\d+)")
-
-
-def template_pid(pool: Pool) -> int:
-    """The template that was started last."""
-    return int(eventually(lambda: _TEMPLATE.findall(pool.log()), what="a template")[-1])
 
 
 def handles_more(scene: Scene) -> None:
@@ -40,6 +33,17 @@ def kill_worker(pool: Pool) -> None:
 
 def back_to_strength(scene: Scene, pool: Pool) -> None:
     eventually(lambda: len(pool.worker_pids()) == 2 and len(scene.registered()) == 2, PATIENCE_S, pool.log)
+
+
+def helper_comes_back(scene: Scene, pool: Pool, role: str, former: int) -> None:
+    """There is another janitor or template, and a worker that dies now is replaced with its help."""
+    eventually(lambda: pool.helper_pid(role) != former, PATIENCE_S)
+    kill_worker(pool)
+    eventually(lambda: len(pool.started_worker_pids()) == 3, PATIENCE_S, pool.log)
+    back_to_strength(scene, pool)
+    handles_more(scene)
+    scene.settle(extra_runs=0)
+    scene.retire(pool)
 
 
 @contextlib.contextmanager

@@ -18,9 +18,9 @@ from tests.faults.system_limits import (
     NOT_STARTED,
     back_to_strength,
     handles_more,
+    helper_comes_back,
     kill_worker,
     no_descriptors,
-    template_pid,
 )
 from tests.support import invariants
 from tests.support.layout import command
@@ -56,7 +56,7 @@ def test_a_supervisor_without_descriptors_survives_its_workers_deaths(scene: Sce
 @pytest.mark.parametrize("role", ["janitor", "template"])
 def test_a_supervisor_without_descriptors_survives_its_helpers_deaths(scene: Scene, role: str) -> None:
     pool = scene.pool()
-    former = pool.janitor_pid() if role == "janitor" else template_pid(pool)
+    former = pool.helper_pid(role)
 
     with no_descriptors(pool.supervisor_pid), invariants.log_rate(pool.log):
         os.kill(former, signal.SIGKILL)
@@ -64,13 +64,7 @@ def test_a_supervisor_without_descriptors_survives_its_helpers_deaths(scene: Sce
         handles_more(scene)
     assert pool.exit_code is None
 
-    eventually(lambda: (pool.janitor_pid() if role == "janitor" else template_pid(pool)) != former, PATIENCE_S)
-    kill_worker(pool)
-    eventually(lambda: len(pool.started_worker_pids()) == 3, PATIENCE_S, pool.log)
-    back_to_strength(scene, pool)
-    handles_more(scene)
-    scene.settle(extra_runs=0)
-    scene.retire(pool)
+    helper_comes_back(scene, pool, role, former)
 
 
 def test_a_supervisor_without_descriptors_obeys_every_signal(scene: Scene) -> None:
@@ -107,7 +101,7 @@ def test_whoever_asks_a_supervisor_without_descriptors_gets_an_answer_later(scen
 def test_a_template_without_descriptors_is_no_end_of_the_pool(scene: Scene) -> None:
     pool = scene.pool()
 
-    with no_descriptors(template_pid(pool), 3), invariants.log_rate(pool.log):
+    with no_descriptors(pool.template_pid(), 3), invariants.log_rate(pool.log):
         kill_worker(pool)
         handles_more(scene)
         log_says(pool, "the template has died, starting another one")

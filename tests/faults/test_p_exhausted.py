@@ -16,12 +16,11 @@ from tests.faults.system_limits import (
     TaskLimit,
     back_to_strength,
     handles_more,
+    helper_comes_back,
     kill_worker,
-    template_pid,
 )
 from tests.support import invariants
 from tests.support.pool import Pool
-from tests.support.wait import eventually
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="prlimit and control groups are Linux's")
 
@@ -95,7 +94,7 @@ def test_what_a_worker_held_that_has_no_successor_yet_is_handled_by_the_others(
 def test_a_helper_that_cannot_be_forked_is_tried_again(scene: Scene, limit_tasks: LimitTasks, role: str) -> None:
     pool = scene.pool()
     tasks = limit_tasks(pool)
-    former = pool.janitor_pid() if role == "janitor" else template_pid(pool)
+    former = pool.helper_pid(role)
 
     tasks.forbid(-1)
     os.kill(former, signal.SIGKILL)
@@ -105,13 +104,7 @@ def test_a_helper_that_cannot_be_forked_is_tried_again(scene: Scene, limit_tasks
         handles_more(scene)
     tasks.allow()
 
-    eventually(lambda: (pool.janitor_pid() if role == "janitor" else template_pid(pool)) != former, PATIENCE_S)
-    kill_worker(pool)
-    eventually(lambda: len(pool.started_worker_pids()) == 3, PATIENCE_S, pool.log)
-    back_to_strength(scene, pool)
-    handles_more(scene)
-    scene.settle(extra_runs=0)
-    scene.retire(pool)
+    helper_comes_back(scene, pool, role, former)
 
 
 def test_a_reload_that_cannot_fork_leaves_the_old_code_at_work(scene: Scene, limit_tasks: LimitTasks) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from typing import Any
 
 import psutil
 import pytest
@@ -14,6 +15,7 @@ from tests.faults.load import load
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 from tests.support import invariants
 from tests.support.family import is_living
+from tests.support.pool import Pool
 from tests.support.wait import eventually
 
 LEASE_S = 1.0
@@ -53,8 +55,7 @@ def test_a_worker_that_stands_still_without_a_limit_keeps_its_message_and_finish
     gate = scene.gate()
     message = scene.publish_one(gate.body())
     worker = scene.ledger.wait_started(message).pid
-    other = scene.pool(SHORT_LEASE, handler=HANDLER, ready=False)
-    eventually(lambda: len(scene.registered()) == 4, PATIENCE_S)
+    other = _beside_it(scene, handler=HANDLER)
 
     os.kill(worker, signal.SIGSTOP)
     gate.open()
@@ -95,8 +96,7 @@ def test_a_drain_kills_who_stands_still_and_blames_nobody(scene: Scene) -> None:
 
 def test_a_supervisor_that_stands_still_loses_nothing_while_its_janitor_beats(scene: Scene) -> None:
     pool = scene.pool(SHORT_LEASE)
-    other = scene.pool(SHORT_LEASE, ready=False)
-    eventually(lambda: len(scene.registered()) == 4, PATIENCE_S)
+    other = _beside_it(scene)
     ids = set(scene.registered())
 
     with load(scene, {"do": "sleep", "sleep_s": 0.002}):
@@ -117,8 +117,7 @@ def test_a_worker_that_dies_while_its_supervisor_stands_still_is_settled_once(sc
     gate = scene.gate()
     message = scene.publish_one(gate.body())
     worker = scene.ledger.wait_started(message).pid
-    other = scene.pool(SHORT_LEASE, handler=HANDLER, ready=False)
-    eventually(lambda: len(scene.registered()) == 4, PATIENCE_S)
+    other = _beside_it(scene, handler=HANDLER)
 
     pool.signal(signal.SIGSTOP)
     os.kill(worker, signal.SIGKILL)
@@ -169,6 +168,13 @@ def test_a_pool_that_stands_still_for_two_leases_is_reaped_once_by_two_others(sc
         gate.open()
     scene.settle(extra_runs=2)
     scene.retire(stopped, *others)
+
+
+def _beside_it(scene: Scene, **options: Any) -> Pool:
+    """A second pool of two workers, registered as the first one is."""
+    pool = scene.pool(SHORT_LEASE, ready=False, **options)
+    eventually(lambda: len(scene.registered()) == 4, PATIENCE_S)
+    return pool
 
 
 def _wait_out_two_leases(scene: Scene) -> None:

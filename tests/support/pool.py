@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from tests.support.family import Family, is_living
 from tests.support.layout import Keys, command
 from tests.support.ledger import LEDGER_VARIABLE
-from tests.support.roles import JANITOR, WORKER, classify, ready_workers
+from tests.support.roles import JANITOR, TEMPLATE, WORKER, classify, ready_workers
 from tests.support.spawn import spawn
 from tests.support.wait import eventually
 
@@ -83,7 +83,15 @@ class Pool:
 
     def janitor_pid(self) -> int:
         """The janitor that lives now; waits for one."""
-        return eventually(lambda: self._pids_of(JANITOR), what="a janitor")[-1]
+        return self.helper_pid(JANITOR)
+
+    def template_pid(self) -> int:
+        """The template that lives now, the latest if there are two; waits for one."""
+        return self.helper_pid(TEMPLATE)
+
+    def helper_pid(self, role: str) -> int:
+        """The janitor or the template that lives now; waits for one."""
+        return eventually(lambda: self._pids_of(role), what=f"a {role}")[-1]
 
     def wait_ready(self, workers: int | None = None, registered: int | None = None) -> None:
         """Return when so many workers have started (default: the pool's concurrency) and are registered.

@@ -22,7 +22,7 @@ MAX_DELAY_S = 100 * 365 * 86400.0
 
 _PLAIN = b"1\n"
 _COUNT = rb"(0|[1-9][0-9]{0,15})"
-_COUNTS = re.compile(rb"%b %b %b (0|-?[1-9][0-9]{0,15})(?:\t([^\n]*))?\Z" % (_COUNT, _COUNT, _COUNT))
+_COUNTS = re.compile(rb"%b %b %b (0|-?[1-9][0-9]{0,15})(?:\t([^\n]+))?\Z" % (_COUNT, _COUNT, _COUNT))
 
 
 @dataclass(frozen=True)

@@ -37,17 +37,20 @@ class Foreman:
         self._config = config
         self._reap_orphans = reap_orphans
         self._ever_booted = False
+        self._may_touch_redis = False  # no queue is created for a handler that cannot be imported
         self.failure: BootFailure | None = None
 
     def tick(self, signals: Iterable[Signal]) -> None:
         """One round: act on signals, hear the children, bury the dead, start the missing."""
         for number in signals:
             self._act_on(number)
-        self._parts.janitor.tend()
+        self._tend_templates()
+        self._may_touch_redis = self._may_touch_redis or self._parts.nursery.may_start
+        if self._may_touch_redis:
+            self._parts.janitor.tend()
         self.hear_janitor()
         if self._parts.janitor.settled:
             self._drain.at_stake = False
-        self._tend_templates()
         for slot in self._crew.up:
             self._hear(slot)
             self._bury_if_dead(slot)

@@ -52,6 +52,7 @@ class Janitor:
         self._undertaker = Undertaker(config, scoreboard)
         self._outage = Outage(_logger, "janitor")
         self._owed: deque[Request] = deque()
+        self._starting: set[str] = set()  # to be registered, and their pids not known yet
         self._ready = False
         self._left = False
         self._next_gauges_s = 0.0
@@ -109,11 +110,15 @@ class Janitor:
         return self._next_gauges_s - now_s
 
     def _accept(self, request: Request) -> None:
+        if request["op"] == "register" and request["worker"] not in self._undertaker.workers:
+            self._starting.add(request["worker"])
         if request["op"] == "adopt":
+            self._starting.discard(request["worker"])
             self._undertaker.adopt(request["worker"], request["pid"], request["slot"])
         elif request["op"] == "requeue":
             worker = request["worker"]
             self._undertaker.forget(worker)
+            self._starting.discard(worker)
             # A registration that is still owed must not come after the end of what it registers.
             self._owed = deque(r for r in self._owed if (r["op"], r.get("worker")) != ("register", worker))
             self._owed.appendleft(request)  # before registrations: somebody may be waiting for these messages
@@ -121,7 +126,8 @@ class Janitor:
             self._owed.append(request)
 
     def _living_workers(self) -> set[str]:
-        return {*self._undertaker.workers, *(request.get("worker", "") for request in self._owed)}
+        owed = (request.get("worker", "") for request in self._owed)
+        return {*self._undertaker.workers, *self._starting, *owed}
 
     def _do(self, request: Request) -> None:
         if request["op"] == "register":

@@ -45,12 +45,7 @@ class Foreman:
         for number in signals:
             self._act_on(number)
         self._tend_templates()
-        self._may_touch_redis = self._may_touch_redis or self._parts.nursery.may_start
-        if self._may_touch_redis:
-            self._parts.janitor.tend()
-        self.hear_janitor()
-        if self._parts.janitor.settled:
-            self._drain.at_stake = False
+        self._tend_janitor()
         for slot in self._crew.up:
             self._hear(slot)
             self._bury_if_dead(slot)
@@ -92,6 +87,14 @@ class Foreman:
                 self._crew.registered(message["worker"])
             elif message["op"] == "gauges" and not self._drain.begun:
                 self._parts.scaler.see(message)
+
+    def _tend_janitor(self) -> None:
+        self._may_touch_redis = self._may_touch_redis or self._parts.nursery.may_start
+        if self._may_touch_redis:
+            self._parts.janitor.tend()
+        self.hear_janitor()
+        if self._parts.janitor.settled:
+            self._drain.at_stake = False
 
     def _act_on(self, number: Signal) -> None:
         if number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):

@@ -1,7 +1,7 @@
 # The plain commands, for an environment that has `pip install -e '.[dev,test,embedded]'`.
 PYTHON ?= python3
 
-.PHONY: check test mutants model bench format demo
+.PHONY: check test mutants model bench format demo torture
 
 # Formatting, lint, types and the import contract.
 check:
@@ -29,3 +29,7 @@ format:
 
 demo:
 	$(PYTHON) -m bizzmq demo
+
+# A minute of kills, leaks, hangs and broken reloads; fails unless the balance is right.
+torture:
+	$(PYTHON) -m bizzmq demo --torture

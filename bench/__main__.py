@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
-from bench import drain, idle, recovery
+from bench import drain, idle, memory, recovery, respawn
 
 SMALL = {
     "drain": ["--messages=50000", "--rounds=3"],
     "recovery": ["--kills=50"],
     "idle": ["--workers=8", "--seconds=10"],
+    "respawn": ["--kills=10"],
+    "memory": ["--messages=1000", "--workers=2"],
 }
+LINUX_ONLY = ("memory",)
 
 
 @click.group()
@@ -21,6 +26,8 @@ def main() -> None:
 main.add_command(drain.main, "drain")
 main.add_command(recovery.main, "recovery")
 main.add_command(idle.main, "idle")
+main.add_command(respawn.main, "respawn")
+main.add_command(memory.main, "memory")
 
 
 @main.command("all")
@@ -28,6 +35,9 @@ def run_all() -> None:
     """All of them with small settings, in about a minute."""
     for name, arguments in SMALL.items():
         click.echo(f"== {name} {' '.join(arguments)}")
+        if name in LINUX_ONLY and not sys.platform.startswith("linux"):
+            click.echo("left out: only Linux has it\n")
+            continue
         main.commands[name].main(arguments, standalone_mode=False)
         click.echo()
 

@@ -10,6 +10,8 @@ from bizzmq import Context
 
 NOTES = "BENCH_NOTES"
 """The environment variable with the path of the named pipe that `sleeping` writes to."""
+IMPORT_TIME = "BENCH_IMPORT_S"
+"""The one with the seconds that bench.slow_import takes to import."""
 
 _pipe = -1
 

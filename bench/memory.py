@@ -1,4 +1,4 @@
-"""What an extra worker costs in memory, and how soon a killed one is back: `python -m bench.memory`.
+"""What an extra worker costs in memory: `python -m bench.memory`, or `python bench/memory.py`.
 
 The handler's module holds 200 MB. Memory is PSS, which counts a shared page once among all its sharers, of the
 template and all workers, after each worker's share of the messages. With preload on, the workers are forked from a
@@ -22,7 +22,7 @@ import psutil
 if not __package__:  # run as a file
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench import memory_plot, report, respawn
+from bench import memory_plot, report
 from bench.pool import Pool, command, started, wait_until
 from bench.server import QUEUE, Server, server
 
@@ -84,35 +84,29 @@ def extra_mb(sizes: Sequence[Size]) -> float:
 @click.command()
 @click.option("--messages", type=click.IntRange(min=1), default=10_000, show_default=True, help="For each worker.")
 @click.option("--workers", type=click.IntRange(min=2), default=8, show_default=True, help="Of the largest pool.")
-@click.option("--kills", type=click.IntRange(min=1), default=20, show_default=True)
 @click.option("--plots", type=click.Path(file_okay=False, path_type=Path), metavar="DIRECTORY",
               help="Draw memory.png and memory.svg there.  [default: no picture]")  # fmt: skip
 @report.options
-def main(messages: int, workers: int, kills: int, plots: Path | None, where: str, json_path: Path | None) -> None:
-    """Megabytes of an extra worker, and milliseconds until a killed worker with a slow import is replaced."""
+def main(messages: int, workers: int, plots: Path | None, where: str, json_path: Path | None) -> None:
+    """Megabytes that an extra worker costs, with preload and without."""
     if not sys.platform.startswith("linux"):
         raise click.ClickException("only Linux tells how memory is shared")
+    if plots is not None:
+        memory_plot.require_library()
     numbers = sorted({1, *(2**power for power in range(1, 10) if 2**power < workers), workers})
     with server(where) as on:
         facts, acked_before = report.conditions(on), on.acked()
         pools = {kind: [measure(on, kind, number, messages) for number in numbers] for kind in KINDS}
-        respawned = {"on": respawn.measure(on, "on", kills), "off": respawn.measure(on, "off", 1 + kills // 10)}
-        published = len(KINDS) * messages * sum(numbers) + sum(map(len, respawned.values()))
-        balance = report.balance(on, QUEUE, published, acked_before)
+        balance = report.balance(on, QUEUE, len(KINDS) * messages * sum(numbers), acked_before)
     alone_mb = pools["preload off"][0].pool_mb
-    results = {
+    results: dict[str, Any] = {
         "benchmark": "memory",
         "conditions": facts,
-        "settings": {"messages": messages, "workers": workers, "kills": kills},
+        "settings": {"messages": messages, "workers": workers},
         "pools": {kind: [asdict(size) for size in sizes] for kind, sizes in pools.items()},
         "alone_mb": alone_mb,
         "extra_worker_mb": {kind: round(extra_mb(sizes), 2) for kind, sizes in pools.items()},
         "extra_worker_percent": {kind: round(100 * extra_mb(sizes) / alone_mb, 1) for kind, sizes in pools.items()},
-        "respawn_ms": {
-            preload: {"median": round(1000 * statistics.median(took_s), 2), "max": round(1000 * max(took_s), 2)}
-            for preload, took_s in respawned.items()
-        },
-        "all_respawn_ms": {preload: [round(1000 * s, 2) for s in took_s] for preload, took_s in respawned.items()},
         "balance": balance,
     }
     show(results, numbers, json_path)
@@ -126,7 +120,7 @@ def main(messages: int, workers: int, kills: int, plots: Path | None, where: str
 
 
 def show(results: Mapping[str, Any], numbers: Sequence[int], json_path: Path | None) -> None:
-    """The table: a line for each kind of pool, and the respawn times below."""
+    """The table: a line for each kind of pool."""
     headings = ["MB of the pool", *(f"{n} worker{'s' * (n > 1)}" for n in numbers), "extra worker", "% of a lone one"]
     rows = [
         [
@@ -138,11 +132,6 @@ def show(results: Mapping[str, Any], numbers: Sequence[int], json_path: Path | N
         for kind, sizes in results["pools"].items()
     ]
     report.publish(results, headings, rows, json_path)
-    for preload, took_ms in results["respawn_ms"].items():
-        click.echo(
-            f"preload {preload}: a killed worker whose module takes {respawn.IMPORT_S:g} s to import is at work again "
-            f"after {took_ms['median']:,.1f} ms (median, at most {took_ms['max']:,.1f})"
-        )
 
 
 if __name__ == "__main__":

@@ -1,22 +1,27 @@
-"""The picture of bench/memory.py. Needs matplotlib, which is an extra of its own (`pip install matplotlib`)."""
+"""The picture of bench/memory.py. Needs matplotlib: the extra `bench`."""
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
-from typing import Mapping, Sequence
+from typing import Any, Mapping, Sequence
 
 import click
 
 
+def require_library() -> None:
+    """ClickException if there is no matplotlib: known before the measurement, not after it."""
+    try:
+        importlib.import_module("matplotlib")
+    except ImportError:
+        raise click.ClickException("a plot needs the package matplotlib: pip install 'bizzmq[bench]'") from None
+
+
 def draw(pools: Mapping[str, Sequence[tuple[int, float]]], title: str, directory: Path) -> list[Path]:
     """Write memory.png and memory.svg: workers against megabytes of the whole pool, a line for each kind of pool."""
-    try:
-        import matplotlib as mpl  # noqa: PLC0415 - only a picture needs it
-
-        mpl.use("Agg")
-        from matplotlib import pyplot as plt  # noqa: PLC0415 - as above
-    except ImportError:
-        raise click.ClickException("a plot needs matplotlib: pip install matplotlib") from None
+    mpl: Any = importlib.import_module("matplotlib")
+    mpl.use("Agg")
+    plt: Any = importlib.import_module("matplotlib.pyplot")
     mpl.rcParams["svg.hashsalt"] = "bizzmq"  # the same figures make the same file
     figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
     for (name, points), colour, marker in zip(pools.items(), ("#0072B2", "#56B4E9", "#009E73", "#D55E00"), "o^vs"):

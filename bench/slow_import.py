@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 
-from bench.handlers import sleeping
-from bench.respawn import IMPORT_S
+from bench.handlers import IMPORT_TIME, sleeping
 
-time.sleep(IMPORT_S)
+time.sleep(float(os.environ[IMPORT_TIME]))
 
 __all__ = ["sleeping"]

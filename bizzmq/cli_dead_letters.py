@@ -12,6 +12,12 @@ from bizzmq.broker import Broker
 from bizzmq.cli_support import confirm_deletion, open_broker, purge_all, table
 from bizzmq.errors import ConfigurationError
 
+_STACKS = ("traceback", "stack")
+_FURTHER = {
+    "last_crash": "and how the last worker that died while running it ended:",
+    "handler_error": "and what the dead-letter queue's own handler made of it:",
+}
+
 
 @click.group()
 def dlq() -> None:
@@ -51,16 +57,13 @@ def show(redis_url: str, queue: str, message_id: str | None, as_json: bool) -> N
     if as_json:
         click.echo(json.dumps({"id": letter.id, "body": body, "error": dict(letter.error)}))
         return
-    click.echo(f"id            {logs.escape(letter.id)}")
-    click.echo(f"body          {json.dumps(body) if letter.message else logs.escape(repr(letter.envelope))}")
-    for name, value in letter.error.items():
-        if name == "traceback" or isinstance(value, dict):
-            continue
-        click.echo(f"{logs.escape(name):<13} {logs.escape(str(value))}")
-    _show_traceback(letter.error)
-    if "handler_error" in letter.error:
-        click.echo("and what the dead-letter queue's own handler made of it:")
-        _show_traceback(letter.error["handler_error"])
+    click.echo(f"id                {logs.escape(letter.id)}")
+    click.echo(f"body              {json.dumps(body) if letter.message else logs.escape(repr(letter.envelope))}")
+    _show_record(letter.error)
+    for name, sentence in _FURTHER.items():
+        if isinstance(letter.error.get(name), dict):
+            click.echo(sentence)
+            _show_record(letter.error[name])
 
 
 @dlq.command()
@@ -124,6 +127,11 @@ def _short(letter: census.DeadLetter) -> str:
     return line if len(line) <= 60 else line[:57] + "..."
 
 
-def _show_traceback(error: Any) -> None:
-    for line in str(error.get("traceback", "")).splitlines():
-        click.echo(f"  {logs.escape(line)}")
+def _show_record(error: Any) -> None:
+    """Every fact on a line of its own, then the stacks line by line."""
+    for name, value in error.items():
+        if name not in _STACKS and not isinstance(value, dict):
+            click.echo(f"{logs.escape(name):<17} {logs.escape(str(value))}")
+    for name in _STACKS:
+        for line in str(error.get(name, "")).splitlines():
+            click.echo(f"  {logs.escape(line)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import inspect
+import os
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -37,8 +38,16 @@ class Handler:
         """Handle one message: None for success, else the exception that it raised or returned.
 
         Whatever is raised is the message's failure, SystemExit and KeyboardInterrupt included: a message
-        must not be able to stop its worker.
+        must not be able to stop its worker. A copy of this process that the handler has forked ends where it
+        comes out of the handler: what follows, the ack above all, is the worker's.
         """
+        worker = os.getpid()
+        failure = self._run(body, context)
+        if os.getpid() != worker:
+            os._exit(_exit_code(failure))
+        return failure
+
+    def _run(self, body: Any, context: Context) -> BaseException | None:
         try:
             result = self._function(body, context) if self._takes_context else self._function(body)
             if result is None or result is True:
@@ -46,7 +55,7 @@ class Handler:
             if inspect.isawaitable(result):
                 result = self._await(result)
             return result if isinstance(result, BaseException) else None
-        except BaseException as error:  # noqa: BLE001 - see above
+        except BaseException as error:  # noqa: BLE001 - see `run`
             return error.with_traceback(from_user(error.__traceback__))
 
     def interrupt(self, error: BaseException) -> None:
@@ -133,6 +142,14 @@ def from_user(trace: TracebackType | None) -> TracebackType | None:
 
 def _ours(file_name: str) -> bool:
     return file_name == __file__ or "importlib" in file_name or file_name.startswith(_ASYNCIO)
+
+
+def _exit_code(failure: BaseException | None) -> int:
+    """The exit code of a process that ends with this; what is no exit is said, as the interpreter does."""
+    code = failure.code if isinstance(failure, SystemExit) else failure
+    if isinstance(code, BaseException):
+        sys.excepthook(type(code), code, code.__traceback__)
+    return code & 0xFF if isinstance(code, int) else int(code is not None)
 
 
 def takes_context(function: UserHandler) -> bool:

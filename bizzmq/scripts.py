@@ -47,6 +47,12 @@ def names() -> list[str]:
     return sorted(path.stem for path in _FOLDER.glob("*.lua") if path.stem not in _SHARED)
 
 
+def load_all() -> None:
+    """Read all of them now: what replaces the files later, as an upgrade does, must not meet code of before."""
+    for name in names():
+        load(name)
+
+
 @lru_cache(maxsize=None)
 def load(name: str) -> Script:
     """The script of that name."""

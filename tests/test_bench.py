@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import sys
 from pathlib import Path
 from typing import Any, Callable, Iterator, Mapping
 
 import pytest
 
+from bench import memory_plot
 from tests.support.program import ROOT, StartProgram, programs
 
 Measure = Callable[..., Mapping[str, Any]]
 CONDITIONS = {"bizzmq", "python", "hiredis", "system", "processors", "load_before", "server", "aof"}
+
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells how memory is shared")
 
 
 @pytest.fixture
@@ -75,6 +80,51 @@ def test_idle_measures_every_pool(measure: Measure) -> None:
         assert pool["pool_cpu_percent"] >= 0
 
 
+def test_respawn_measures_with_and_without_preload(measure: Measure) -> None:
+    results = measure("-m", "bench.respawn", "--kills=2", "--import-s=0.1")
+
+    assert results["settings"] == {"kills": 2, "import_s": 0.1}
+    assert results["balance"]["published"] == results["balance"]["acked"] == 2 + 1
+    assert {preload: len(all_ms) for preload, all_ms in results["all_ms"].items()} == {"on": 2, "off": 1}
+    for preload in ("on", "off"):
+        took_ms = results["respawn_ms"][preload]
+        assert 0 < took_ms["median"] <= took_ms["max"]
+    assert results["respawn_ms"]["off"]["median"] >= 100.0, "without preload the import is in it"
+
+
+@linux
+def test_memory_weighs_every_pool(measure: Measure) -> None:
+    results = measure("-m", "bench.memory", "--messages=5", "--workers=2")
+
+    assert results["settings"] == {"messages": 5, "workers": 2}
+    assert results["balance"]["published"] == results["balance"]["acked"] == 4 * 5 * (1 + 2)
+    assert len(results["pools"]) == len(results["extra_worker_percent"]) == 4
+    for kind, sizes in results["pools"].items():
+        assert [size["workers"] for size in sizes] == [1, 2]
+        assert all((size["template_mb"] > 0) is kind.startswith("preload on") for size in sizes)
+        assert all(size["pool_mb"] >= size["per_worker_mb"] * size["workers"] - 0.1 for size in sizes)
+    assert results["alone_mb"] > 200, "the handler's module is there"
+    assert results["extra_worker_percent"]["preload on, reads large blocks"] < 15, "the issue's promise"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="needs the extra bench")
+def test_memory_draws_its_picture(tmp_path: Path) -> None:
+    paths = memory_plot.draw({"one": [(1, 200.0), (2, 206.0)], "other": [(1, 200.0), (2, 400.0)]}, "title", tmp_path)
+
+    assert [path.name for path in paths] == ["memory.png", "memory.svg"]
+    assert all(path.stat().st_size > 1000 for path in paths)
+
+
+@linux
+def test_without_matplotlib_a_picture_is_refused_before_anything_is_measured(run: StartProgram, tmp_path: Path) -> None:
+    (tmp_path / "matplotlib.py").write_text("raise ImportError('not here')\n")
+
+    program = run("-m", "bench", "memory", f"--plots={tmp_path}", PYTHONPATH=f"{tmp_path}:{ROOT}")
+
+    program.wait_for("matplotlib")
+    assert program.output() == "Error: a plot needs the package matplotlib: pip install 'bizzmq[bench]'\n"
+
+
 def test_a_measurement_runs_as_a_file_with_a_server_of_its_own(measure: Measure) -> None:
     results = measure("bench/drain.py", "--messages=200", "--rounds=1", server="embedded")
 
@@ -87,5 +137,5 @@ def test_all_measurements_are_listed(run: StartProgram) -> None:
 
     program.succeeds()
 
-    for name in ("all", "drain", "idle", "recovery"):
+    for name in ("all", "drain", "idle", "memory", "recovery", "respawn"):
         assert f"\n  {name} " in program.output()

@@ -11,6 +11,9 @@ import socket
 from collections import deque
 from typing import Any, Mapping
 
+_LOST = -1
+"""Stands for a descriptor that has not come through."""
+
 
 class Channel:
     """One end of a socket pair. Its end of file means that the other process is gone."""
@@ -38,7 +41,7 @@ class Channel:
 
     def descriptors(self) -> list[int]:
         """Its own and those that have come with messages and were not taken yet: a forked child has to close them."""
-        return [self.fileno(), *self._descriptors]
+        return [self.fileno(), *(descriptor for descriptor in self._descriptors if descriptor != _LOST)]
 
     @property
     def unsent(self) -> bool:
@@ -65,8 +68,12 @@ class Channel:
         return True
 
     def take_descriptor(self) -> int | None:
-        """The descriptor that came with the oldest message whose one has not been taken yet."""
-        return self._descriptors.popleft() if self._descriptors else None
+        """The descriptor that came with the oldest message whose one has not been taken yet.
+
+        None if it has been lost, since this process may not have one more.
+        """
+        descriptor = self._descriptors.popleft() if self._descriptors else _LOST
+        return None if descriptor == _LOST else descriptor
 
     def flush(self) -> None:
         """Send what waits to be sent."""
@@ -98,7 +105,9 @@ class Channel:
 
     def _receive_chunk(self) -> bytes:
         space = socket.CMSG_SPACE(8 * array.array("i").itemsize)
-        chunk, ancillary, _, _ = self._socket.recvmsg(65536, space)
+        chunk, ancillary, flags, _ = self._socket.recvmsg(65536, space)
+        if flags & socket.MSG_CTRUNC:
+            self._descriptors.append(_LOST)
         for level, kind, data in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                 numbers = array.array("i")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
+import re
 import sys
 
 import click
@@ -11,6 +13,7 @@ import click
 import bizzmq
 from bizzmq import console, logs, signing
 from bizzmq.claim_size import DEFAULT_LIMIT
+from bizzmq.errors import ConfigurationError
 from bizzmq.handler import split_spec
 from bizzmq.logs import log
 from bizzmq.workers import exits, processors, signals
@@ -123,36 +126,39 @@ def command(
         raise click.UsageError("Missing argument 'MODULE:CALLABLE'.")
     split_spec(handler)
     logs.configure(log_level, log_format)
-    config = WorkerConfig(
-        handler=handler,
-        queues=queues,
-        concurrency=concurrency or 0,
-        redis_url=redis_url,
-        drain_timeout_s=drain_timeout,
-        burst=burst,
-        min_concurrency=min_concurrency or 0,
-        scale_latency_s=scale_latency,
-        scale_idle_s=scale_idle,
-        reload=reload,
-        max_messages=max_messages,
-        prefetch=prefetch,
-        lease_s=lease,
-        beat_s=lease / 5,
-        scan_s=lease / 3,
-        max_crashes=max_crashes,
-        timeout_s=timeout,
-        timeout_grace_s=timeout_grace,
-        cpu_limit_s=cpu_limit,
-        max_memory_mb=max_memory,
-        kill_memory_mb=kill_memory,
-        memory_metric=memory_metric,
-        preload=preload,
-        control=control,
-        health_port=health_port,
-        health_host=health_host,
-        health_token=os.environ.get(f"{_VARIABLES}_HEALTH_TOKEN", ""),
-        signing_keys=signing.keys_from_environment() or (),
-    )
+    try:
+        config = WorkerConfig(
+            handler=handler,
+            queues=queues,
+            concurrency=concurrency or 0,
+            redis_url=redis_url,
+            drain_timeout_s=drain_timeout,
+            burst=burst,
+            min_concurrency=min_concurrency or 0,
+            scale_latency_s=scale_latency,
+            scale_idle_s=scale_idle,
+            reload=reload,
+            max_messages=max_messages,
+            prefetch=prefetch,
+            lease_s=lease,
+            beat_s=lease / 5,
+            scan_s=lease / 3,
+            max_crashes=max_crashes,
+            timeout_s=timeout,
+            timeout_grace_s=timeout_grace,
+            cpu_limit_s=cpu_limit,
+            max_memory_mb=max_memory,
+            kill_memory_mb=kill_memory,
+            memory_metric=memory_metric,
+            preload=preload,
+            control=control,
+            health_port=health_port,
+            health_host=health_host,
+            health_token=os.environ.get(f"{_VARIABLES}_HEALTH_TOKEN", ""),
+            signing_keys=signing.keys_from_environment() or (),
+        )
+    except ConfigurationError as error:
+        raise ConfigurationError(_by_option(str(error))) from None
     signals.ignore_until_ready()
     supervisor = Supervisor(config, for_good=True)
     _warn_of_root()
@@ -160,7 +166,7 @@ def command(
     if supervisor.failure is not None:
         if supervisor.failure.traceback:
             console.say(supervisor.failure.traceback.rstrip())
-        console.say(f"bizzmq-worker: {supervisor.failure.error}")
+        console.say(f"bizzmq-worker: {_by_option(supervisor.failure.error)}")
     logging.shutdown()
     sys.exit(code)
 
@@ -169,6 +175,16 @@ def _warn_of_root() -> None:
     """Handlers need no rights over the whole machine. Process 1 is alone in its container, where root is the usual."""
     if os.geteuid() == 0 and os.getpid() != 1:
         log(_logger, logging.WARNING, "running as root, handlers should not: start the pool as a user of its own")
+
+
+def _by_option(text: str) -> str:
+    """A sentence about settings, in which each is called as it is on the command line."""
+    names = {field.name for field in dataclasses.fields(WorkerConfig) if "_" in field.name}
+    return re.sub(r"[a-z_]+", lambda word: _option(word[0]) if word[0] in names else word[0], text)
+
+
+def _option(setting: str) -> str:
+    return "--" + re.sub("_(s|mb)$", "", setting).replace("_", "-")
 
 
 def _check(where: str, what: str) -> None:

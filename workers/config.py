@@ -107,7 +107,7 @@ class WorkerConfig:
             raise ConfigurationError("kill_memory_mb must be more than max_memory_mb: first replaced, then killed")
         self._require(0, "timeout_s", "timeout_grace_s", "cpu_limit_s", "max_memory_mb", "kill_memory_mb")
         self._require(0, "concurrency", "max_messages", "drain_timeout_s", "respawn_s")
-        self._require(0.001, "block_s", "beat_s", "lease_s", "scan_s", "respawn_max_s", "healthy_s", "max_crashes")
+        self._require(0.001, "block_s", "lease_s", "beat_s", "scan_s", "respawn_max_s", "healthy_s", "max_crashes")
         if self.lease_s < 2 * self.beat_s:
             raise ConfigurationError("lease_s must be at least twice beat_s, or a late beat ends the lease")
 

@@ -106,8 +106,12 @@ def living() -> list[Path]:
 
 
 def answers(path: Path) -> bool:
-    """Whether somebody listens there. A pool that is stopped, or busy, counts."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+    """Whether somebody listens there, as far as can be known. A pool that is stopped, or busy, counts."""
+    try:
+        client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    except OSError:
+        return True  # no descriptor is left to ask with
+    with client:
         client.setblocking(False)
         try:
             client.connect(str(path))

@@ -101,8 +101,12 @@ class Crew:
 
     def start(self, slot: Slot, template: TemplateLink | None, generation: int) -> bool:
         """Have a worker forked for a slot, and registered meanwhile; False if that cannot be done now."""
+        try:
+            own, other = Channel.pair()
+        except OSError as error:
+            self._could_not_start(slot, error)
+            return False
         worker_id = ids.worker_id(self._supervisor, slot.index)
-        own, other = Channel.pair()
         slot.record.reset()
         self.stacks[slot.index].clear()
         now_s = clock.monotonic()
@@ -116,9 +120,7 @@ class Crew:
                 return False
         except OSError as error:
             own.close()
-            wait_s = slot.punish(self._config, now_s)
-            log(_logger, logging.ERROR, "a worker could not be started", slot=slot.index, error=str(error),
-                wait_s=round(wait_s, 3))  # fmt: skip
+            self._could_not_start(slot, error)
             return False
         finally:
             other.close()
@@ -129,6 +131,11 @@ class Crew:
         if pid:
             self._known(slot, pid)
         return True
+
+    def _could_not_start(self, slot: Slot, error: OSError) -> None:
+        wait_s = slot.punish(self._config, clock.monotonic())
+        log(_logger, logging.ERROR, "a worker could not be started", slot=slot.index, error=str(error),
+            wait_s=round(wait_s, 3))  # fmt: skip
 
     def spawned(self, message: Mapping[str, Any]) -> None:
         """The template has forked a worker, or could not."""

@@ -37,17 +37,15 @@ class Foreman:
         self._config = config
         self._reap_orphans = reap_orphans
         self._ever_booted = False
+        self._may_touch_redis = False  # no queue is created for a handler that cannot be imported
         self.failure: BootFailure | None = None
 
     def tick(self, signals: Iterable[Signal]) -> None:
         """One round: act on signals, hear the children, bury the dead, start the missing."""
         for number in signals:
             self._act_on(number)
-        self._parts.janitor.tend()
-        self.hear_janitor()
-        if self._parts.janitor.settled:
-            self._drain.at_stake = False
         self._tend_templates()
+        self._tend_janitor()
         for slot in self._crew.up:
             self._hear(slot)
             self._bury_if_dead(slot)
@@ -89,6 +87,14 @@ class Foreman:
                 self._crew.registered(message["worker"])
             elif message["op"] == "gauges" and not self._drain.begun:
                 self._parts.scaler.see(message)
+
+    def _tend_janitor(self) -> None:
+        self._may_touch_redis = self._may_touch_redis or self._parts.nursery.may_start
+        if self._may_touch_redis:
+            self._parts.janitor.tend()
+        self.hear_janitor()
+        if self._parts.janitor.settled:
+            self._drain.at_stake = False
 
     def _act_on(self, number: Signal) -> None:
         if number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
@@ -140,6 +146,8 @@ class Foreman:
         self.failure = self.failure or (None if self._ever_booted else failure)
 
     def _bury_if_dead(self, slot: Slot) -> None:
+        if not slot.pid and slot.channel is not None and slot.channel.closed:
+            self._tend_templates()  # one of them may have said meanwhile what became of it
         ended = self._crew.reap(slot)
         if ended is None:
             return

@@ -139,7 +139,7 @@ class Janitor:
         return self._next_gauges_s - now_s
 
     def _accept(self, request: Request) -> None:
-        if request["op"] == "register":
+        if request["op"] == "register" and request["worker"] not in self._undertaker.workers:
             self._starting.add(request["worker"])
         if request["op"] == "adopt":
             self._starting.discard(request["worker"])

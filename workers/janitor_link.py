@@ -64,7 +64,11 @@ class JanitorLink:
 
     def start(self) -> None:
         """Fork a janitor and tell it all that it must know."""
-        own, other = Channel.pair()
+        try:
+            own, other = Channel.pair()
+        except OSError as error:
+            self._back_off("the janitor could not be started", error=str(error))
+            return
 
         def life() -> int:
             return self._main(other)

@@ -1,7 +1,10 @@
 """Limits while a message runs, the soft half: an exception in the handler. The supervisor has the hard half.
 
-SIGALRM ends what takes too long, SIGXCPU what computes too long. Their handlers raise only while the user's
+SIGALRM ends what takes too long, SIGPROF what computes too long. Their handlers raise only while the user's
 handler runs, never while the worker talks to Redis: an exception there could leave half a reply behind.
+
+Not RLIMIT_CPU with SIGXCPU: the kernel compares that with a sum of clock ticks, which on a busy machine drifts away
+from the CPU time that was used, by several percent of a worker's whole life, and it counts in whole seconds.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ from bizzmq.workers.scoreboard import SlotRecord
 
 DRAIN_SHARE = 0.8
 """The part of the drain's time after which `Draining` is raised in handlers that asked for it."""
+_AIM = 0.8
+"""The part of the remaining CPU time after which it is looked at again: the timer too counts ticks, and may be late."""
 
 
 class LimitedHandler(Handler):
@@ -36,8 +41,10 @@ class LimitedHandler(Handler):
         self._context: Context | None = None
         self._timeout_at_s = math.inf
         self._drain_at_s = math.inf
+        self._cpu_at_s = math.inf
         signal.signal(signal.SIGALRM, self._on_alarm)
-        signal.signal(signal.SIGXCPU, self._on_cpu_time)
+        if cpu_limit_s:  # else it is a profiler's, if there is one
+            signal.signal(signal.SIGPROF, self._on_cpu_time)
 
     def run(self, body: Any, context: Context) -> BaseException | None:
         self._context = context
@@ -70,16 +77,15 @@ class LimitedHandler(Handler):
             self._timeout_at_s = clock.monotonic() + context.timeout_s
             self._set_timer()
         if self._cpu_limit_s:
-            used = resource.getrusage(resource.RUSAGE_SELF)
-            at_s = math.ceil(used.ru_utime + used.ru_stime + self._cpu_limit_s)  # the kernel counts whole seconds
-            self._record.set_cpu_deadline(at_s)
-            _set_cpu_limit(at_s)
+            self._cpu_at_s = _cpu_s() + self._cpu_limit_s
+            self._record.set_cpu_deadline(self._cpu_at_s)
+            self._set_cpu_timer()
 
     def _disarm(self) -> None:
         self._timeout_at_s = math.inf
         self._set_timer()
         if self._cpu_limit_s:
-            _set_cpu_limit(resource.RLIM_INFINITY)
+            signal.setitimer(signal.ITIMER_PROF, 0.0)
 
     def _set_timer(self) -> None:
         due_s = min(self._timeout_at_s, self._drain_at_s)
@@ -101,15 +107,19 @@ class LimitedHandler(Handler):
         else:
             self._set_timer()
 
+    def _set_cpu_timer(self) -> None:
+        signal.setitimer(signal.ITIMER_PROF, max(0.01, _AIM * (self._cpu_at_s - _cpu_s())))
+
     def _on_cpu_time(self, _number: int, _frame: FrameType | None) -> None:
-        _set_cpu_limit(resource.RLIM_INFINITY)
-        if self._context is not None:
+        if self._context is None:
+            return
+        if _cpu_s() < self._cpu_at_s:
+            self._set_cpu_timer()
+        else:
             self.interrupt(CpuTimeExceeded(self._cpu_limit_s or 0.0))
 
 
-def _set_cpu_limit(seconds: int) -> None:
-    """Set the soft limit; the kernel repeats SIGXCPU every second beyond it."""
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    if hard != resource.RLIM_INFINITY and (seconds == resource.RLIM_INFINITY or seconds > hard):
-        seconds = hard
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, hard))
+def _cpu_s() -> float:
+    """The CPU time that this process has used, as the supervisor sees it too."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime

@@ -60,6 +60,6 @@ class Meter:
                 sample.percent = 100.0 * (cpu_s - sample.cpu_s) / (now_s - sample.at_s)
                 sample.at_s, sample.cpu_s = now_s, cpu_s
             return Usage(process.memory_info().rss, round(cpu_s, 3), round(sample.percent, 1))
-        except psutil.Error:
+        except (psutil.Error, OSError):  # it has gone, or no descriptor is left to look at it
             self._samples.pop(pid, None)
             return Usage()

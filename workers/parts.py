@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Callable, Iterable
 
+from bizzmq import scripts
 from bizzmq.connections import connect
 from bizzmq.workers.breaker import Breaker
 from bizzmq.workers.channel import Channel
@@ -55,13 +56,12 @@ class Parts:
         self._config = config
         self._before_open = before_open
         self.pid = os.getpid()
+        scripts.load_all()
         self.scoreboard = Scoreboard(2 * config.capacity)
         self.janitor = JanitorLink(self._janitor_life, private, silence_s=max(_SILENCE_S, config.lease_s / 2))
         self.crew = Crew(supervisor, config, self.scoreboard, self.janitor, self._make_worker, private)
         self.nursery = Nursery(self.crew, config, self._make_worker, private)
-        self.renewal = Renewal(
-            self.crew, self.nursery.new_template, lambda: self.nursery.may_start, config.drain_timeout_s
-        )
+        self.renewal = Renewal(self.crew, self.nursery.new_template, lambda: self.nursery.may_start)
         self.watchdog = Watchdog(self.crew, self.renewal, config)
         breaker = Breaker(config.queues, self.scoreboard.gate)
         self.coroner = Coroner(self.crew, self.janitor, breaker, config.queues)

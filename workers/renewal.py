@@ -15,10 +15,13 @@ from bizzmq import clock
 from bizzmq.logs import log
 from bizzmq.workers.boot import BootFailure
 from bizzmq.workers.crew import Crew
+from bizzmq.workers.scoreboard import Activity
 from bizzmq.workers.slot import Phase, Slot
 from bizzmq.workers.template_link import TemplateLink, TemplateState
 
 _logger = logging.getLogger("bizzmq.supervisor")
+_PATIENCE_S = 1.0
+"""An old worker that takes longer than this to leave, since it runs a long message, does not hold up the others."""
 
 
 class Reload(Enum):
@@ -36,7 +39,6 @@ class Renewal:
     Args:
         may_start: whether workers can be started now; while a dead template is being replaced they cannot.
         new_template: starts a template for new code; gives None if workers import by themselves.
-        patience_s: an old worker that takes longer than this to leave does not hold up the next replacement.
 
     Attributes:
         reloads: how many have begun.
@@ -48,12 +50,10 @@ class Renewal:
         crew: Crew,
         new_template: Callable[[], TemplateLink | None],
         may_start: Callable[[], bool],
-        patience_s: float,
     ) -> None:
         self._crew = crew
         self._new_template = new_template
         self._may_start = may_start
-        self._patience_s = patience_s
         self._waiting: deque[tuple[Slot, str]] = deque()
         self._old: Slot | None = None
         self._old_worker = ""
@@ -159,14 +159,20 @@ class Renewal:
 
     def _canarys_partner(self) -> tuple[Slot | None, str]:
         up = [slot for slot in self._crew.counted if slot.phase is Phase.UP]
-        return (up[0] if up else None), "reload"
+        return min(up, key=_is_busy, default=None), "reload"
 
     def _next_waiting(self) -> tuple[Slot | None, str]:
-        while self._waiting:
-            slot, why = self._waiting.popleft()
-            if slot.phase is Phase.UP and slot.counts and not slot.ended_by_us:
-                return slot, why
-        return None, ""
+        """The longest waiting one that is idle, or else the longest waiting one: it may run a message for hours."""
+        self._waiting = deque(
+            (slot, why)
+            for slot, why in self._waiting
+            if slot.phase is Phase.UP and slot.counts and not slot.ended_by_us
+        )
+        if not self._waiting:
+            return None, ""
+        chosen = min(self._waiting, key=lambda waiting: _is_busy(waiting[0]))
+        self._waiting.remove(chosen)
+        return chosen
 
     def _see_understudy(self, new: Slot) -> None:
         if new.phase is not Phase.UP or new.worker != self._new_worker:
@@ -205,12 +211,15 @@ class Renewal:
         log(_logger, logging.INFO, "new code has booted, renewing the workers", generation=self._crew.generation)
 
     def _has_left(self, slot: Slot) -> bool:
-        return not slot.retiring or clock.monotonic() - slot.retiring_since_s > self._patience_s
+        return not slot.retiring or clock.monotonic() - slot.retiring_since_s > _PATIENCE_S
 
     def _finish(self) -> None:
         self.state = Reload.NONE
         self.last_error = ""
         log(_logger, logging.INFO, "reloaded", generation=self._crew.generation)
+        self._reload_again()
+
+    def _reload_again(self) -> None:
         if self._again:
             self._again = False
             self.reload()
@@ -230,6 +239,8 @@ class Renewal:
             self.next_template.end()
             self.next_template = None
         self.state = Reload.NONE
-        if self._again:
-            self._again = False
-            self.reload()
+        self._reload_again()
+
+
+def _is_busy(slot: Slot) -> bool:
+    return slot.record.read().activity is not Activity.IDLE

@@ -96,7 +96,10 @@ class Scaler:
 
     def pressure(self) -> str:
         """Why the machine cannot take another worker, or ""."""
-        memory = psutil.virtual_memory()
+        try:
+            memory = psutil.virtual_memory()
+        except OSError as error:
+            return f"the memory cannot be looked at: {error.strerror}"
         if memory.available < _MEMORY_RESERVE * memory.total:
             return f"only {memory.available >> 20} MB of memory are available"
         for resource, limit in (("memory", MEMORY_PRESSURE), ("cpu", CPU_PRESSURE)):

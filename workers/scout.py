@@ -6,7 +6,6 @@ A child, since the library that watches runs a thread, and the supervisor must n
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import logging
 import os
 import signal
@@ -24,9 +23,11 @@ _LIBRARY = "watchfiles"
 
 
 def require_library() -> None:
-    """Raises ConfigurationError if the extra is not installed."""
-    if importlib.util.find_spec(_LIBRARY) is None:
-        raise ConfigurationError("--reload needs the package watchfiles: pip install 'bizzmq[reload]'")
+    """Raises ConfigurationError if the extra is not installed, or does not work."""
+    try:
+        importlib.import_module(_LIBRARY)
+    except ImportError as error:  # it is not there, or not for this machine
+        raise ConfigurationError("--reload needs the package watchfiles: pip install 'bizzmq[reload]'") from error
 
 
 class Scout:

@@ -19,6 +19,7 @@ from typing import Any, Callable, Mapping
 
 from bizzmq import handler
 from bizzmq.errors import ConfigurationError
+from bizzmq.logs import log
 from bizzmq.workers import exits, platform, spawn
 from bizzmq.workers.boot import FAILED, BootFailure, failure_of
 from bizzmq.workers.channel import Channel
@@ -83,20 +84,29 @@ class Template:
         while True:
             poller.poll()
             for request in self.channel.receive():
-                self._spawn(request, function)
+                descriptor = self.channel.take_descriptor()
+                if descriptor is None:
+                    log(_logger, logging.ERROR, "the template has no descriptor left and makes room for another one")
+                    return exits.INTERNAL_ERROR
+                self._spawn(request, function, descriptor)
             if self.channel.closed:
                 return exits.DRAINED
 
-    def _spawn(self, request: Mapping[str, Any], function: Any) -> None:
-        descriptor = self.channel.take_descriptor()
-        if descriptor is None:
-            return  # the supervisor has given up on this one
+    def _spawn(self, request: Mapping[str, Any], function: Any, descriptor: int) -> None:
         worker = self.make_worker(request["worker"], request["slot"], Channel.of_descriptor(descriptor))
         worker.function = function
-        reading, writing = os.pipe()
+        try:
+            reading, writing = os.pipe()
+        except OSError as failure:
+            self.channel.send(op=SPAWNED, worker=request["worker"], pid=0, error=str(failure))
+            worker.channel.close()
+            return
 
         def middle() -> int:
-            pid = spawn.fork(worker.main, close=[*self.channel.descriptors(), reading, writing])
+            try:
+                pid = spawn.fork(worker.main, close=[*self.channel.descriptors(), reading, writing])
+            except OSError as error:
+                pid = -(error.errno or 0)
             os.write(writing, str(pid).encode("ascii"))
             return exits.DRAINED
 
@@ -105,16 +115,15 @@ class Template:
             os.close(writing)
             writing = -1
             pid = int(os.read(reading, 20) or b"0")
-        except OSError as error:
-            pid = 0
-            self.channel.send(op=SPAWNED, worker=request["worker"], pid=0, error=str(error))
+            error = os.strerror(-pid) if pid <= 0 else ""
+        except OSError as failure:
+            pid, error = 0, str(failure)
         finally:
-            worker.channel.close()
             os.close(reading)
             if writing >= 0:
                 os.close(writing)
-        if pid:
-            self.channel.send(op=SPAWNED, worker=request["worker"], pid=pid, error="")
+        self.channel.send(op=SPAWNED, worker=request["worker"], pid=max(0, pid), error=error)
+        worker.channel.close()  # not before: its end would be seen first, and not understood
 
 
 def unsafe_to_fork(sockets: set[str]) -> str:

@@ -52,7 +52,11 @@ class TemplateLink:
 
     def start(self) -> None:
         """Fork the template. A system that cannot fork now is told as a failure."""
-        own, other = Channel.pair()
+        try:
+            own, other = Channel.pair()
+        except OSError as error:
+            self._cannot_start(error)
+            return
 
         def life() -> int:
             return self._main(other)
@@ -61,14 +65,17 @@ class TemplateLink:
             self.pid = spawn.fork(life, close=[*self._private(), own.fileno()])
         except OSError as error:
             own.close()
-            self.state = TemplateState.FAILED
-            self.failure = BootFailure(f"the template could not be forked: {error}")
+            self._cannot_start(error)
             return
         finally:
             other.close()
         self.channel = own
         self.started_s = clock.monotonic()
         log(_logger, logging.INFO, "template started", pid=self.pid)
+
+    def _cannot_start(self, error: OSError) -> None:
+        self.state = TemplateState.FAILED
+        self.failure = BootFailure(f"the template could not be forked: {error}")
 
     def spawn(self, worker: str, slot: int, descriptor: int) -> bool:
         """Have a worker forked, with this end of its channel; False if the template cannot be asked."""

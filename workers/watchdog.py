@@ -45,8 +45,8 @@ class Watchdog:
             if measure and not slot.ended_by_us:
                 try:
                     self._measure(slot)
-                except psutil.Error:
-                    continue  # it has just died, which is noticed elsewhere
+                except (psutil.Error, OSError):
+                    continue  # it has just died, which is noticed elsewhere, or no descriptor is left to look at it
         if measure:
             alive = {slot.pid for slot in self._crew.up}
             self._processes = {pid: process for pid, process in self._processes.items() if pid in alive}

@@ -138,6 +138,7 @@ def test_a_connection_that_is_cut_is_opened_again(mq: BizzMQ, redis: Redis, queu
 
 
 def test_a_connection_that_is_cut_before_a_wait_is_an_outage(broker: Broker, redis: Redis) -> None:
+    broker.ping()  # the server has accepted the connection
     broker.block(["q"], 5)
     redis.client_kill_filter(_type="normal", skipme=True)
 

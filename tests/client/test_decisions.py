@@ -10,6 +10,7 @@ import pytest
 
 from bizzmq import QueueOptions, Reject, RetryLater
 from bizzmq.claim_size import BUDGET_S, ClaimSize
+from bizzmq.errors import DecodeError
 from bizzmq.message import Attempts
 from bizzmq.outage import FIRST_S, LONGEST_S, Outage
 from bizzmq.retry import (
@@ -116,6 +117,12 @@ def test_a_failure_after_a_crash_names_the_crash() -> None:
     record = json.loads(error_record(ERROR, queue="q", worker="w", attempts=attempts))
 
     assert record["last_crash"]["signal"] == "SIGSEGV"
+
+
+def test_a_crash_record_that_is_empty_is_no_attempts_of_ours() -> None:
+    """They could not be written again as they were read, and an outcome is refused unless it repeats them."""
+    with pytest.raises(DecodeError):
+        Attempts.decode(b"0 0 0 0\t")
 
 
 @pytest.mark.parametrize("forged", ["not JSON", "[]", "1e999", "{"])

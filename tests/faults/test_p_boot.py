@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 import pytest
 
@@ -25,7 +24,7 @@ preloading = pytest.mark.parametrize("preload", ["on", "off"])
 def start_tasks(scene: Scene, tmp_path: Path) -> StartTasks:
     """start_tasks(source): a pool whose handler's module `tasks` has this source."""
 
-    def start(source: str, *args: str, name: str = "handler", **options: object) -> Pool:
+    def start(source: str, *args: str, name: str = "handler", **options: Any) -> Pool:
         (tmp_path / "tasks.py").write_text(source)
         env = {"PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
         return scene.pool(*args, ready=False, handler=f"tasks:{name}", env=env, **options)
@@ -97,7 +96,7 @@ def test_nothing_is_claimed_before_a_slow_import_is_complete(
     gate = tmp_path / "imported"
     source = f"from tests.support.deeds import wait_for_file\nwait_for_file({{'path': {str(gate)!r}}})\n{OK}"
     pool = start_tasks(source, f"--preload={preload}")
-    log_says(pool, "janitor started")
+    log_says(pool, "template started" if preload == "on" else "janitor started")
     if preload == "off":
         eventually(lambda: len(scene.registered()) == 2, PATIENCE_S, "both workers to be registered")
 
@@ -150,7 +149,7 @@ def test_a_template_that_dies_when_its_module_is_broken_costs_no_worker(
     pool.wait_ready()
     (tmp_path / "tasks.py").write_text(RAISES)
 
-    os.kill(template_of(pool), signal.SIGKILL)
+    os.kill(pool.template_pid(), signal.SIGKILL)
 
     log_says(pool, "the handler cannot be imported any more")
     scene.publish(*[{}] * 10)
@@ -170,7 +169,7 @@ def test_a_template_that_is_killed_during_the_first_import_is_tried_again(
     pool = start_tasks(source, "--preload=on")
     log_says(pool, "template started")
 
-    os.kill(template_of(pool), signal.SIGKILL)
+    os.kill(pool.template_pid(), signal.SIGKILL)
 
     log_says(pool, "template started", times=2)
     gate.touch()
@@ -178,11 +177,6 @@ def test_a_template_that_is_killed_during_the_first_import_is_tried_again(
     scene.publish({}, {})
     scene.settle()
     scene.retire(pool)
-
-
-def template_of(pool: Pool) -> int:
-    """The template that was started last."""
-    return int(re.findall(r"template started pid=(\d+)", pool.log())[-1])
 
 
 def test_without_preload_a_module_that_breaks_later_costs_only_the_workers_that_die(

@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any, Callable, Iterator
 
 import pytest
+from redis import Redis
 
+from tests.faults.scene import Scene
+from tests.support.ledger import Ledger
 from tests.support.pool import Pool
 
 StartPool = Callable[..., Pool]
@@ -36,3 +39,11 @@ def start_pool(pool_factory: StartPool, environment: dict[str, str]) -> StartPoo
         return pool_factory(url, env={**environment, **options.pop("env", {})}, **options)
 
     return start
+
+
+@pytest.fixture
+def scene(url: str, redis: Redis, ledger: Ledger, start_pool: StartPool, tmp_path: Path) -> Iterator[Scene]:
+    """The scene of the fault tests, whose pools start in that environment."""
+    scene = Scene(url, redis, ledger, start_pool, tmp_path)
+    yield scene
+    scene.close()

@@ -372,14 +372,18 @@ def test_an_unusable_directory_is_one_line_and_nothing_is_started(
     assert redis.keys("*") == []
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
 def test_somebody_elses_directory_is_refused(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
-    (runtime / "bizzmq").mkdir(mode=0o700)
-    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    directory = runtime / "bizzmq"
+    directory.mkdir(mode=0o700)
+    with control_paths.bind(directory / "pool-1.sock"):
+        assert directory / "pool-1.sock" in control_paths.living()
+        os.chown(directory, 65534, 65534)
 
-    with pytest.raises(ConfigurationError, match="belongs to another user"):
-        control_paths.own_path()
-    assert control_paths.living() == []
+        with pytest.raises(ConfigurationError, match="belongs to another user"):
+            control_paths.own_path()
+        assert directory / "pool-1.sock" not in control_paths.living()
 
 
 def test_a_path_that_cannot_be_a_socket_is_refused(runtime: Path) -> None:

@@ -69,7 +69,7 @@ class World:
         self.crew = FakeCrew()
         self.templates: list[FakeTemplate] = []
         self.can_start = True
-        self.renewal = Renewal(self.crew, self._new_template, lambda: self.can_start, 1e9)  # type: ignore[arg-type]
+        self.renewal = Renewal(self.crew, self._new_template, lambda: self.can_start)  # type: ignore[arg-type]
 
     def _new_template(self) -> Any:
         self.templates.append(FakeTemplate())

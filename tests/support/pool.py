@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from tests.support.family import Family, is_living
 from tests.support.layout import Keys, command
 from tests.support.ledger import LEDGER_VARIABLE
-from tests.support.roles import JANITOR, WORKER, classify, ready_workers
+from tests.support.roles import JANITOR, TEMPLATE, WORKER, classify, ready_workers
 from tests.support.spawn import spawn
 from tests.support.wait import eventually
 
@@ -86,7 +86,15 @@ class Pool:
 
     def janitor_pid(self) -> int:
         """The janitor that lives now; waits for one."""
-        return eventually(lambda: self._pids_of(JANITOR), what="a janitor")[-1]
+        return self.helper_pid(JANITOR)
+
+    def template_pid(self) -> int:
+        """The template that lives now, the latest if there are two; waits for one."""
+        return self.helper_pid(TEMPLATE)
+
+    def helper_pid(self, role: str) -> int:
+        """The janitor or the template that lives now; waits for one."""
+        return eventually(lambda: self._pids_of(role), what=f"a {role}")[-1]
 
     def wait_ready(self, workers: int | None = None, registered: int | None = None) -> None:
         """Return when so many workers have started (default: the pool's concurrency) and are registered.
@@ -156,7 +164,7 @@ class Pool:
         return [
             pid
             for pid, its_role in classify(self.log()).items()
-            if its_role == role and self._family.owns(pid) and is_living(psutil.Process(pid))
+            if its_role == role and self._family.owns(pid) and _lives(pid)
         ]
 
     def _registered(self) -> float:
@@ -164,6 +172,13 @@ class Pool:
             return math.inf
         with Redis.from_url(self._redis_url, protocol=2, socket_timeout=2.0) as client:
             return int(command(client, "HLEN", Keys(self.queues[0]).workers))
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return is_living(psutil.Process(pid))
+    except psutil.NoSuchProcess:  # since somebody else has looked
+        return False
 
 
 def _environment() -> dict[str, str]:

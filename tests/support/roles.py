@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-WORKER, JANITOR = "worker", "janitor"
+WORKER, JANITOR, TEMPLATE = "worker", "janitor", "template"
 
 # The pool writes one line when a process has started, with that process's own pid among the fields.
-_STARTED = re.compile(r"\b(worker|janitor) started\b")
+_STARTED = re.compile(r"\b(worker|janitor|template) started\b")
 _PID = re.compile(r"""\bpid["']?\s*[=:]\s*["']?(\d+)""")
 
 

@@ -33,7 +33,8 @@ _PORT_ATTEMPTS = 5
 class RedisServer:
     """A server on a TCP port of 127.0.0.1 and a Unix socket, with its own directory.
 
-    Parameters: `persistence` is "none" or "aof" (then `fsync` is "everysec" or "always"); `config` holds
+    Parameters: `persistence` is "none" or "aof" (then `fsync` is "always", or "everysec", with which
+    a server whose disk is slow confirms what a kill can still take); `config` holds
     further lines of the configuration file, such as "maxmemory 4mb"; `password` protects the default user
     and becomes part of both URLs; `env` is added to the environment.
 
@@ -43,7 +44,7 @@ class RedisServer:
     def __init__(
         self,
         persistence: str = "none",
-        fsync: str = "everysec",
+        fsync: str = "always",
         config: Sequence[str] = (),
         password: str | None = None,
         binary: str | None = None,

@@ -1,0 +1,108 @@
+"""Deeds that leave offspring: forked copies of the worker, daemons, zombies. Used through deeds_limits.py."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Any, Callable
+
+from bizzmq import BizzMQ, MessageOptions
+from tests.handlers import HandlerContext
+from tests.support import deeds
+from tests.support.ledger import PUBLISHED, record
+
+ESCAPED, BEAT = "escaped", "beat"
+_BEAT_S = 0.01
+_LIFE_S = 60.0
+
+
+def _fork_and_return(body: Any, context: HandlerContext) -> None:
+    """{"path": file}: a forked copy comes back from the handler; the worker waits for the file."""
+    if os.fork():
+        deeds.wait_for_file(body)
+
+
+def _fork_and_raise(body: Any, context: HandlerContext) -> None:
+    """As fork_and_return, but the copy raises."""
+    if os.fork() == 0:
+        raise deeds.DeedError("raised in a forked copy")
+    deeds.wait_for_file(body)
+
+
+def _fork_and_exit(body: Any, context: HandlerContext) -> None:
+    """As fork_and_return, but the copy calls sys.exit, as so many examples of fork do."""
+    if os.fork() == 0:
+        sys.exit(0)
+    deeds.wait_for_file(body)
+
+
+def _fork_and_beat(body: Any, context: HandlerContext) -> None:
+    """{"path": file, "then": deed}: a forked copy beats for a minute; the worker does `then`."""
+    if os.fork() == 0:
+        _beat(context.id)
+    deeds.DEEDS[body["then"]](body)
+
+
+def _daemonise(body: Any, context: HandlerContext) -> None:
+    """{"path": file}: a daemon with a session of its own and all that it inherits beats for a minute."""
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+        _beat(context.id)
+    os.waitpid(child, 0)
+    deeds.wait_for_file(body)
+
+
+def _beat(message: str) -> None:
+    """Say that this process lives, for a minute; never comes back."""
+    try:
+        until_s = time.monotonic() + _LIFE_S
+        while time.monotonic() < until_s:
+            record(BEAT, message)
+            time.sleep(_BEAT_S)
+    finally:
+        os._exit(0)
+
+
+def _leave_zombies(body: Any, context: HandlerContext) -> None:
+    """Fork children that die at once, and wait for none."""
+    for _ in range(5):
+        if os.fork() == 0:
+            os._exit(0)
+
+
+def _publish_from_copies(body: Any, context: HandlerContext) -> None:
+    """{"url", "queue"}: the worker and two forked copies of it publish at once, by one client of the worker's."""
+    with BizzMQ(body["url"]) as mq:
+
+        def publish(count: int) -> None:
+            for _ in range(count):
+                record(PUBLISHED, mq.publish_message_to_queue(body["queue"], {"do": "ok"}, MessageOptions()))
+
+        publish(1)  # so that there is a connection to inherit
+        children = []
+        for _ in range(2):
+            child = os.fork()
+            if child == 0:
+                try:
+                    publish(20)
+                finally:
+                    os._exit(0)
+            children.append(child)
+        publish(20)
+        for child in children:
+            os.waitpid(child, 0)
+
+
+OFFSPRING: dict[str, Callable[[Any, HandlerContext], None]] = {
+    "fork_and_return": _fork_and_return,
+    "fork_and_raise": _fork_and_raise,
+    "fork_and_exit": _fork_and_exit,
+    "fork_and_beat": _fork_and_beat,
+    "daemonise": _daemonise,
+    "leave_zombies": _leave_zombies,
+    "publish_from_copies": _publish_from_copies,
+}

@@ -1,0 +1,71 @@
+"""Modules of a handler that are whole or broken, and how to see which of them a pool runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Callable
+
+from tests.faults.scene import PATIENCE_S, Scene
+from tests.supervision.asking import status_of
+from tests.support.ledger import Ledger
+
+OK = """
+from tests.handlers import ok
+from tests.support.ledger import record
+
+def handler(body, context):
+    record("generation", context.id, number={number})
+    ok(body, context)
+"""
+AT_A_WORKERS_FORK = """
+import os
+
+forks = 0
+
+def count():
+    global forks
+    forks += 1
+    if forks == {nth}:
+        {deed}
+
+os.register_at_fork(after_in_child=count)
+"""
+BROKEN = {
+    "import error": "import no_such_thing.at_all\n",
+    "syntax error": "def handler(:\n",
+    "raises": "1 / 0\n",
+    "no handler": "x = 1\n",
+    "not callable": "handler = 42\n",
+    "sys.exit": "import sys; sys.exit(0)\n",
+    "os._exit(0)": "import os; os._exit(0)\n",
+    "os._exit(3)": "import os; os._exit(3)\n",
+    "abort": "import os; os.abort()\n",
+    "killed": "import os, signal; os.kill(os.getpid(), signal.SIGKILL)\n",
+}
+CANARY_DIES = {
+    "canary is killed": AT_A_WORKERS_FORK.format(nth=2, deed="os.kill(os.getpid(), 9)"),
+    "canary exits with 0": AT_A_WORKERS_FORK.format(nth=2, deed="os._exit(0)"),
+    "canary is never born": AT_A_WORKERS_FORK.format(nth=1, deed="os._exit(3)"),
+}
+
+
+def generation_of(ledger: Ledger, message: str) -> int:
+    (event,) = [event for event in ledger.events("generation") if event.id == message]
+    return int(event.fields["number"])
+
+
+def check_generation(scene: Scene, number: int) -> None:
+    """The pool works, and all of it with this code."""
+    messages = scene.publish(*[{}] * 20)
+    scene.ledger.wait_handled(*messages, timeout_s=PATIENCE_S)
+    assert {generation_of(scene.ledger, message) for message in messages} == {number}
+
+
+def watch_capacity(control: Path, least: int) -> Callable[[], None]:
+    """A look at the pool that fails when fewer workers than that take messages."""
+
+    def look() -> None:
+        status = status_of(control)
+        assert status["working"] >= least, status["slots"]
+
+    return look

@@ -1,0 +1,120 @@
+"""Limits that the system sets to a pool that runs: no process more, no descriptor more. Linux only.
+
+None of them needs the pool's help, and each can be lifted again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import resource
+import signal
+import uuid
+from pathlib import Path
+from typing import Iterator
+
+from tests.faults.scene import PATIENCE_S, Scene
+from tests.support.pool import Pool
+from tests.support.wait import eventually
+
+NOT_STARTED = "a worker could not be started"
+_V1 = Path("/sys/fs/cgroup/pids")
+_V2 = Path("/sys/fs/cgroup")
+
+
+def handles_more(scene: Scene) -> None:
+    scene.ledger.wait_handled(*scene.publish(*[{"do": "ok"}] * 20), timeout_s=PATIENCE_S)
+
+
+def kill_worker(pool: Pool) -> None:
+    os.kill(pool.worker_pids()[0], signal.SIGKILL)
+
+
+def back_to_strength(scene: Scene, pool: Pool) -> None:
+    eventually(lambda: len(pool.worker_pids()) == 2 and len(scene.registered()) == 2, PATIENCE_S, pool.log)
+
+
+def helper_comes_back(scene: Scene, pool: Pool, role: str, former: int) -> None:
+    """There is another janitor or template, and a worker that dies now is replaced with its help."""
+    eventually(lambda: pool.helper_pid(role) != former, PATIENCE_S)
+    kill_worker(pool)
+    eventually(lambda: len(pool.started_worker_pids()) == 3, PATIENCE_S, pool.log)
+    back_to_strength(scene, pool)
+    handles_more(scene)
+    scene.settle(extra_runs=0)
+    scene.retire(pool)
+
+
+@contextlib.contextmanager
+def no_descriptors(pid: int, limit: int | None = None) -> Iterator[None]:
+    """During the block this process can open nothing more than it has open, or nothing from this number on.
+
+    No process may poll more descriptors than it may have: a lower limit than that is none that happens.
+    """
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    taken = {int(entry.name) for entry in Path(f"/proc/{pid}/fd").iterdir()}
+    lowest_free = next(number for number in itertools.count() if number not in taken)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit or lowest_free, hard))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+
+
+class TaskLimit:
+    """Bounds how many processes a pool has, supervisor and all: for root by a control group of the pool's own.
+
+    RLIMIT_NPROC does not hold for root. For everybody else it does, and counts all processes of the user, so that
+    only "not one more" can be said by it.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self._pids = [process.pid for process in pool.living()]
+        self._group: Path | None = None
+        if os.geteuid() == 0:
+            self._group = _new_group()
+            for pid in self._pids:
+                (self._group / "cgroup.procs").write_text(str(pid))
+
+    def forbid(self, spare: int = 0) -> None:
+        """From now on so many processes may be added to those that live at this moment."""
+        if self._group is not None:
+            tasks = len((self._group / "cgroup.procs").read_text().split())
+            (self._group / "pids.max").write_text(str(tasks + spare))
+            return
+        for pid in self._pids:
+            with contextlib.suppress(ProcessLookupError):
+                resource.prlimit(pid, resource.RLIMIT_NPROC, (0, resource.prlimit(pid, resource.RLIMIT_NPROC)[1]))
+
+    def allow(self) -> None:
+        """Lift it."""
+        if self._group is not None:
+            (self._group / "pids.max").write_text("max")
+            return
+        for pid in self._pids:
+            with contextlib.suppress(ProcessLookupError):
+                hard = resource.prlimit(pid, resource.RLIMIT_NPROC)[1]
+                resource.prlimit(pid, resource.RLIMIT_NPROC, (hard, hard))
+
+    def close(self) -> None:
+        """Remove the group; the pool must be gone."""
+        if self._group is not None:
+            eventually(self._removed, 10.0, "the control group to be empty", ignoring=(OSError,))
+
+    def _removed(self) -> bool:
+        if self._group is not None and self._group.exists():
+            self._group.rmdir()
+        return True
+
+
+def _new_group() -> Path:
+    """Raises OSError if this system lets nobody have one."""
+    parent = _V1 if (_V1 / "cgroup.procs").exists() else _V2
+    group = parent / f"bizzmq-test-{uuid.uuid4().hex[:8]}"
+    group.mkdir()
+    if not (group / "pids.max").exists():
+        group.rmdir()
+        raise OSError("control groups here do not count processes")
+    return group

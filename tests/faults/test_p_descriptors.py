@@ -1,0 +1,131 @@
+"""P22: the system lets a process of the pool open nothing. The pool survives, backs off, and recovers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import Iterator
+
+import pytest
+
+from bizzmq.errors import BizzMQError
+from bizzmq.workers.control import CHECK, PoolSilentError, ask
+from tests.faults.scene import PATIENCE_S, Scene, log_says
+from tests.faults.system_limits import (
+    NOT_STARTED,
+    back_to_strength,
+    handles_more,
+    helper_comes_back,
+    kill_worker,
+    no_descriptors,
+)
+from tests.support import invariants
+from tests.support.layout import command
+from tests.support.roles import JANITOR
+from tests.support.wait import eventually
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="prlimit is Linux's")
+
+
+@pytest.fixture
+def control() -> Iterator[Path]:
+    """A path that is short enough for a socket."""
+    with tempfile.TemporaryDirectory(prefix="bizzmq-run-") as directory:
+        yield Path(directory) / "pool.sock"
+
+
+@pytest.mark.parametrize("preload", ["on", "off"])
+def test_a_supervisor_without_descriptors_survives_its_workers_deaths(scene: Scene, preload: str) -> None:
+    pool = scene.pool(f"--preload={preload}", "--kill-memory=2000")
+
+    with no_descriptors(pool.supervisor_pid), invariants.log_rate(pool.log):
+        kill_worker(pool)
+        log_says(pool, NOT_STARTED, times=3)
+        handles_more(scene)
+    assert pool.exit_code is None
+
+    back_to_strength(scene, pool)
+    handles_more(scene)
+    scene.settle(extra_runs=0)
+    scene.retire(pool)
+
+
+@pytest.mark.parametrize("role", ["janitor", "template"])
+def test_a_supervisor_without_descriptors_survives_its_helpers_deaths(scene: Scene, role: str) -> None:
+    pool = scene.pool()
+    former = pool.helper_pid(role)
+
+    with no_descriptors(pool.supervisor_pid), invariants.log_rate(pool.log):
+        os.kill(former, signal.SIGKILL)
+        log_says(pool, "the janitor could not be started" if role == "janitor" else "cannot be imported", times=3)
+        handles_more(scene)
+    assert pool.exit_code is None
+
+    helper_comes_back(scene, pool, role, former)
+
+
+def test_a_supervisor_without_descriptors_obeys_every_signal(scene: Scene) -> None:
+    pool = scene.pool(concurrency=1)
+
+    with no_descriptors(pool.supervisor_pid):
+        pool.signal(signal.SIGTTIN)
+        log_says(pool, "number of workers changed")
+        pool.signal(signal.SIGHUP)
+        log_says(pool, "reload failed, the old code stays")
+        pool.signal(signal.SIGUSR1)
+        log_says(pool, "worker stack")
+        handles_more(scene)
+    back_to_strength(scene, pool)
+    with no_descriptors(pool.supervisor_pid):
+        pool.signal(signal.SIGTERM)
+        scene.gone(pool)
+    scene.settle(extra_runs=0)
+
+
+def test_whoever_asks_a_supervisor_without_descriptors_gets_an_answer_later(scene: Scene, control: Path) -> None:
+    pool = scene.pool(f"--control={control}")
+
+    with no_descriptors(pool.supervisor_pid), invariants.log_rate(pool.log):
+        with pytest.raises(PoolSilentError):
+            ask(control, CHECK, timeout_s=1.0)
+        handles_more(scene)
+
+    assert eventually(lambda: ask(control, CHECK), PATIENCE_S, ignoring=(BizzMQError,)) == "ok"
+    scene.settle(extra_runs=0)
+    scene.retire(pool)
+
+
+def test_a_template_without_descriptors_is_no_end_of_the_pool(scene: Scene) -> None:
+    pool = scene.pool()
+
+    with no_descriptors(pool.template_pid(), 3), invariants.log_rate(pool.log):
+        kill_worker(pool)
+        handles_more(scene)
+        log_says(pool, "the template has died, starting another one")
+
+    back_to_strength(scene, pool)
+    handles_more(scene)
+    scene.settle(extra_runs=0)
+    scene.retire(pool)
+
+
+def test_a_janitor_without_descriptors_does_what_it_is_asked_later(scene: Scene) -> None:
+    pool = scene.pool()
+    janitor = pool.janitor_pid()
+
+    with no_descriptors(janitor, 3), invariants.log_rate(pool.log):
+        pool.signal(signal.SIGTTOU)  # one worker leaves: the first time that this janitor gives messages back
+        eventually(lambda: len(pool.worker_pids()) == 1 and len(scene.registered()) == 1, PATIENCE_S, pool.log)
+        command(scene.redis, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        log_says(pool, f"Redis is unavailable, retrying who={JANITOR}")
+        handles_more(scene)
+
+    log_says(pool, f"Redis is available again who={JANITOR}")
+    assert pool.janitor_pid() == janitor
+    pool.signal(signal.SIGTTIN)
+    back_to_strength(scene, pool)
+    scene.settle(extra_runs=0)
+    scene.retire(pool)

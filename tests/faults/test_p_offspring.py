@@ -1,0 +1,183 @@
+"""P18: handlers that fork, daemonise, and leave threads, grandchildren and zombies behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Iterator
+
+import psutil
+import pytest
+
+from tests.faults.deeds_limits import HANDLER
+from tests.faults.deeds_offspring import BEAT, ESCAPED
+from tests.faults.scene import PATIENCE_S, QUEUE, Scene
+from tests.support import invariants
+from tests.support.family import is_living
+from tests.support.ledger import Event
+from tests.support.pool import Pool
+from tests.support.wait import eventually
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Path:
+    """The file that handlers wait for."""
+    return tmp_path / "gate"
+
+
+@pytest.fixture
+def daemons(scene: Scene) -> Iterator[None]:
+    """Ends what has beaten, if the test did not."""
+    yield
+    for pid in {event.pid for event in scene.ledger.events(BEAT)}:
+        _end(pid)
+
+
+def lives(pid: int) -> bool:
+    return psutil.pid_exists(pid) and is_living(psutil.Process(pid))
+
+
+def _end(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def beats(scene: Scene, message: str) -> list[Event]:
+    return [event for event in scene.ledger.events(BEAT) if event.id == message]
+
+
+def only_workers_ran_anything(scene: Scene, pool: Pool) -> None:
+    ran = {event.pid for event in scene.ledger.starts()}
+    assert ran <= set(pool.started_worker_pids()), "a grandchild has run messages"
+
+
+FORKS = ["fork_and_return", "fork_and_raise", "fork_and_exit"]
+
+
+@pytest.mark.parametrize("deed", FORKS)
+def test_a_forked_copy_that_leaves_the_handler_ends_there_and_settles_nothing(
+    scene: Scene, gate: Path, deed: str
+) -> None:
+    pool = scene.pool(handler=HANDLER, concurrency=1)
+    message = scene.publish_one({"do": deed, "path": str(gate)})
+    scene.publish(*[{"do": "ok"}] * 20)
+
+    (copy,) = eventually(lambda: scene.ledger.events(ESCAPED), PATIENCE_S, pool.log)
+    eventually(lambda: not lives(copy.pid), PATIENCE_S, "the copy to end")
+
+    assert message in scene.held(), "the copy has acked, or retried, what the worker still runs"
+    assert not scene.totals().get("acked")
+    gate.touch()
+    scene.settle(extra_runs=0)
+    assert scene.mq.stats(QUEUE).acked == 21
+    assert not scene.totals().get("retried")
+    only_workers_ran_anything(scene, pool)
+    scene.retire(pool, tracebacks=1)  # what the copy raised is said
+
+
+@pytest.mark.parametrize("deed", FORKS)
+def test_a_forked_copys_end_is_not_taken_for_the_messages(scene: Scene, gate: Path, deed: str) -> None:
+    pool = scene.pool(handler=HANDLER, concurrency=1)
+    message = scene.publish_one({"do": deed, "path": str(gate), "times": 1})
+    (copy,) = eventually(lambda: scene.ledger.events(ESCAPED), PATIENCE_S, pool.log)
+    eventually(lambda: not lives(copy.pid), PATIENCE_S, "the copy to end")
+
+    os.kill(scene.ledger.wait_started(message).pid, signal.SIGKILL)  # only the shared scoreboard knows what it ran
+
+    run = scene.ledger.wait_started(message, runs=2, timeout_s=PATIENCE_S)
+    assert run.delivery == 2, "its crash was not noticed"
+    scene.settle(extra_runs=1)
+    only_workers_ran_anything(scene, pool)
+    scene.retire(pool, tracebacks=1)
+
+
+@pytest.mark.parametrize("how", ["killed", "os_exit", "abort", "hold_gil"])
+def test_a_workers_group_is_dead_before_its_message_runs_again(scene: Scene, gate: Path, how: str) -> None:
+    pool = scene.pool("--timeout-grace=0.2", handler=HANDLER, concurrency=1)
+    then = "wait_for_file" if how == "killed" else how
+    limit = {"timeout_s": 0.5} if how == "hold_gil" else {}
+    body = {"do": "fork_and_beat", "then": then, "path": str(gate), "times": 1}
+    message = scene.publish_one(body, **limit)
+    worker = scene.ledger.wait_started(message).pid
+
+    if how == "killed":
+        eventually(lambda: beats(scene, message), PATIENCE_S, pool.log)
+        os.kill(worker, signal.SIGKILL)
+
+    run = scene.ledger.wait_started(message, runs=2, timeout_s=PATIENCE_S)
+    scene.settle(extra_runs=1)
+    assert not [beat for beat in beats(scene, message) if beat.time_s > run.start.time_s], "its copy was still alive"
+    assert run.pid != worker
+    only_workers_ran_anything(scene, pool)
+    scene.retire(pool)
+
+
+def test_a_drain_ends_what_a_busy_worker_had_started_before_it_gives_its_message_back(scene: Scene) -> None:
+    pool = scene.pool("--drain-timeout=2", handler=HANDLER, concurrency=1)
+    body = {"do": "fork_and_beat", "then": "wait_for_file", "path": "/never/there", "times": 1}
+    message = scene.publish_one(body)
+    eventually(lambda: beats(scene, message), PATIENCE_S, pool.log)
+
+    scene.retire(pool)
+
+    invariants.check_blame(scene.redis, QUEUE, message, retries=0, crashes=0, requeues=1)
+    second = scene.pool(handler=HANDLER)
+    run = scene.ledger.wait_started(message, runs=2, timeout_s=PATIENCE_S)
+    assert max(beat.time_s for beat in beats(scene, message)) < run.start.time_s
+    scene.settle(extra_runs=1)
+    scene.retire(second)
+
+
+@pytest.mark.parametrize("ends", ["killed", "drained"])
+def test_a_daemon_with_the_workers_descriptors_neither_works_nor_holds_anybody_up(
+    scene: Scene, gate: Path, daemons: None, ends: str
+) -> None:
+    pool = scene.pool(handler=HANDLER, concurrency=1)
+    message = scene.publish_one({"do": "daemonise", "path": str(gate), "times": 1})
+    daemon = eventually(lambda: beats(scene, message), PATIENCE_S, pool.log)[0].pid
+    worker = scene.ledger.wait_started(message).pid
+    assert os.getsid(daemon) != os.getsid(worker)
+
+    if ends == "killed":
+        os.kill(worker, signal.SIGKILL)
+        scene.ledger.wait_started(message, runs=2, timeout_s=PATIENCE_S)
+    gate.touch()
+    scene.publish(*[{"do": "ok"}] * 20)
+    scene.settle(extra_runs=int(ends == "killed"))
+    pool.signal(signal.SIGTERM)
+
+    assert pool.wait(PATIENCE_S) == 0
+    assert lives(daemon), "whoever leads a session of its own is no part of the worker"
+    only_workers_ran_anything(scene, pool)
+    assert not scene.registered()
+    _end(daemon)
+    scene.gone(pool)
+
+
+def test_threads_and_zombies_of_handlers_go_with_their_worker(scene: Scene) -> None:
+    pool = scene.pool(handler=HANDLER)
+    scene.publish(*[{"do": "leave_thread"}, {"do": "leave_zombies"}] * 5, {"do": "leave_fork"})
+    scene.settle(extra_runs=0)
+
+    victim, _survivor = pool.worker_pids()
+    os.kill(victim, signal.SIGKILL)
+
+    eventually(lambda: len(pool.started_worker_pids()) == 3, PATIENCE_S, pool.log)
+    scene.publish(*[{"do": "ok"}] * 20)
+    scene.settle(extra_runs=0)
+    scene.retire(pool)  # within its patience: the threads and the fork would live for a minute
+
+
+def test_a_clients_connection_is_not_shared_with_forked_copies(scene: Scene) -> None:
+    pool = scene.pool(handler=HANDLER)
+
+    scene.publish_one({"do": "publish_from_copies", "url": scene.url, "queue": QUEUE})
+
+    eventually(lambda: len(set(scene.ledger.published())) == 62, PATIENCE_S, pool.log)
+    scene.settle(extra_runs=0)
+    assert scene.mq.stats(QUEUE).acked == 62
+    only_workers_ran_anything(scene, pool)
+    scene.retire(pool)

@@ -1,0 +1,154 @@
+"""A drain has a deadline: handlers can see it, may be told of it, and cannot outlast it."""
+
+from __future__ import annotations
+
+import signal
+import time
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
+from tests.supervision.limited import ASYNC_HANDLER, CAUGHT, CLEANED, HANDLER, LIMIT
+from tests.supervision.test_limits import NEVER, said
+from tests.support import invariants
+from tests.support.pool import Pool
+
+DRAIN_S = 4.0
+SOFT_SHARE = 0.8
+
+
+def logged_at_s(pool: Pool, sentence: str) -> float:
+    """When the pool said this, once, by its own clock: the test may be kept waiting by what else runs here."""
+    (line,) = [line for line in pool.log().splitlines() if sentence in line]
+    return datetime.strptime(line.split(maxsplit=1)[0], "%Y-%m-%dT%H:%M:%S.%f%z").timestamp()
+
+
+def began(scene: Scene, *messages: str) -> None:
+    for message in messages:
+        scene.ledger.wait_started(message, timeout_s=PATIENCE_S)
+
+
+def test_the_context_says_how_much_of_a_drain_is_left(scene: Scene, tmp_path: Path) -> None:
+    pool = scene.pool("--drain-timeout=25", handler=HANDLER, concurrency=1)
+    path = tmp_path / "go-on"
+    message = scene.publish_one({"do": "watch_drain", "path": str(path)})
+    scene.ledger.wait_for(lambda ledger: ledger.events(LIMIT), PATIENCE_S)
+
+    pool.signal(signal.SIGTERM)
+    scene.ledger.wait_for(lambda ledger: ledger.events("draining"), PATIENCE_S)
+    path.touch()
+
+    scene.gone(pool)
+    assert said(scene, LIMIT, message) == [{"timeout_s": None, "left_s": None}]
+    (draining,) = said(scene, "draining", message)
+    assert 10.0 < draining["left_s"] <= 25.0
+    assert scene.ledger.handled() == {message}
+
+
+def test_an_earlier_time_limit_is_what_is_left(scene: Scene, tmp_path: Path) -> None:
+    pool = scene.pool("--drain-timeout=100", handler=HANDLER, concurrency=1)
+    path = tmp_path / "go-on"
+    message = scene.publish_one({"do": "watch_drain", "path": str(path)}, timeout_s=50.0)
+    began(scene, message)
+
+    pool.signal(signal.SIGTERM)
+    scene.ledger.wait_for(lambda ledger: ledger.events("draining"), PATIENCE_S)
+    path.touch()
+
+    scene.gone(pool)
+    (draining,) = said(scene, "draining", message)
+    assert 0.0 < draining["left_s"] <= 50.0
+
+
+@pytest.mark.parametrize("handler", [HANDLER, ASYNC_HANDLER])
+def test_draining_is_raised_in_handlers_that_have_asked_for_it_and_in_no_others(scene: Scene, handler: str) -> None:
+    pool = scene.pool(f"--drain-timeout={DRAIN_S}", handler=handler, concurrency=2)
+    stoppable, stubborn = scene.publish(
+        {"do": "await_stoppable" if handler == ASYNC_HANDLER else "stoppable", "path": NEVER},
+        {"do": "await" if handler == ASYNC_HANDLER else "wait_for_file", "path": NEVER},
+    )
+    began(scene, stoppable, stubborn)
+    behind = scene.publish_one({"do": "ok"})
+
+    pool.signal(signal.SIGTERM)
+
+    scene.gone(pool)
+    (caught,) = said(scene, CAUGHT, stoppable)
+    assert caught["error"] == "Draining"
+    assert 0.0 < caught["left_s"] <= DRAIN_S * (1 - SOFT_SHARE)
+    assert said(scene, CLEANED, stoppable)
+    assert not said(scene, CAUGHT, stubborn)
+    assert not said(scene, CLEANED, stubborn)
+    assert sorted(scene.waiting()[:2]) == [stoppable, stubborn], "at the head"
+    assert scene.waiting()[2:] == [behind]
+    for message in (stoppable, stubborn):
+        invariants.check_blame(scene.redis, QUEUE, message, retries=0, crashes=0, requeues=1)
+    assert "message put back, the pool is draining" in pool.log()
+    assert logged_at_s(pool, "pool ended") - logged_at_s(pool, "draining signal=") < DRAIN_S
+    second = scene.pool(handler=handler)
+    scene.settle(extra_runs=2)
+    scene.retire(second)
+
+
+def test_a_pool_whose_handlers_can_all_be_stopped_is_gone_before_the_end(scene: Scene) -> None:
+    pool = scene.pool(f"--drain-timeout={2 * DRAIN_S}", handler=HANDLER, concurrency=2)
+    messages = scene.publish(*[{"do": "stoppable", "path": NEVER}] * 2)
+    began(scene, *messages)
+
+    pool.signal(signal.SIGTERM)
+
+    scene.gone(pool)
+    took_s = logged_at_s(pool, "pool ended") - logged_at_s(pool, "draining signal=")
+    assert 2 * DRAIN_S * SOFT_SHARE - 0.1 <= took_s < 2 * DRAIN_S
+    assert "worker died" not in pool.log(), "nobody had to be killed"
+    assert sorted(scene.waiting()) == messages
+
+
+def test_a_handler_that_swallows_everything_does_not_outlast_the_drain(scene: Scene) -> None:
+    pool = scene.pool(f"--drain-timeout={DRAIN_S}", handler=HANDLER, concurrency=3)
+    messages = scene.publish({"do": "deaf"}, {"do": "deaf"}, {"do": "stoppable", "path": NEVER, "then": "hold_gil"})
+    began(scene, *messages)
+
+    pool.signal(signal.SIGTERM)
+
+    scene.gone(pool)
+    assert logged_at_s(pool, "pool ended") - logged_at_s(pool, "draining signal=") < DRAIN_S
+    for message in messages:
+        assert [one["error"] for one in said(scene, CAUGHT, message)] == ["Draining"]
+        invariants.check_blame(scene.redis, QUEUE, message, retries=0, crashes=0, requeues=1)
+    assert sorted(scene.waiting()) == messages
+    scene.check_stored()
+
+
+def test_a_handler_that_catches_draining_and_returns_has_succeeded(scene: Scene) -> None:
+    pool = scene.pool(f"--drain-timeout={DRAIN_S}", handler=HANDLER, concurrency=1)
+    message = scene.publish_one({"do": "stoppable", "path": NEVER, "then": "return"})
+    began(scene, message)
+
+    pool.signal(signal.SIGTERM)
+
+    scene.gone(pool)
+    assert scene.ledger.handled() == {message}
+    assert scene.mq.stats(QUEUE).acked == 1
+    scene.check_stored()
+
+
+def test_a_second_signal_does_not_wait_for_the_deadline(scene: Scene) -> None:
+    pool = scene.pool("--drain-timeout=600", handler=HANDLER, concurrency=2)
+    messages = scene.publish({"do": "stoppable", "path": NEVER}, {"do": "deaf"})
+    began(scene, *messages)
+    pool.signal(signal.SIGTERM)
+    log_says(pool, "draining signal=")
+
+    while "stopping at once" not in pool.log():
+        pool.signal(signal.SIGTERM)
+        time.sleep(0.1)  # within a second it would be taken for the same one
+
+    scene.gone(pool)
+    assert logged_at_s(pool, "stopping at once") - logged_at_s(pool, "draining signal=") >= 1.0
+    assert not any(said(scene, CAUGHT, message) for message in messages)
+    for message in messages:
+        invariants.check_blame(scene.redis, QUEUE, message, retries=0, crashes=0, requeues=1)
+    assert sorted(scene.waiting()) == messages

@@ -11,11 +11,14 @@ from typing import Any, Callable, Iterator
 import pytest
 from redis import Redis
 
-from tests.support.ledger import LEDGER_VARIABLE, Ledger
-from tests.support.pool import Pool
-from tests.support.proxy import Proxy
-from tests.support.server import RedisServer
+from bizzmq.testing.ledger import LEDGER_VARIABLE, Ledger
+from bizzmq.testing.pool import Pool
+from bizzmq.testing.proxy import Proxy
+from bizzmq.testing.server import RedisServer
+from tests.support.paths import ROOT
 
+BY_BODY = "tests.handlers:by_body"
+"""The usual handler: it does as the body tells it."""
 SEED_VARIABLE = "BIZZMQ_TEST_SEED"
 
 
@@ -87,7 +90,7 @@ def pool_factory(
     pools: list[Pool] = []
 
     def start(redis_url: str, **options: Any) -> Pool:
-        pool = Pool(redis_url, tmp_path / f"pool-{len(pools)}.log", **options)
+        pool = Pool(redis_url, tmp_path / f"pool-{len(pools)}.log", **{"cwd": ROOT, "handler": BY_BODY, **options})
         pools.append(pool)
         return pool
 

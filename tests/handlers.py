@@ -10,8 +10,8 @@ import asyncio
 import contextlib
 from typing import Any, Iterator, Protocol
 
+from bizzmq.testing.ledger import END, START, record
 from tests.support import deeds
-from tests.support.ledger import END, START, record
 
 
 class HandlerContext(Protocol):

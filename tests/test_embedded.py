@@ -16,8 +16,8 @@ import pytest
 
 from bizzmq import embedded, embedded_keeper, embedded_paths
 from bizzmq.errors import BrokerUnavailableError, ConfigurationError
-from tests.support.binaries import server_binary
-from tests.support.wait import eventually
+from bizzmq.testing.binaries import server_binary
+from bizzmq.testing.wait import eventually
 
 # A user of the server in a process of its own: executes the Redis command of each line that it reads, and
 # leaves when it reads no more, so that it cannot outlive the tests.

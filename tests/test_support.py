@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.ledger import END, START, Ledger
-from tests.support.pool import ROOT
-from tests.support.wait import eventually, eventually_holds
+from bizzmq.testing.ledger import END, START, Ledger
+from bizzmq.testing.wait import eventually, eventually_holds
+from tests.support.paths import ROOT
 
 
 def test_all_processes_write_and_the_reader_tells_runs_apart(ledger: Ledger) -> None:
     code = """if True:
         import os
-        from tests.support.ledger import record
+        from bizzmq.testing.ledger import record
         record("start", "m1", delivery=1)
         if os.fork() == 0:
             record("start", "m2", delivery=1)

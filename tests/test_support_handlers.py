@@ -15,10 +15,10 @@ from typing import Any, Callable
 import pytest
 
 from bizzmq.errors import Reject, RetryLater
+from bizzmq.testing.ledger import Ledger
 from tests import handlers
 from tests.support.deeds import DeedError
-from tests.support.ledger import Ledger
-from tests.support.pool import ROOT
+from tests.support.paths import ROOT
 
 
 @dataclass(frozen=True)

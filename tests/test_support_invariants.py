@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from redis import Redis
 
-from tests.support.invariants import (
+from bizzmq.testing.invariants import (
     check_at_rest,
     check_balance,
     check_blame,
@@ -16,8 +16,8 @@ from tests.support.invariants import (
     check_one_place,
     log_rate,
 )
-from tests.support.layout import Attempts, Keys, attempts_of, envelope_of
-from tests.support.ledger import START, Ledger
+from bizzmq.testing.layout import Attempts, Keys, attempts_of, envelope_of
+from bizzmq.testing.ledger import START, Ledger
 
 Q, DLQ = Keys("q"), Keys("q_dlq")
 

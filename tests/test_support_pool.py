@@ -9,10 +9,10 @@ from typing import Callable
 import pytest
 from redis import Redis
 
-from tests.support.family import is_living
-from tests.support.pool import Pool
-from tests.support.roles import classify
-from tests.support.wait import eventually
+from bizzmq.testing.family import is_living
+from bizzmq.testing.pool import Pool
+from bizzmq.testing.roles import classify
+from bizzmq.testing.wait import eventually
 
 DECOY = "tests.support.decoy_pool"
 StartPool = Callable[..., Pool]

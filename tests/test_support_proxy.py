@@ -12,9 +12,9 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
-from tests.support.proxy import Proxy
-from tests.support.server import NO_ANSWER
-from tests.support.wait import eventually
+from bizzmq.testing.proxy import Proxy
+from bizzmq.testing.server import NO_ANSWER
+from bizzmq.testing.wait import eventually
 
 INCR = b"INCR"
 

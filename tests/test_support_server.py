@@ -15,10 +15,10 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from tests.support.family import is_living
-from tests.support.pool import ROOT
-from tests.support.server import NO_ANSWER, RedisServer
-from tests.support.wait import eventually
+from bizzmq.testing.family import is_living
+from bizzmq.testing.server import NO_ANSWER, RedisServer
+from bizzmq.testing.wait import eventually
+from tests.support.paths import ROOT
 
 StartServer = Callable[..., RedisServer]
 
@@ -104,7 +104,7 @@ def test_closing_leaves_neither_process_nor_directory(private_server: StartServe
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a parent-death signal")
 def test_the_server_dies_with_the_process_that_started_it() -> None:
     code = """if True:
-        from tests.support.server import RedisServer
+        from bizzmq.testing.server import RedisServer
         server = RedisServer()
         print(server.pid, server.directory, flush=True)
         input()

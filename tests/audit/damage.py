@@ -8,8 +8,8 @@ from typing import Any, Callable, Dict, List, Tuple
 from redis import Redis
 
 from bizzmq.findings import Kind
+from bizzmq.testing.layout import Keys
 from tests.faults.scene import QUEUE, Scene
-from tests.support.layout import Keys
 
 DEAD = f"{QUEUE}_dlq"
 K, D = Keys(QUEUE), Keys(DEAD)

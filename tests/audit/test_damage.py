@@ -11,12 +11,12 @@ from bizzmq.audit import Diagnosis, audit
 from bizzmq.broker import Broker
 from bizzmq.findings import Kind
 from bizzmq.repair import repair
+from bizzmq.testing import invariants
+from bizzmq.testing.layout import Keys, snapshot
+from bizzmq.testing.wait import eventually
 from tests.audit.damage import DAMAGES, DEAD, D, K, orphan, publish_ten
 from tests.faults.scene import QUEUE, Scene
 from tests.scripts.containers import everything
-from tests.support import invariants
-from tests.support.layout import Keys, snapshot
-from tests.support.wait import eventually
 
 LEASE_S = 0.05
 every_damage = pytest.mark.parametrize("name", DAMAGES)

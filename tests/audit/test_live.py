@@ -13,11 +13,11 @@ from bizzmq.broker import Broker
 from bizzmq.lease import LeaseKeeper, LeaseOptions
 from bizzmq.repair import repair
 from bizzmq.survey import Survey
+from bizzmq.testing import invariants
+from bizzmq.testing.wait import eventually
 from tests.audit.damage import DEAD, K
 from tests.faults.load import load, repeated
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene
-from tests.support import invariants
-from tests.support.wait import eventually
 
 LEASE_S = 5.0
 FAILING = [{"do": "fail"}, *[{"do": "ok"}] * 20]

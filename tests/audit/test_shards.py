@@ -12,8 +12,8 @@ from bizzmq.audit import audit
 from bizzmq.broker import Broker
 from bizzmq.findings import Kind
 from bizzmq.repair import repair
+from bizzmq.testing.layout import Keys
 from tests.pool.command import OPERATOR, run
-from tests.support.layout import Keys
 
 QUEUE = "wide"
 NAMES = ["wide", "wide_dlq", "wide:1", "wide:1_dlq", "wide:2", "wide:2_dlq"]

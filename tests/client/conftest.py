@@ -12,7 +12,7 @@ from bizzmq.broker import Broker
 from bizzmq.connection import Connection
 from bizzmq.handler import UserHandler
 from bizzmq.lease import LeaseOptions
-from tests.support.wait import eventually
+from bizzmq.testing.wait import eventually
 
 AT_ONCE = QueueOptions(config_dead_letter_queue=True, max_retries=2, retry_backoff_s=0)
 

@@ -18,10 +18,10 @@ from bizzmq import (
     confirm,
 )
 from bizzmq.broker import Broker
-from tests.support.layout import command
-from tests.support.proxy import Proxy
-from tests.support.server import RedisServer
-from tests.support.wait import eventually
+from bizzmq.testing.layout import command
+from bizzmq.testing.proxy import Proxy
+from bizzmq.testing.server import RedisServer
+from bizzmq.testing.wait import eventually
 
 PrivateServer = Callable[..., RedisServer]
 REPLICA = MessageOptions(confirm="replicas:1")

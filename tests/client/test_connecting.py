@@ -14,12 +14,12 @@ from bizzmq import BizzMQ, BizzMQError, BrokerUnavailableError, ConfigurationErr
 from bizzmq.broker import Broker
 from bizzmq.connection import Connection, check_url, redact
 from bizzmq.errors import BrokerReplyError
+from bizzmq.testing.ports import free_port
+from bizzmq.testing.proxy import Proxy
+from bizzmq.testing.server import RedisServer
+from bizzmq.testing.wait import eventually
 from tests.client.conftest import Seen
 from tests.scripts.containers import look
-from tests.support.ports import free_port
-from tests.support.proxy import Proxy
-from tests.support.server import RedisServer
-from tests.support.wait import eventually
 
 BAD_URLS = [
     "", "localhost", "localhost:6379", "http://localhost", "redis//localhost", "redis://localhost:port", "unix://",

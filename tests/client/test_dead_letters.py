@@ -10,10 +10,10 @@ from redis import Redis
 from bizzmq import BizzMQ, Context, MessageOptions, QueueOptions, Reject
 from bizzmq.broker import Broker
 from bizzmq.census import dead_letter, dead_letters, purge, queue_names, replay
+from bizzmq.testing.layout import envelope_of
+from bizzmq.testing.wait import eventually
 from tests.client.conftest import AT_ONCE, Seen, at_rest, fail
 from tests.scripts.containers import look
-from tests.support.layout import envelope_of
-from tests.support.wait import eventually
 
 
 @pytest.fixture

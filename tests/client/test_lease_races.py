@@ -10,10 +10,10 @@ from redis import Redis
 from bizzmq.broker import Broker, Death, Requeued
 from bizzmq.connection import Connection
 from bizzmq.errors import BrokerUnavailableError
+from bizzmq.testing.proxy import Proxy
 from tests.client.watcher import OPTIONS, REAPED_BY_S, Watcher
 from tests.scripts.containers import Containers, look, put
 from tests.scripts.moves import held
-from tests.support.proxy import Proxy
 
 
 @pytest.fixture

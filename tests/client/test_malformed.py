@@ -10,9 +10,9 @@ from redis import Redis
 from bizzmq import BizzMQ, Context, QueueOptions
 from bizzmq.broker import Broker
 from bizzmq.census import dead_letters, stats
+from bizzmq.testing.wait import eventually
 from tests.client.conftest import Seen, at_rest, fail
 from tests.scripts.containers import look
-from tests.support.wait import eventually
 
 ID = b"0123456789abcABCDEFG"
 UNREADABLE = {

@@ -18,7 +18,7 @@ from bizzmq.background import BackgroundConsumer
 from bizzmq.lease import LeaseOptions
 from tests.client.conftest import Seen
 from tests.scripts.containers import look
-from tests.support.pool import ROOT
+from tests.support.paths import ROOT
 
 SHORT = LeaseOptions(beat_s=0.1, lease_s=0.8, scan_s=0.2)
 

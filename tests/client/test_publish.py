@@ -10,9 +10,9 @@ from bizzmq.broker import Broker
 from bizzmq.connection import Connection
 from bizzmq.ids import published_us
 from bizzmq.publisher import Publisher
+from bizzmq.testing.proxy import Proxy
 from tests.client.conftest import Seen
 from tests.scripts.containers import look
-from tests.support.proxy import Proxy
 
 TOP = 2**53
 BAD_OPTIONS = [

@@ -12,10 +12,10 @@ from redis import Redis
 from bizzmq import BizzMQ, Context, MessageOptions, QueueOptions, Reject, RetryLater
 from bizzmq.broker import Broker, Death
 from bizzmq.census import dead_letters
+from bizzmq.testing.layout import envelope_of
+from bizzmq.testing.wait import eventually
 from tests.client.conftest import Seen, at_rest, fail
 from tests.scripts.containers import look
-from tests.support.layout import envelope_of
-from tests.support.wait import eventually
 
 
 def raise_it(error: BaseException) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from bizzmq import BizzMQ, MessageOptions, QueueNotFoundError, QueueStats
 from bizzmq.broker import Broker, Death
+from bizzmq.testing.wait import eventually
 from tests.client.conftest import Seen, fail
-from tests.support.wait import eventually
 
 FIELDS = ["waiting", "delayed", "processing", "dead_lettered", "published", "acked", "retried", "requeued", "discarded"]
 

@@ -12,9 +12,9 @@ import pytest
 from redis import Redis
 
 from bizzmq import BizzMQ, Context, QueueNotFoundError
+from bizzmq.testing.wait import eventually
 from tests.client.conftest import Seen
 from tests.scripts.containers import look
-from tests.support.wait import eventually
 
 
 class Gate:

@@ -12,11 +12,11 @@ from bizzmq import BizzMQError, MessageOptions
 from bizzmq.broker import Broker
 from bizzmq.connections import connect
 from bizzmq.publisher import Publisher
+from bizzmq.testing import invariants
+from bizzmq.testing.ledger import Ledger
+from bizzmq.testing.wait import eventually, eventually_holds
 from tests.faults.load import repeated
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene
-from tests.support import invariants
-from tests.support.ledger import Ledger
-from tests.support.wait import eventually, eventually_holds
 
 UNSURE = "unsure"
 """Kind of a ledger's event: published, but nobody knows whether a replica has it."""

@@ -8,10 +8,10 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
+from bizzmq.testing.ledger import Ledger
+from bizzmq.testing.pool import Pool
 from tests.faults.scene import QUEUE, Scene
 from tests.support.cluster import Cluster
-from tests.support.ledger import Ledger
-from tests.support.pool import Pool
 from tests.support.sentinels import Watched
 
 StartPool = Callable[..., Pool]

@@ -7,8 +7,8 @@ import pytest
 from bizzmq import BizzMQ, BrokerUnavailableError, ConfigurationError
 from bizzmq.address import Node, parse, redact
 from bizzmq.connection import check_url
-from tests.support.ports import LOOPBACK, free_port
-from tests.support.server import RedisServer
+from bizzmq.testing.ports import LOOPBACK, free_port
+from bizzmq.testing.server import RedisServer
 
 SECRET = "canary-secret"
 

@@ -8,14 +8,14 @@ import pytest
 
 from bizzmq import BrokerUnavailableError, QueueOptions
 from bizzmq.cluster import ClusterConnection
+from bizzmq.testing import invariants
+from bizzmq.testing.layout import Keys
+from bizzmq.testing.wait import eventually
 from tests.cluster.confirmed import ConfirmedPublisher, at_stake, back_after_s, confirmed_load, settle, work_goes_on
 from tests.faults.gated import HANDLER
 from tests.faults.load import load
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
-from tests.support import invariants
 from tests.support.cluster import Cluster
-from tests.support.layout import Keys
-from tests.support.wait import eventually
 
 WORK = {"do": "sleep", "sleep_s": 0.005}
 BACK_AFTER_FAILOVER_S = 5.0

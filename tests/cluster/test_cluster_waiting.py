@@ -10,11 +10,11 @@ import pytest
 from bizzmq import QueueOptions
 from bizzmq.broker import Broker
 from bizzmq.cluster import ClusterConnection
+from bizzmq.testing.layout import Keys, command
+from bizzmq.testing.wait import eventually
 from tests.faults.gated import HANDLER
 from tests.faults.scene import PATIENCE_S, Scene
 from tests.support.cluster import Cluster
-from tests.support.layout import Keys, command
-from tests.support.wait import eventually
 
 LONG_S = 60.0
 

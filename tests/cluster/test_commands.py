@@ -10,14 +10,14 @@ from typing import Callable
 import pytest
 
 from bizzmq import BizzMQ
+from bizzmq.testing import invariants
+from bizzmq.testing.ledger import Ledger
+from bizzmq.testing.wait import eventually
 from tests.cluster.conftest import StartPool
 from tests.faults.scene import PATIENCE_S, QUEUE
-from tests.support import invariants
 from tests.support.cluster import Cluster
-from tests.support.ledger import Ledger
-from tests.support.pool import ROOT
+from tests.support.paths import ROOT
 from tests.support.sentinels import Watched
-from tests.support.wait import eventually
 
 SECRET, SENTINEL_SECRET = "canary-secret", "canary-sentinel"
 

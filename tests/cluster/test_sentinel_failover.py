@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from bizzmq.testing.wait import eventually
 from tests.cluster.confirmed import (
     UNSURE,
     ConfirmedPublisher,
@@ -18,7 +19,6 @@ from tests.cluster.confirmed import (
 from tests.faults.gated import HANDLER
 from tests.faults.scene import PATIENCE_S, Scene, log_says
 from tests.support.sentinels import Watched, replication, role
-from tests.support.wait import eventually
 
 WORK = {"do": "sleep", "sleep_s": 0.005}
 BACK_AFTER_FAILOVER_S = 5.0

@@ -16,14 +16,15 @@ from redis import Redis
 
 from bizzmq import BizzMQ, ConfigurationError, QueueNotFoundError, QueueOptions
 from bizzmq.keys import QueueKeys, shard_of, whole_of
+from bizzmq.testing import invariants
+from bizzmq.testing.ledger import Ledger
+from bizzmq.testing.pool import Pool
+from bizzmq.testing.wait import eventually
 from tests.cluster.conftest import StartPool
 from tests.faults.gated import HANDLER, Gate
 from tests.faults.scene import PATIENCE_S
-from tests.support import invariants
 from tests.support.cluster import Cluster
-from tests.support.ledger import Ledger
-from tests.support.pool import ROOT, Pool
-from tests.support.wait import eventually
+from tests.support.paths import ROOT
 
 SHARDS = 6
 QUEUE = "wide"

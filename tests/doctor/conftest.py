@@ -11,8 +11,8 @@ from bizzmq.broker import Broker
 from bizzmq.connections import connect
 from bizzmq.doctor import examine
 from bizzmq.doctor_finding import Finding, Level
-from tests.support.binaries import server_binary
-from tests.support.server import RedisServer
+from bizzmq.testing.binaries import server_binary
+from bizzmq.testing.server import RedisServer
 
 Patient = Callable[..., RedisServer]
 Examine = Callable[[str], "Report"]

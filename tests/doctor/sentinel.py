@@ -9,10 +9,10 @@ from typing import Iterator
 from redis import Redis
 from redis.exceptions import RedisError
 
-from tests.support.binaries import server_binary
-from tests.support.ports import LOOPBACK, free_port
-from tests.support.spawn import spawn
-from tests.support.wait import eventually
+from bizzmq.testing.binaries import server_binary
+from bizzmq.testing.ports import LOOPBACK, free_port
+from bizzmq.testing.spawn import spawn
+from bizzmq.testing.wait import eventually
 
 
 @contextlib.contextmanager

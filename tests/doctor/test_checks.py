@@ -9,13 +9,13 @@ import pytest
 from redis import Redis
 
 from bizzmq import doctor_checks
+from bizzmq.testing.ports import LOOPBACK, free_port
+from bizzmq.testing.proxy import Proxy
+from bizzmq.testing.server import RedisServer
+from bizzmq.testing.wait import eventually
 from tests.doctor.conftest import Examine, Patient
 from tests.doctor.sentinel import a_sentinel
 from tests.support.features import need_acl
-from tests.support.ports import LOOPBACK, free_port
-from tests.support.proxy import Proxy
-from tests.support.server import RedisServer
-from tests.support.wait import eventually
 
 
 def test_a_good_server_is_healthy(patient: Patient, examined: Examine) -> None:

@@ -7,12 +7,12 @@ from typing import Any, Callable
 
 import pytest
 
+from bizzmq.testing.ports import LOOPBACK, free_port
+from bizzmq.testing.server import RedisServer
 from tests.faults.conftest import own_scene
 from tests.faults.scene import Scene, log_says
 from tests.pool.command import OPERATOR, refused, run
 from tests.support.features import need_acl
-from tests.support.ports import LOOPBACK, free_port
-from tests.support.server import RedisServer
 
 __all__ = ["own_scene"]
 

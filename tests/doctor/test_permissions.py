@@ -9,12 +9,12 @@ import pytest
 from bizzmq import BizzMQ, QueueOptions
 from bizzmq.doctor_finding import Finding
 from bizzmq.doctor_permissions import SCRIPTS, needed
+from bizzmq.testing.ledger import Ledger
+from bizzmq.testing.pool import Pool
+from bizzmq.testing.server import RedisServer
 from tests.doctor.conftest import Examine, Patient
 from tests.pool.command import OPERATOR, run
 from tests.support.features import need_acl, need_dry_run
-from tests.support.ledger import Ledger
-from tests.support.pool import Pool
-from tests.support.server import RedisServer
 
 QUEUE = "q"
 

@@ -11,8 +11,8 @@ from typing import Callable
 import pytest
 from redis import Redis
 
+from bizzmq.testing.wait import eventually
 from tests.support.program import ROOT, StartProgram
-from tests.support.wait import eventually
 
 PUBLISHED = ROOT / "tests" / "data"
 

@@ -9,13 +9,13 @@ import pytest
 from redis import Redis
 
 from bizzmq import scripts
+from bizzmq.testing.layout import command
+from bizzmq.testing.ledger import Ledger
+from bizzmq.testing.link import Fault
+from bizzmq.testing.pool import Pool
+from bizzmq.testing.proxy import Proxy
+from bizzmq.testing.server import RedisServer
 from tests.faults.scene import Scene
-from tests.support.layout import command
-from tests.support.ledger import Ledger
-from tests.support.link import Fault
-from tests.support.pool import Pool
-from tests.support.proxy import Proxy
-from tests.support.server import RedisServer
 
 StartPool = Callable[..., Pool]
 Lose = Callable[..., Fault]

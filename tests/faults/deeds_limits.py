@@ -12,10 +12,10 @@ import re
 import threading
 from typing import Any, Callable
 
+from bizzmq.testing.ledger import END, START, record
 from tests.faults.deeds_offspring import ESCAPED, OFFSPRING
 from tests.handlers import HandlerContext
 from tests.support import deeds
-from tests.support.ledger import END, START, record
 
 HANDLER = "tests.faults.deeds_limits:handler"
 _MUTEX_BYTES = 64

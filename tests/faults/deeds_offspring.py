@@ -8,9 +8,9 @@ import time
 from typing import Any, Callable
 
 from bizzmq import BizzMQ, MessageOptions
+from bizzmq.testing.ledger import PUBLISHED, record
 from tests.handlers import HandlerContext
 from tests.support import deeds
-from tests.support.ledger import PUBLISHED, record
 
 ESCAPED, BEAT = "escaped", "beat"
 _BEAT_S = 0.01

@@ -12,11 +12,11 @@ import psutil
 import pytest
 
 from bizzmq import ids
+from bizzmq.testing.layout import Keys, command
+from bizzmq.testing.wait import eventually
 from tests.faults.bystander import READY
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene
-from tests.support.layout import Keys, command
-from tests.support.pool import ROOT
-from tests.support.wait import eventually
+from tests.support.paths import ROOT
 
 
 class Bystander:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Callable
 
+from bizzmq.testing.ledger import Ledger
 from tests.faults.scene import PATIENCE_S, Scene
 from tests.supervision.asking import status_of
-from tests.support.ledger import Ledger
 
 OK = """
 from tests.handlers import ok
-from tests.support.ledger import record
+from bizzmq.testing.ledger import record
 
 def handler(body, context):
     record("generation", context.id, number={number})

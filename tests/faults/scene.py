@@ -9,12 +9,12 @@ from typing import Any, Callable
 from redis import Redis
 
 from bizzmq import BizzMQ, MessageOptions, QueueOptions
+from bizzmq.testing import invariants
+from bizzmq.testing.layout import Keys, command, snapshot
+from bizzmq.testing.ledger import Ledger
+from bizzmq.testing.pool import Pool
+from bizzmq.testing.wait import eventually, eventually_holds
 from tests.faults.gated import Gate
-from tests.support import invariants
-from tests.support.layout import Keys, command, snapshot
-from tests.support.ledger import Ledger
-from tests.support.pool import Pool
-from tests.support.wait import eventually, eventually_holds
 
 QUEUE = "q"
 PATIENCE_S = 30.0

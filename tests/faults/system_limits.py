@@ -14,9 +14,9 @@ import uuid
 from pathlib import Path
 from typing import Iterator
 
+from bizzmq.testing.pool import Pool
+from bizzmq.testing.wait import eventually
 from tests.faults.scene import PATIENCE_S, Scene
-from tests.support.pool import Pool
-from tests.support.wait import eventually
 
 NOT_STARTED = "a worker could not be started"
 _V1 = Path("/sys/fs/cgroup/pids")

@@ -9,8 +9,8 @@ import pytest
 
 from bizzmq import ConfigurationError, MessageOptions
 from bizzmq.message import MAX_DELAY_S, PRIORITY_LIMIT
+from bizzmq.testing.layout import Keys, attempts_of
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene
-from tests.support.layout import Keys, attempts_of
 
 HIGHEST, LOWEST = PRIORITY_LIMIT, -PRIORITY_LIMIT
 PRIORITIES = [HIGHEST, HIGHEST - 1, HIGHEST - 2, 10**9, 2, 1, 0, -1, -2, -(10**9), LOWEST + 2, LOWEST + 1, LOWEST]

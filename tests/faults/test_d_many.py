@@ -12,13 +12,13 @@ from redis import Redis
 from bizzmq import census
 from bizzmq.broker import Broker
 from bizzmq.connection import Connection
+from bizzmq.testing import invariants
+from bizzmq.testing.layout import Keys, command
+from bizzmq.testing.server import RedisServer
+from bizzmq.testing.wait import eventually, eventually_holds
 from tests.faults.load import load
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene
-from tests.support import invariants
-from tests.support.layout import Keys, command
 from tests.support.script_times import ScriptTimes
-from tests.support.server import RedisServer
-from tests.support.wait import eventually, eventually_holds
 
 OwnScene = Callable[..., "tuple[RedisServer, Scene]"]
 NOOP = "tests.handlers:noop"

@@ -13,11 +13,11 @@ from typing import IO, Any, Callable, Iterator
 
 import pytest
 
+from bizzmq.testing.pool import Pool
+from bizzmq.testing.wait import eventually
 from tests.faults.gated import HANDLER
 from tests.faults.scene import PATIENCE_S, Scene
-from tests.support.pool import Pool
 from tests.support.tmpfs import Tmpfs, can_mount, tmpfs
-from tests.support.wait import eventually
 
 DROPPED = "log lines were dropped"
 F_SETPIPE_SZ = 1031

@@ -9,10 +9,11 @@ from typing import Any, Callable
 
 import pytest
 
+from bizzmq.testing import invariants
+from bizzmq.testing.pool import Pool
+from bizzmq.testing.wait import eventually
 from tests.faults.scene import PATIENCE_S, Scene, log_says
-from tests.support import invariants
-from tests.support.pool import ROOT, Pool
-from tests.support.wait import eventually
+from tests.support.paths import ROOT
 
 OK = "from tests.handlers import ok as handler\n"
 RAISES = "def configure():\n    raise RuntimeError('no configuration')\n\nconfigure()\n"

@@ -12,6 +12,10 @@ from typing import Iterator
 import pytest
 
 from bizzmq.errors import BizzMQError
+from bizzmq.testing import invariants
+from bizzmq.testing.layout import command
+from bizzmq.testing.roles import JANITOR
+from bizzmq.testing.wait import eventually
 from bizzmq.workers.control import CHECK, PoolSilentError, ask
 from tests.faults.scene import PATIENCE_S, Scene, log_says
 from tests.faults.system_limits import (
@@ -22,10 +26,6 @@ from tests.faults.system_limits import (
     kill_worker,
     no_descriptors,
 )
-from tests.support import invariants
-from tests.support.layout import command
-from tests.support.roles import JANITOR
-from tests.support.wait import eventually
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="prlimit is Linux's")
 

@@ -10,11 +10,11 @@ from typing import Callable
 
 import pytest
 
+from bizzmq.testing import invariants
+from bizzmq.testing.pool import Pool
+from bizzmq.testing.wait import eventually
 from tests.faults.gated import HANDLER
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
-from tests.support import invariants
-from tests.support.pool import Pool
-from tests.support.wait import eventually
 
 STOPPING = "stopping at once"
 

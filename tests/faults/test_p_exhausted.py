@@ -9,6 +9,8 @@ from typing import Callable, Iterator
 
 import pytest
 
+from bizzmq.testing import invariants
+from bizzmq.testing.pool import Pool
 from tests.faults.gated import HANDLER
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 from tests.faults.system_limits import (
@@ -19,8 +21,6 @@ from tests.faults.system_limits import (
     helper_comes_back,
     kill_worker,
 )
-from tests.support import invariants
-from tests.support.pool import Pool
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="prlimit and control groups are Linux's")
 

@@ -10,13 +10,13 @@ from typing import Any
 import psutil
 import pytest
 
+from bizzmq.testing import invariants
+from bizzmq.testing.family import is_living
+from bizzmq.testing.pool import Pool
+from bizzmq.testing.wait import eventually
 from tests.faults.gated import HANDLER
 from tests.faults.load import load
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
-from tests.support import invariants
-from tests.support.family import is_living
-from tests.support.pool import Pool
-from tests.support.wait import eventually
 
 LEASE_S = 1.0
 SHORT_LEASE = f"--lease={LEASE_S}"

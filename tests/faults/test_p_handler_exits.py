@@ -6,9 +6,9 @@ import time
 
 import pytest
 
+from bizzmq.testing import invariants
 from tests.faults.gated import HANDLER
 from tests.faults.scene import QUEUE, Scene, log_says
-from tests.support import invariants
 
 
 @pytest.mark.parametrize("code", [0, 3, 70])

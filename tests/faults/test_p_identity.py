@@ -12,13 +12,13 @@ from typing import Any, Callable, Iterator
 import psutil
 import pytest
 
+from bizzmq.testing import invariants
+from bizzmq.testing.layout import Keys, command, snapshot
+from bizzmq.testing.pool import Pool
+from bizzmq.testing.wait import eventually
 from tests.faults.foreign import Bystander, forge, forged_names
 from tests.faults.gated import HANDLER
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
-from tests.support import invariants
-from tests.support.layout import Keys, command, snapshot
-from tests.support.pool import Pool
-from tests.support.wait import eventually
 
 SHORT_LEASE = "--lease=1"
 DECOY = "tests.support.decoy_pool"

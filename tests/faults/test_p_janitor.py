@@ -8,11 +8,11 @@ import time
 
 import psutil
 
+from bizzmq.testing import invariants
+from bizzmq.testing.pool import Pool
+from bizzmq.testing.wait import eventually
 from tests.faults.gated import HANDLER
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
-from tests.support import invariants
-from tests.support.pool import Pool
-from tests.support.wait import eventually
 
 
 def test_a_killed_janitor_is_replaced_and_worker_deaths_are_still_settled(scene: Scene) -> None:

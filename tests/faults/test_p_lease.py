@@ -7,11 +7,11 @@ import signal
 
 import pytest
 
+from bizzmq.testing import invariants
+from bizzmq.testing.layout import attempts_of, snapshot
+from bizzmq.testing.wait import eventually, eventually_holds
 from tests.faults.gated import HANDLER
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
-from tests.support import invariants
-from tests.support.layout import attempts_of, snapshot
-from tests.support.wait import eventually, eventually_holds
 
 SHORT_LEASE = "--lease=1"
 BOUND_S = 1.0 + 1.0 / 3 * 1.25

@@ -7,11 +7,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from bizzmq.testing import invariants
+from bizzmq.testing.layout import envelope_of
+from bizzmq.testing.wait import eventually
 from tests.faults.deeds_limits import HANDLER
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
-from tests.support import invariants
-from tests.support.layout import envelope_of
-from tests.support.wait import eventually
 
 MEGABYTE = 1_000_000
 METRICS = pytest.mark.parametrize("metric", ["rss", "pss"])

@@ -10,14 +10,14 @@ from typing import Iterator
 import psutil
 import pytest
 
+from bizzmq.testing import invariants
+from bizzmq.testing.family import is_living
+from bizzmq.testing.ledger import Event
+from bizzmq.testing.pool import Pool
+from bizzmq.testing.wait import eventually
 from tests.faults.deeds_limits import HANDLER
 from tests.faults.deeds_offspring import BEAT, ESCAPED
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene
-from tests.support import invariants
-from tests.support.family import is_living
-from tests.support.ledger import Event
-from tests.support.pool import Pool
-from tests.support.wait import eventually
 
 
 @pytest.fixture

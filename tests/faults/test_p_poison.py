@@ -7,10 +7,10 @@ import random
 import pytest
 
 from bizzmq import QueueOptions
+from bizzmq.testing import invariants
+from bizzmq.testing.layout import envelope_of, snapshot
+from bizzmq.testing.wait import eventually
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
-from tests.support import invariants
-from tests.support.layout import envelope_of, snapshot
-from tests.support.wait import eventually
 
 DEAD = f"{QUEUE}_dlq"
 

@@ -11,13 +11,13 @@ from typing import Any, Callable, Iterator
 import psutil
 import pytest
 
+from bizzmq.testing.pool import Pool
+from bizzmq.testing.wait import eventually
 from bizzmq.workers.control import ask
 from tests.faults.load import load, repeated
 from tests.faults.reloading import BROKEN, CANARY_DIES, OK, check_generation, generation_of, watch_capacity
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 from tests.supervision.asking import status_of
-from tests.support.pool import Pool
-from tests.support.wait import eventually
 
 FAILED = "reload failed, the old code stays"
 Edit = Callable[[str], None]

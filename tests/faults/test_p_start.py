@@ -7,11 +7,11 @@ import time
 
 import pytest
 
+from bizzmq.testing import invariants
+from bizzmq.testing.ledger import Ledger
+from bizzmq.testing.pool import Pool
+from bizzmq.testing.wait import eventually
 from tests.faults.scene import PATIENCE_S, Scene
-from tests.support import invariants
-from tests.support.ledger import Ledger
-from tests.support.pool import Pool
-from tests.support.wait import eventually
 
 BEFORE_THE_PROGRAM = -signal.SIGTERM
 """What a shell shows as 143: the signal came before the pool could handle any."""

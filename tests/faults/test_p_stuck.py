@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from bizzmq.testing import invariants
+from bizzmq.testing.layout import envelope_of
+from bizzmq.testing.wait import eventually
 from tests.faults.deeds_limits import HANDLER
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
-from tests.support import invariants
-from tests.support.layout import envelope_of
-from tests.support.wait import eventually
 
 LIMIT_S = 0.5
 ARGS = (f"--timeout={LIMIT_S}", "--timeout-grace=0.3")

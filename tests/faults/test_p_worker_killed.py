@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from bizzmq import failpoints
+from bizzmq.testing import invariants
+from bizzmq.testing.wait import eventually
 from tests.faults.gated import HANDLER
 from tests.faults.scene import QUEUE, Scene
-from tests.support import invariants
-from tests.support.wait import eventually
 
 
 def test_a_killed_workers_message_runs_again_within_a_second_and_blames_one_crash(scene: Scene) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from typing import Callable
 
+from bizzmq.testing import invariants
+from bizzmq.testing.layout import snapshot
+from bizzmq.testing.pool import Pool
+from bizzmq.testing.server import RedisServer
+from bizzmq.testing.wait import eventually
 from tests.faults.gated import HANDLER
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
-from tests.support import invariants
-from tests.support.layout import snapshot
-from tests.support.pool import Pool
-from tests.support.server import RedisServer
-from tests.support.wait import eventually
 
 OwnScene = Callable[..., "tuple[RedisServer, Scene]"]
 AWAY_S = 4.0

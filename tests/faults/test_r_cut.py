@@ -6,12 +6,12 @@ from typing import Callable
 
 import pytest
 
+from bizzmq.testing import invariants
+from bizzmq.testing.layout import command
+from bizzmq.testing.proxy import Proxy
+from bizzmq.testing.wait import eventually
 from tests.faults.load import load, repeated
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene
-from tests.support import invariants
-from tests.support.layout import command
-from tests.support.proxy import Proxy
-from tests.support.wait import eventually
 
 WORK = {"do": "sleep", "sleep_s": 0.002}
 BLOCK_S, SOCKET_TIMEOUT_S = 5.0, 5.0

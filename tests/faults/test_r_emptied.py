@@ -9,13 +9,13 @@ from typing import Any, Callable
 import pytest
 
 from bizzmq import BizzMQ, BrokerUnavailableError, QueueNotFoundError
+from bizzmq.testing import invariants
+from bizzmq.testing.layout import command, snapshot
+from bizzmq.testing.server import RedisServer
+from bizzmq.testing.wait import eventually, eventually_holds
 from tests.faults.gated import HANDLER
 from tests.faults.load import repeated
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
-from tests.support import invariants
-from tests.support.layout import command, snapshot
-from tests.support.server import RedisServer
-from tests.support.wait import eventually, eventually_holds
 
 OwnScene = Callable[..., "tuple[RedisServer, Scene]"]
 CANARY = "canary-3b77aa"

@@ -8,13 +8,13 @@ from typing import Any, Iterator
 import pytest
 
 from bizzmq import BizzMQ, MessageOptions, QueueOptions
+from bizzmq.testing import invariants
+from bizzmq.testing.layout import envelope_of
+from bizzmq.testing.proxy import Proxy
+from bizzmq.testing.wait import eventually, eventually_holds
 from tests.faults.conftest import Lose
 from tests.faults.load import load
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene
-from tests.support import invariants
-from tests.support.layout import envelope_of
-from tests.support.proxy import Proxy
-from tests.support.wait import eventually, eventually_holds
 
 
 @pytest.fixture

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from bizzmq.testing import invariants
+from bizzmq.testing.layout import Keys, snapshot
+from bizzmq.testing.proxy import Proxy
+from bizzmq.testing.wait import eventually
 from tests.faults.conftest import Lose
 from tests.faults.gated import HANDLER
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene
-from tests.support import invariants
-from tests.support.layout import Keys, snapshot
-from tests.support.proxy import Proxy
-from tests.support.wait import eventually
 
 
 @pytest.mark.parametrize("script", ["requeue", "register"])

@@ -12,15 +12,15 @@ from bizzmq import BrokerUnavailableError, MessageOptions
 from bizzmq.broker import Broker
 from bizzmq.connection import Connection
 from bizzmq.publisher import Publisher
+from bizzmq.testing import invariants
+from bizzmq.testing.layout import command, snapshot
+from bizzmq.testing.pool import Pool
+from bizzmq.testing.server import RedisServer
+from bizzmq.testing.wait import eventually
 from tests.faults.gated import HANDLER, Gate
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
-from tests.support import invariants
 from tests.support.features import need_replicas_for_scripts
-from tests.support.layout import command, snapshot
-from tests.support.pool import Pool
-from tests.support.server import RedisServer
 from tests.support.tmpfs import can_mount, tmpfs
-from tests.support.wait import eventually
 
 OwnScene = Callable[..., "tuple[RedisServer, Scene]"]
 REFUSED_S = 2.0

@@ -9,14 +9,14 @@ from typing import Callable
 import pytest
 
 from bizzmq import BizzMQ, BrokerFullError, BrokerUnavailableError, QueueOptions
+from bizzmq.testing import invariants
+from bizzmq.testing.layout import command
+from bizzmq.testing.pool import Pool
+from bizzmq.testing.server import RedisServer
+from bizzmq.testing.wait import eventually
 from tests.faults.gated import HANDLER, Gate
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
-from tests.support import invariants
 from tests.support.features import need_acl
-from tests.support.layout import command
-from tests.support.pool import Pool
-from tests.support.server import RedisServer
-from tests.support.wait import eventually
 
 OwnScene = Callable[..., "tuple[RedisServer, Scene]"]
 CANARY, FRESH = "canary-secret", "canary-fresh"

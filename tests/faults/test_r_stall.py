@@ -11,15 +11,15 @@ import pytest
 from redis import Redis
 from redis.exceptions import ResponseError
 
+from bizzmq.testing import invariants
+from bizzmq.testing.layout import Keys, command
+from bizzmq.testing.pool import Pool
+from bizzmq.testing.server import RedisServer
+from bizzmq.testing.wait import eventually
 from tests.faults.gated import HANDLER
 from tests.faults.load import load
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
-from tests.support import invariants
 from tests.support.features import need_pause_modes
-from tests.support.layout import Keys, command
-from tests.support.pool import Pool
-from tests.support.server import RedisServer
-from tests.support.wait import eventually
 
 OwnScene = Callable[..., "tuple[RedisServer, Scene]"]
 WORK = {"do": "sleep", "sleep_s": 0.002}

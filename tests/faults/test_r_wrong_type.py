@@ -13,14 +13,14 @@ from bizzmq import BizzMQ, MessageOptions, WrongTypeError
 from bizzmq.broker import Broker
 from bizzmq.connection import Connection
 from bizzmq.keys import INDEX, QueueKeys, type_of
+from bizzmq.testing import invariants
+from bizzmq.testing.layout import Keys, command, snapshot
+from bizzmq.testing.wait import eventually
 from tests.faults.gated import HANDLER
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 from tests.scripts.containers import everything, look, put
 from tests.scripts.moves import DEAD, Move, claim_ids, held
 from tests.scripts.test_moves import MOVES
-from tests.support import invariants
-from tests.support.layout import Keys, command, snapshot
-from tests.support.wait import eventually
 
 ATOMIC = ("publish", "retry", "dead_letter", "discard", "release", "requeue", "replay", "purge", "register", "beat")
 """A claim is not among them: what it has moved, the next one returns."""

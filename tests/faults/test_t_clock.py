@@ -10,13 +10,13 @@ from typing import Callable, Iterator
 
 import pytest
 
+from bizzmq.testing import invariants
+from bizzmq.testing.layout import Keys, command
+from bizzmq.testing.pool import Pool
+from bizzmq.testing.server import RedisServer
+from bizzmq.testing.wait import eventually
 from tests.faults.load import load
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene
-from tests.support import invariants
-from tests.support.layout import Keys, command
-from tests.support.pool import Pool
-from tests.support.server import RedisServer
-from tests.support.wait import eventually
 from tests.support.wall_clock import WallClock, compiler
 
 OwnScene = Callable[..., "tuple[RedisServer, Scene]"]

@@ -7,12 +7,12 @@ import time
 
 import pytest
 
+from bizzmq.testing import invariants
+from bizzmq.testing.layout import snapshot
+from bizzmq.testing.pool import Pool
+from bizzmq.testing.wait import eventually
 from tests.faults.gated import HANDLER
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene
-from tests.support import invariants
-from tests.support.layout import snapshot
-from tests.support.pool import Pool
-from tests.support.wait import eventually
 
 SHORT_LEASE = "--lease=1"
 SUSPENDED_S = 3.0

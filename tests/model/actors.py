@@ -8,12 +8,12 @@ from hypothesis.stateful import RuleBasedStateMachine
 from redis import Redis
 
 from bizzmq.broker import Broker
+from bizzmq.testing.layout import Keys
 from tests.model.calls import call, differences, establish
 from tests.model.facts import Facts, Process
 from tests.model.queue import LEASE_LOST, Queue, Request
 from tests.model.transitions import apply
 from tests.scripts.moves import DEAD, QUEUE
-from tests.support.layout import Keys
 
 SUPERVISORS = ("s1", "s2")
 NEVER_LATE = ("release", "purge", "replay")

@@ -9,11 +9,11 @@ from redis import Redis
 from bizzmq import census
 from bizzmq.broker import Broker, Death
 from bizzmq.errors import LeaseLostError
+from bizzmq.testing.layout import Keys
 from tests.model.endings import CRASH_LIMIT, Fate
 from tests.model.queue import LEASE_LOST, Counts, Outcome, Queue, Request
 from tests.scripts.containers import LATER_MS, NO_QUEUE, Containers, envelope, look, put
 from tests.scripts.moves import DEAD, QUEUE
-from tests.support.layout import Keys
 
 PUBLISHER = "p"
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
 
+from bizzmq.testing.invariants import check_nothing_stranded, check_one_place
+from bizzmq.testing.layout import Keys
 from tests.model.actors import SUPERVISORS, Actors
 from tests.model.endings import Fate
 from tests.model.facts import Process
 from tests.model.queue import LEASE_LOST, Counts, Request
 from tests.scripts.moves import QUEUE
-from tests.support.invariants import check_nothing_stranded, check_one_place
-from tests.support.layout import Keys
 
 MAX_RETRIES = 1
 times = st.integers(1, 2)  # a call whose reply was lost is made again

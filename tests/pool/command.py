@@ -9,8 +9,8 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from tests.support.family import Family
-from tests.support.pool import ROOT
+from bizzmq.testing.family import Family
+from tests.support.paths import ROOT
 
 WORKER, OPERATOR = "bizzmq.workers", "bizzmq"
 NAMES = {WORKER: "bizzmq-worker", OPERATOR: "bizzmq"}

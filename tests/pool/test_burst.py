@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from bizzmq.testing import invariants
 from tests.faults.scene import QUEUE, Scene
-from tests.support import invariants
 
 
 def test_a_burst_ends_with_0_after_failing_and_delayed_messages(scene: Scene) -> None:

@@ -8,9 +8,9 @@ import pytest
 from redis import Redis
 
 from bizzmq.message import MAX_PAYLOAD_BYTES
+from bizzmq.testing.layout import attempts_of, envelope_of, snapshot
 from tests.faults.scene import QUEUE, Scene
 from tests.pool.command import OPERATOR, refused, run
-from tests.support.layout import attempts_of, envelope_of, snapshot
 
 
 def test_one_document_is_published_and_its_id_printed(scene: Scene) -> None:

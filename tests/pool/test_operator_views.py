@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from redis import Redis
 
+from bizzmq.testing import invariants
+from bizzmq.testing.layout import snapshot
+from bizzmq.testing.ports import LOOPBACK, free_port
+from bizzmq.testing.wait import eventually
 from tests.faults.scene import QUEUE, Scene
 from tests.pool.command import OPERATOR, Finished, refused, run
-from tests.support import invariants
-from tests.support.layout import snapshot
-from tests.support.ports import LOOPBACK, free_port
-from tests.support.wait import eventually
 
 DEAD = f"{QUEUE}_dlq"
 

@@ -9,12 +9,12 @@ from typing import Callable
 import pytest
 from redis.exceptions import RedisError
 
+from bizzmq.testing import invariants
+from bizzmq.testing.pool import Pool
+from bizzmq.testing.server import RedisServer
+from bizzmq.testing.wait import eventually
 from tests.faults.scene import PATIENCE_S, Scene, log_says
 from tests.pool.command import OPERATOR, refused
-from tests.support import invariants
-from tests.support.pool import Pool
-from tests.support.server import RedisServer
-from tests.support.wait import eventually
 
 CANARY = "canary-8c1f0e"
 FORGED = "first\n2026-01-01T00:00:00.000Z INFO    forged line\x1b[31m"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bizzmq import QueueOptions
+from bizzmq.testing import invariants
+from bizzmq.testing.wait import eventually_holds
 from tests.faults.gated import HANDLER
 from tests.faults.scene import QUEUE, Scene
-from tests.support import invariants
-from tests.support.wait import eventually_holds
 
 LOW = "low"
 

@@ -9,11 +9,11 @@ from typing import Callable
 import pytest
 from redis import Redis
 
+from bizzmq.testing.pool import Pool
+from bizzmq.testing.ports import LOOPBACK, free_port
+from bizzmq.testing.server import RedisServer
+from bizzmq.testing.wait import eventually
 from tests.faults.scene import PATIENCE_S, Scene, log_says
-from tests.support.pool import Pool
-from tests.support.ports import LOOPBACK, free_port
-from tests.support.server import RedisServer
-from tests.support.wait import eventually
 
 SOON_S = 5.0
 """Far below the drain timeout, which is 30 s here."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 
+from bizzmq.testing.wait import eventually
 from tests.faults.scene import Scene, log_says
-from tests.support.wait import eventually
 
 
 def test_recycled_workers_lose_nothing_and_cost_no_back_off(scene: Scene) -> None:

@@ -9,12 +9,12 @@ import pytest
 from redis import Redis
 
 import bizzmq
+from bizzmq.testing.layout import Keys
+from bizzmq.testing.ports import LOOPBACK, free_port
+from bizzmq.testing.server import RedisServer
+from bizzmq.testing.wait import eventually
 from tests.pool.command import NAMES, OPERATOR, WORKER, run
-from tests.support.layout import Keys
-from tests.support.ports import LOOPBACK, free_port
 from tests.support.program import StartProgram
-from tests.support.server import RedisServer
-from tests.support.wait import eventually
 
 NOOP = "tests.handlers:noop"
 

@@ -9,11 +9,11 @@ from typing import Callable
 import pytest
 
 from bizzmq import BizzMQ, QueueOptions
+from bizzmq.testing.ledger import LEDGER_VARIABLE, Ledger
+from bizzmq.testing.pool import Pool
+from bizzmq.testing.wait import eventually
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
-from tests.support.ledger import LEDGER_VARIABLE, Ledger
-from tests.support.pool import Pool
 from tests.support.program import StartProgram
-from tests.support.wait import eventually
 
 SCRIPT = """
 import sys

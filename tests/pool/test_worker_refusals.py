@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from redis import Redis
 
+from bizzmq.testing.server import RedisServer
 from tests.pool.command import OPERATOR, WORKER, refused
-from tests.support.server import RedisServer
 
 HANDLER = "tests.handlers:noop"
 

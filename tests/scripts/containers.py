@@ -8,7 +8,7 @@ from typing import Any, Mapping, Tuple
 
 from redis import Redis
 
-from tests.support.layout import Keys
+from bizzmq.testing.layout import Keys
 
 Ids = Tuple[str, ...]
 LATER_MS = 60_000

@@ -10,9 +10,9 @@ from bizzmq.findings import Kind
 from bizzmq.sight import DEAD as DEAD_SIDE
 from bizzmq.sight import OWN, Place, Sight
 from bizzmq.survey import Survey
+from bizzmq.testing.layout import Keys
 from tests.scripts.containers import Containers
 from tests.scripts.moves import DEAD, QUEUE, Call, Move, held
-from tests.support.layout import Keys
 
 NOT, HERE, THERE, BOTH = (False, False), (True, False), (False, True), (True, True)
 KEYS = Keys(QUEUE), Keys(DEAD)

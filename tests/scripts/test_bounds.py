@@ -10,9 +10,9 @@ from redis import Redis
 from bizzmq import census
 from bizzmq.broker import BATCH_LIMIT, Broker, Death
 from bizzmq.message import Message
+from bizzmq.testing.layout import Keys
 from tests.scripts.containers import LATER_MS, Containers, everything, look, put
 from tests.scripts.moves import DEAD, QUEUE, claim_ids, held
-from tests.support.layout import Keys
 
 MANY = tuple(f"m{number:03}" for number in range(BATCH_LIMIT + 50))
 

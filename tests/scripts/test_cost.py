@@ -8,9 +8,9 @@ import pytest
 from redis import Redis
 
 from bizzmq.broker import Broker
+from bizzmq.testing.server import RedisServer
 from tests.scripts.containers import put
 from tests.scripts.moves import QUEUE, claim_ids, held
-from tests.support.server import RedisServer
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ from redis import Redis
 
 from bizzmq import census
 from bizzmq.broker import Broker, Death
+from bizzmq.testing.layout import Keys
 from tests.scripts.containers import Containers, look, put
 from tests.scripts.moves import DEAD, QUEUE, held
-from tests.support.layout import Keys
 
 NEW = "0 0 0 0"
 RECORD = '{"error":"e"}'

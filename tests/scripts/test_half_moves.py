@@ -11,12 +11,12 @@ from bizzmq import census
 from bizzmq.broker import Broker
 from bizzmq.errors import BrokerReplyError
 from bizzmq.message import Message
+from bizzmq.testing.layout import Keys
 from tests.scripts import table_repairs
 from tests.scripts.containers import Containers, envelope, everything, look, put
 from tests.scripts.moves import DEAD, QUEUE, Move, claim_ids, held
 from tests.scripts.test_moves import MOVES
 from tests.scripts.test_wrong_types import WiretappedConnection, given
-from tests.support.layout import Keys
 
 # A claim settles before it looks for more; what it acks stays acked. Repairs are for damaged keys, and made again.
 REPAIRS = {move.script for move in table_repairs.ROWS}

@@ -11,9 +11,9 @@ from bizzmq import census
 from bizzmq.broker import Broker, Death, Requeued
 from bizzmq.errors import BrokerFullError
 from bizzmq.queue import QueueOptions
+from bizzmq.testing.server import RedisServer
 from tests.scripts.containers import Containers, everything, look, put
 from tests.scripts.moves import DEAD, QUEUE, claim_ids, held
-from tests.support.server import RedisServer
 
 NEW, ONCE = "0 0 0 0", "1 0 0 0"
 FULL = {"maxmemory": "1", "maxmemory-policy": "noeviction"}

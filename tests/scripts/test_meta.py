@@ -6,8 +6,8 @@ from redis import Redis
 
 from bizzmq.broker import Broker
 from bizzmq.queue import QueueOptions
+from bizzmq.testing.layout import Keys
 from tests.scripts.moves import DEAD, QUEUE
-from tests.support.layout import Keys
 
 OWN, DEAD_KEYS = Keys(QUEUE), Keys(DEAD)
 IMPLICIT = {"layout": "1", "retry": "0", "implicit": "1"}

@@ -10,10 +10,10 @@ from redis import Redis
 from bizzmq import scripts
 from bizzmq.broker import Broker
 from bizzmq.errors import BrokerUnavailableError
+from bizzmq.testing.proxy import Proxy
 from tests.scripts import table_claim, table_entering, table_leaving, table_repairs
 from tests.scripts.containers import look, put
 from tests.scripts.moves import DEAD, QUEUE, Move
-from tests.support.proxy import Proxy
 
 MOVES = [*table_entering.ROWS, *table_claim.ROWS, *table_leaving.ROWS, *table_repairs.ROWS]
 every_move = pytest.mark.parametrize("move", MOVES, ids=str)

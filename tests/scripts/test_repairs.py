@@ -13,10 +13,10 @@ from bizzmq.errors import BrokerUnavailableError
 from bizzmq.findings import Kind
 from bizzmq.sight import OWN, inspect_keys, restore_keys
 from bizzmq.survey import Survey
+from bizzmq.testing.server import RedisServer
 from tests.scripts.containers import Containers, everything, look, put
 from tests.scripts.moves import DEAD, QUEUE, claim_ids, held
 from tests.scripts.table_repairs import finding, inspecting, place, reclaiming, restoring, sight, unifying
-from tests.support.server import RedisServer
 
 Call = Callable[[Broker], Any]
 

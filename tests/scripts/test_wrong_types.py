@@ -11,10 +11,10 @@ from redis.exceptions import ResponseError
 from bizzmq.broker import Broker
 from bizzmq.connection import Connection
 from bizzmq.errors import BrokerReplyError
+from bizzmq.testing.layout import Keys
 from tests.scripts.containers import put
 from tests.scripts.moves import DEAD, QUEUE, Move
 from tests.scripts.test_moves import MOVES
-from tests.support.layout import Keys
 
 # What these scripts do not end on purpose must still be there afterwards.
 KEEPING = ("claim", "retry", "dead_letter", "release", "requeue", "replay", "restore", "unify", "reclaim")

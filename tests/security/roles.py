@@ -9,8 +9,8 @@ import pytest
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from tests.support.layout import command
-from tests.support.server import RedisServer
+from bizzmq.testing.layout import command
+from bizzmq.testing.server import RedisServer
 
 ROLES = ("publisher", "worker", "operator")
 PASSWORD = "role-password"

@@ -13,13 +13,13 @@ from bizzmq.broker import Broker
 from bizzmq.connection import Connection
 from bizzmq.doctor_permissions import SCRIPTS, needed
 from bizzmq.errors import BrokerRefusesError, BrokerReplyError
+from bizzmq.testing.binaries import server_binary
+from bizzmq.testing.layout import command
+from bizzmq.testing.server import RedisServer
 from tests.scripts.containers import everything, look, put
 from tests.scripts.moves import DEAD, QUEUE, Move
 from tests.scripts.test_moves import MOVES
 from tests.security.roles import PASSWORD, ROLES, commands, refusals, set_users, url_of
-from tests.support.binaries import server_binary
-from tests.support.layout import command
-from tests.support.server import RedisServer
 
 OWN_MOVES = [(role, move) for role in ROLES for move in MOVES if move.script in SCRIPTS[role]]
 OTHERS_MOVES = [("publisher", move) for move in MOVES if move.script not in SCRIPTS["publisher"]]

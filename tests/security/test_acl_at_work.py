@@ -12,15 +12,15 @@ from bizzmq import BizzMQ, BrokerUnavailableError, MessageOptions, NotConfirmedE
 from bizzmq.broker import Broker
 from bizzmq.connections import connect
 from bizzmq.publisher import Publisher
+from bizzmq.testing import invariants
+from bizzmq.testing.layout import command
+from bizzmq.testing.ledger import Ledger
+from bizzmq.testing.pool import Pool
+from bizzmq.testing.server import RedisServer
+from bizzmq.testing.wait import eventually
 from tests.faults.scene import PATIENCE_S
 from tests.pool.command import OPERATOR, run
 from tests.security.roles import refusals, rules, set_users, url_of
-from tests.support import invariants
-from tests.support.layout import command
-from tests.support.ledger import Ledger
-from tests.support.pool import Pool
-from tests.support.server import RedisServer
-from tests.support.wait import eventually
 
 WITH_DEAD_LETTERS = QueueOptions(config_dead_letter_queue=True, max_retries=1, retry_backoff_s=0.01)
 

@@ -18,13 +18,14 @@ import psutil
 import pytest
 
 from bizzmq import BizzMQ
+from bizzmq.testing.pool import Pool
+from bizzmq.testing.wait import eventually
 from bizzmq.workers import cli
 from tests.faults.scene import PATIENCE_S
 from tests.pool.command import OPERATOR, WORKER, refused, run
 from tests.supervision.asking import socket_of
 from tests.supervision.test_pid1 import can_unshare
-from tests.support.pool import ROOT, Pool
-from tests.support.wait import eventually
+from tests.support.paths import ROOT
 
 WARNING = "running as root"
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")

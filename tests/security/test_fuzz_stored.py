@@ -23,7 +23,7 @@ from bizzmq.message import Attempts, Message, decode_envelope
 from bizzmq.registry import as_text
 from bizzmq.repair import repair
 from bizzmq.signing import Signer
-from tests.support.layout import Keys
+from bizzmq.testing.layout import Keys
 
 # One server serves all examples of a test; each example begins by emptying it.
 on_a_server = settings(

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from bizzmq.logs import JsonFormatter, TextFormatter, escape, log
+from bizzmq.testing.layout import Keys
+from bizzmq.testing.wait import eventually
 from tests.faults.scene import PATIENCE_S, Scene, log_says
 from tests.pool.command import OPERATOR, run
-from tests.support.layout import Keys
-from tests.support.wait import eventually
 
 FORGED = "x\n2026-01-01T00:00:00.000Z ERROR   forged\r\x1b[31m\u2028\x85\x00"
 outside = st.one_of(st.text(), st.binary().map(lambda data: data.decode("utf-8", "surrogateescape")), st.just(FORGED))

@@ -12,7 +12,7 @@ import pytest
 from bizzmq import BizzMQ, MessageOptions, QueueOptions, scripts
 from bizzmq.broker import Broker
 from bizzmq.connection import Connection
-from tests.support.layout import command
+from bizzmq.testing.layout import command
 
 ROOT = Path(__file__).resolve().parents[2]
 LUA = ROOT / "bizzmq" / "lua"

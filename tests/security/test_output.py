@@ -21,16 +21,16 @@ from bizzmq.connection import Connection
 from bizzmq.logs import JsonFormatter, TextFormatter
 from bizzmq.sentinel import SentinelConnection
 from bizzmq.signing import Signer
+from bizzmq.testing.ledger import Ledger
+from bizzmq.testing.pool import Pool
+from bizzmq.testing.ports import LOOPBACK, free_port
+from bizzmq.testing.server import RedisServer
+from bizzmq.testing.wait import eventually
 from bizzmq.workers import WorkerConfig
 from tests.faults.scene import PATIENCE_S, log_says
 from tests.pool.command import OPERATOR, WORKER, Finished, run
 from tests.scripts.containers import everything
 from tests.supervision.asking import socket_of, status_of
-from tests.support.ledger import Ledger
-from tests.support.pool import Pool
-from tests.support.ports import LOOPBACK, free_port
-from tests.support.server import RedisServer
-from tests.support.wait import eventually
 
 CANARY = "canary-5e5f/@1"
 """With characters that an address has to encode: neither form may be seen."""

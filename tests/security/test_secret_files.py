@@ -9,10 +9,10 @@ from typing import Callable
 import pytest
 
 from bizzmq import ConfigurationError, secret_files
+from bizzmq.testing.server import RedisServer
+from bizzmq.testing.wait import eventually
 from tests.faults.scene import PATIENCE_S, Scene
 from tests.pool.command import OPERATOR, WORKER, refused, run
-from tests.support.server import RedisServer
-from tests.support.wait import eventually
 
 CANARY = "canary-4d0b77"
 OwnScene = Callable[..., "tuple[RedisServer, Scene]"]

@@ -14,10 +14,10 @@ from bizzmq import BizzMQ, QueueOptions
 from bizzmq.broker import Broker
 from bizzmq.census import dead_letters
 from bizzmq.connection import Connection
+from bizzmq.testing.layout import Keys
+from bizzmq.testing.wait import eventually
 from tests.faults.scene import PATIENCE_S, Scene
 from tests.pool.command import OPERATOR, WORKER, refused, run
-from tests.support.layout import Keys
-from tests.support.wait import eventually
 
 OLD, NEW = b"o" * 32, b"n" * 32
 NEW_TEXT, OLD_TEXT = base64.b64encode(NEW).decode(), base64.b64encode(OLD).decode()

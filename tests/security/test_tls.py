@@ -13,16 +13,16 @@ import pytest
 
 from bizzmq import BizzMQ, BrokerUnavailableError, ConfigurationError
 from bizzmq.errors import BrokerRefusesError
+from bizzmq.testing import invariants
+from bizzmq.testing.binaries import server_binary
+from bizzmq.testing.ledger import Ledger
+from bizzmq.testing.pool import Pool
+from bizzmq.testing.ports import LOOPBACK, free_port
+from bizzmq.testing.server import RedisServer
+from bizzmq.testing.wait import eventually
 from tests.faults.scene import PATIENCE_S, log_says
 from tests.pool.command import OPERATOR, WORKER, refused, run
-from tests.support import invariants
-from tests.support.binaries import server_binary
 from tests.support.certificates import Authority, Certificate, can_make
-from tests.support.ledger import Ledger
-from tests.support.pool import Pool
-from tests.support.ports import LOOPBACK, free_port
-from tests.support.server import RedisServer
-from tests.support.wait import eventually
 
 
 class TlsServer:

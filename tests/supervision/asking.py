@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, Mapping
 
 from bizzmq.errors import BizzMQError
+from bizzmq.testing.pool import Pool
+from bizzmq.testing.wait import eventually
 from bizzmq.workers.control import STATUS, ask
-from tests.support.pool import ROOT, Pool
-from tests.support.wait import eventually
+from tests.support.paths import ROOT
 
 
 def run(

@@ -10,9 +10,9 @@ from typing import Any, Callable, Iterator
 import pytest
 from redis import Redis
 
+from bizzmq.testing.ledger import Ledger
+from bizzmq.testing.pool import Pool
 from tests.faults.scene import Scene
-from tests.support.ledger import Ledger
-from tests.support.pool import Pool
 
 StartPool = Callable[..., Pool]
 

@@ -12,9 +12,9 @@ from typing import Any, Callable
 
 from bizzmq.context import Context
 from bizzmq.errors import Draining, MessageTimeout
+from bizzmq.testing.ledger import record
 from tests import handlers
 from tests.support import deeds
-from tests.support.ledger import record
 
 HANDLER = "tests.supervision.limited:handler"
 ASYNC_HANDLER = "tests.supervision.limited:async_handler"

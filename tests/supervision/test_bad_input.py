@@ -10,8 +10,8 @@ from typing import Any, Iterator
 import pytest
 from redis import Redis
 
+from bizzmq.testing.ports import LOOPBACK, free_port
 from tests.pool.command import WORKER, refused, run
-from tests.support.ports import LOOPBACK, free_port
 
 HANDLER = "tests.handlers:noop"
 NEGATIVE = [

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from bizzmq import QueueOptions
+from bizzmq.testing.wait import eventually
 from bizzmq.workers.breaker import FIRST_PAUSE_S, FORGET_S, LONGEST_PAUSE_S, WINDOW, Breaker
 from bizzmq.workers.scoreboard import PoolGate, Scoreboard
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 from tests.supervision.asking import socket_of, status_of, wait_for_status
-from tests.support.wait import eventually
 
 OTHER = "other"
 PAUSES = "its claims pause"

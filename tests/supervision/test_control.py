@@ -19,13 +19,14 @@ import pytest
 
 from bizzmq import BizzMQ, QueueOptions
 from bizzmq.errors import ConfigurationError
+from bizzmq.testing.pool import Pool
+from bizzmq.testing.wait import eventually
 from bizzmq.workers import control_paths
 from bizzmq.workers.control import CHECK, STATUS, ControlSocket, PoolSilentError, answer_with, ask, find
 from bizzmq.workers.stream_server import MAX_CLIENTS, MAX_REQUEST_BYTES, PATIENCE_S, StreamServer
 from tests.faults.gated import HANDLER, Gate
 from tests.supervision.asking import run, socket_of, status_of, wait_for_status
-from tests.support.pool import ROOT, Pool
-from tests.support.wait import eventually
+from tests.support.paths import ROOT
 
 StartPool = Callable[..., Pool]
 

@@ -17,12 +17,13 @@ from redis import Redis
 
 from bizzmq import BizzMQ, MessageOptions, QueueOptions
 from bizzmq.keys import QueueKeys
+from bizzmq.testing.pool import Pool
+from bizzmq.testing.wait import eventually
 from bizzmq.workers import WorkerConfig, exits, supervisor
 from bizzmq.workers.cli import command
 from bizzmq.workers.signals import HANDLED
 from tests.faults.gated import HANDLER, Gate
-from tests.support.pool import ROOT, Pool
-from tests.support.wait import eventually
+from tests.support.paths import ROOT
 
 StartPool = Callable[..., Pool]
 DEPLOY = ROOT / "deploy"

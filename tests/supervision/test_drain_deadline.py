@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from bizzmq.testing import invariants
+from bizzmq.testing.pool import Pool
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 from tests.supervision.limited import ASYNC_HANDLER, CAUGHT, CLEANED, HANDLER, LIMIT
 from tests.supervision.test_limits import NEVER, said
-from tests.support import invariants
-from tests.support.pool import Pool
 
 DRAIN_S = 4.0
 SOFT_SHARE = 0.8

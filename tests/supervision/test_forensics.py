@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from bizzmq.ids import host_name
+from bizzmq.testing.ledger import Run
+from bizzmq.testing.wait import eventually
 from tests.faults.gated import HANDLER
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 from tests.pool.command import OPERATOR, run
 from tests.supervision.told import HANDLER as HANDLER_TOLD
 from tests.supervision.told import TOLD
-from tests.support.ledger import Run
-from tests.support.wait import eventually
 
 DEEDS = "tests/support/deeds.py"
 

@@ -12,10 +12,10 @@ import pytest
 
 from bizzmq import BizzMQ
 from bizzmq.errors import ConfigurationError
+from bizzmq.testing.pool import Pool
+from bizzmq.testing.wait import eventually
 from bizzmq.workers import WorkerConfig, health
 from tests.faults.gated import HANDLER, Gate
-from tests.support.pool import Pool
-from tests.support.wait import eventually
 
 StartPool = Callable[..., Pool]
 TOKEN = "a token that nobody guesses"

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from bizzmq import QueueOptions
+from bizzmq.testing import invariants
+from bizzmq.testing.layout import envelope_of
+from bizzmq.testing.wait import eventually
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene
 from tests.supervision.limited import ASYNC_HANDLER, CAUGHT, CLEANED, HANDLER, LIMIT
-from tests.support import invariants
-from tests.support.layout import envelope_of
-from tests.support.wait import eventually
 
 NEVER = "/never/there"
 LIMIT_S = 0.8

@@ -6,12 +6,12 @@ import resource
 
 import pytest
 
+from bizzmq.testing import invariants
+from bizzmq.testing.wait import eventually
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 from tests.supervision.limited import ASYNC_HANDLER, CAUGHT, CLEANED, HANDLER
 from tests.supervision.test_limits import NEVER, error_of, said
 from tests.supervision.told import TOLD
-from tests.support import invariants
-from tests.support.wait import eventually
 
 LIMIT_S = 0.8
 GRACE_S = 0.6

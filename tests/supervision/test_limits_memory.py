@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from bizzmq.testing import invariants
+from bizzmq.testing.wait import eventually
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 from tests.supervision.asking import socket_of, wait_for_status
 from tests.supervision.limited import HANDLER
 from tests.supervision.test_limits import NEVER, error_of
-from tests.support import invariants
-from tests.support.wait import eventually
 
 MEGABYTE = 1_000_000
 SOFT_MB, HARD_MB = 150, 250

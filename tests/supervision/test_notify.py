@@ -12,9 +12,10 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
+from bizzmq.testing.pool import Pool
+from bizzmq.testing.wait import eventually
 from bizzmq.workers.notify import Facts, Notifier
-from tests.support.pool import ROOT, Pool
-from tests.support.wait import eventually
+from tests.support.paths import ROOT
 
 StartPool = Callable[..., Pool]
 

@@ -14,9 +14,10 @@ import psutil
 import pytest
 
 from bizzmq import BizzMQ
+from bizzmq.testing.pool import Pool
+from bizzmq.testing.wait import eventually
 from tests.supervision.asking import socket_of, status_of, wait_for_status
-from tests.support.pool import ROOT, Pool
-from tests.support.wait import eventually
+from tests.support.paths import ROOT
 
 StartPool = Callable[..., Pool]
 

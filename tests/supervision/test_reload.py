@@ -10,15 +10,16 @@ from typing import Any, Callable, Iterator
 import pytest
 
 from bizzmq.errors import BizzMQError
+from bizzmq.testing.ledger import Event
+from bizzmq.testing.pool import Pool
 from tests.faults.load import load
 from tests.faults.scene import PATIENCE_S, Scene, log_says
 from tests.supervision.asking import socket_of, status_of, wait_for_status
-from tests.support.ledger import Event
-from tests.support.pool import ROOT, Pool
+from tests.support.paths import ROOT
 
 RUNS = """
 from tests import handlers
-from tests.support.ledger import record
+from bizzmq.testing.ledger import record
 
 def handler(body, context):
     record("version", context.id, version={version!r})

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from bizzmq.testing.pool import Pool
+from bizzmq.testing.wait import eventually
 from tests.faults.scene import Scene, log_says
 from tests.supervision.asking import socket_of, status_of
 from tests.supervision.surroundings import MODULE, PRESSURE
-from tests.support.pool import Pool
-from tests.support.wait import eventually
 
 OPTIONS = ("--scale-latency=0.1", "--scale-idle=0.5", "--log-level=debug")
 LEAST, MOST = 1, 3

@@ -11,13 +11,14 @@ from typing import Any, Callable
 import pytest
 from redis import Redis
 
+from bizzmq.testing.pool import Pool
+from bizzmq.testing.wait import eventually
 from tests.faults.scene import PATIENCE_S, Scene, log_says
 from tests.pool.command import WORKER, refused
 from tests.supervision.asking import socket_of, status_of
 from tests.supervision.surroundings import FOLDER, MODULE
 from tests.supervision.test_reload import RUNS, versions
-from tests.support.pool import ROOT, Pool
-from tests.support.wait import eventually
+from tests.support.paths import ROOT
 
 needs_library = pytest.mark.skipif(importlib.util.find_spec("watchfiles") is None, reason="needs the extra reload")
 Start = Callable[..., Pool]

@@ -6,12 +6,12 @@ import signal
 from pathlib import Path
 from typing import Any
 
+from bizzmq.testing import invariants
+from bizzmq.testing.pool import Pool
+from bizzmq.testing.wait import eventually
 from tests.faults.gated import HANDLER
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 from tests.supervision.asking import socket_of, status_of, wait_for_status
-from tests.support import invariants
-from tests.support.pool import Pool
-from tests.support.wait import eventually
 
 CHANGED = "number of workers changed"
 

@@ -11,12 +11,13 @@ from typing import Any, Callable
 import psutil
 import pytest
 
+from bizzmq.testing.pool import Pool
+from bizzmq.testing.wait import eventually
 from tests.faults.scene import PATIENCE_S, Scene, log_says
 from tests.supervision.asking import socket_of, wait_for_status
 from tests.supervision.told import HANDLER as HANDLER_TOLD
 from tests.supervision.told import TOLD
-from tests.support.pool import ROOT, Pool
-from tests.support.wait import eventually
+from tests.support.paths import ROOT
 
 IMPORTS = """
 import os

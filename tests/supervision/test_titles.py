@@ -11,9 +11,10 @@ import psutil
 import pytest
 
 from bizzmq import BizzMQ
+from bizzmq.testing.pool import Pool
+from bizzmq.testing.wait import eventually
 from tests.faults.gated import HANDLER, Gate
-from tests.support.pool import ROOT, Pool
-from tests.support.wait import eventually
+from tests.support.paths import ROOT
 
 StartPool = Callable[..., Pool]
 

@@ -7,8 +7,8 @@ import resource
 from typing import Any
 
 from bizzmq.context import Context
+from bizzmq.testing.ledger import record
 from tests import handlers
-from tests.support.ledger import record
 
 HANDLER = "tests.supervision.told:handler"
 TOLD = "told"

@@ -8,11 +8,11 @@ from typing import Any, Callable, Iterator
 
 from redis.exceptions import RedisError
 
-from tests.support.layout import command
-from tests.support.ports import LOOPBACK, free_port
+from bizzmq.testing.layout import command
+from bizzmq.testing.ports import LOOPBACK, free_port
+from bizzmq.testing.server import RedisServer
+from bizzmq.testing.wait import eventually
 from tests.support.sentinels import replication, start_server
-from tests.support.server import RedisServer
-from tests.support.wait import eventually
 
 MASTERS = 3
 NODE_TIMEOUT_MS = 1000

@@ -15,7 +15,7 @@ import time
 
 from redis import Redis
 
-from tests.support.layout import Keys
+from bizzmq.testing.layout import Keys
 
 
 def main() -> int:

@@ -6,7 +6,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from tests.support.layout import command
+from bizzmq.testing.layout import command
 
 
 def need_acl(redis: Redis) -> None:

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Callable, Iterator, Mapping
 
-from tests.support.spawn import spawn
-from tests.support.wait import eventually
+from bizzmq.testing.spawn import spawn
+from bizzmq.testing.wait import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 StartProgram = Callable[..., "Program"]

@@ -6,7 +6,7 @@ from typing import Any
 
 from redis import Redis
 
-from tests.support.layout import command
+from bizzmq.testing.layout import command
 
 LIMIT_MS = 5
 _RARE = 0.05

@@ -16,12 +16,12 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from tests.support.binaries import server_binary
-from tests.support.layout import command
-from tests.support.ports import LOOPBACK, free_port
-from tests.support.server import RedisServer
-from tests.support.spawn import spawn
-from tests.support.wait import eventually
+from bizzmq.testing.binaries import server_binary
+from bizzmq.testing.layout import command
+from bizzmq.testing.ports import LOOPBACK, free_port
+from bizzmq.testing.server import RedisServer
+from bizzmq.testing.spawn import spawn
+from bizzmq.testing.wait import eventually
 
 SERVICE = "mymaster"
 DOWN_AFTER_MS = 500

@@ -17,10 +17,10 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-from tests.support.binaries import server_binary
-from tests.support.ports import LOOPBACK, free_port
-from tests.support.spawn import spawn
-from tests.support.wait import eventually
+from bizzmq.testing.binaries import server_binary
+from bizzmq.testing.ports import LOOPBACK, free_port
+from bizzmq.testing.spawn import spawn
+from bizzmq.testing.wait import eventually
 
 # redis-py 6 with hiredis on Python before 3.10 reports a timeout as a ConnectionError.
 NO_ANSWER = (RedisTimeoutError, RedisConnectionError)

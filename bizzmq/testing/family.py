@@ -9,7 +9,7 @@ import uuid
 
 import psutil
 
-from tests.support.wait import eventually
+from bizzmq.testing.wait import eventually
 
 MARK_VARIABLE = "BIZZMQ_TEST_FAMILY"
 _NOBODY = -1  # no session has this id; 0 is that of kernel threads

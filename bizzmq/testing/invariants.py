@@ -10,8 +10,8 @@ from typing import Callable, Collection, Iterable, Iterator
 
 from redis import Redis
 
-from tests.support.layout import DEAD_LETTER_SUFFIX, Attempts, View, attempts_of, snapshot
-from tests.support.ledger import Ledger
+from bizzmq.testing.layout import DEAD_LETTER_SUFFIX, Attempts, View, attempts_of, snapshot
+from bizzmq.testing.ledger import Ledger
 
 _SHOWN = 10
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Mapping
 
-from tests.support.wait import eventually
+from bizzmq.testing.wait import eventually
 
 LEDGER_VARIABLE = "BIZZMQ_LEDGER"
 PUBLISHED, START, END = "published", "start", "end"

@@ -13,22 +13,21 @@ import psutil
 from redis import Redis
 from redis.exceptions import RedisError
 
-from tests.support.family import Family, is_living
-from tests.support.layout import Keys, command
-from tests.support.ledger import LEDGER_VARIABLE
-from tests.support.roles import JANITOR, TEMPLATE, WORKER, classify, ready_workers
-from tests.support.spawn import spawn
-from tests.support.wait import eventually
+from bizzmq.testing.family import Family, is_living
+from bizzmq.testing.layout import Keys, command
+from bizzmq.testing.ledger import LEDGER_VARIABLE
+from bizzmq.testing.roles import JANITOR, TEMPLATE, WORKER, classify, ready_workers
+from bizzmq.testing.spawn import spawn
+from bizzmq.testing.wait import eventually
 
-ROOT = Path(__file__).resolve().parents[2]
 MODULE = "bizzmq.workers"
 BOOT_TIMEOUT_S = 20.0
 
 
 class Pool:
-    """`python -m bizzmq.workers` in a session of its own, with the project's root as current directory.
+    """`python -m bizzmq.workers` in a session of its own, whose current directory is `cwd`, or else the caller's.
 
-    Parameters: `queue` may be several names; `handler` is MODULE:CALLABLE, usually one of tests.handlers;
+    Parameters: `queue` may be several names; `handler` is MODULE:CALLABLE;
     `args` are further command-line options; `env` is added to the environment, from which all settings of
     BizzMQ but the ledger's are removed first; `log_path` receives stdout and stderr. With `url_in_env` the
     address, and a password in it, does not stand on the command line. `output` receives stdout and stderr instead
@@ -42,13 +41,14 @@ class Pool:
         *,
         queue: str | Sequence[str] = "q",
         concurrency: int = 2,
-        handler: str = "tests.handlers:by_body",
+        handler: str,
         args: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
         module: str = MODULE,
         url_in_env: bool = False,
         output: IO[bytes] | None = None,
         via: Sequence[str] = (),
+        cwd: Path | None = None,
     ) -> None:
         self.queues = [queue] if isinstance(queue, str) else list(queue)
         self.concurrency = concurrency
@@ -64,7 +64,7 @@ class Pool:
             options.append(f"--redis-url={redis_url}")
         with log_path.open("ab") as log:
             command = [*via, sys.executable, "-m", module, *options, handler]
-            self._process = spawn(command, output or log, cwd=ROOT, env=environment, new_session=True)
+            self._process = spawn(command, output or log, cwd=cwd or Path.cwd(), env=environment, new_session=True)
         self._family.lead_by(self._process.pid)
 
     @property

@@ -7,8 +7,8 @@ import threading
 from types import TracebackType
 from urllib.parse import urlsplit, urlunsplit
 
-from tests.support.link import TO_CLIENT, TO_SERVER, Fault, Link, Weather
-from tests.support.ports import LOOPBACK, free_port
+from bizzmq.testing.link import TO_CLIENT, TO_SERVER, Fault, Link, Weather
+from bizzmq.testing.ports import LOOPBACK, free_port
 
 _ACCEPT_POLL_S = 0.02
 

@@ -29,12 +29,10 @@ def lines(sentence: str, **about: Any) -> tuple[str, str]:
     handler = logging.Handler()
     handler.emit = written.append  # type: ignore[method-assign,assignment]  # keeps it
     logger.addHandler(handler)
-    logger.propagate = False  # pytest would keep it, and pass on what is no Unicode
     try:
         log(logger, logging.ERROR, sentence, **about)
     finally:
         logger.removeHandler(handler)
-        logger.propagate = True
     return TextFormatter().format(written[0]), JsonFormatter().format(written[0])
 
 

@@ -93,7 +93,7 @@ class WorkerJournal(Journal):
             self._is_written = False
 
     def _replace(self) -> None:
-        unfinished = self._path.with_name(f".{self._path.name}")
+        unfinished = self._path.with_name(f".{self._path.name}.unfinished")
         try:
             descriptor = _write(unfinished, encode(Entry(self._worker, self._server, self._owed)))
             unfinished.rename(self._path)

@@ -9,8 +9,15 @@ from pathlib import Path
 import pytest
 
 from bizzmq import QueueOptions
+from bizzmq.broker import Broker
+from bizzmq.connections import connect
+from bizzmq.consumer import Consumer
+from bizzmq.handler import Handler
+from bizzmq.lease import LeaseKeeper
+from bizzmq.loop import ConsumerOptions
+from bizzmq.record import Record
+from bizzmq.stop import Stop
 from bizzmq.testing import invariants
-from bizzmq.testing.layout import snapshot
 from bizzmq.testing.wait import eventually
 from tests.faults.gated import HANDLER
 from tests.faults.scene import PATIENCE_S, Scene, log_says
@@ -55,32 +62,30 @@ def test_what_each_node_is_owed_survives_the_pool(cluster: Cluster, cluster_scen
 
 
 @FEW_NODES
-def test_a_failure_that_a_node_was_not_told_of_is_not_acked_with_later_successes(
+def test_after_a_failure_that_cannot_be_sent_nothing_more_of_its_batch_is_run(
     cluster: Cluster, cluster_scene: Scene
 ) -> None:
-    scene = cluster_scene
-    away, there = _queues(cluster, scene)
-    pool = scene.pool("--lease=2", handler=HANDLER, queue=[away, there], concurrency=1)
-    gate, opened = scene.gate(), scene.gate()
-    opened.open()
-    scene.ledger.wait_handled(*scene.publish(*[opened.body()] * 50, queue=away), timeout_s=PATIENCE_S)
-    failing, following = scene.publish(gate.body("raise", "ok"), opened.body(), queue=away)
-    scene.ledger.wait_started(failing)
-    (held,) = snapshot(cluster.at(away), away)[0].processing.values()  # type: ignore[arg-type]
-    assert held == [following, failing]
+    # Else the later success would be known as the last one finished, and so would ack the failure if its worker died.
+    queues = _queues(cluster, cluster_scene)
+    node = cluster.master_of(queues[0])
+    cluster_scene.mq.publish_messages_to_queue(queues[0], ["ok"] * 40 + ["fail"] + ["ok"] * 40)
+    ran: list[str] = []
 
-    node = cluster.master_of(away)
-    node.pause()
-    gate.open()
-    log_says(pool, f"on {away}")
-    scene.ledger.wait_handled(scene.publish_one(opened.body(), queue=there), timeout_s=PATIENCE_S)
-    os.kill(pool.worker_pids()[0], signal.SIGKILL)
-    eventually(lambda: len(pool.started_worker_pids()) == 2, PATIENCE_S, pool.log)
-    node.resume()
+    def handler(body: str) -> None:
+        ran.append(body)
+        if body == "fail":
+            os.kill(node.pid, signal.SIGKILL)
+            raise RuntimeError(body)
 
-    scene.ledger.wait_handled(failing, following, timeout_s=PATIENCE_S)
-    _at_rest(cluster, scene, away, there)
-    scene.retire(pool)
+    broker = Broker(connect(cluster_scene.url))
+    LeaseKeeper(broker, "s", queues).register("w")
+    consumer = Consumer(
+        broker, "w", queues, Handler(handler), Stop(), Record(), ConsumerOptions(patience_s=0.0),
+        lifeline=lambda: "fail" in ran,
+    )  # fmt: skip
+    consumer.run()
+
+    assert ran == ["ok"] * 40 + ["fail"]
 
 
 def _queues(cluster: Cluster, scene: Scene) -> tuple[str, str]:

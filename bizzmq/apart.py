@@ -31,6 +31,10 @@ class Apart:
         """Seconds until a queue that is away is worth another try; 0 if it is there."""
         return max(0.0, self._away_until_s.get(queue, 0.0) - clock.monotonic())
 
+    def owes(self, queue: str) -> bool:
+        """Whether this queue has not been told everything yet."""
+        return bool(self._owed.get(queue))
+
     def attempt(self, queue: str, action: Callable[[], T]) -> T | None:
         """The result of an action; None if the queue is away, or is just found to be."""
         if self.away_s(queue):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any, Callable, Sequence
 
 from bizzmq import clock, failpoints
@@ -13,11 +14,12 @@ from bizzmq.context import Context, Deadline
 from bizzmq.errors import BrokerUnavailableError, DecodeError, LeaseLostError
 from bizzmq.handler import Handler
 from bizzmq.logs import log
-from bizzmq.loop import ConsumerOptions, Insistence, Leave, Leaving
+from bizzmq.loop import ConsumerOptions, Insistence, Journal, Leave, Leaving
 from bizzmq.message import Attempts, decode_envelope
 from bizzmq.places import Places
 from bizzmq.queue import QueueOptions
 from bizzmq.record import Gate, Record
+from bizzmq.registry import Death
 from bizzmq.settler import Delivery, Settler
 from bizzmq.signing import Decode
 from bizzmq.stop import Stop
@@ -46,6 +48,7 @@ class Consumer:
         gate: Gate | None = None,
         on_max_messages: Callable[[], None] | None = None,
         decode: Decode = decode_envelope,
+        journal: Journal | None = None,
     ) -> None:
         self._broker = broker
         self._worker = worker
@@ -58,13 +61,15 @@ class Consumer:
         self._drain = drain or Deadline()
         self._orphaned = lifeline or (lambda: False)
         self._apart: Apart | None = None
-        self._insist = Insistence(_logger, worker, stop, self._leaving, options.patience_s)
+        self._insist = Insistence(_logger, worker, stop, self._leaving, options.patience_s, self._note_owed)
         self._watched = (stop.fileno(), *lifeline_descriptors)
         self._claim_size = ClaimSize(options.prefetch)
         self._settler = Settler(broker, worker)
         self._settings: dict[str, QueueOptions] = {}
         self._finished: list[bytes] = []
         self._finished_on = queues[0]
+        self._unsent: Callable[[], Death] | None = None
+        self._journal = journal or Journal()
         self._handled = 0
         self._is_spent = False
         self._on_max_messages = on_max_messages or stop.request
@@ -84,6 +89,7 @@ class Consumer:
         except Leaving:
             return Leave.DRAINED
         except LeaseLostError as error:
+            self._journal.clear(error.queue)
             log(_logger, logging.WARNING, "lease lost, its messages belong to others", worker=self._worker,
                 queue=error.queue)  # fmt: skip
             return Leave.LEASE_LOST
@@ -142,17 +148,21 @@ class Consumer:
         if finished:
             self._finished = []
             self._failpoint("after-ack")
+            self._journal.clear(queue)
         return claimed
 
     def _claim_apart(self, apart: Apart, queue: str) -> Claimed:
         """As `_claim`; nothing from a queue whose server is away, and what is finished there is acked later."""
         want, finished = self._claim_size.size, self._finished
-        self._finished = []
         claimed = None
         if apart.pay(queue):
             claimed = apart.attempt(queue, lambda: self._broker.claim(queue, self._worker, want, finished))
-        if claimed is None and finished:
+        if claimed is not None:
+            self._journal.clear(queue)
+        elif finished:
+            self._note_owed()
             apart.owe(queue, lambda: self._broker.claim(queue, self._worker, 0, finished))
+        self._finished = []
         return claimed or Claimed((), apart.away_s(queue))
 
     def _settle(self) -> None:
@@ -161,22 +171,37 @@ class Consumer:
             return
         self._failpoint("before-ack")
         queue, finished = self._finished_on, self._finished
-        self._give(queue, lambda: self._broker.claim(queue, self._worker, 0, finished))
+        is_done = self._give(queue, lambda: self._broker.claim(queue, self._worker, 0, finished))
         self._finished = []
         self._failpoint("after-ack")
+        if is_done:
+            self._journal.clear(queue)
 
     def _settle_all(self) -> None:
         """Leave nothing unsaid."""
         self._settle()
         if self._apart is not None:
             self._apart.pay_all(self._insist)
+            for queue in self._places.queues:
+                self._journal.clear(queue)
 
-    def _give(self, queue: str, action: Callable[[], object]) -> None:
-        """Have Redis do what follows from a claim; if this queue's server alone may be away, it may be done later."""
+    def _give(self, queue: str, action: Callable[[], object]) -> bool:
+        """Have Redis do what follows from a claim; False if this queue's server alone is away, and it is done later."""
         if self._apart is None:
             self._insist(action)
         else:
             self._apart.owe(queue, action)
+            if self._apart.owes(queue):
+                self._note_owed()
+                return False
+        return True
+
+    def _note_owed(self) -> None:
+        """Redis is away: what it has not been told of the last batch is kept where it outlives this process."""
+        owed = self._unsent() if self._unsent is not None else Death("stopped")
+        finished = self._finished[-1].decode() if self._finished else ""
+        if finished or owed.running:
+            self._journal.keep(self._finished_on, replace(owed, last_finished=finished))
 
     def _run_batch(self, queue: str, entries: Sequence[Any]) -> None:
         settings = self._settings_of(queue)
@@ -188,6 +213,8 @@ class Consumer:
         for entry in entries:
             if self._stop.requested or self._claim_size.overdue(now_s - started_s):
                 break
+            if self._apart is not None and self._apart.owes(queue):
+                break  # a later success would stand for all before it, also for the failure that is not sent yet
             now_s = self._run_one(queue, index, entry, settings, now_s)
             done += 1
         self._record.idle()
@@ -224,7 +251,10 @@ class Consumer:
             self._record.settling(message_id, index)
             delivery = Delivery(message, attempts, settings, failure)
             decision = self._settler.decide(delivery)
-            self._give(queue, lambda: self._settler.apply(delivery, decision))
+            self._unsent = lambda: self._settler.unsent(delivery, decision)
+            if self._give(queue, lambda: self._settler.apply(delivery, decision)):
+                self._journal.clear(queue)
+            self._unsent = None
         return clock.monotonic()
 
     def _settings_of(self, queue: str) -> QueueOptions:

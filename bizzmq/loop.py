@@ -11,6 +11,7 @@ from bizzmq import clock
 from bizzmq.claim_size import DEFAULT_LIMIT
 from bizzmq.errors import BrokerFullError, BrokerUnavailableError, WrongTypeError
 from bizzmq.outage import Outage
+from bizzmq.registry import Death
 from bizzmq.stop import Stop
 
 T = TypeVar("T")
@@ -45,20 +46,41 @@ class ConsumerOptions:
     patience_s: float = 5.0
 
 
+class Journal:
+    """Keeps nothing: for a loop whose outcomes are lost with its process. The pool's journal overrides all of it."""
+
+    def keep(self, queue: str, owed: Death) -> None:
+        """Redis is away: this is what it would have to be told of the worker's messages if the worker died now."""
+
+    def clear(self, queue: str) -> None:
+        """Redis has been told all that was kept for this queue, or must not be told any more."""
+
+
 class Leaving(Exception):  # noqa: N818 - no error: the loop wants to leave, and owes Redis nothing
     """Redis is away while the loop wants to leave."""
 
 
 class Insistence:
-    """Repeats what Redis has to be told until it has answered, or until a leaving loop's patience is over."""
+    """Repeats what Redis has to be told until it has answered, or until a leaving loop's patience is over.
+
+    Args:
+        away: called after each try that has failed.
+    """
 
     def __init__(
-        self, logger: logging.Logger, who: str, stop: Stop, leaving: Callable[[], bool], patience_s: float
+        self,
+        logger: logging.Logger,
+        who: str,
+        stop: Stop,
+        leaving: Callable[[], bool],
+        patience_s: float,
+        away: Callable[[], None],
     ) -> None:
         self._outage = Outage(logger, who)
         self._stop = stop
         self._leaving = leaving
         self._patience_s = patience_s
+        self._away = away
 
     def __call__(self, action: Callable[[], T], *, owed: bool = True) -> T:
         """The result of an action, all of which are safe to repeat.
@@ -78,6 +100,7 @@ class Insistence:
                 return result
             except (BrokerUnavailableError, BrokerFullError, WrongTypeError) as error:  # what an operator can cure
                 wait_s = self._outage.failed(error)
+                self._away()
                 if not self._leaving():
                     self._stop.wait(wait_s)
                     continue

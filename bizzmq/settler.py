@@ -10,6 +10,7 @@ from bizzmq.broker import Broker
 from bizzmq.logs import log
 from bizzmq.message import Attempts, Message
 from bizzmq.queue import QueueOptions
+from bizzmq.registry import Death
 from bizzmq.retry import Ack, DeadLetter, Discard, PutBack, Retry, Settlement, error_record, settle
 
 _logger = logging.getLogger("bizzmq.consumer")
@@ -49,16 +50,36 @@ class Settler:
             delay_ms = round(decision.delay_s * 1000)
             self._broker.retry(queue, worker, message.id, seen, decision.attempts.encode(), delay_ms)
         elif isinstance(decision, DeadLetter):
-            record = error_record(
-                delivery.error, queue=queue, worker=worker, attempts=delivery.attempts, previous=message.error
-            )
-            self._broker.dead_letter(queue, worker, message.id, seen, record)
+            self._broker.dead_letter(queue, worker, message.id, seen, self._record_of(delivery))
         elif isinstance(decision, Discard):
             self._broker.discard(queue, worker, message.id, seen)
         elif isinstance(decision, PutBack):
             self._broker.release(queue, worker, [message.id], started=True)
         else:
             assert isinstance(decision, Ack), decision
+
+    def unsent(self, delivery: Delivery, decision: Settlement) -> Death:
+        """What `apply` would do, for whoever finds the worker dead and this undone."""
+        message = delivery.message
+        if isinstance(decision, Retry):
+            delay_ms = round(decision.delay_s * 1000)
+            counted = decision.attempts.encode()
+            return Death("failed", message.id, outcome="retry", counted=counted, delay_ms=delay_ms)
+        if isinstance(decision, DeadLetter):
+            return Death("failed", message.id, record=self._record_of(delivery), outcome="dead-letter")
+        if isinstance(decision, Discard):
+            return Death("failed", message.id, outcome="discard")
+        return Death("stopped", message.id)
+
+    def _record_of(self, delivery: Delivery) -> bytes:
+        message = delivery.message
+        return error_record(
+            delivery.error,
+            queue=message.queue,
+            worker=self._worker,
+            attempts=delivery.attempts,
+            previous=message.error,
+        )
 
     def undecodable(self, queue: str, message_id: bytes, counts: bytes | None, error: Exception) -> None:
         """Keep an envelope that cannot be read, whatever its queue is set to: nobody has seen what is in it."""

@@ -49,6 +49,8 @@ class WorkerConfig:
         health_token: what clients have to send as `Authorization: Bearer TOKEN`.
         preload: `on` imports the handler once, in a template that forks the workers; `off` in each worker; `auto`
             is `on` on Linux. What was imported must have left no thread and no connection; else it is `off`.
+        journal: a directory of this user's own, created if it is not there, where a worker keeps what it could not tell
+            Redis of finished messages; "" for none.
         signing_keys: as for BizzMQ; with keys, messages that are not signed become dead letters. () runs everything.
 
     Raises:
@@ -86,6 +88,7 @@ class WorkerConfig:
     health_port: Optional[int] = None
     health_host: str = "127.0.0.1"
     health_token: str = field(default="", repr=False)
+    journal: str = ""
     signing_keys: Sequence[Key] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from bizzmq.errors import ConfigurationError
+from bizzmq.workers import private_directory
 
 SOCKET_PATH_LIMIT_BYTES = 100
 """Linux takes 107 bytes, macOS 103."""
@@ -32,7 +33,7 @@ def own_path() -> Path:
     try:
         if not directory.exists():
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        problem = _problem(directory)
+        problem = private_directory.problem(directory)
     except OSError as error:
         problem = f"cannot be created: {error.strerror}"
     if problem:
@@ -96,7 +97,7 @@ def living() -> list[Path]:
     """The sockets of this user's pools that answer, in the first directory that has any."""
     for directory in candidates():
         try:
-            usable = not _problem(directory)
+            usable = not private_directory.problem(directory)
         except OSError:
             continue
         found = [path for path in sorted(directory.glob(_PATTERN)) if answers(path)] if usable else []
@@ -120,18 +121,6 @@ def answers(path: Path) -> bool:
         except OSError:
             return False
     return True
-
-
-def _problem(directory: Path) -> str:
-    """What is wrong with a directory that is to be its owner's alone, or ""."""
-    found = directory.lstat()
-    if not stat.S_ISDIR(found.st_mode):
-        return "is no directory"
-    if found.st_uid != os.geteuid():
-        return "belongs to another user"
-    if stat.S_IMODE(found.st_mode) & 0o077:
-        return "is open to others: chmod 700 it"
-    return "" if os.access(str(directory), os.W_OK | os.X_OK) else "cannot be written to"
 
 
 def remove(path: Path) -> None:

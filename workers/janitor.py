@@ -11,7 +11,7 @@ import os
 import select
 import signal
 from collections import deque
-from typing import Any, Mapping
+from typing import Any, Callable, Mapping
 
 from bizzmq import clock
 from bizzmq.broker import Broker
@@ -34,6 +34,8 @@ from bizzmq.server_info import warn_of_eviction
 from bizzmq.workers import exits, spawn
 from bizzmq.workers.channel import Channel
 from bizzmq.workers.config import WorkerConfig
+from bizzmq.workers.journal_file import server_of
+from bizzmq.workers.leftovers import Leftovers
 from bizzmq.workers.scoreboard import Scoreboard
 from bizzmq.workers.titles import Title
 from bizzmq.workers.undertaker import Undertaker
@@ -59,6 +61,10 @@ class Janitor:
             self._broker, supervisor, config.queues, lease, create=self._create, living=self._living_workers
         )
         self._undertaker = Undertaker(config, scoreboard)
+        self._leftovers = Leftovers(
+            config.journal, self._broker, server_of(config.redis_url), config.queues, self._living_workers,
+            config.scan_s, config.beat_s / 2,
+        )  # fmt: skip
         self._outage = Outage(_logger, "janitor")
         self._owed: deque[Request] = deque()
         self._starting: set[str] = set()  # to be registered, and their pids not known yet
@@ -93,7 +99,9 @@ class Janitor:
                 warn_of_eviction(self._broker.connection, _logger)
                 self._ready = True
                 self._channel.send(op="ready")
-            owing = self._pay()
+            owing = self._despite_one_queue(self._pay)
+            if not self._left:  # before others are reaped: what they had finished is known better here
+                owing = self._despite_one_queue(self._leftovers.tick) or owing
             wait_s = 0.0 if self._left else self._keeper.tick()
             if owing is not None:
                 raise owing
@@ -111,12 +119,15 @@ class Janitor:
         except BizzMQError as error:  # a wrong type, say: only an operator can mend it, so it is asked again
             return self._outage.failed(BrokerRefusesError(str(error)))
 
-    def _pay(self) -> BizzMQError | None:
-        """Do what is owed; the reason if it cannot all be done, but beats are still possible on other queues."""
+    def _pay(self) -> None:
+        while self._owed:
+            self._do(self._owed[0])
+            self._owed.popleft()
+
+    def _despite_one_queue(self, action: Callable[[], None]) -> BizzMQError | None:
+        """Do something; the reason if it cannot all be done, but beats are still possible on other queues."""
         try:
-            while self._owed:
-                self._do(self._owed[0])
-                self._owed.popleft()
+            action()
         except BizzMQError as error:
             if not self._is_of_one_queue(error):
                 raise
@@ -170,7 +181,8 @@ class Janitor:
             self._channel.send(op="left")
 
     def _requeue(self, request: Request) -> None:
-        failure: BizzMQError | None = None
+        # First by its journal: if queues are on several servers, that knows more than the scoreboard.
+        failure = self._despite_one_queue(lambda: self._leftovers.settle(request["worker"]))
         shards = [(shard, queue) for queue in self._config.queues for shard in self._keeper.shards_of(queue)]
         for shard, queue in shards:
             try:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 import os
 import select
+from dataclasses import replace
 
 from bizzmq import clock, embedded, ids
 from bizzmq.connection import check_url
 from bizzmq.logs import log
-from bizzmq.workers import exits, platform
+from bizzmq.workers import exits, journal, platform
 from bizzmq.workers.boot import BootFailure
 from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.foreman import Foreman
@@ -41,10 +42,12 @@ class Supervisor:
             ignored, and foreign orphans are reaped, since it may be PID 1.
 
     Raises:
-        ConfigurationError: a socket or an address cannot be had; nothing has been started.
+        ConfigurationError: a socket, an address or the journal's directory cannot be had; nothing has been started.
     """
 
     def __init__(self, config: WorkerConfig, *, for_good: bool = False) -> None:
+        if config.journal:
+            config = replace(config, journal=journal.prepared(config.journal))
         self._config = config
         self._reap_orphans = for_good
         self._doors = Doors(config)

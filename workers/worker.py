@@ -27,6 +27,8 @@ from bizzmq.workers import exits, platform, spawn
 from bizzmq.workers.boot import BOOTED, FAILED, GO, HELLO, BootFailure, failure_of
 from bizzmq.workers.channel import Channel
 from bizzmq.workers.config import WorkerConfig
+from bizzmq.workers.journal import WorkerJournal
+from bizzmq.workers.journal_file import server_of
 from bizzmq.workers.limits import LimitedHandler
 from bizzmq.workers.memory import limit_below_start
 from bizzmq.workers.scoreboard import SlotRecord
@@ -105,6 +107,7 @@ class Worker:
             lifeline_descriptors=[self.channel.fileno()],
             gate=self.gate,
             on_max_messages=self._ask_for_recycling,
+            journal=self._journal(),
             decode=decoder(Signer(self.config.signing_keys) if self.config.signing_keys else None),
         )  # fmt: skip
         try:
@@ -116,6 +119,10 @@ class Worker:
             function.close()
         self.record.left(leave)
         return exits.DRAINED
+
+    def _journal(self) -> WorkerJournal | None:
+        config = self.config
+        return WorkerJournal(config.journal, self.worker_id, server_of(config.redis_url)) if config.journal else None
 
     def _function(self) -> Any:
         if self.function is not None:

@@ -133,6 +133,17 @@ def test_named_sockets_that_cannot_be(refusal: type[Refusal], tmp_path: Path) ->
     assert (tmp_path / "file").exists()
 
 
+def test_a_journal_directory_that_cannot_be_used(refusal: type[Refusal], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "open").mkdir(mode=0o755)
+
+    assert "is no directory" in refusal(f"--journal={tmp_path}/file").line
+    assert "cannot be used: Not a directory" in refusal(f"--journal={tmp_path}/file/below").line
+    line = refusal(BIZZMQ_WORKER_JOURNAL=f"{tmp_path}/open").line
+    assert f"{tmp_path}/open" in line
+    assert "is open to others: chmod 700 it" in line
+
+
 @pytest.mark.parametrize(
     ("host", "said"),
     [

@@ -1,0 +1,263 @@
+"""R3 with `--journal`: a handler ends while Redis is away, and its whole pool dies before Redis is back."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import stat
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+from bizzmq.testing import invariants
+from bizzmq.testing.pool import Pool
+from bizzmq.testing.server import RedisServer
+from bizzmq.testing.wait import eventually
+from bizzmq.workers import journal_file
+from tests.faults.foreign import forge
+from tests.faults.gated import HANDLER, Gate
+from tests.faults.scene import PATIENCE_S, Scene, log_says
+
+OwnScene = Callable[..., "tuple[RedisServer, Scene]"]
+AWAY = "Redis is unavailable"
+KEPT, SETTLED = "the outcome is kept in the journal", "a journal was settled, its worker is gone"
+DROPPED = "a journal was dropped, its worker is not registered any more"
+SHORT_LEASE = "--lease=1"
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "below" / "journal"
+
+
+@pytest.mark.parametrize(
+    ("deed", "options", "totals"),
+    [
+        ("ok", {}, {"acked": 1}),
+        ("raise", {"retries": 0}, {"dead_lettered": 1}),
+        ("retry_later", {"retries": 1}, {"acked": 1, "retried": 1}),
+    ],
+)
+def test_what_has_ended_is_not_run_again_though_the_whole_pool_dies_before_redis_is_back(
+    own_scene: OwnScene, directory: Path, deed: str, options: dict[str, Any], totals: dict[str, int]
+) -> None:
+    server, scene = own_scene(persistence="aof")
+    pool, gate, message = _running(scene, directory, deed, "ok", **options)
+    other = scene.publish_one(gate.body())
+    _end_while_away(server, gate, directory)
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    assert [stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()] == [0o600]
+    pool.kill_group()
+    server.start()
+
+    second = scene.pool(_journal(directory), handler=HANDLER, concurrency=1)
+
+    runs = totals.get("retried", 0)
+    scene.settle(extra_runs=runs, dead_lettered=totals.get("dead_lettered", 0))
+    assert len(scene.ledger.runs_of(message)) == 1 + runs
+    assert [run.delivery for run in scene.ledger.runs_of(other)] == [1]
+    counted = {name: count for name, count in scene.totals().items() if name != "requeued"}
+    assert counted == {"published": 2, **totals, "acked": totals.get("acked", 0) + 1}
+    assert KEPT in pool.log()
+    assert second.log().count(SETTLED) == 1
+    assert not list(directory.iterdir())
+    scene.retire(second)
+
+
+def test_a_living_pool_settles_the_journal_before_it_reaps_its_owner(own_scene: OwnScene, directory: Path) -> None:
+    server, scene = own_scene(persistence="aof")
+    pool, gate, _ = _running(scene, directory)
+    other = scene.pool(_journal(directory), SHORT_LEASE, handler=HANDLER, ready=False)
+    other.wait_ready(registered=3)
+    _end_while_away(server, gate, directory)
+    pool.kill_group()
+    server.start()
+
+    scene.settle(extra_runs=0)
+    log_says(other, "a silent supervisor was reaped")
+    assert scene.totals() == {"published": 1, "acked": 1}
+    scene.retire(other)
+
+
+def test_a_journal_goes_when_redis_has_been_told(own_scene: OwnScene, directory: Path) -> None:
+    server, scene = own_scene(persistence="aof")
+    pool, gate, _ = _running(scene, directory)
+    _end_while_away(server, gate, directory)
+    bystander = scene.pool(_journal(directory), handler=HANDLER, concurrency=1, ready=False)  # its janitor looks, too
+    log_says(bystander, AWAY)
+
+    server.start()
+
+    scene.settle(extra_runs=0)
+    eventually(lambda: not list(directory.iterdir()), PATIENCE_S, "the journal to go")
+    assert scene.totals() == {"published": 1, "acked": 1}
+    bystander.wait_ready(registered=2)
+    assert "lease lost" not in pool.log()
+    assert SETTLED not in bystander.log() + pool.log(), "the journal of a living worker was taken for a dead one's"
+    scene.retire(pool, bystander)
+
+
+def test_what_others_have_taken_over_is_theirs(own_scene: OwnScene, directory: Path) -> None:
+    server, scene = own_scene(persistence="aof")
+    pool, gate, message = _running(scene, directory)
+    _end_while_away(server, gate, directory, opened=1)
+    pool.kill_group()
+    server.start()
+    owner = scene.pool(SHORT_LEASE, handler=HANDLER, ready=False)
+    scene.ledger.wait_started(message, runs=2, timeout_s=PATIENCE_S)
+
+    second = scene.pool(_journal(directory), handler=HANDLER, ready=False)
+
+    log_says(second, DROPPED)
+    assert scene.held() == [message]
+    assert not list(directory.iterdir())
+    gate.open(2)
+    scene.settle(extra_runs=1)
+    assert scene.totals() == {"published": 1, "acked": 1, "requeued": 1}
+    scene.retire(owner, second)
+
+
+def test_a_pool_that_is_drained_while_redis_is_away_leaves_a_journal(own_scene: OwnScene, directory: Path) -> None:
+    server, scene = own_scene(persistence="aof")
+    pool, gate, _ = _running(scene, directory, args=["--drain-timeout=1"])
+    _end_while_away(server, gate, directory)
+    pool.signal(signal.SIGTERM)
+    assert pool.wait(PATIENCE_S) == 0
+    pool.assert_no_process_left()
+    server.start()
+
+    second = scene.pool(_journal(directory), handler=HANDLER)
+
+    scene.settle(extra_runs=0)
+    assert scene.totals() == {"published": 1, "acked": 1}
+    scene.retire(second)
+
+
+@pytest.mark.parametrize("with_journal", [True, False])
+def test_a_worker_that_has_ended_its_message_and_is_killed_while_redis_is_away_has_it_acked(
+    own_scene: OwnScene, directory: Path, with_journal: bool
+) -> None:
+    server, scene = own_scene(persistence="aof")
+    pool, gate, message = _running(scene, directory if with_journal else None)
+    (pid,) = pool.worker_pids()
+    if with_journal:
+        _end_while_away(server, gate, directory)
+    else:
+        server.kill()
+        gate.open()
+        log_says(pool, AWAY, times=2)  # the janitor and the worker
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: len(pool.started_worker_pids()) == 2, PATIENCE_S, pool.log)
+    server.start()
+
+    scene.settle(extra_runs=0)
+    assert scene.totals() == {"published": 1, "acked": 1}
+    eventually(lambda: not directory.exists() or not list(directory.iterdir()), PATIENCE_S, "the journal to go")
+    assert len(scene.ledger.runs_of(message)) == 1
+    scene.retire(pool)
+
+
+def test_a_journal_that_cannot_be_written_is_said_once_and_costs_nothing_else(
+    own_scene: OwnScene, directory: Path
+) -> None:
+    server, scene = own_scene(persistence="aof")
+    pool, gate, _ = _running(scene, directory)
+    shutil.rmtree(directory)
+    server.kill()
+    gate.open()
+    log_says(pool, "the journal cannot be written")
+    server.start()
+
+    scene.settle(extra_runs=0)
+    assert pool.log().count("the journal cannot be written") == 1
+    assert pool.log().count("files in the journal directory were skipped") <= 1
+    scene.retire(pool)
+
+
+def test_what_is_no_journal_is_skipped_and_no_forged_one_acks_a_message_that_its_worker_does_not_hold(
+    scene: Scene, directory: Path
+) -> None:
+    living = scene.pool(handler=HANDLER, concurrency=1)
+    gate = scene.gate()
+    victim = scene.publish_one(gate.body())
+    scene.ledger.wait_started(victim)
+    (worker,) = scene.registered()
+    own = scene.publish_one(gate.body())
+    directory.mkdir(mode=0o700, parents=True)
+    names = _fill_with_nonsense(directory)
+    _forge_journal(scene, directory, worker, victim).rename(directory / "misnamed.journal")
+    _forge_journal(scene, directory, worker, victim).chmod(0o644)
+    names += ["misnamed.journal", journal_file.name_of(worker)]
+    forged, unregistered = (f"h:boot:1:{name}/0.a" for name in ("F", "U"))
+    forge(scene, "h:boot:1:F", forged, own)
+    for name in (forged, unregistered):
+        _forge_journal(scene, directory, name, victim)
+
+    pool = scene.pool(_journal(directory), handler=HANDLER, concurrency=1, ready=False)
+
+    log_says(pool, DROPPED)
+    log_says(pool, SETTLED)  # what the forged worker held has gone back
+    log_says(pool, "files in the journal directory were skipped")
+    assert victim in scene.held()
+    assert worker in scene.registered()
+    assert sorted(path.name for path in directory.iterdir()) == sorted(names)
+    assert scene.totals().get("acked", 0) == 0
+    gate.open()
+    scene.settle(extra_runs=0)
+    assert pool.log().count("files in the journal directory were skipped") == 1
+    invariants.check_log(pool.log())
+    scene.retire(living, pool)
+
+
+def _running(
+    scene: Scene, directory: Path | None, *deeds: str, args: list[str] | None = None, **options: Any
+) -> tuple[Pool, Gate, str]:
+    """A pool of one worker, which runs a message that waits for its gate."""
+    journal = [_journal(directory)] if directory else []
+    pool = scene.pool(*journal, *(args or []), handler=HANDLER, concurrency=1)
+    gate = scene.gate()
+    message = scene.publish_one(gate.body(*deeds), **options)
+    scene.ledger.wait_started(message)
+    return pool, gate, message
+
+
+def _end_while_away(server: RedisServer, gate: Gate, directory: Path, opened: int = 0) -> None:
+    server.kill()
+    gate.open(*([opened] if opened else []))
+    eventually(lambda: list(directory.glob("*.journal")), PATIENCE_S, "a journal")
+
+
+def _journal(directory: Path) -> str:
+    return f"--journal={directory}"
+
+
+def _forge_journal(scene: Scene, directory: Path, worker: str, finished: str) -> Path:
+    path = directory / journal_file.name_of(worker)
+    owed = {"what": "stopped", "last_finished": finished, "running": "", "record": {}}
+    server = journal_file.server_of(scene.url)
+    path.write_text(json.dumps({"journal": 1, "worker": worker, "server": server, "owed": {"q": owed}}))
+    path.chmod(0o600)
+    return path
+
+
+def _fill_with_nonsense(directory: Path) -> list[str]:
+    """Files that no janitor may act on; returns their names."""
+    contents = [
+        "{",
+        '{"journal": 1}',
+        '{"journal": 2}',
+        "[" * 100_000,
+        "\0",
+        json.dumps({"journal": 1, "worker": "../x"}),
+    ]
+    for index, text in enumerate(contents):
+        (directory / f"corrupt-{index}.journal").write_text(text)
+        (directory / f"corrupt-{index}.journal").chmod(0o600)
+    (directory / "README").write_text("not ours")
+    (directory / "directory.journal").mkdir()
+    (directory / "link.journal").symlink_to("/etc/passwd")
+    os.mkfifo(directory / "fifo.journal")
+    return [path.name for path in directory.iterdir()]

@@ -14,8 +14,8 @@ from tests.faults.gated import HANDLER
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 
 SHORT_LEASE = "--lease=1"
-BOUND_S = 1.0 + 1.0 / 3 * 1.25
-"""Lease and scan, with the scan's jitter."""
+BOUND_S = 1.0 + 1.0 / 3
+"""Lease and scan."""
 
 
 @pytest.mark.parametrize("stale_outcome", ["ok", "raise"])

@@ -49,6 +49,7 @@ def test_a_full_disk_is_an_outage_until_there_is_room(
         _publisher_is_told(server)
         disk.free()
         eventually(lambda: not _refuses(scene), PATIENCE_S, server.log)
+        scene.works_again(time.monotonic(), lambda: scene.totals().get("acked"))
 
         _works_again(scene, pool)
         scene.retire(pool)
@@ -72,6 +73,7 @@ def test_a_redis_without_the_replicas_that_it_wants_is_an_outage(own_scene: OwnS
     _publisher_is_told(server)
     held = scene.held()
     command(scene.redis, "CONFIG", "SET", "min-replicas-to-write", 0)
+    scene.works_again(time.monotonic(), lambda: scene.totals().get("acked"))
 
     assert len(held) == 2, "something was moved though Redis refused it"
     _works_again(scene, pool)
@@ -89,6 +91,7 @@ def test_a_pool_that_starts_while_nothing_can_be_written_waits(own_scene: OwnSce
     _stays_calm(pool)
     assert not scene.registered()
     command(scene.redis, "CONFIG", "SET", "min-replicas-to-write", 0)
+    scene.runs_again(time.monotonic())
 
     scene.ledger.wait_handled(*messages, timeout_s=PATIENCE_S)
     scene.settle(extra_runs=0)

@@ -145,6 +145,33 @@ def test_a_lost_hosts_messages_run_elsewhere_within_lease_and_scan(scene: Scene)
     scene.retire(other)
 
 
+@pytest.mark.matrix
+def test_ten_hosts_that_are_lost_one_after_the_other_cost_nothing_but_time(scene: Scene) -> None:
+    """How much is for the matrix to judge."""
+    survivor = scene.pool(SHORT_LEASE, handler=HANDLER, concurrency=1)
+    for _ in range(10):
+        lost = scene.pool(SHORT_LEASE, handler=HANDLER, concurrency=4, ready=False)
+        eventually(lambda: len(scene.registered()) == 5, PATIENCE_S, lost.log)
+        gates = [scene.gate() for _ in range(5)]
+        in_flight = [scene.publish_one(gate.body()) for gate in gates]
+        runs = [scene.ledger.wait_started(message) for message in in_flight]
+        for gate in gates:
+            gate.open(2)
+
+        lost_s = time.monotonic()
+        lost.kill_group()
+        for gate in gates:
+            gate.open(1)  # what the survivor runs is finished
+
+        for run in runs:
+            if run.pid not in survivor.worker_pids():
+                scene.runs_again(lost_s, run.id)
+        scene.settle(extra_runs=sum(scene.ledger.duplicates().values()))
+        assert len(scene.registered()) == 1
+    assert sum(scene.ledger.duplicates().values()) == 40
+    scene.retire(survivor)
+
+
 def test_a_lost_host_under_load_loses_nothing(scene: Scene) -> None:
     lost, other = scene.pool(SHORT_LEASE), scene.pool(SHORT_LEASE, ready=False)
     eventually(lambda: len(scene.registered()) == 4, PATIENCE_S)

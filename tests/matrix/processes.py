@@ -63,9 +63,12 @@ PROCESSES = (
     ),
     Row(
         "P6",
-        "host lost, another pool alive; under load",
+        "host lost, ten times in a row and under load; another pool alive",
         tests_of(
-            LEASE, "a_lost_hosts_messages_run_elsewhere_within_lease_and_scan", "a_lost_host_under_load_loses_nothing"
+            LEASE,
+            "a_lost_hosts_messages_run_elsewhere_within_lease_and_scan",
+            "ten_hosts_that_are_lost_one_after_the_other_cost_nothing_but_time",
+            "a_lost_host_under_load_loses_nothing",
         ),
         since="the SIGKILL of all; lease 1 s, scan 0.33 s",
         below_s=LEASE_AND_SCAN_S,

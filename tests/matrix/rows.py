@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Sequence
 
 from tests.matrix.others import DATA, SECURITY, TIME_AND_OUTPUT
+from tests.matrix.outages import OUTAGES
 from tests.matrix.processes import PROCESSES
 from tests.matrix.row import Row
 from tests.matrix.servers import SERVERS
 
-ROWS = (*PROCESSES, *SERVERS, *DATA, *TIME_AND_OUTPUT, *SECURITY)
+ROWS = (*PROCESSES, *OUTAGES, *SERVERS, *DATA, *TIME_AND_OUTPUT, *SECURITY)
 
 
 def chosen(names: Sequence[str]) -> list[Row]:

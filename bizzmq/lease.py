@@ -133,12 +133,13 @@ class LeaseKeeper:
         return failure
 
     def _scan_due_s(self, now_s: float) -> float:
-        """When to look next: at the latest after a scan's time, and when the lease of a silent supervisor is over.
+        """When to look next: before a scan's time has passed, and when the lease of a silent supervisor is over.
 
-        So what a lost host held is put back within one lease and one scan, whenever it was lost.
+        So what a lost host held is put back within one lease and one scan, whenever it was lost. A tenth of a scan
+        is left for the putting back.
         """
         leases_end_s = [watched.since_s + self._options.lease_s for watched in self._watched.values()]
-        due_s = now_s + self._options.scan_s * (0.75 + random.random() / 4)
+        due_s = now_s + self._options.scan_s * (0.7 + random.random() / 5)
         return min([due_s, *(end_s for end_s in leases_end_s if end_s > now_s)])
 
     def _beat(self, queue: str) -> None:

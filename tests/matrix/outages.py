@@ -84,6 +84,6 @@ OUTAGES = (
         "R10",
         "a pool's host cut off for longer than its lease, under load; shorter",
         ("faults/test_r_partition.py",),
-        since="the cut; lease 1 s",
+        since="the cut, after which the other pool starts; lease 1 s",
     ),
 )

@@ -6,13 +6,14 @@ import sys
 
 import click
 
-from bench import drain, idle, memory, recovery, respawn
+from bench import drain, durability, idle, memory, recovery, respawn
 
 SMALL = {
     "drain": ["--messages=50000", "--rounds=3"],
     "recovery": ["--kills=50"],
     "idle": ["--workers=8", "--seconds=10"],
     "respawn": ["--kills=10"],
+    "durability": ["--crashes=1", "--waits=10"],
     "memory": ["--messages=1000", "--workers=2"],
 }
 LINUX_ONLY = ("memory",)
@@ -28,6 +29,7 @@ main.add_command(recovery.main, "recovery")
 main.add_command(idle.main, "idle")
 main.add_command(respawn.main, "respawn")
 main.add_command(memory.main, "memory")
+main.add_command(durability.main, "durability")
 
 
 @main.command("all")

@@ -98,6 +98,8 @@ def keys_from_environment() -> list[str] | None:
     else:
         return None
     keys = text.replace(",", " ").split()
+    if not keys:
+        raise ConfigurationError(f"{source} holds no key; unset it, or put at least one there")
     try:
         Signer(keys)
     except ConfigurationError as error:

@@ -23,6 +23,14 @@ BY_BODY = "tests.handlers:by_body"
 SEED_VARIABLE = "BIZZMQ_TEST_SEED"
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport() -> Iterator[None]:
+    """What a test has logged may hold half a Unicode character, which cannot travel to pytest's main process."""
+    outcome: Any = yield
+    report = outcome.get_result()
+    report.sections = [(name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections]
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[RedisServer]:
     """A server without persistence that all tests share; none may stop or configure it."""

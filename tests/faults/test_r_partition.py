@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from typing import Callable, Iterator
 
 import pytest
@@ -119,6 +120,36 @@ def test_a_cut_that_is_shorter_than_the_lease_takes_nothing_away(far: FarHost, f
     scene.settle(extra_runs=0)
     assert set(scene.registered()) == registered
     scene.retire(cut_off, other)
+
+
+def test_of_several_hosts_the_others_go_on_when_one_is_cut_off(own_scene: OwnScene) -> None:
+    with ExitStack() as stack:
+        hosts = [stack.enter_context(far_host()) for _ in range(3)]
+        addresses = " ".join(host.near_address for host in hosts)
+        server, scene = own_scene(config=[f"bind 127.0.0.1 {addresses}", "protected-mode no"])
+        pools = [
+            scene.pool(SHORT_LEASE, url=f"redis://{host.near_address}:{server.port}/0", via=host.command, ready=False)
+            for host in hosts
+        ]
+        _is_whole(scene, *pools)
+        lost, *kept = [{w for w in scene.registered() if f":{pool.supervisor_pid}:" in w} for pool in pools]
+
+        with load(scene, *[WORK] * 4):
+            everybody = {pid for pool in pools for pid in pool.worker_pids()}
+            scene.ledger.wait_for(lambda ledger: everybody <= {event.pid for event in ledger.ends()}, PATIENCE_S)
+            hosts[0].cut()
+            eventually(lambda: not lost & set(scene.registered()), PATIENCE_S, pools[1].log)
+            assert set().union(*kept) == set(scene.registered()), (
+                "another host's workers went with those of the lost one"
+            )
+            ended = len(scene.ledger.ends())
+            scene.ledger.wait_for(lambda ledger: len(ledger.ends()) > ended + 50, PATIENCE_S, "the others to go on")
+            hosts[0].heal()
+            _is_whole(scene, *pools)
+
+        scene.settle(extra_runs=scene.totals().get("requeued", 0))
+        assert set().union(*kept) <= set(scene.registered())
+        scene.retire(*pools)
 
 
 def _is_whole(scene: Scene, *pools: Pool) -> None:

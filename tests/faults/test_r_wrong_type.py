@@ -104,7 +104,7 @@ def test_claims_that_meet_a_wrong_type_again_and_again_double_nothing(
         (Keys(QUEUE).waiting, lambda mq: mq.publish_message_to_queue(QUEUE, 1)),
         (INDEX, lambda mq: mq.create_queue("other")),
     ],
-    ids=str,
+    ids=["stats waiting", "stats stats", "stats dead letters", "consume meta", "publish waiting", "create index"],
 )
 def test_whoever_asks_is_told_the_key(url: str, redis: Redis, spoilt: str, ask: Callable[[BizzMQ], Any]) -> None:
     with BizzMQ(url) as mq:

@@ -41,7 +41,8 @@ def main() -> int:
         return 0
     collector, began_s = Collector(rows), time.monotonic()
     files = dict.fromkeys(file for row in rows for file in row.files)
-    status = int(pytest.main(["-q", "-m", "not soak", *of_pytest, *files], plugins=[collector]))
+    # One after the other: a second test beside it would bend what one measures.
+    status = int(pytest.main(["-q", "-n0", "-m", "not soak", *of_pytest, *files], plugins=[collector]))
     if status in _NO_VERDICT:
         return status
     found = results(rows, collector.outcomes)

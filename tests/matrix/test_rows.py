@@ -19,7 +19,19 @@ DATE = re.compile(r"20\d\d-\d\d-\d\d: ")
 
 def test_every_row_names_tests_that_exist_and_every_fault_test_belongs_to_a_row() -> None:
     files = sorted({"tests/faults", *(file for row in ROWS for file in row.files)})
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "", "-p", "no:cacheprovider", *files]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--collect-only",
+        "-q",
+        "-n0",
+        "-m",
+        "",
+        "-p",
+        "no:cacheprovider",
+        *files,
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     collected = [line for line in done.stdout.splitlines() if "::" in line]

@@ -194,7 +194,7 @@ def test_a_pool_and_the_command_take_the_keys_from_the_environment(
 @pytest.mark.parametrize(
     ("variables", "complaint"),
     [
-        ({"BIZZMQ_SIGNING_KEYS": ""}, "BIZZMQ_SIGNING_KEYS: signing_keys must be a list of at least one key"),
+        ({"BIZZMQ_SIGNING_KEYS": ""}, "BIZZMQ_SIGNING_KEYS holds no key"),
         ({"BIZZMQ_SIGNING_KEYS": "c2VjcmV0"}, "BIZZMQ_SIGNING_KEYS: signing key 1 has 6 bytes"),
         ({"BIZZMQ_SIGNING_KEYS": f"{NEW_TEXT},secret!"}, "BIZZMQ_SIGNING_KEYS: signing key 2 is not base64"),
         ({"BIZZMQ_SIGNING_KEYS_FILE": "/nowhere/keys"}, "'/nowhere/keys' cannot be read: No such file"),

@@ -11,6 +11,8 @@ from tests.matrix.row import Row
 from tests.support.figures import RECOVERY
 
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
+EXPECTED = "failed as expected"
+"""A known defect, for which the test has the mark xfail."""
 
 
 @dataclass
@@ -41,7 +43,7 @@ class Collector:
         outcome = self.outcomes.setdefault(report.nodeid, Outcome())
         outcome.seconds += report.duration
         if report.outcome != PASSED and outcome.result != FAILED:
-            outcome.result = report.outcome
+            outcome.result = EXPECTED if hasattr(report, "wasxfail") else report.outcome
         if report.when == "teardown":
             told = report.user_properties
             outcome.recovery_s = [float(str(value)) for name, value in told if name == RECOVERY]

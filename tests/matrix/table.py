@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import List, Sequence
 
-from tests.matrix.collector import PASSED, SKIPPED
+from tests.matrix.collector import EXPECTED, PASSED, SKIPPED
 from tests.matrix.result import Result
 from tests.support.figures import FINISHED, LOST, REPEATED
 
@@ -60,6 +60,12 @@ def _verdict(result: Result) -> str:
 def _notes(results: Sequence[Result]) -> List[str]:
     notes = [f"{result.row.name}: {problem}" for result in results for problem in result.problems]
     notes += [f"{result.row.name}: {result.row.remark}" for result in results if not result.row.tests]
+    notes += [
+        f"{result.row.name}: failed as expected: {node_id}"
+        for result in results
+        for node_id, one in result.outcomes.items()
+        if one.result == EXPECTED
+    ]
     skipped = {node_id for result in results for node_id, one in result.outcomes.items() if one.result == SKIPPED}
     return notes + ([f"{len(skipped)} tests were skipped here"] if skipped else [])
 

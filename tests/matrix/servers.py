@@ -80,7 +80,7 @@ SERVERS = (
             *tests_of("client/test_malformed.py", "an_id_without_an_envelope_is_skipped_and_counted"),
             *tests_of("audit/test_damage.py", "damage_is_found"),
         ),
-        remark="2026-11-24: Redis evicts whole keys; here messages are deleted one by one, and no memory limit makes it evict",
+        remark="2026-11-24: Redis evicts whole keys; the tests delete single messages",
     ),
     Row(
         "R18",

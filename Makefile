@@ -1,7 +1,7 @@
 # The plain commands, for an environment that has `pip install -e '.[dev,test,embedded]'`.
 PYTHON ?= python3
 
-.PHONY: check test mutants model bench format demo torture
+.PHONY: check test matrix mutants model bench format demo torture
 
 # Formatting, lint, types and the import contract.
 check:
@@ -12,6 +12,10 @@ check:
 
 test:
 	$(PYTHON) -m pytest
+
+# Every row of the fault matrix: its fault, result, recovery p50 and p99, lost, duplicated.
+matrix:
+	$(PYTHON) -m tests.matrix
 
 # Nightly: each mistake in the Lua must fail some test, and the protocol's model is explored further.
 mutants:

@@ -47,7 +47,7 @@ class LeaseKeeper:
     Args:
         create: what to do about a queue, of so many shards, that has vanished with Redis's data; None only reports it.
         living: the supervisor's workers that live or are being started. A registration of any other one, such as
-            a request leaves that executes after its worker's end, is ended when two scans have seen it.
+            a request leaves that executes after its worker's end, is ended when it is still there at the next scan.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class LeaseKeeper:
         self._now_s = now_s
         self._create = create
         self._living = living
-        self._unknown: set[tuple[str, str]] = set()
+        self._unknown: dict[tuple[str, str], float] = {}
         self._pause_at_s = 0.0
         self._ticked_s = self._next_beat_s = now_s()
         self._next_scan_s = now_s() + options.scan_s * random.random()
@@ -100,7 +100,7 @@ class LeaseKeeper:
         if now_s >= self._next_scan_s:
             missed = self._on_each(self._scan)
             if missed is None:  # else again at once: a tick that asks nothing would pass for the end of the outage
-                self._next_scan_s = now_s + self._options.scan_s * (0.75 + random.random() / 2)
+                self._next_scan_s = self._scan_due_s(now_s)
             failure = missed or failure
         if failure is not None:
             raise failure
@@ -132,6 +132,16 @@ class LeaseKeeper:
                     break
         return failure
 
+    def _scan_due_s(self, now_s: float) -> float:
+        """When to look next: before a scan's time has passed, and when the lease of a silent supervisor is over.
+
+        So what a lost host held is put back within one lease and one scan, whenever it was lost. A tenth of a scan
+        is left for the putting back.
+        """
+        leases_end_s = [watched.since_s + self._options.lease_s for watched in self._watched.values()]
+        due_s = now_s + self._options.scan_s * (0.7 + random.random() / 5)
+        return min([due_s, *(end_s for end_s in leases_end_s if end_s > now_s)])
+
     def _beat(self, queue: str) -> None:
         if self._broker.beat(queue, self._supervisor):
             return
@@ -150,7 +160,7 @@ class LeaseKeeper:
         now_s = self._now_s()
         counters = self._broker.supervisors(queue)
         workers = self._broker.workers(queue)
-        self._end_unknown(queue, workers)
+        self._end_unknown(queue, workers, now_s)
         owned: dict[str, list[str]] = {}
         for worker, owner in workers.items():
             owned.setdefault(owner, []).append(worker)
@@ -164,21 +174,22 @@ class LeaseKeeper:
             watched = self._watched.get(key)
             if watched is None or watched.counter != counter:
                 self._watched[key] = _Watched(counter, now_s)
-            elif now_s - watched.since_s >= self._options.lease_s:
+            elif now_s >= watched.since_s + self._options.lease_s:
                 requeued = self._reap(queue, supervisor, counter, owned.get(supervisor, []))
                 reaped += [] if requeued is None else [(supervisor, requeued)]
         self._watched = {key: value for key, value in self._watched.items() if key[0] != queue or key in seen}
         _say(queue, reaped)
 
-    def _end_unknown(self, queue: str, workers: dict[str, str]) -> None:
+    def _end_unknown(self, queue: str, workers: dict[str, str], now_s: float) -> None:
         if self._living is None:
             return
         living = self._living()
         unknown = {worker for worker, owner in workers.items() if owner == self._supervisor and worker not in living}
         for worker in unknown:
-            if (queue, worker) in self._unknown:
+            if now_s - self._unknown.get((queue, worker), now_s) >= self._options.scan_s / 2:
                 self._broker.requeue(queue, worker, Death("silent"))
-        self._unknown = {key for key in self._unknown if key[0] != queue} | {(queue, worker) for worker in unknown}
+        known = {key: since_s for key, since_s in self._unknown.items() if key[0] != queue}
+        self._unknown = {**known, **{(queue, name): self._unknown.get((queue, name), now_s) for name in unknown}}
 
     def _reap(self, queue: str, supervisor: str, counter: str, workers: Sequence[str]) -> int | None:
         """How many messages were put back; None if nothing was done: it lives, or somebody else was first."""

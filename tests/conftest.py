@@ -15,6 +15,7 @@ from bizzmq.testing.ledger import LEDGER_VARIABLE, Ledger
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.proxy import Proxy
 from bizzmq.testing.server import RedisServer
+from tests.support.figures import Figures, repetitions
 from tests.support.paths import ROOT
 
 BY_BODY = "tests.handlers:by_body"
@@ -79,11 +80,18 @@ def proxy(url: str, proxy_factory: Callable[[str], Proxy]) -> Proxy:
 
 
 @pytest.fixture
-def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ledger:
+def figures(request: pytest.FixtureRequest) -> Figures:
+    """Where a test notes what it has measured, for the matrix."""
+    return Figures(request.node.user_properties)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, figures: Figures) -> Iterator[Ledger]:
     """The ledger of this test's handlers and publishers, in this process and in its pools."""
     written = Ledger(tmp_path / "ledger")
     monkeypatch.setenv(LEDGER_VARIABLE, str(written.directory))
-    return written
+    yield written
+    figures.repeated(*repetitions(written))
 
 
 # Asks for the other factories so that pools end before what they talk to.

@@ -6,7 +6,8 @@ import contextlib
 import math
 import time
 from collections import defaultdict
-from typing import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from typing import AbstractSet, Callable, Collection, Iterable, Iterator
 
 from redis import Redis
 
@@ -42,10 +43,24 @@ def check_nothing_stranded(redis: Redis, queue: str) -> None:
     _fail_if(problems, f"G4 nothing stranded, {queue}")
 
 
-def check_balance(
+@dataclass(frozen=True)
+class Balance:
+    """What became of what was published: `lost` is neither handled nor stored, `unknown` was never published.
+
+    `left` counts what the queue still has to deliver; dead letters are not in it.
+    """
+
+    published: int
+    handled: int
+    left: int
+    lost: AbstractSet[str]
+    unknown: AbstractSet[str]
+
+
+def balance(
     redis: Redis, queue: str, published_ids: Iterable[str], handled_ids: Callable[[], Iterable[str]]
-) -> None:
-    """G1: each published id was handled, is dead-lettered or is still stored; no other id exists.
+) -> Balance:
+    """The balance of a queue and its dead-letter queue at any moment.
 
     What was handled is asked for after the look at Redis: a message that is acked between the two is in one of
     them then. The other way round it would be in neither, and pass for lost.
@@ -54,9 +69,21 @@ def check_balance(
     views = snapshot(redis, queue)
     handled = set(handled_ids())
     known = handled.union(*[view.ids() & view.messages for view in views])
-    problems = [f"lost: {_some(published - known)}"] if published - known else []
-    problems += [f"never published: {_some(known - published)}"] if known - published else []
-    _fail_if(problems, f"G1 nothing lost, {queue}: {len(published)} published, {len(handled)} handled")
+    return Balance(len(published), len(handled), len(views[0].messages), published - known, known - published)
+
+
+def check_balance(
+    redis: Redis, queue: str, published_ids: Iterable[str], handled_ids: Callable[[], Iterable[str]]
+) -> None:
+    """G1: each published id was handled, is dead-lettered or is still stored; no other id exists."""
+    check_nothing_lost(balance(redis, queue, published_ids, handled_ids), queue)
+
+
+def check_nothing_lost(found: Balance, queue: str) -> None:
+    """G1 of a balance that was taken before."""
+    problems = [f"lost: {_some(found.lost)}"] if found.lost else []
+    problems += [f"never published: {_some(found.unknown)}"] if found.unknown else []
+    _fail_if(problems, f"G1 nothing lost, {queue}: {found.published} published, {found.handled} handled")
 
 
 def check_at_rest(redis: Redis, queue: str, dead_lettered: int = 0) -> None:

@@ -6,7 +6,7 @@ import pytest
 from redis import Redis
 
 from bizzmq.broker import Broker
-from tests.client.watcher import OPTIONS, REAPED_BY_S, Watcher
+from tests.client.watcher import OPTIONS, REAPED_BY_S, TICK_S, Watcher
 from tests.scripts.containers import Containers, everything, look, put
 from tests.scripts.moves import held
 
@@ -53,6 +53,20 @@ def test_a_silent_supervisor_is_reaped_after_the_lease_and_not_before(
     assert after.waiting == ("m1", "m2", "m3")
     assert (after.workers, after.processing) == ({}, {})
     assert after.attempts == {"m1": "0 0 1 0", "m2": "0 0 1 0"}
+
+
+def test_whenever_its_last_beat_was_a_supervisor_is_reaped_within_lease_and_scan_of_it(
+    broker: Broker, redis: Redis, silent: Containers
+) -> None:
+    for beats in range(1, 30):
+        redis.flushall()
+        put(redis, "q", silent)
+        watcher = Watcher(broker)
+        watcher.pass_time(beats * TICK_S, lambda: broker.beat("q", "s1"))
+
+        reaped_after_s = watcher.until(lambda: "s1" not in look(redis, "q").supervisors, REAPED_BY_S)
+
+        assert OPTIONS.lease_s <= reaped_after_s <= OPTIONS.lease_s + OPTIONS.scan_s
 
 
 def test_one_that_beats_is_never_reaped(broker: Broker, redis: Redis, silent: Containers) -> None:

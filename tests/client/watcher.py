@@ -8,8 +8,8 @@ from bizzmq.broker import Broker
 from bizzmq.lease import LeaseKeeper, LeaseOptions
 
 OPTIONS = LeaseOptions(beat_s=3.0, lease_s=15.0, scan_s=5.0)
-LONGEST_SCAN_S = OPTIONS.scan_s * 1.25
-REAPED_BY_S = OPTIONS.lease_s + 2 * LONGEST_SCAN_S
+TICK_S = 0.5
+REAPED_BY_S = OPTIONS.lease_s + OPTIONS.scan_s + TICK_S
 
 
 class Clock:
@@ -31,8 +31,8 @@ class Watcher:
 
     def pass_time(self, seconds: float, meanwhile: Callable[[], object] = lambda: None) -> None:
         """Tick twice a second."""
-        for _ in range(int(seconds * 2)):
-            self.clock.now_s += 0.5
+        for _ in range(int(seconds / TICK_S)):
+            self.clock.now_s += TICK_S
             meanwhile()
             self.keeper.tick()
 
@@ -41,5 +41,5 @@ class Watcher:
         started_s = self.clock.now_s
         while not condition():
             assert self.clock.now_s - started_s < at_most_s, "not in time"
-            self.pass_time(0.5)
+            self.pass_time(TICK_S)
         return self.clock.now_s - started_s

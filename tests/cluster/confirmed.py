@@ -91,7 +91,7 @@ def settle(scene: Scene, *, extra_runs: int) -> None:
     invariants.check_nothing_stranded(scene.redis, QUEUE)
     unsure = {event.id for event in scene.ledger.events(UNSURE)}
     published = {*scene.ledger.published(), *(unsure & scene.ledger.handled())}
-    invariants.check_balance(scene.redis, QUEUE, published, scene.ledger.handled)
+    scene.check_balance(published)
     invariants.check_duplicates(scene.ledger, extra_runs)
 
 

@@ -12,6 +12,7 @@ from bizzmq.testing.ledger import Ledger
 from bizzmq.testing.pool import Pool
 from tests.faults.scene import QUEUE, Scene
 from tests.support.cluster import Cluster
+from tests.support.figures import Figures
 from tests.support.sentinels import Watched
 
 StartPool = Callable[..., Pool]
@@ -55,16 +56,20 @@ def cluster(start_cluster: Callable[..., Cluster]) -> Cluster:
 
 # Asks for the servers first, so that pools end before what they talk to.
 @pytest.fixture
-def sentinel_scene(watched: Watched, ledger: Ledger, pool_factory: StartPool, tmp_path: Path) -> Iterator[Scene]:
+def sentinel_scene(
+    watched: Watched, ledger: Ledger, pool_factory: StartPool, tmp_path: Path, figures: Figures
+) -> Iterator[Scene]:
     """A scene on servers that sentinels watch."""
-    scene = Scene(watched.url, watched.look(), ledger, pool_factory, tmp_path)  # type: ignore[arg-type]
+    scene = Scene(watched.url, watched.look(), ledger, pool_factory, tmp_path, figures)  # type: ignore[arg-type]
     yield scene
     scene.close()
 
 
 @pytest.fixture
-def cluster_scene(cluster: Cluster, ledger: Ledger, pool_factory: StartPool, tmp_path: Path) -> Iterator[Scene]:
+def cluster_scene(
+    cluster: Cluster, ledger: Ledger, pool_factory: StartPool, tmp_path: Path, figures: Figures
+) -> Iterator[Scene]:
     """A scene on a cluster."""
-    scene = Scene(cluster.url, cluster.at(QUEUE), ledger, pool_factory, tmp_path)  # type: ignore[arg-type]
+    scene = Scene(cluster.url, cluster.at(QUEUE), ledger, pool_factory, tmp_path, figures)  # type: ignore[arg-type]
     yield scene
     scene.close()

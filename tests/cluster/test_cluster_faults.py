@@ -38,6 +38,7 @@ def test_slots_that_move_under_load_lose_and_repeat_nothing(cluster: Cluster, cl
             moved_s = time.monotonic()
             assert cluster.master_of(QUEUE) is target
             back_s = back_after_s(scene.ledger, moved_s)
+            scene.figures.recovered(back_s)
             print(f"a new message ran {back_s:.2f} s after the slot had arrived")  # noqa: T201 - for pytest's report
             work_goes_on(scene.ledger)
 
@@ -61,6 +62,7 @@ def test_a_killed_master_loses_nothing_confirmed_and_may_return(
         cluster.wait_failed_over(QUEUE, old)
         failover_s = time.monotonic() - fault_s
         back_s = back_after_s(scene.ledger, fault_s)
+        scene.figures.recovered(back_s - failover_s)
         repeated_at_most = at_stake(scene.ledger, fault_s)
         work_goes_on(scene.ledger)
         old.resume() if fault == "pause" else old.start()
@@ -93,6 +95,7 @@ def test_an_idle_pool_finds_the_new_master_by_itself(
     publisher.close()
 
     back_s = back_after_s(scene.ledger, failed_over_s)
+    scene.figures.recovered(back_s)
     print(f"{fault}: ran {back_s:.2f} s after the failover")  # noqa: T201 - for pytest's report
     settle(scene, extra_runs=0)
     log_says(pool, "Redis is available again who=janitor")

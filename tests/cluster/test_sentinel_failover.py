@@ -39,6 +39,7 @@ def test_a_failover_under_load_loses_nothing_confirmed_and_the_old_master_may_re
         new = watched.wait_failed_over(old)
         failover_s = time.monotonic() - fault_s
         back_s = back_after_s(scene.ledger, fault_s)
+        scene.figures.recovered(back_s - failover_s)
         repeated_at_most = at_stake(scene.ledger, fault_s)
         work_goes_on(scene.ledger)
         old.resume() if fault == "pause" else old.start()  # and believes to be the master still
@@ -67,7 +68,9 @@ def test_an_idle_pool_finds_the_new_master_by_itself(watched: Watched, sentinel_
     publisher.publish({"do": "ok"})
     publisher.close()
 
-    assert back_after_s(scene.ledger, failed_over_s) < BACK_AFTER_FAILOVER_S
+    back_s = back_after_s(scene.ledger, failed_over_s)
+    scene.figures.recovered(back_s)
+    assert back_s < BACK_AFTER_FAILOVER_S
     settle(scene, extra_runs=0)
     log_says(pool, "Redis is available again who=janitor")
     scene.retire(pool)
@@ -84,7 +87,9 @@ def test_a_running_message_is_acked_at_the_new_master(watched: Watched, sentinel
 
     old.kill()
     watched.wait_failed_over(old)
+    failed_over_s = time.monotonic()
     gate.open()
+    scene.works_again(failed_over_s, lambda: scene.totals().get("acked"))
 
     settle(scene, extra_runs=0)
     assert scene.totals() == {"published": 1, "acked": 1}
@@ -103,6 +108,7 @@ def test_a_master_that_is_told_to_step_down_is_left_at_once(watched: Watched, se
         eventually(lambda: watched.sentinels[0].ask("SENTINEL", "FAILOVER", "mymaster"), PATIENCE_S)
         watched.wait_failed_over(old)
         back_s = back_after_s(scene.ledger, time.monotonic())
+        scene.figures.recovered(back_s)
         repeated_at_most = at_stake(scene.ledger, fault_s)
         work_goes_on(scene.ledger)
 

@@ -16,29 +16,36 @@ from bizzmq.testing.pool import Pool
 from bizzmq.testing.proxy import Proxy
 from bizzmq.testing.server import RedisServer
 from tests.faults.scene import Scene
+from tests.support.figures import Figures
 
 StartPool = Callable[..., Pool]
 Lose = Callable[..., Fault]
 
 
 @pytest.fixture
-def scene(url: str, redis: Redis, ledger: Ledger, pool_factory: StartPool, tmp_path: Path) -> Iterator[Scene]:
+def scene(
+    url: str, redis: Redis, ledger: Ledger, pool_factory: StartPool, tmp_path: Path, figures: Figures
+) -> Iterator[Scene]:
     """A scene on the shared server."""
-    scene = Scene(url, redis, ledger, pool_factory, tmp_path)
+    scene = Scene(url, redis, ledger, pool_factory, tmp_path, figures)
     yield scene
     scene.close()
 
 
 @pytest.fixture
 def own_scene(
-    private_server: Callable[..., RedisServer], ledger: Ledger, pool_factory: StartPool, tmp_path: Path
+    private_server: Callable[..., RedisServer],
+    ledger: Ledger,
+    pool_factory: StartPool,
+    tmp_path: Path,
+    figures: Figures,
 ) -> Iterator[Callable[..., tuple[RedisServer, Scene]]]:
     """A scene on a server that the test may kill: server, scene = own_scene(persistence="aof", ...)."""
     scenes: list[Scene] = []
 
     def start(**options: Any) -> tuple[RedisServer, Scene]:
         server = private_server(**options)
-        scenes.append(Scene(server.url, server.client(), ledger, pool_factory, tmp_path))
+        scenes.append(Scene(server.url, server.client(), ledger, pool_factory, tmp_path, figures))
         return server, scenes[-1]
 
     yield start

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import signal
+import time
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Iterable
 
 from redis import Redis
 
@@ -15,6 +16,7 @@ from bizzmq.testing.ledger import Ledger
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.wait import eventually, eventually_holds
 from tests.faults.gated import Gate
+from tests.support.figures import Figures
 
 QUEUE = "q"
 PATIENCE_S = 30.0
@@ -27,12 +29,19 @@ class Scene:
     Attributes:
         mq: the publisher; its failed messages are retried at once.
         redis: to look at what is stored, without the library.
+        figures: what the test measures.
     """
 
     def __init__(
-        self, url: str, redis: Redis, ledger: Ledger, start_pool: Callable[..., Pool], directory: Path
+        self,
+        url: str,
+        redis: Redis,
+        ledger: Ledger,
+        start_pool: Callable[..., Pool],
+        directory: Path,
+        figures: Figures,
     ) -> None:
-        self.url, self.redis, self.ledger = url, redis, ledger
+        self.url, self.redis, self.ledger, self.figures = url, redis, ledger, figures
         self._start_pool = start_pool
         self._directory = directory
         self._gates = 0
@@ -95,14 +104,36 @@ class Scene:
 
         eventually_holds(nothing_is_left, timeout_s, "the queue to be at rest")
         invariants.check_nothing_stranded(self.redis, QUEUE)
-        invariants.check_balance(self.redis, QUEUE, self.ledger.published(), self.ledger.handled)
+        self.check_balance(self.ledger.published())
         invariants.check_duplicates(self.ledger, extra_runs)
 
     def check_stored(self) -> None:
         """G1, G2 and G4 at any moment."""
         invariants.check_one_place(self.redis, QUEUE)
         invariants.check_nothing_stranded(self.redis, QUEUE)
-        invariants.check_balance(self.redis, QUEUE, self.ledger.published(), self.ledger.handled)
+        self.check_balance(self.ledger.published())
+
+    def check_balance(self, published: Iterable[str]) -> None:
+        """G1 of these messages, all that should be there; the matrix is told how many are lost and left."""
+        found = invariants.balance(self.redis, QUEUE, published, self.ledger.handled)
+        self.figures.lost(len(found.lost))
+        self.figures.left(found.left)
+        invariants.check_nothing_lost(found, QUEUE)
+
+    def runs_again(self, since_s: float, *ids: str) -> None:
+        """Wait until one of these messages, or any if none is named, begins to run; that is how long recovery took."""
+
+        def first() -> float | None:
+            wanted = (event for event in self.ledger.starts() if not ids or event.id in ids)
+            return next((event.time_s for event in wanted if event.time_s > since_s), None)
+
+        at_s = eventually(first, PATIENCE_S, lambda: f"a message to run again; {self.ledger.totals()}")
+        self.figures.recovered((at_s or since_s) - since_s)
+
+    def works_again(self, since_s: float, condition: Callable[[], object]) -> None:
+        """Wait for this; that is how long recovery took."""
+        eventually(condition, PATIENCE_S, lambda: f"recovery; {self.ledger.totals()}")
+        self.figures.recovered(time.monotonic() - since_s)
 
     def retire(self, *pools: Pool, tracebacks: int = 0) -> None:
         """G6 and G8: drained pools leave with 0, no process, no registration and no traceback."""

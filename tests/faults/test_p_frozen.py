@@ -36,6 +36,7 @@ def test_a_worker_that_stands_still_beyond_its_limit_is_killed_first_and_its_mes
     message = scene.publish_one(gate.body())
     first = scene.ledger.wait_started(message)
 
+    stopped_s = time.monotonic()
     os.kill(first.pid, signal.SIGSTOP)
     eventually(lambda: scene.held() != [message], PATIENCE_S, pool.log)
 
@@ -43,6 +44,7 @@ def test_a_worker_that_stands_still_beyond_its_limit_is_killed_first_and_its_mes
     run = scene.ledger.wait_started(message, runs=2, timeout_s=PATIENCE_S)
     assert run.start.time_s - first.start.time_s >= 1.0, "its time was not over"
     assert run.pid != first.pid
+    scene.runs_again(stopped_s, message)
     invariants.check_blame(scene.redis, QUEUE, message, retries=1, crashes=0, requeues=0)
     gate.open()
     scene.settle(extra_runs=1)

@@ -59,6 +59,7 @@ def test_a_crash_in_c_is_named_and_its_message_runs_again_within_a_second(scene:
         gate.open(1)
         run = scene.ledger.wait_started(message, runs=2)
         delays_s.append(run.start.time_s - crashed_s)
+        scene.figures.recovered(delays_s[-1])
         assert run.delivery == 2
         invariants.check_blame(scene.redis, QUEUE, message, retries=0, crashes=1, requeues=0)
         log_says(pool, f"was killed by {name}", times=crashes)

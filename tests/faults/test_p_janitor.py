@@ -22,9 +22,10 @@ def test_a_killed_janitor_is_replaced_and_worker_deaths_are_still_settled(scene:
     worker = scene.ledger.wait_started(message).pid
 
     janitor = _replaced(pool, signal.SIGKILL)
+    killed_s = time.monotonic()
     os.kill(worker, signal.SIGKILL)
 
-    scene.ledger.wait_started(message, runs=2)
+    scene.runs_again(killed_s, message)
     invariants.check_blame(scene.redis, QUEUE, message, retries=0, crashes=1, requeues=0)
     assert pool.janitor_pid() == janitor
     gate.open()
@@ -42,9 +43,10 @@ def test_what_a_janitor_died_over_is_asked_of_the_next_one(scene: Scene) -> None
     os.kill(janitor, signal.SIGSTOP)
     os.kill(worker, signal.SIGKILL)
     log_says(pool, "worker died")
+    killed_s = time.monotonic()
     os.kill(janitor, signal.SIGKILL)
 
-    scene.ledger.wait_started(message, runs=2, timeout_s=PATIENCE_S)
+    scene.runs_again(killed_s, message)
     invariants.check_blame(scene.redis, QUEUE, message, retries=0, crashes=1, requeues=0)
     gate.open()
     scene.settle(extra_runs=1)
@@ -90,8 +92,9 @@ def test_a_stopped_janitor_is_replaced_and_no_running_message_is_given_away(scen
 
     assert scene.held() == [message]
     assert set(scene.registered()) == ids
+    killed_s = time.monotonic()
     os.kill(worker, signal.SIGKILL)
-    scene.ledger.wait_started(message, runs=2, timeout_s=PATIENCE_S)
+    scene.runs_again(killed_s, message)
     invariants.check_blame(scene.redis, QUEUE, message, retries=0, crashes=1, requeues=0)
     gate.open()
     scene.settle(extra_runs=1)

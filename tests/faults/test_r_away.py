@@ -35,6 +35,7 @@ def test_a_handler_that_ends_while_redis_is_away_is_acked_when_it_is_back(own_sc
     _stays_calm(pool)
     assert {run.pid for run in scene.ledger.runs() if run.end is not None} == first
     server.start()
+    scene.works_again(time.monotonic(), lambda: scene.totals().get("acked"))
 
     scene.settle(extra_runs=1)  # the one that failed
     assert scene.totals() == {"published": 2, "acked": 2, "retried": 1}
@@ -54,6 +55,7 @@ def test_a_pool_that_starts_without_redis_waits_for_it(own_scene: OwnScene) -> N
     eventually(lambda: len(pool.worker_pids()) == 2, PATIENCE_S, pool.log)
     _stays_calm(pool)
     server.start()
+    scene.runs_again(time.monotonic())
 
     scene.ledger.wait_handled(*messages, timeout_s=PATIENCE_S)
     scene.settle(extra_runs=0)
@@ -73,6 +75,7 @@ def test_a_worker_that_dies_while_redis_is_away_is_replaced_and_settled_when_it_
     gate.open()
     eventually(lambda: len(pool.started_worker_pids()) == 2, PATIENCE_S, pool.log)
     server.start()
+    scene.runs_again(time.monotonic(), message)
 
     scene.settle(extra_runs=1)
     assert [run.delivery for run in scene.ledger.runs_of(message)] == [1, 2]

@@ -36,7 +36,7 @@ def test_a_redis_that_is_emptied_under_load_is_reported_and_worked_with_anew(own
         with contextlib.suppress(QueueNotFoundError):  # until the pool has made it again
             published.append((began_s, scene.publish(*[WORK] * 4)))
 
-    emptied_s = 0.0
+    emptied_s, emptied = 0.0, []
     said = len(pool.log().splitlines())
     with repeated(publish):
         for flush in range(1, FLUSHES + 1):
@@ -44,6 +44,7 @@ def test_a_redis_that_is_emptied_under_load_is_reported_and_worked_with_anew(own
             _progresses(scene)
             command(scene.redis, "FLUSHALL")
             emptied_s = time.monotonic()
+            emptied.append(emptied_s)
             log_says(pool, GONE, times=flush)
             eventually(lambda: len(set(scene.registered()) - stale) == 2, PATIENCE_S, pool.log)  # noqa: B023
             assert not stale & set(scene.registered()), "a worker went on under its old id"
@@ -55,6 +56,9 @@ def test_a_redis_that_is_emptied_under_load_is_reported_and_worked_with_anew(own
     safe = [name for began_s, names in published if began_s > emptied_s for name in names]
     assert safe
     scene.ledger.wait_handled(*safe, timeout_s=PATIENCE_S)
+    scene.figures.lost(len(set(safe) - scene.ledger.handled()))
+    for each_s in emptied:
+        scene.runs_again(each_s, *[name for began_s, names in published if began_s > each_s for name in names])
     eventually_holds(lambda: invariants.check_at_rest(scene.redis, QUEUE), PATIENCE_S)
     assert not scene.ledger.duplicates()
     assert pool.log().count(GONE) == FLUSHES
@@ -94,6 +98,7 @@ def test_a_redis_that_accepts_no_more_clients_is_an_outage_that_says_so(own_scen
     with invariants.log_rate(pool.log, limit_per_s=4.0):
         time.sleep(LOCKED_OUT_S)  # how long the fault lasts
     command(scene.redis, "CONFIG", "SET", "maxclients", 1000)
+    scene.works_again(time.monotonic(), lambda: scene.totals().get("acked"))
 
     opened = scene.gate()
     opened.open()

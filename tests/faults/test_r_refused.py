@@ -40,8 +40,10 @@ def test_a_full_redis_refuses_to_publish_and_is_drained(own_scene: OwnScene, *, 
     with pytest.raises(BrokerFullError):
         scene.mq.publish_message_to_queue(QUEUE, 1)
     pool = pool or scene.pool("--lease=1", handler=HANDLER)
+    full_s = time.monotonic()
     for gate in gates:
         gate.open()
+    scene.works_again(full_s, lambda: scene.totals().get("acked"))
 
     scene.settle(dead_lettered=20, extra_runs=20)
     assert scene.totals() == {"published": 202, "acked": 182, "retried": 20, "dead_lettered": 20}
@@ -94,6 +96,7 @@ def test_a_changed_password_is_an_outage_that_says_so_and_no_secret(own_scene: O
     with pytest.raises(BrokerUnavailableError) as refused:
         BizzMQ(scene.url)
     _let_in_only(scene, CANARY)
+    scene.works_again(time.monotonic(), lambda: scene.totals().get("acked"))
 
     _works_again(scene, pool)
     invariants.check_log(pool.log() + str(refused.value), secrets=[CANARY, FRESH])
@@ -121,6 +124,7 @@ def test_a_loss_of_the_right_to_write_is_an_outage_that_says_so(
     log_says(pool, says, times=2)
     _stays_calm(pool)
     command(scene.redis, *accept.split())
+    scene.works_again(time.monotonic(), lambda: scene.totals().get("acked"))
 
     _works_again(scene, pool)
 

@@ -37,6 +37,7 @@ def test_kills_of_redis_under_load_lose_nothing_and_double_nothing(own_scene: Ow
             server.kill()
             server.start()
             delays_s.append(_until_a_new_message_runs(scene, time.monotonic()))
+            scene.figures.recovered(delays_s[-1])
             invariants.check_one_place(scene.redis, QUEUE)
 
     assert max(delays_s) < BACK_WITHIN_S, delays_s
@@ -73,6 +74,7 @@ def test_a_redis_that_still_loads_its_data_is_an_outage_to_everybody(own_scene: 
         BizzMQ(server.url)
     assert _is_loading(server), "it loaded too fast for this test"
     server.wait_ready()
+    scene.works_again(time.monotonic(), lambda: scene.totals().get("acked"))
 
     eventually(lambda: len(scene.registered()) == 4, PATIENCE_S, second.log)
     scene.settle(extra_runs=0)
@@ -92,6 +94,7 @@ def test_a_redis_that_comes_back_empty_is_reported_and_worked_with_anew(own_scen
 
     server.kill()
     server.start()
+    back_s = time.monotonic()
     log_says(pool, "the queue is gone, Redis has lost its data")
     for gate in gates:
         gate.open()
@@ -102,6 +105,7 @@ def test_a_redis_that_comes_back_empty_is_reported_and_worked_with_anew(own_scen
     message = eventually(
         lambda: scene.publish_one(fresh.body()), PATIENCE_S, "the queue to be there", ignoring=(QueueNotFoundError,)
     )
+    scene.runs_again(back_s, message)
     scene.ledger.wait_handled(message, *running, timeout_s=PATIENCE_S)
     eventually(lambda: len(scene.registered()) == 2, PATIENCE_S)
     assert not stale_ids & set(scene.registered())

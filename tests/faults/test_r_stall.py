@@ -38,6 +38,7 @@ def test_a_redis_that_is_stopped_for_two_socket_timeouts_ends_nobodys_lease(own_
             server.pause()
             time.sleep(TWO_SOCKET_TIMEOUTS_S)  # how long the fault lasts
         server.resume()  # what was sent meanwhile is executed now, also what its sender has given up
+        scene.runs_again(time.monotonic())
         _both_beat_on(scene)
 
     scene.retire(*pools)
@@ -58,6 +59,8 @@ def test_a_redis_that_is_silent_for_longer_than_a_lease_ends_nobodys_lease(own_s
             server.resume()
         else:
             command(scene.redis, "CLIENT", "PAUSE", round(SILENCE_S * 1000), "ALL")
+            scene.redis.ping()  # is answered when the pause is over
+        scene.runs_again(time.monotonic())
         _both_beat_on(scene)
 
     scene.retire(*pools)
@@ -74,6 +77,7 @@ def test_a_script_that_keeps_redis_busy_is_an_outage(own_scene: OwnScene) -> Non
         for gate in gates:
             gate.open()
         log_says(pool, "BUSY", times=3)  # to the janitor's beat and to both acks
+    scene.works_again(time.monotonic(), lambda: scene.totals().get("acked"))
 
     fresh = scene.gate()
     fresh.open()

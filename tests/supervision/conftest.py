@@ -13,6 +13,7 @@ from redis import Redis
 from bizzmq.testing.ledger import Ledger
 from bizzmq.testing.pool import Pool
 from tests.faults.scene import Scene
+from tests.support.figures import Figures
 
 StartPool = Callable[..., Pool]
 
@@ -42,8 +43,10 @@ def start_pool(pool_factory: StartPool, environment: dict[str, str]) -> StartPoo
 
 
 @pytest.fixture
-def scene(url: str, redis: Redis, ledger: Ledger, start_pool: StartPool, tmp_path: Path) -> Iterator[Scene]:
+def scene(
+    url: str, redis: Redis, ledger: Ledger, start_pool: StartPool, tmp_path: Path, figures: Figures
+) -> Iterator[Scene]:
     """The scene of the fault tests, whose pools start in that environment."""
-    scene = Scene(url, redis, ledger, start_pool, tmp_path)
+    scene = Scene(url, redis, ledger, start_pool, tmp_path, figures)
     yield scene
     scene.close()

@@ -1,0 +1,176 @@
+"""D, T and O: data, time and output. S: the points of security."""
+
+from __future__ import annotations
+
+from tests.matrix.row import Row, tests_of
+
+BODIES, MALFORMED, NAMES = "client/test_bodies.py", "client/test_malformed.py", "client/test_names.py"
+DECISIONS, CLOCK = "client/test_decisions.py", "faults/test_t_clock.py"
+STORED, COMMANDS = "security/test_fuzz_stored.py", "security/test_fuzz_commands.py"
+LOGS, FILES = ("client/test_logs.py", "security/test_log_lines.py"), "security/test_files_and_users.py"
+
+DATA = (
+    Row(
+        "D1",
+        "payloads from the smallest to the limit, and one byte more",
+        (
+            *tests_of(BODIES, "every_size_up_to_the_limit_arrives", "the_limit_counts_bytes_not_characters"),
+            *tests_of("client/test_publish_errors.py", "a_message_above_the_limit"),
+        ),
+    ),
+    Row(
+        "D2",
+        "malformed envelopes, unknown versions, NaN, deep nesting",
+        (
+            *tests_of(
+                MALFORMED,
+                "what_cannot_be_read_is_kept_whatever_the_queue_is_set_to",
+                "what_cannot_be_read_is_parked_by_the_dead_letter_queue_s_handler",
+                "options_that_no_publisher_writes_do_not_end_the_consumer",
+            ),
+            *tests_of(STORED, "an_envelope_is_a_message_or_undecodable", "attempts_are_counts_or_undecodable"),
+            *tests_of("client/test_publish_errors.py", "a_message_that_is_not_json"),
+        ),
+    ),
+    Row(
+        "D3",
+        "unicode, NUL, invalid UTF-8, braces, stars and newlines in names, ids and bodies",
+        (
+            *tests_of(BODIES, "special_values_arrive_as_published", "any_value_arrives_as_published"),
+            *tests_of(NAMES, "other_names_are_refused"),
+            *tests_of("client/test_create.py", "any_other_name_is_refused_and_leaves_nothing_behind"),
+        ),
+    ),
+    Row(
+        "D4",
+        "forged ids, counts and registrations",
+        (
+            *tests_of(
+                MALFORMED,
+                "counts_that_nobody_writes_end_neither_message_nor_consumer",
+                "a_forged_id_with_a_good_envelope_is_handled_or_kept",
+                "an_id_without_an_envelope_is_skipped_and_counted",
+                "an_id_that_stands_twice_is_handled_and_nothing_remains",
+            ),
+            *tests_of(
+                STORED,
+                "forged_entries_are_read_or_refused_with_one_of_our_errors",
+                "forged_registrations_stop_no_supervisor",
+                "what_a_forged_worker_holds_comes_back",
+                "a_forged_index_hides_no_queue",
+            ),
+        ),
+    ),
+    Row(
+        "D5",
+        "error text huge, binary, with control characters",
+        (
+            *tests_of(
+                DECISIONS,
+                "a_record_of_anything_is_one_line_of_bounded_size",
+                "a_long_text_keeps_its_beginning_and_its_end",
+            ),
+            *tests_of("security/test_log_lines.py", "fields_and_errors_cannot_forge_a_line"),
+        ),
+    ),
+    Row(
+        "D6",
+        "an error that cannot be rendered",
+        tests_of("client/test_retry_flow.py", "an_error_that_is_hard_to_write_down_counts_as_any_other"),
+    ),
+    Row(
+        "D7",
+        "30,000 messages due at once, 20,000 dead letters, 500 dead workers",
+        ("faults/test_d_many.py",),
+        remark="2026-11-24: a million, 100,000 and 10,000 of them need minutes: those cases are marked `soak`",
+    ),
+    Row("D8", "extremes of priority and delay", ("faults/test_d_extremes.py",)),
+)
+
+TIME_AND_OUTPUT = (
+    Row(
+        "T1",
+        "the wall clock jumps one hour on the workers' host",
+        tests_of(CLOCK, "a_jump_on_a_pools_host_ends_nobodys_lease_and_delays_nothing"),
+    ),
+    Row(
+        "T2",
+        "the wall clock jumps one hour on Redis's host",
+        tests_of(
+            CLOCK,
+            "a_jump_on_redis_host_ends_nobodys_lease_and_keeps_nobody_waiting",
+            "a_delay_is_redis_clocks_so_a_jump_ends_it",
+        ),
+    ),
+    Row(
+        "T3",
+        "the whole pool suspended for three leases",
+        ("faults/test_t_suspended.py", "client/test_lease.py", "client/test_lease_races.py"),
+        remark="2026-11-24: for seconds and with a lease of one, not for minutes",
+    ),
+    Row("O1", "log disk full, log pipe blocked, its reader gone", ("faults/test_o_log.py", "test_log_stream.py")),
+    Row(
+        "O2",
+        "random faults from a printed seed",
+        tests_of("supervision/test_torture.py", "a_torture_of_some_seconds_leaves_with_0_and_nothing_behind"),
+        remark="2026-11-24: for seconds; an hour is `bizzmq demo --torture --seconds 3600`, which no test runs",
+    ),
+)
+
+SECURITY = (
+    Row(
+        "S1",
+        "bodies are data: JSON only, nothing that executes code, handlers from local configuration",
+        (*tests_of(BODIES, "the_codec_refuses_other_bytes_with_its_own_error"), "client/test_loading.py", STORED),
+    ),
+    Row(
+        "S2",
+        "a canary in every secret place, all output searched",
+        ("security/test_output.py", "security/test_secret_files.py"),
+    ),
+    Row(
+        "S3",
+        "TLS verifies; each role's ACL line permits its work and nothing else",
+        ("security/test_tls.py", "security/test_acl.py", "security/test_acl_at_work.py"),
+    ),
+    Row("S4", "Lua is constant text, data are KEYS and ARGV", ("security/test_lua.py",)),
+    Row(
+        "S5",
+        "limits of payload, error text and batches",
+        (
+            *tests_of(BODIES, "the_limit_counts_bytes_not_characters"),
+            *tests_of(DECISIONS, "a_record_of_anything_is_one_line_of_bounded_size"),
+            "scripts/test_bounds.py",
+        ),
+    ),
+    Row("S6", "log lines and terminals cannot be forged", LOGS),
+    Row(
+        "S7",
+        "what listens: loopback only, tokens, no change by asking, output escaped",
+        (
+            *tests_of(
+                "supervision/test_health.py",
+                "a_token_is_asked_for",
+                "the_token_is_not_shown",
+                "what_is_no_http_is_refused",
+                "loopback_is_known",
+            ),
+            *tests_of("supervision/test_bad_input.py", "a_health_host_that_is_not_this_machine"),
+            *tests_of(
+                "supervision/test_control.py",
+                "what_comes_from_outside_cannot_write_on_the_terminal",
+                "the_socket_is_its_owners_alone_and_goes_with_the_pool",
+            ),
+            *tests_of(FILES, "a_pool_listens_to_nobody_unless_asked", "a_pool_answers_no_more_than_status"),
+            *tests_of(COMMANDS, "a_door_answers_whatever_it_is_asked"),
+        ),
+        remark="2026-11-24: that tokens are compared in constant time is a library's promise, and not measured",
+    ),
+    Row("S8", "files and sockets are their owner's alone; root is warned about", (FILES,)),
+    Row(
+        "S9",
+        "signed messages: forged, moved, replayed, under changed keys",
+        ("security/test_signatures.py", "security/test_signed_queues.py"),
+    ),
+    Row("S10", "anything at all on a command line or in an address", (COMMANDS,)),
+)

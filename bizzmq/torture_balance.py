@@ -13,7 +13,7 @@ from bizzmq.torture_plan import Planned
 MOST_FAULTS_SHOWN = 20
 TRIES = 3
 """Runs that a message gets that always fails, or always kills its worker."""
-_NOT_NEEDED = "was not needed any more"
+_NOT_NEEDED = ("was not needed any more", "was overtaken by the next reload")
 """How the pool ends a worker that is superfluous before it has begun."""
 
 
@@ -172,7 +172,7 @@ def _permitted(planned: Planned, counts: Counts, *, killed: bool) -> set[Counts]
 def _judge_deaths(verdict: Verdict, evidence: Evidence, last_of: Mapping[int, Run]) -> None:
     """No worker dies unless it was killed, or by a message that is meant to."""
     for death in evidence.deaths:
-        if death["pid"] == 0 or death["how"] == _NOT_NEEDED:
+        if death["pid"] == 0 or death["how"] in _NOT_NEEDED:
             continue  # it had not begun yet
         run = last_of.get(death["pid"])
         planned = evidence.published.get(run.message_id) if run is not None and run.end_s is None else None

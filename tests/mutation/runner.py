@@ -30,7 +30,7 @@ LUA = Path(scripts.__file__).parent / "lua"
 TESTS = ("tests/scripts", "tests/model/test_conformance.py", "tests/model/test_machine.py")
 AUDIT_TESTS = ("tests/scripts", "tests/audit/test_damage.py")
 AUDIT_SCRIPTS = {"drop", "fields", "forget", "inspect", "places", "reclaim", "restore", "unify", "write_off"}
-OPTIONS = ("-x", "--assert=plain", "-q", "-p", "no:cacheprovider", "--timeout=120",
+OPTIONS = ("-x", "-n0", "--assert=plain", "-q", "-p", "no:cacheprovider", "--timeout=120",
            "--ignore=tests/scripts/test_headers.py")  # fmt: skip
 LIMIT_S = 900.0
 SURVIVED, KILLED, HUNG = "survived", "killed", "hung"

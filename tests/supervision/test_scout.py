@@ -129,7 +129,7 @@ def test_without_the_library_it_is_one_clear_line_and_2(redis: Redis, url: str, 
     (tmp_path / "watchfiles.py").write_text("raise ImportError('not here')\n")
 
     line = refused(
-        WORKER, "tests.handlers:noop", "--reload",
+        WORKER, "tests.handlers:noop", "--reload", "--control=off",
         PYTHONPATH=f"{tmp_path}:{ROOT}", PYTHONDONTWRITEBYTECODE="1", BIZZMQ_REDIS_URL=url, TMPDIR=str(tmp_path),
     )  # fmt: skip
 

@@ -29,11 +29,16 @@ OUTAGES = (
     ),
     Row(
         "R3",
-        "Redis away for long, while handlers run and a worker dies",
-        tests_of(
-            AWAY,
-            "a_handler_that_ends_while_redis_is_away_is_acked_when_it_is_back",
-            "a_worker_that_dies_while_redis_is_away_is_replaced_and_settled_when_it_is_back",
+        "Redis away for long, while handlers run, a worker dies, or (with a journal) the whole pool",
+        (
+            *tests_of(
+                AWAY,
+                "a_handler_that_ends_while_redis_is_away_is_acked_when_it_is_back",
+                "a_worker_that_dies_while_redis_is_away_is_replaced_and_settled_when_it_is_back",
+            ),
+            "faults/test_r_journal.py",
+            "cluster/test_cluster_journal.py",
+            "supervision/test_journal_file.py",
         ),
         since="the server's first answer",
     ),

@@ -36,7 +36,8 @@ def outcome_of(script: str, source: str, folder: Path) -> subprocess.CompletedPr
     for path in LUA.glob("*.lua"):
         (lua / path.name).write_text(path.read_text())
     (lua / f"{script}.lua").write_text(source)
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "tests.mutation.plugin",
+    command = [sys.executable, "-m", "pytest", "-x", "-n0", "-q", "-p", "no:cacheprovider",
+               "-p", "tests.mutation.plugin",
                *TESTS]  # fmt: skip
     environment = {**os.environ, "BIZZMQ_TEST_LUA": str(lua)}
     root = Path(__file__).parents[2]

@@ -125,12 +125,12 @@ def test_a_watcher_that_dies_is_said_and_stops_nothing(scene: Scene, start: Star
     scene.retire(pool)
 
 
-def test_without_the_library_it_is_one_clear_line_and_2(redis: Redis, url: str, tmp_path: Path) -> None:
+def test_without_the_library_it_is_one_clear_line_and_2(redis: Redis, url: str, tmp_path: Path, runtime: Path) -> None:
     (tmp_path / "watchfiles.py").write_text("raise ImportError('not here')\n")
 
     line = refused(
-        WORKER, "tests.handlers:noop", "--reload", "--control=off",
-        PYTHONPATH=f"{tmp_path}:{ROOT}", PYTHONDONTWRITEBYTECODE="1", BIZZMQ_REDIS_URL=url, TMPDIR=str(tmp_path),
+        WORKER, "tests.handlers:noop", "--reload",
+        PYTHONPATH=f"{tmp_path}:{ROOT}", PYTHONDONTWRITEBYTECODE="1", BIZZMQ_REDIS_URL=url, TMPDIR=str(runtime),
     )  # fmt: skip
 
     assert "--reload needs the package watchfiles" in line

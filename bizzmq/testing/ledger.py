@@ -16,6 +16,8 @@ from typing import Any, Callable, Mapping
 from bizzmq.testing.wait import eventually
 
 LEDGER_VARIABLE = "BIZZMQ_LEDGER"
+TORTURED_VARIABLE = "BIZZMQ_TORTURED"
+"""Names the handler that is wrapped by `bizzmq.testing.tortured:handler`, as MODULE:CALLABLE."""
 PUBLISHED, START, END = "published", "start", "end"
 
 

@@ -1,0 +1,68 @@
+"""How long it took until the work went on: from each fault to what it had cut off, or stopped, running again."""
+
+from __future__ import annotations
+
+import bisect
+from typing import Mapping, Sequence
+
+from bizzmq.testing.ledger import Run
+from bizzmq.testing.strike import Reach, Strike
+
+
+def recoveries(strikes: Sequence[Strike], runs: Sequence[Run]) -> dict[str, list[float]]:
+    """Seconds by kind of fault; kinds that stop nothing are left out.
+
+    After a kill of workers: from the kill to the next run of each message that it has cut off. After an outage: from
+    its end to the next run that starts, or from its begin if ending it is the servers' own work.
+    """
+    starts_s = [run.start.time_s for run in runs]
+    following = _following(runs)
+    taken: dict[str, list[float]] = {}
+    claimed: set[int] = set()
+    for strike in sorted(strikes, key=lambda strike: strike.at_s):
+        if strike.pids:
+            for run in _cut_off(strike, runs, claimed):
+                again = following.get(id(run))
+                if again is not None and again.start.time_s > strike.at_s:
+                    taken.setdefault(strike.kind, []).append(again.start.time_s - strike.at_s)
+        elif strike.is_outage:
+            from_s = strike.at_s if strike.counts_from_strike else strike.healed_s
+            index = bisect.bisect_right(starts_s, from_s)
+            if index < len(starts_s):
+                taken.setdefault(strike.kind, []).append(starts_s[index] - from_s)
+    return taken
+
+
+def percentile(values: Sequence[float], percent: float) -> float | None:
+    """The smallest value that is not exceeded by so many percent of all; None without values."""
+    if not values:
+        return None
+    ordered = sorted(values)
+    return ordered[max(0, -(-int(percent * len(ordered)) // 100) - 1)]
+
+
+def _cut_off(strike: Strike, runs: Sequence[Run], claimed: set[int]) -> list[Run]:
+    """The runs without an end that this fault, and no earlier one, has cut off."""
+    found = [
+        run
+        for run in runs
+        if run.end is None and run.pid in strike.pids and id(run) not in claimed and _before(run, strike)
+    ]
+    claimed.update(id(run) for run in found)
+    return found
+
+
+def _before(run: Run, strike: Strike) -> bool:
+    """A supervisor's workers outlive it for a while."""
+    return run.start.time_s <= strike.at_s or strike.reach is Reach.POOL
+
+
+def _following(runs: Sequence[Run]) -> Mapping[int, Run]:
+    """Each run's next one of the same message."""
+    following: dict[int, Run] = {}
+    latest: dict[str, Run] = {}
+    for run in runs:
+        if run.id in latest:
+            following[id(latest[run.id])] = run
+        latest[run.id] = run
+    return following

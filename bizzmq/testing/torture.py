@@ -1,0 +1,211 @@
+"""The engine of `bizzmq torture` and of the soak: load, random faults from a seed, rest, and the balance."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections import deque
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Callable, Mapping
+
+from redis.exceptions import RedisError
+
+from bizzmq.errors import ConfigurationError
+from bizzmq.testing import invariants
+from bizzmq.testing.balance import Evidence, judge, struck
+from bizzmq.testing.layout import envelope_of, snapshot
+from bizzmq.testing.load import UNSURE
+from bizzmq.testing.recovery import recoveries
+from bizzmq.testing.site import Site
+from bizzmq.testing.stage import DRAIN_S, Settings, Stage
+from bizzmq.testing.strike import Hit, Kind, Strike, plan
+from bizzmq.testing.verdict import Verdict
+
+_TICK_S = 0.02
+_LOOK_EVERY_S = 1.0
+_GONE_S = DRAIN_S + 10.0
+_MOST_PROBLEMS = 20
+
+
+class Torture:
+    """Tortures one handler on some servers.
+
+    Parameters: `directory` receives ledger and logs. `tell(kind, about)` hears of each fault; `watch(self)` is called
+    some times a second, from the begin until all is at rest.
+
+    Attributes:
+        stage: pools, publisher and ledger, while `run` runs.
+        strikes: the faults so far.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        settings: Settings,
+        directory: Path,
+        tell: Callable[[str, str], object] = lambda _kind, _about: None,
+        watch: Callable[[Torture], object] = lambda _self: None,
+    ) -> None:
+        self._site, self._settings, self._directory = site, settings, directory
+        self._tell, self._watch = tell, watch
+        self._healing: list[tuple[float, int, Hit]] = []
+        self._looked_s = 0.0
+        self._problems: list[str] = []
+        self.stage: Stage
+        self.strikes: list[Strike] = []
+
+    def run(self) -> Verdict:
+        """The balance. Raises ConfigurationError: a fault or handler that there is not."""
+        with Stage(self._site, self._settings, self._directory) as self.stage:
+            kinds = self._kinds()
+            self._torment(kinds)
+            self.stage.load.stop()
+            self._heal(float("inf"))
+            self._site.calm()
+            if self._settle():
+                self._note(lambda: self._check_queues(nothing_stranded=True))
+            evidence = self._evidence()
+            self._drain()
+            balance = judge(evidence)
+            balance.problems[:0] = self._problems
+            if balance.problems:
+                (self._directory / "pools.log").write_text(self.stage.logs(), encoding="utf-8")
+        return Verdict(
+            self._settings.seed, self._settings.seconds, balance, struck(self.strikes),
+            recoveries(self.strikes, evidence.runs),
+        )  # fmt: skip
+
+    def _kinds(self) -> Mapping[str, Kind]:
+        """Those to choose from."""
+        return chosen({**self.stage.host.kinds(), **self._site.kinds()}, self._settings.faults)
+
+    def _torment(self, kinds: Mapping[str, Kind]) -> None:
+        todo = deque(plan(self._settings.seed, self._settings.seconds, kinds))
+        begin_s = time.monotonic()
+        while time.monotonic() - begin_s < self._settings.seconds:
+            self._heal(time.monotonic())
+            while todo and time.monotonic() - begin_s >= todo[0].at_s:
+                planned = todo.popleft()
+                self._strike(kinds[planned.kind], planned.seed, planned.lasts_s)
+            if time.monotonic() - self._looked_s > _LOOK_EVERY_S and not self._is_disturbed():
+                self._looked_s = time.monotonic()
+                self._note(self._check_queues)
+            self._watch(self)
+            time.sleep(_TICK_S)
+
+    def _strike(self, kind: Kind, seed: int, lasts_s: float) -> None:
+        hit = kind.strike(random.Random(seed))
+        if not hit.about:
+            return
+        self._tell(kind.name, hit.about)
+        now_s = time.monotonic()
+        healed_s = float("inf") if hit.heal else now_s
+        self.strikes.append(
+            Strike(
+                kind.name, now_s, hit.about, kind.reach, kind.is_outage, kind.counts_from_strike, healed_s,
+                frozenset(hit.pids()),
+            )
+        )  # fmt: skip
+        if hit.heal is not None:
+            self._healing.append((now_s + lasts_s, len(self.strikes) - 1, hit))
+
+    def _heal(self, until_s: float) -> None:
+        """Undo what was to last until now."""
+        due = sorted((entry for entry in self._healing if entry[0] <= until_s), key=lambda entry: entry[0])
+        for entry in due:
+            self._healing.remove(entry)
+            _, index, hit = entry
+            if hit.heal is not None:
+                hit.heal()
+            self.strikes[index] = replace(
+                self.strikes[index], healed_s=time.monotonic(), pids=self.strikes[index].pids | frozenset(hit.pids())
+            )
+
+    def _is_disturbed(self) -> bool:
+        """Whether servers are being hit."""
+        return any(self.strikes[index].is_outage for _, index, _ in self._healing)
+
+    def _check_queues(self, *, nothing_stranded: bool = False) -> None:
+        for queue in self._settings.queues:
+            try:
+                invariants.check_one_place(self._site.look(queue), queue)
+                if nothing_stranded:
+                    invariants.check_nothing_stranded(self._site.look(queue), queue)
+            except RedisError:  # away, though nothing is being done to it: the pools would complain, too
+                continue
+
+    def _settle(self) -> bool:
+        """Wait until nothing is stored but dead letters; False if nothing happens any more before that."""
+        seen: Any = None
+        changed_s = time.monotonic()
+        while True:
+            self._watch(self)
+            now = self._left()
+            if now == 0:
+                return True
+            state = (now, sum(path.stat().st_size for path in self.stage.ledger.directory.iterdir()))
+            if state != seen:
+                seen, changed_s = state, time.monotonic()
+            if time.monotonic() - changed_s > self._settings.patience_s:
+                self._problems.append(f"G4: {now} messages are left, and nothing has happened for long")
+                return False
+            if not self.stage.host.living():
+                self._problems.append("G6: the pool has left by itself")
+                return False
+            time.sleep(_TICK_S)
+
+    def _left(self) -> int | None:
+        """How many messages are stored beside dead letters; None if a server does not answer."""
+        try:
+            return sum(len(snapshot(self._site.look(queue), queue)[0].messages) for queue in self._settings.queues)
+        except RedisError:
+            return None
+
+    def _evidence(self) -> Evidence:
+        ledger = self.stage.ledger
+        stored: set[str] = set()
+        dead: dict[str, Mapping[str, Any]] = {}
+        for queue in self._settings.queues:
+            look = self._site.look(queue)
+            main, letters = snapshot(look, queue)
+            stored |= main.messages
+            for message_id in letters.messages:
+                dead[message_id] = envelope_of(look, letters.queue, message_id).error or {}
+        return Evidence(
+            published=frozenset(ledger.published()),
+            runs=ledger.runs(),
+            unsure=frozenset(event.id for event in ledger.events(UNSURE)),
+            doubtful=self.stage.load.doubtful,
+            dead=dead,
+            stored=frozenset(stored),
+            strikes=self.strikes,
+        )
+
+    def _drain(self) -> None:
+        """G6: pools that live leave with 0; of all that ever lived nothing is left."""
+        host = self.stage.host
+        for pool in host.living():
+            pool.signal(signal.SIGTERM)
+        for pool in host.pools:
+            self._note(lambda: pool.wait(_GONE_S))  # noqa: B023 - called now
+            if pool not in host.fell and pool.exit_code not in (0, None):
+                self._problems.append(f"G6: a pool has left with {pool.exit_code}")
+            self._note(lambda: pool.assert_no_process_left(_GONE_S))  # noqa: B023 - called now
+
+    def _note(self, check: Callable[[], object]) -> None:
+        """Whatever a check has to say is a problem."""
+        try:
+            check()
+        except AssertionError as error:
+            if len(self._problems) < _MOST_PROBLEMS:
+                self._problems.append(" ".join(str(error).splitlines()[:2]))
+
+
+def chosen(kinds: Mapping[str, Kind], names: Any) -> Mapping[str, Kind]:
+    """The kinds of these names, or all. Raises ConfigurationError."""
+    for name in names:
+        if name not in kinds:
+            raise ConfigurationError(f"there is no fault {name!r}; there are {', '.join(kinds)}")
+    return {name: kinds[name] for name in names} if names else kinds

@@ -48,7 +48,9 @@ class Balance:
         lost: published, confirmed, and nowhere.
         cut_off: runs that a fault cut off, and that were repeated.
         twice: runs that had ended well and were repeated, because a fault took their ack.
+        retried: runs that their handler failed, and that were repeated.
         crashed: runs that ended with their worker without any fault: the handler's own crashes.
+        doubtful: publishes that have failed: each may have published a message, or not.
     """
 
     published: int = 0
@@ -59,6 +61,7 @@ class Balance:
     twice: int = 0
     retried: int = 0
     crashed: int = 0
+    doubtful: int = 0
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -74,7 +77,7 @@ def judge(evidence: Evidence) -> Balance:
     handled = {run.id for run in evidence.runs if run.succeeded}
     known = evidence.published | evidence.unsure
     lost = evidence.published - handled - evidence.dead.keys() - evidence.stored
-    balance = Balance(len(known), len(handled & known), len(evidence.dead), len(lost))
+    balance = Balance(len(known), len(handled & known), len(evidence.dead), len(lost), doubtful=evidence.doubtful)
     balance.problems += [f"G1: {message_id} is lost" for message_id in sorted(lost)]
     balance.problems += [f"G1: {message_id} is still stored" for message_id in sorted(evidence.stored)]
     strangers = (runs_of.keys() | evidence.dead.keys()) - known
@@ -126,7 +129,10 @@ class _Reached:
         return id(run) in self._last or any(self._by(strike, run) for strike in self._strikes)
 
     def _by(self, strike: Strike, run: Run) -> bool:
-        if strike.reach is Reach.LAST or (strike.reach is Reach.POOL and run.pid not in strike.pids):
+        if strike.reach is Reach.LAST:
+            return False
+        pids = strike.pids if run.end is None else strike.pids | strike.former_pids
+        if strike.reach is Reach.POOL and run.pid not in pids:
             return False
         if strike.reach is Reach.EVERYTHING and run.start.time_s > strike.healed_s + _RETURN_S:
             return False

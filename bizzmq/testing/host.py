@@ -127,21 +127,24 @@ class Host:
 
     def _kill_supervisor(self, _rng: random.Random) -> Hit:
         """Its workers finish what they run, and leave."""
-        pool = self.pool
-        if pool.exit_code is not None:
-            return Hit()
-        self.fell.add(pool)
-        pool.signal(signal.SIGKILL)
-        return Hit(str(pool.supervisor_pid), self.start, pool.started_worker_pids)
+        return self._fell(lambda pool: pool.signal(signal.SIGKILL))
 
     def _kill_host(self, _rng: random.Random) -> Hit:
         """Everything of the pool at once."""
+        return self._fell(Pool.kill_group)
+
+    def _fell(self, kill: Callable[[Pool], object]) -> Hit:
         pool = self.pool
         if pool.exit_code is not None:
             return Hit()
         self.fell.add(pool)
-        pool.kill_group()
-        return Hit(str(pool.supervisor_pid), self.start, pool.started_worker_pids)
+        living, started = set(pool.worker_pids()), frozenset(pool.started_worker_pids())
+        kill(pool)
+
+        def reached() -> set[int]:
+            return living.union(pool.started_worker_pids()) - (started - living)
+
+        return Hit(str(pool.supervisor_pid), self.start, reached, started)
 
     def _workers(self) -> list[int]:
         return [pid for pool in self.living() for pid in pool.worker_pids()]

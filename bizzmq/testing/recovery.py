@@ -13,23 +13,31 @@ def recoveries(strikes: Sequence[Strike], runs: Sequence[Run]) -> dict[str, list
     """Seconds by kind of fault; kinds that stop nothing are left out.
 
     After a kill of workers: from the kill to the next run of each message that it has cut off. After an outage: from
-    its end to the next run that starts, or from its begin if ending it is the servers' own work.
+    its end to the next run that starts, or from its begin if ending it is the servers' own work. Where another fault
+    that stops work overlaps, nobody can tell whose the delay is, and it is left out.
     """
     starts_s = [run.start.time_s for run in runs]
     following = _following(runs)
+    stopping = [strike for strike in strikes if strike.is_outage or strike.reach is Reach.POOL]
     taken: dict[str, list[float]] = {}
     claimed: set[int] = set()
+
+    def note(strike: Strike, from_s: float, to_s: float) -> None:
+        others = (other for other in stopping if other is not strike)
+        if not any(other.at_s < to_s and other.healed_s > strike.at_s for other in others):
+            taken.setdefault(strike.kind, []).append(to_s - from_s)
+
     for strike in sorted(strikes, key=lambda strike: strike.at_s):
         if strike.pids:
             for run in _cut_off(strike, runs, claimed):
                 again = following.get(id(run))
                 if again is not None and again.start.time_s > strike.at_s:
-                    taken.setdefault(strike.kind, []).append(again.start.time_s - strike.at_s)
+                    note(strike, strike.at_s, again.start.time_s)
         elif strike.is_outage:
             from_s = strike.at_s if strike.counts_from_strike else strike.healed_s
             index = bisect.bisect_right(starts_s, from_s)
             if index < len(starts_s):
-                taken.setdefault(strike.kind, []).append(starts_s[index] - from_s)
+                note(strike, from_s, starts_s[index])
     return taken
 
 

@@ -25,11 +25,13 @@ class Hit:
         about: for people; "" if there was nothing to strike, and then nothing has happened.
         heal: undoes it; None if there is nothing to undo.
         pids: tells which workers it reaches; asked again when it is healed, for those that were just being forked.
+        former_pids: workers that had died before it, but what they had finished may not have been acked yet.
     """
 
     about: str = ""
     heal: Callable[[], object] | None = None
     pids: Callable[[], Iterable[int]] = tuple
+    former_pids: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class Strike:
     counts_from_strike: bool = False
     healed_s: float = float("inf")
     pids: frozenset[int] = frozenset()
+    former_pids: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -91,12 +94,12 @@ _GAP_S = 1.4
 def plan(seed: int, seconds: float, kinds: Mapping[str, Kind]) -> list[Planned]:
     """What is done and when, drawn from a seed: the same for the same seed, time and kinds.
 
-    The kinds come in rounds, in each of them as often as its weight says and in another order; if the time is short,
-    faster, so that each comes at least once.
+    The kinds come in rounds, in each of them as often as its weight says and in another order; faster and shorter if
+    the time is short, so that in ten seconds or more each comes at least once.
     """
     rng = random.Random(seed)
     round_ = [name for name in kinds for _ in range(kinds[name].weight)]
-    gap_s = min(_GAP_S, 1.6 * max(0.0, seconds - _QUIET_S) / (len(round_) + 1))
+    gap_s = min(_GAP_S, 1.4 * max(0.0, seconds - _QUIET_S) / (len(round_) + 1))
     planned: list[Planned] = []
     free_s: dict[str, float] = {}
     bag: list[str] = []
@@ -112,7 +115,7 @@ def plan(seed: int, seconds: float, kinds: Mapping[str, Kind]) -> list[Planned]:
             continue
         kind = kinds[possible[0]]
         bag.remove(kind.name)
-        lasts_s = min(rng.uniform(*kind.lasts_s), seconds - at_s)
+        lasts_s = min(rng.uniform(*kind.lasts_s), seconds / 10, seconds - at_s)
         planned.append(Planned(at_s, kind.name, lasts_s, rng.randrange(1 << 30)))
         if kind.alone_in:
             free_s[kind.alone_in] = at_s + lasts_s + kind.settles_s

@@ -22,6 +22,7 @@ from bizzmq.testing.site import Site
 from bizzmq.testing.stage import DRAIN_S, Settings, Stage
 from bizzmq.testing.strike import Hit, Kind, Strike, plan
 from bizzmq.testing.verdict import Verdict
+from bizzmq.testing.wait import eventually
 
 _TICK_S = 0.02
 _LOOK_EVERY_S = 1.0
@@ -105,7 +106,7 @@ class Torture:
         self.strikes.append(
             Strike(
                 kind.name, now_s, hit.about, kind.reach, kind.is_outage, kind.counts_from_strike, healed_s,
-                frozenset(hit.pids()),
+                frozenset(hit.pids()), hit.former_pids,
             )
         )  # fmt: skip
         if hit.heal is not None:
@@ -187,7 +188,8 @@ class Torture:
         """G6: pools that live leave with 0; of all that ever lived nothing is left."""
         host = self.stage.host
         for pool in host.living():
-            pool.signal(signal.SIGTERM)
+            self._note(lambda: eventually(pool.has_ready_worker, _GONE_S, pool.log))  # noqa: B023 - called now
+            pool.signal(signal.SIGTERM)  # before it was ready that would have ended it, as it would any program
         for pool in host.pools:
             self._note(lambda: pool.wait(_GONE_S))  # noqa: B023 - called now
             if pool not in host.fell and pool.exit_code not in (0, None):

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import bisect
-from typing import Mapping, Sequence
+from typing import Mapping, NamedTuple, Sequence
 
 from bizzmq.testing.ledger import Run
 from bizzmq.testing.strike import Reach, Strike
 
 
-def recoveries(strikes: Sequence[Strike], runs: Sequence[Run]) -> dict[str, list[float]]:
-    """Seconds by kind of fault; kinds that stop nothing are left out.
+class Recovery(NamedTuple):
+    """That the work went on `took_s` seconds after a fault, which struck at `at_s` (monotonic)."""
+
+    kind: str
+    at_s: float
+    took_s: float
+
+
+def recoveries(strikes: Sequence[Strike], runs: Sequence[Run]) -> list[Recovery]:
+    """One for each message that a fault cut off, and for each outage; kinds that stop nothing have none.
 
     After a kill of workers: from the kill to the next run of each message that it has cut off. After an outage: from
     its end to the next run that starts, or from its begin if ending it is the servers' own work. Where another fault
@@ -19,13 +27,13 @@ def recoveries(strikes: Sequence[Strike], runs: Sequence[Run]) -> dict[str, list
     starts_s = [run.start.time_s for run in runs]
     following = _following(runs)
     stopping = [strike for strike in strikes if strike.is_outage or strike.reach is Reach.POOL]
-    taken: dict[str, list[float]] = {}
+    found: list[Recovery] = []
     claimed: set[int] = set()
 
     def note(strike: Strike, from_s: float, to_s: float) -> None:
         others = (other for other in stopping if other is not strike)
         if not any(other.at_s < to_s and other.healed_s > strike.at_s for other in others):
-            taken.setdefault(strike.kind, []).append(to_s - from_s)
+            found.append(Recovery(strike.kind, strike.at_s, to_s - from_s))
 
     for strike in sorted(strikes, key=lambda strike: strike.at_s):
         if strike.pids:
@@ -38,7 +46,7 @@ def recoveries(strikes: Sequence[Strike], runs: Sequence[Run]) -> dict[str, list
             index = bisect.bisect_right(starts_s, from_s)
             if index < len(starts_s):
                 note(strike, from_s, starts_s[index])
-    return taken
+    return found
 
 
 def percentile(values: Sequence[float], percent: float) -> float | None:

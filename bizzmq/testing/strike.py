@@ -95,7 +95,7 @@ def plan(seed: int, seconds: float, kinds: Mapping[str, Kind]) -> list[Planned]:
     """What is done and when, drawn from a seed: the same for the same seed, time and kinds.
 
     The kinds come in rounds, in each of them as often as its weight says and in another order; faster and shorter if
-    the time is short, so that in ten seconds or more each comes at least once.
+    the time is short, so that in a dozen seconds or more each comes at least once.
     """
     rng = random.Random(seed)
     round_ = [name for name in kinds for _ in range(kinds[name].weight)]

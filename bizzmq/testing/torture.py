@@ -33,11 +33,11 @@ _MOST_PROBLEMS = 20
 class Torture:
     """Tortures one handler on some servers.
 
-    Parameters: `directory` receives ledger and logs. `tell(kind, about)` hears of each fault; `watch(self)` is called
-    some times a second, from the begin until all is at rest.
+    Parameters: `directory` receives ledger and logs; `tell(kind, about)` hears of each fault; `ready` is called when
+    the pools are at work.
 
     Attributes:
-        stage: pools, publisher and ledger, while `run` runs.
+        stage: pools, publisher and ledger; after `run` what is left of them are the files.
         strikes: the faults so far.
     """
 
@@ -47,10 +47,10 @@ class Torture:
         settings: Settings,
         directory: Path,
         tell: Callable[[str, str], object] = lambda _kind, _about: None,
-        watch: Callable[[Torture], object] = lambda _self: None,
+        ready: Callable[[Stage], object] = lambda _stage: None,
     ) -> None:
         self._site, self._settings, self._directory = site, settings, directory
-        self._tell, self._watch = tell, watch
+        self._tell, self._ready = tell, ready
         self._healing: list[tuple[float, int, Hit]] = []
         self._looked_s = 0.0
         self._problems: list[str] = []
@@ -61,6 +61,7 @@ class Torture:
         """The balance. Raises ConfigurationError: a fault or handler that there is not."""
         with Stage(self._site, self._settings, self._directory) as self.stage:
             kinds = self._kinds()
+            self._ready(self.stage)
             self._torment(kinds)
             self.stage.load.stop()
             self._heal(float("inf"))
@@ -93,7 +94,6 @@ class Torture:
             if time.monotonic() - self._looked_s > _LOOK_EVERY_S and not self._is_disturbed():
                 self._looked_s = time.monotonic()
                 self._note(self._check_queues)
-            self._watch(self)
             time.sleep(_TICK_S)
 
     def _strike(self, kind: Kind, seed: int, lasts_s: float) -> None:
@@ -142,7 +142,6 @@ class Torture:
         seen: Any = None
         changed_s = time.monotonic()
         while True:
-            self._watch(self)
             now = self._left()
             if now == 0:
                 return True

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import asdict, dataclass
 from typing import Any, Mapping, Sequence
 
 from bizzmq.testing.balance import Balance
-from bizzmq.testing.recovery import percentile
+from bizzmq.testing.recovery import Recovery, percentile
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One torture. `recoveries` has seconds by kind of fault; `seconds` is how long faults were done."""
+    """One torture; `seconds` is how long faults were done."""
 
     seed: int
     seconds: float
     balance: Balance
     strikes: Mapping[str, int]
-    recoveries: Mapping[str, Sequence[float]]
+    recoveries: Sequence[Recovery]
 
     @property
     def holds(self) -> bool:
@@ -27,8 +26,7 @@ class Verdict:
 
     def recovery_s(self, percent: float, kind: str = "") -> float | None:
         """How long it took until the work went on, of all faults or of one kind; None if nothing was stopped."""
-        taken = self.recoveries.get(kind, ()) if kind else list(itertools.chain(*self.recoveries.values()))
-        return percentile(taken, percent)
+        return percentile([one.took_s for one in self.recoveries if one.kind == kind or not kind], percent)
 
     def rows(self) -> dict[str, str]:
         """The table for people."""

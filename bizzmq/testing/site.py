@@ -45,7 +45,7 @@ class SingleServer:
     def __init__(self) -> None:
         self.server = RedisServer(persistence="aof")
         self.network = Proxy(self.server.url)
-        self._client = self.server.client()
+        self._client, self._hasty = self.server.client(), self.server.client(socket_timeout=0.3)
 
     @property
     def url(self) -> str:
@@ -71,7 +71,7 @@ class SingleServer:
         self.server.wait_ready()
 
     def facts(self) -> tuple[int, float]:
-        return facts_of(self._client)
+        return facts_of(self._hasty)
 
     def close(self) -> None:
         self.network.close()
@@ -97,7 +97,7 @@ class SingleServer:
 
     def _flush(self, _rng: random.Random) -> Hit:
         try:
-            self._client.script_flush()
+            self._hasty.script_flush()
         except RedisError:
             return Hit()
         return Hit(SERVER)

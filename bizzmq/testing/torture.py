@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import signal
 import time
-from collections import deque
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Mapping
@@ -15,12 +14,13 @@ from redis.exceptions import RedisError
 from bizzmq.errors import ConfigurationError
 from bizzmq.testing import invariants
 from bizzmq.testing.balance import Evidence, judge, struck
+from bizzmq.testing.healing import Healing
 from bizzmq.testing.layout import envelope_of, snapshot
 from bizzmq.testing.load import UNSURE
 from bizzmq.testing.recovery import recoveries
 from bizzmq.testing.site import Site
 from bizzmq.testing.stage import DRAIN_S, Settings, Stage
-from bizzmq.testing.strike import Hit, Kind, Strike, plan
+from bizzmq.testing.strike import Kind, Planned, Strike, plan
 from bizzmq.testing.verdict import Verdict
 from bizzmq.testing.wait import eventually
 
@@ -51,7 +51,7 @@ class Torture:
     ) -> None:
         self._site, self._settings, self._directory = site, settings, directory
         self._tell, self._ready = tell, ready
-        self._healing: list[tuple[float, int, Hit]] = []
+        self._healing = Healing()
         self._looked_s = 0.0
         self._problems: list[str] = []
         self.stage: Stage
@@ -62,10 +62,13 @@ class Torture:
         with Stage(self._site, self._settings, self._directory) as self.stage:
             kinds = self._kinds()
             self._ready(self.stage)
-            self._torment(kinds)
-            self.stage.load.stop()
-            self._heal(float("inf"))
-            self._site.calm()
+            try:
+                self._note(lambda: self._torment(kinds))
+                self.stage.load.stop()
+                self._note(self._healing.finish)
+            finally:
+                self._healing.join()  # else it would start again what is being ended
+            self._note(self._site.calm)
             if self._settle():
                 self._note(lambda: self._check_queues(nothing_stranded=True))
             evidence = self._evidence()
@@ -84,20 +87,24 @@ class Torture:
         return chosen({**self.stage.host.kinds(), **self._site.kinds()}, self._settings.faults)
 
     def _torment(self, kinds: Mapping[str, Kind]) -> None:
-        todo = deque(plan(self._settings.seed, self._settings.seconds, kinds))
+        todo = plan(self._settings.seed, self._settings.seconds, kinds)
         begin_s = time.monotonic()
         while time.monotonic() - begin_s < self._settings.seconds:
-            self._heal(time.monotonic())
-            while todo and time.monotonic() - begin_s >= todo[0].at_s:
-                planned = todo.popleft()
-                self._strike(kinds[planned.kind], planned.seed, planned.lasts_s)
-            if time.monotonic() - self._looked_s > _LOOK_EVERY_S and not self._is_disturbed():
-                self._looked_s = time.monotonic()
+            self._healing.tick()
+            now_s = time.monotonic()
+            due = (planned for planned in todo if begin_s + planned.at_s <= now_s)
+            # What comes too early, since something takes long to be healed, waits for that.
+            planned = next((one for one in due if self._healing.is_free(kinds[one.kind].alone_in)), None)
+            if planned is not None:
+                todo.remove(planned)
+                self._strike(kinds[planned.kind], planned)
+            if now_s - self._looked_s > _LOOK_EVERY_S and not self._healing.is_outage:
+                self._looked_s = now_s
                 self._note(self._check_queues)
             time.sleep(_TICK_S)
 
-    def _strike(self, kind: Kind, seed: int, lasts_s: float) -> None:
-        hit = kind.strike(random.Random(seed))
+    def _strike(self, kind: Kind, planned: Planned) -> None:
+        hit = kind.strike(random.Random(planned.seed))
         if not hit.about:
             return
         self._tell(kind.name, hit.about)
@@ -109,24 +116,14 @@ class Torture:
                 frozenset(hit.pids()), hit.former_pids,
             )
         )  # fmt: skip
+        index = len(self.strikes) - 1
+
+        def healed() -> None:
+            pids = self.strikes[index].pids | frozenset(hit.pids())
+            self.strikes[index] = replace(self.strikes[index], healed_s=time.monotonic(), pids=pids)
+
         if hit.heal is not None:
-            self._healing.append((now_s + lasts_s, len(self.strikes) - 1, hit))
-
-    def _heal(self, until_s: float) -> None:
-        """Undo what was to last until now."""
-        due = sorted((entry for entry in self._healing if entry[0] <= until_s), key=lambda entry: entry[0])
-        for entry in due:
-            self._healing.remove(entry)
-            _, index, hit = entry
-            if hit.heal is not None:
-                hit.heal()
-            self.strikes[index] = replace(
-                self.strikes[index], healed_s=time.monotonic(), pids=self.strikes[index].pids | frozenset(hit.pids())
-            )
-
-    def _is_disturbed(self) -> bool:
-        """Whether servers are being hit."""
-        return any(self.strikes[index].is_outage for _, index, _ in self._healing)
+            self._healing.add(kind, hit, now_s + planned.lasts_s, healed)
 
     def _check_queues(self, *, nothing_stranded: bool = False) -> None:
         for queue in self._settings.queues:

@@ -65,7 +65,7 @@ def _topology(one: Soaked) -> Iterator[str]:
     yield from table(("fault", "times", "recovery p50", "p99"), one.verdict.fault_rows())
     yield from table(
         ("what must not grow", "1st quarter", "2nd", "3rd", "4th"),
-        [[name, *(parts or ["-"] * 4)] for name, parts in one.medians().items()],
+        [[name, *(map(str, parts) if parts else "----")] for name, parts in one.medians().items()],
     )
     yield from [f"- PROBLEM: {problem}" for problem in one.problems()] or ["No problem."]
     yield ""

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Mapping, Sequence
 
+from bizzmq.testing.site import SingleServer
 from bizzmq.testing.stage import Settings
 from bizzmq.testing.torture import Torture
 from bizzmq.testing.verdict import Verdict
 from tests.soak import growth, work
 from tests.soak.sampler import Sample, Sampler
-from tests.soak.sites import CONFIRM, SITES, ClusterSite, SingleServer
+from tests.soak.sites import CONFIRM, SITES, ClusterSite
 
 RATE_HZ = 60.0
 _WORKERS = 2
@@ -102,6 +103,7 @@ def soak(
 def _row(sample: Sample, begin_s: float) -> list[float]:
     everything, lasting = sample.everything, sample.lasting
     return [
-        round(sample.at_s - begin_s, 2), round(everything.pss_mb, 1), round(everything.rss_mb, 1), everything.descriptors,
-        round(lasting.pss_mb, 1), lasting.descriptors, sample.connections, round(sample.redis_mb, 2),
+        round(sample.at_s - begin_s, 2), round(everything.pss_mb, 1), round(everything.rss_mb, 1),
+        everything.descriptors, round(lasting.pss_mb, 1), lasting.descriptors, sample.connections,
+        round(sample.redis_mb, 2),
     ]  # fmt: skip

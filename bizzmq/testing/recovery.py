@@ -17,11 +17,14 @@ class Recovery(NamedTuple):
     took_s: float
 
 
-def recoveries(strikes: Sequence[Strike], runs: Sequence[Run]) -> list[Recovery]:
+def recoveries(
+    strikes: Sequence[Strike], runs: Sequence[Run], published_at_s: Mapping[str, float] | None = None
+) -> list[Recovery]:
     """One for each message that a fault cut off, and for each outage; kinds that stop nothing have none.
 
     After a kill of workers: from the kill to the next run of each message that it has cut off. After an outage: from
-    its end to the next run that starts, or from its begin if ending it is the servers' own work. Where another fault
+    its end to the next run that starts; if ending it is the servers' own work, from its begin to the first run of a
+    message that was published after it. Where another fault
     that stops work overlaps, nobody can tell whose the delay is, and it is left out.
     """
     starts_s = [run.start.time_s for run in runs]
@@ -43,9 +46,14 @@ def recoveries(strikes: Sequence[Strike], runs: Sequence[Run]) -> list[Recovery]
                     note(strike, strike.at_s, again.start.time_s)
         elif strike.is_outage:
             from_s = strike.at_s if strike.counts_from_strike else strike.healed_s
-            index = bisect.bisect_right(starts_s, from_s)
-            if index < len(starts_s):
-                note(strike, from_s, starts_s[index])
+            later = (
+                run
+                for run in runs[bisect.bisect_right(starts_s, from_s) :]
+                if not strike.counts_from_strike or _is_fresh(strike, run, published_at_s or {})
+            )
+            first = next(later, None)
+            if first is not None:
+                note(strike, from_s, first.start.time_s)
     return found
 
 
@@ -55,6 +63,12 @@ def percentile(values: Sequence[float], percent: float) -> float | None:
         return None
     ordered = sorted(values)
     return ordered[max(0, -(-int(percent * len(ordered)) // 100) - 1)]
+
+
+def _is_fresh(strike: Strike, run: Run, published_at_s: Mapping[str, float]) -> bool:
+    """Whether this is a message of the queue that was stopped, published since."""
+    is_its = strike.queue in ("", run.start.fields.get("queue"))
+    return is_its and published_at_s.get(run.id, 0.0) > strike.at_s
 
 
 def _cut_off(strike: Strike, runs: Sequence[Run], claimed: set[int]) -> list[Run]:

@@ -26,12 +26,14 @@ class Hit:
         heal: undoes it; None if there is nothing to undo.
         pids: tells which workers it reaches; asked again when it is healed, for those that were just being forked.
         former_pids: workers that had died before it, but what they had finished may not have been acked yet.
+        queue: the queue that it stops; "" for all.
     """
 
     about: str = ""
     heal: Callable[[], object] | None = None
     pids: Callable[[], Iterable[int]] = tuple
     former_pids: frozenset[int] = frozenset()
+    queue: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class Strike:
     healed_s: float = float("inf")
     pids: frozenset[int] = frozenset()
     former_pids: frozenset[int] = frozenset()
+    queue: str = ""
 
 
 @dataclass(frozen=True)

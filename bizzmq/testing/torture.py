@@ -16,6 +16,7 @@ from bizzmq.testing import invariants
 from bizzmq.testing.balance import Evidence, judge, struck
 from bizzmq.testing.healing import Healing
 from bizzmq.testing.layout import envelope_of, snapshot
+from bizzmq.testing.ledger import PUBLISHED
 from bizzmq.testing.load import UNSURE
 from bizzmq.testing.recovery import recoveries
 from bizzmq.testing.site import Site
@@ -72,6 +73,7 @@ class Torture:
             if self._settle():
                 self._note(lambda: self._check_queues(nothing_stranded=True))
             evidence = self._evidence()
+            published_at_s = {event.id: event.time_s for event in self.stage.ledger.events(PUBLISHED)}
             self._drain()
             balance = judge(evidence)
             balance.problems[:0] = self._problems
@@ -79,7 +81,7 @@ class Torture:
                 (self._directory / "pools.log").write_text(self.stage.logs(), encoding="utf-8")
         return Verdict(
             self._settings.seed, self._settings.seconds, balance, struck(self.strikes),
-            recoveries(self.strikes, evidence.runs),
+            recoveries(self.strikes, evidence.runs, published_at_s),
         )  # fmt: skip
 
     def _kinds(self) -> Mapping[str, Kind]:
@@ -113,7 +115,7 @@ class Torture:
         self.strikes.append(
             Strike(
                 kind.name, now_s, hit.about, kind.reach, kind.is_outage, kind.counts_from_strike, healed_s,
-                frozenset(hit.pids()), hit.former_pids,
+                frozenset(hit.pids()), hit.former_pids, hit.queue,
             )
         )  # fmt: skip
         index = len(self.strikes) - 1

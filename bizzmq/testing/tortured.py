@@ -28,7 +28,7 @@ _takes_context = takes_context(_function)
 def handler(body: Any, context: Context) -> Any:
     """Whatever the user's handler returns or raises; an async one is awaited by whoever awaits this one."""
     worker = os.getpid()
-    record(START, context.id, delivery=context.delivery, retries=context.retry_count)
+    record(START, context.id, delivery=context.delivery, queue=context.queue)
     try:
         result = _function(body, context) if _takes_context else _function(body)
     except BaseException as error:

@@ -20,6 +20,8 @@ from tests.soak.sites import SITES
 from tests.soak.topology import RATE_HZ, Soaked, soak
 from tests.support.paths import ROOT
 
+_TESTS = [sys.executable, "-m", "pytest", "-q", "-m", "soak", "--ignore=tests/soak"]
+
 
 @click.command()
 @click.option("--minutes", type=click.FloatRange(0.05), default=60.0, show_default=True, help="Of faults, in total.")
@@ -54,11 +56,7 @@ def main(minutes: float, seed: int | None, names: tuple[str, ...], rate: float, 
             out.mkdir(parents=True, exist_ok=True)
             pictures.append(plots.draw(done[-1], out))
         report.write(out, facts, done, pictures)
-    code = (
-        subprocess.run([sys.executable, "-m", "pytest", "-q", "-m", "soak"], cwd=ROOT, check=False).returncode
-        if tests
-        else None
-    )
+    code = subprocess.run(_TESTS, cwd=ROOT, check=False).returncode if tests else None
     for path in (*report.write(out, facts, done, pictures, code), *pictures):
         click.echo(f"written: {path}")
     sys.exit(1 if code or any(one.problems() for one in done) else 0)

@@ -72,7 +72,7 @@ class SeveralServers:
         return Hit(f"{done} servers" if done else "")
 
     def _kill_master(self, rng: random.Random) -> Hit:
-        master, failed_over = self._master(rng)
+        master, failed_over, queue = self._master(rng)
         master.kill()
 
         def heal() -> None:
@@ -80,7 +80,7 @@ class SeveralServers:
             master.start()
             self._wait_replicates()
 
-        return Hit(str(master.port), heal)
+        return Hit(str(master.port), heal, queue=queue)
 
     def _stall_replica(self, rng: random.Random) -> Hit:
         replica = self._replica(rng)
@@ -92,8 +92,8 @@ class SeveralServers:
 
         return Hit(str(replica.port), heal)
 
-    def _master(self, rng: random.Random) -> tuple[RedisServer, Callable[[], object]]:
-        """A master, and how to wait until another one has taken over."""
+    def _master(self, rng: random.Random) -> tuple[RedisServer, Callable[[], object], str]:
+        """A master, how to wait until another one has taken over, and the queue that it has; "" if all."""
         raise NotImplementedError
 
     def _replica(self, rng: random.Random) -> RedisServer:
@@ -119,15 +119,15 @@ class SentinelSite(SeveralServers):
         looking: Any = self._watched.look()
         return looking  # type: ignore[no-any-return]
 
-    def _master(self, _rng: random.Random) -> tuple[RedisServer, Callable[[], object]]:
+    def _master(self, _rng: random.Random) -> tuple[RedisServer, Callable[[], object], str]:
         master = self._watched.master()
-        return master, lambda: self._watched.wait_failed_over(master)
+        return master, lambda: self._watched.wait_failed_over(master), ""
 
     def _replica(self, _rng: random.Random) -> RedisServer:
         return self._watched.replica()
 
     def _fail_over(self, rng: random.Random) -> Hit:
-        master, failed_over = self._master(rng)
+        master, failed_over, _ = self._master(rng)
         try:
             self._watched.sentinels[0].ask("SENTINEL", "FAILOVER", SERVICE)
         except RedisError:  # the sentinels are not over the last one
@@ -160,16 +160,16 @@ class ClusterSite(SeveralServers):
         looking: Any = self._cluster.at(queue)
         return looking  # type: ignore[no-any-return]
 
-    def _master(self, rng: random.Random) -> tuple[RedisServer, Callable[[], object]]:
+    def _master(self, rng: random.Random) -> tuple[RedisServer, Callable[[], object], str]:
         queue = rng.choice(self.queues)
         master = self._cluster.master_of(queue)
-        return master, lambda: self._cluster.wait_failed_over(queue, master)
+        return master, lambda: self._cluster.wait_failed_over(queue, master), queue
 
     def _replica(self, rng: random.Random) -> RedisServer:
         return self._cluster.replica_of(self._master(rng)[0])
 
     def _fail_over(self, rng: random.Random) -> Hit:
-        master, failed_over = self._master(rng)
+        master, failed_over, queue = self._master(rng)
         with self._cluster.replica_of(master).client() as client:
             command(client, "CLUSTER", "FAILOVER")
 
@@ -177,7 +177,7 @@ class ClusterSite(SeveralServers):
             failed_over()
             self._wait_replicates()
 
-        return Hit(f"away from {master.port}", heal)
+        return Hit(f"away from {master.port}", heal, queue=queue)
 
     def _move(self, rng: random.Random) -> Hit:
         """A queue's slot with all its keys, to another master."""

@@ -13,18 +13,16 @@ from bizzmq.errors import ConfigurationError
 from bizzmq.handler import split_spec
 from bizzmq.queue import QueueOptions
 from bizzmq.testing.host import Host
-from bizzmq.testing.ledger import LEDGER_VARIABLE, TORTURED_VARIABLE, Ledger
+from bizzmq.testing.ledger import RECORDED, Ledger, recorded
 from bizzmq.testing.load import Load
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.site import Site
 from bizzmq.testing.wait import POLL_S
 
 DRAIN_S = 20.0
-SPEC = "bizzmq.testing.tortured:handler"
-"""What the pools are told to run: the user's handler, wrapped."""
 _OPTIONS = ("--lease=4", f"--drain-timeout={DRAIN_S:g}", "--max-crashes=5", "--control=off")
 _CANNOT_BOOT = 3
-_SAID = f"importing '{SPEC.partition(':')[0]}' failed: "
+_SAID = f"importing '{RECORDED.partition(':')[0]}' failed: "
 
 
 @dataclass(frozen=True)
@@ -106,9 +104,8 @@ class Stage:
             self._directory / f"pool-{number}.log",
             queue=self._settings.queues,
             concurrency=self._settings.concurrency,
-            handler=SPEC,
             args=_OPTIONS,
-            env={LEDGER_VARIABLE: str(self.ledger.directory), TORTURED_VARIABLE: self._settings.handler},
+            **recorded(self._settings.handler, self.ledger),
         )
 
     def _await_ready(self, pool: Pool) -> None:

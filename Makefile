@@ -1,7 +1,7 @@
 # The plain commands, for an environment that has `pip install -e '.[dev,test,embedded]'`.
 PYTHON ?= python3
 
-.PHONY: check test matrix mutants model bench format demo torture
+.PHONY: check test matrix mutants model soak bench format demo torture
 
 # Formatting, lint, types and the import contract.
 check:
@@ -23,6 +23,11 @@ mutants:
 
 model:
 	$(PYTHON) -m tests.model
+
+# An hour of random faults on one server, on Sentinel and on Cluster, and the tests that need minutes; the report goes
+# to soak-report/. Another time or seed: make soak SOAK="--minutes 12 --seed 7"
+soak:
+	$(PYTHON) -m tests.soak $(SOAK)
 
 bench:
 	$(PYTHON) -m bench all

@@ -16,6 +16,7 @@ from bizzmq.cli_doctor import doctor
 from bizzmq.cli_pool import pool
 from bizzmq.cli_publish import publish_lines, read_document
 from bizzmq.cli_support import confirm_deletion, open_broker, purge_all, table
+from bizzmq.cli_torture import torture
 from bizzmq.client import BizzMQ
 from bizzmq.demo import Demo
 from bizzmq.message import MessageOptions
@@ -118,6 +119,7 @@ command.add_command(audit_command)
 command.add_command(dlq)
 command.add_command(doctor)
 command.add_command(pool)
+command.add_command(torture)
 
 
 @command.command()

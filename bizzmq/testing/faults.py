@@ -7,8 +7,8 @@ What each part is for:
 
 - `RedisServer`, `Pool`: a server and a pool of workers that the test owns and may kill, stop and restart.
 - `Proxy`: a network that stalls, cuts, and loses the reply to a request that was executed.
-- `Ledger`, `record`: what was published and what ran, in files beside Redis; `Family`: every process of a command,
-  found and ended whatever it did to hide.
+- `Ledger`, `record`: what was published and what ran, in files beside Redis; `recorded`: a handler of yours, whose runs
+  stand in a ledger. `Family`: every process of a command, found and ended whatever it did to hide.
 - `check_*`: the invariants. Each looks at Redis without the library, and raises AssertionError with the ids.
 - `eventually`, `eventually_holds`: wait for a condition, never for time.
 
@@ -29,7 +29,7 @@ from bizzmq.testing.invariants import (
     check_one_place,
     log_rate,
 )
-from bizzmq.testing.ledger import LEDGER_VARIABLE, Event, Ledger, Run, record
+from bizzmq.testing.ledger import LEDGER_VARIABLE, Event, Ledger, Run, record, recorded
 from bizzmq.testing.link import Fault
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.proxy import Proxy
@@ -58,4 +58,5 @@ __all__ = [
     "eventually_holds",
     "log_rate",
     "record",
+    "recorded",
 ]

@@ -16,6 +16,10 @@ from typing import Any, Callable, Mapping
 from bizzmq.testing.wait import eventually
 
 LEDGER_VARIABLE = "BIZZMQ_LEDGER"
+TORTURED_VARIABLE = "BIZZMQ_TORTURED"
+"""Names the handler that RECORDED wraps, as MODULE:CALLABLE."""
+RECORDED = "bizzmq.testing.tortured:handler"
+"""A handler that writes into the ledger before and after each run of another one."""
 PUBLISHED, START, END = "published", "start", "end"
 
 
@@ -70,6 +74,11 @@ def append(directory: Path, kind: str, message_id: str, fields: Mapping[str, Any
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def recorded(handler: str, ledger: Ledger) -> dict[str, Any]:
+    """Arguments for Pool: it runs this handler, MODULE:CALLABLE, as it is, and each run stands in the ledger."""
+    return {"handler": RECORDED, "env": {TORTURED_VARIABLE: handler, LEDGER_VARIABLE: str(ledger.directory)}}
 
 
 class Ledger:

@@ -76,9 +76,17 @@ class Pool:
         """None while the supervisor runs; a negative signal number if one ended it."""
         return self._process.poll()
 
+    def pids_of(self, role: str) -> list[int]:
+        """The workers, janitors or templates that live now, in the order of their start."""
+        return [
+            pid
+            for pid, its_role in classify(self.log()).items()
+            if its_role == role and self._family.owns(pid) and _lives(pid)
+        ]
+
     def worker_pids(self) -> list[int]:
         """The workers that live now, in the order of their start."""
-        return self._pids_of(WORKER)
+        return self.pids_of(WORKER)
 
     def started_worker_pids(self) -> list[int]:
         """All workers that ever started, in that order."""
@@ -94,7 +102,7 @@ class Pool:
 
     def helper_pid(self, role: str) -> int:
         """The janitor or the template that lives now; waits for one."""
-        return eventually(lambda: self._pids_of(role), what=f"a {role}")[-1]
+        return eventually(lambda: self.pids_of(role), what=f"a {role}")[-1]
 
     def wait_ready(self, workers: int | None = None, registered: int | None = None) -> None:
         """Return when so many workers have started (default: the pool's concurrency) and are registered.
@@ -115,6 +123,10 @@ class Pool:
         eventually(ready, BOOT_TIMEOUT_S, lambda: f"{wanted} workers:\n{self.log()}", ignoring=(RedisError,))
         if self.exit_code is not None:
             raise AssertionError(f"the pool left with {self.exit_code} before it was ready:\n{self.log()}")
+
+    def has_ready_worker(self) -> bool:
+        """Whether one of its workers has ever imported the handler, and could claim."""
+        return bool(ready_workers(self.log()))
 
     def signal(self, number: int) -> None:
         """Signal the supervisor only."""
@@ -159,13 +171,6 @@ class Pool:
     def close(self) -> None:
         """End whatever is left of the pool; may be called twice."""
         self.kill_group()
-
-    def _pids_of(self, role: str) -> list[int]:
-        return [
-            pid
-            for pid, its_role in classify(self.log()).items()
-            if its_role == role and self._family.owns(pid) and _lives(pid)
-        ]
 
     def _registered(self) -> float:
         if self._redis_url.startswith(("embedded:", "redis+")):

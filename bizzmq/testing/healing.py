@@ -1,0 +1,92 @@
+"""Faults that last, and what undoes them in time: beside the engine, since a failover may take its time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Callable
+
+from bizzmq.testing.strike import Hit, Kind
+
+_LONGEST_S = 120.0
+
+
+@dataclass
+class _Lasting:
+    """One fault that lasts. `healed` is called after the undoing; both in a thread of their own if it has a group."""
+
+    kind: Kind
+    hit: Hit
+    until_s: float
+    healed: Callable[[], object]
+    error: BaseException | None = None
+    thread: threading.Thread | None = field(default=None, repr=False)
+
+    def begin(self) -> None:
+        """Undo it. Servers and pools take seconds to come back; meanwhile other things go on."""
+        if not self.kind.alone_in:
+            self._heal()
+            return
+        self.thread = threading.Thread(target=self._heal, name=f"heals {self.kind.name}", daemon=True)
+        self.thread.start()
+
+    @property
+    def is_over(self) -> bool:
+        return self.thread is None or not self.thread.is_alive()
+
+    def _heal(self) -> None:
+        try:
+            if self.hit.heal is not None:
+                self.hit.heal()
+            self.healed()
+        except Exception as error:  # noqa: BLE001 - it is raised in the engine
+            self.error = error
+
+
+class Healing:
+    """All faults that last. Of each group there is one at a time."""
+
+    def __init__(self) -> None:
+        self._lasting: list[_Lasting] = []
+        self._healing: list[_Lasting] = []
+
+    def add(self, kind: Kind, hit: Hit, until_s: float, healed: Callable[[], object]) -> None:
+        """This fault is to be undone at that time (monotonic)."""
+        self._lasting.append(_Lasting(kind, hit, until_s, healed))
+
+    def is_free(self, group: str) -> bool:
+        """Whether nothing of this group lasts, or is being healed."""
+        return not group or all(one.kind.alone_in != group for one in self._lasting + self._healing)
+
+    @property
+    def is_outage(self) -> bool:
+        """Whether servers are away, or on their way back."""
+        return any(one.kind.is_outage for one in self._lasting + self._healing)
+
+    def tick(self) -> None:
+        """Begin to undo what has lasted long enough. Raises what went wrong with an earlier one."""
+        self._begin(time.monotonic())
+        over = [one for one in self._healing if one.is_over]
+        self._healing = [one for one in self._healing if one not in over]
+        for one in over:
+            if one.error is not None:
+                raise AssertionError(f"{one.kind.name} could not be healed: {one.error}") from one.error
+
+    def finish(self) -> None:
+        """Undo everything now; returns when it is done. Raises as `tick`."""
+        self._begin(float("inf"))
+        self.join()
+        self.tick()
+
+    def join(self) -> None:
+        """Wait for what is being undone."""
+        for one in self._healing:
+            if one.thread is not None:
+                one.thread.join(_LONGEST_S)
+
+    def _begin(self, now_s: float) -> None:
+        for one in [one for one in self._lasting if one.until_s <= now_s]:
+            self._lasting.remove(one)
+            self._healing.append(one)
+            one.begin()

@@ -1,0 +1,98 @@
+"""How long it took until the work went on: from each fault to what it had cut off, or stopped, running again."""
+
+from __future__ import annotations
+
+import bisect
+from typing import Mapping, NamedTuple, Sequence
+
+from bizzmq.testing.ledger import Run
+from bizzmq.testing.strike import Reach, Strike
+
+
+class Recovery(NamedTuple):
+    """That the work went on `took_s` seconds after a fault, which struck at `at_s` (monotonic)."""
+
+    kind: str
+    at_s: float
+    took_s: float
+
+
+def recoveries(
+    strikes: Sequence[Strike], runs: Sequence[Run], published_at_s: Mapping[str, float] | None = None
+) -> list[Recovery]:
+    """One for each message that a fault cut off, and for each outage; kinds that stop nothing have none.
+
+    After a kill of workers: from the kill to the next run of each message that it has cut off. After an outage: from
+    its end to the next run that starts; if ending it is the servers' own work, from its begin to the first run of a
+    message that was published after it. Where another fault
+    that stops work overlaps, nobody can tell whose the delay is, and it is left out.
+    """
+    starts_s = [run.start.time_s for run in runs]
+    following = _following(runs)
+    stopping = [strike for strike in strikes if strike.is_outage or strike.reach is Reach.POOL]
+    found: list[Recovery] = []
+    claimed: set[int] = set()
+
+    def note(strike: Strike, from_s: float, to_s: float) -> None:
+        others = (other for other in stopping if other is not strike)
+        if not any(other.at_s < to_s and other.healed_s > strike.at_s for other in others):
+            found.append(Recovery(strike.kind, strike.at_s, to_s - from_s))
+
+    for strike in sorted(strikes, key=lambda strike: strike.at_s):
+        if strike.pids:
+            for run in _cut_off(strike, runs, claimed):
+                again = following.get(id(run))
+                if again is not None and again.start.time_s > strike.at_s:
+                    note(strike, strike.at_s, again.start.time_s)
+        elif strike.is_outage:
+            from_s = strike.at_s if strike.counts_from_strike else strike.healed_s
+            later = (
+                run
+                for run in runs[bisect.bisect_right(starts_s, from_s) :]
+                if not strike.counts_from_strike or _is_fresh(strike, run, published_at_s or {})
+            )
+            first = next(later, None)
+            if first is not None:
+                note(strike, from_s, first.start.time_s)
+    return found
+
+
+def percentile(values: Sequence[float], percent: float) -> float | None:
+    """The smallest value that is not exceeded by so many percent of all; None without values."""
+    if not values:
+        return None
+    ordered = sorted(values)
+    return ordered[max(0, -(-int(percent * len(ordered)) // 100) - 1)]
+
+
+def _is_fresh(strike: Strike, run: Run, published_at_s: Mapping[str, float]) -> bool:
+    """Whether this is a message of the queue that was stopped, published since."""
+    is_its = strike.queue in ("", run.start.fields.get("queue"))
+    return is_its and published_at_s.get(run.id, 0.0) > strike.at_s
+
+
+def _cut_off(strike: Strike, runs: Sequence[Run], claimed: set[int]) -> list[Run]:
+    """The runs without an end that this fault, and no earlier one, has cut off."""
+    found = [
+        run
+        for run in runs
+        if run.end is None and run.pid in strike.pids and id(run) not in claimed and _before(run, strike)
+    ]
+    claimed.update(id(run) for run in found)
+    return found
+
+
+def _before(run: Run, strike: Strike) -> bool:
+    """A supervisor's workers outlive it for a while."""
+    return run.start.time_s <= strike.at_s or strike.reach is Reach.POOL
+
+
+def _following(runs: Sequence[Run]) -> Mapping[int, Run]:
+    """Each run's next one of the same message."""
+    following: dict[int, Run] = {}
+    latest: dict[str, Run] = {}
+    for run in runs:
+        if run.id in latest:
+            following[id(latest[run.id])] = run
+        latest[run.id] = run
+    return following

@@ -1,0 +1,198 @@
+"""Servers of a soak: Sentinel's and Cluster's, with what can happen to them beside what happens to pools."""
+
+from __future__ import annotations
+
+import random
+from contextlib import suppress
+from typing import Any, Callable, Mapping, Sequence
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from bizzmq.testing.layout import command
+from bizzmq.testing.server import RedisServer
+from bizzmq.testing.site import SERVER, SingleServer, facts_of
+from bizzmq.testing.strike import Hit, Kind, Reach
+from tests.support.cluster import Cluster
+from tests.support.sentinels import SERVICE, Watched
+
+CONFIRM = "replicas:1"
+"""A master is killed here: only what a replica has is sure to survive."""
+
+
+class SeveralServers:
+    """What Sentinel's and Cluster's servers have in common. Subclasses say how masters change."""
+
+    servers: Sequence[RedisServer]
+
+    def kinds(self) -> Mapping[str, Kind]:
+        takes_over: dict[str, Any] = {"alone_in": SERVER, "is_outage": True, "counts_from_strike": True}
+        kinds = [
+            Kind("master-kill", self._kill_master, Reach.EVERYTHING, lasts_s=(0.0, 2.0), settles_s=3.0, **takes_over),
+            Kind("failover", self._fail_over, Reach.EVERYTHING, settles_s=3.0, lasts_s=(0.0, 0.5), **takes_over),
+            Kind("replica-stall", self._stall_replica, lasts_s=(0.5, 3.0), alone_in=SERVER, settles_s=2.0),
+            Kind("cut", self._cut, weight=2, is_outage=True),
+            Kind("script-flush", self._flush, weight=2),
+        ]
+        return {kind.name: kind for kind in kinds}
+
+    def facts(self) -> tuple[int, float]:
+        connections, megabytes = 0, 0.0
+        for server in self._living():
+            with suppress(RedisError), server.client(socket_timeout=0.5) as client:
+                facts = facts_of(client)
+                connections, megabytes = connections + facts[0], megabytes + facts[1]
+        return connections, megabytes
+
+    def calm(self) -> None:
+        for server in self.servers:
+            if not server.alive:
+                server.start()
+            server.resume()
+        self._wait_replicates()
+
+    def _living(self) -> list[RedisServer]:
+        return [server for server in self.servers if server.alive]
+
+    def _each(self, *words: str) -> int:
+        """Send a command to all servers; how many have taken it."""
+        done = 0
+        for server in self._living():
+            with suppress(RedisError), server.client(socket_timeout=0.5) as client:
+                command(client, *words)
+                done += 1
+        return done
+
+    def _cut(self, _rng: random.Random) -> Hit:
+        done = self._each("CLIENT", "KILL", "TYPE", "normal")
+        return Hit(f"all connections of {done} servers" if done else "")
+
+    def _flush(self, _rng: random.Random) -> Hit:
+        done = self._each("SCRIPT", "FLUSH")
+        return Hit(f"{done} servers" if done else "")
+
+    def _kill_master(self, rng: random.Random) -> Hit:
+        master, failed_over, queue = self._master(rng)
+        master.kill()
+
+        def heal() -> None:
+            failed_over()  # else it would come back as the master, without its data
+            master.start()
+            self._wait_replicates()
+
+        return Hit(str(master.port), heal, queue=queue)
+
+    def _stall_replica(self, rng: random.Random) -> Hit:
+        replica = self._replica(rng)
+        replica.pause()
+
+        def heal() -> None:
+            replica.resume()
+            self._wait_replicates()
+
+        return Hit(str(replica.port), heal)
+
+    def _master(self, rng: random.Random) -> tuple[RedisServer, Callable[[], object], str]:
+        """A master, how to wait until another one has taken over, and the queue that it has; "" if all."""
+        raise NotImplementedError
+
+    def _replica(self, rng: random.Random) -> RedisServer:
+        raise NotImplementedError
+
+    def _fail_over(self, rng: random.Random) -> Hit:
+        raise NotImplementedError
+
+    def _wait_replicates(self) -> None:
+        raise NotImplementedError
+
+
+class SentinelSite(SeveralServers):
+    """A master and a replica that three sentinels watch."""
+
+    def __init__(self) -> None:
+        self._watched = Watched()
+        self.servers = self._watched.servers
+        self.close = self._watched.close
+        self.url = self._watched.url
+
+    def look(self, _queue: str) -> Redis:
+        looking: Any = self._watched.look()
+        return looking  # type: ignore[no-any-return]
+
+    def _master(self, _rng: random.Random) -> tuple[RedisServer, Callable[[], object], str]:
+        master = self._watched.master()
+        return master, lambda: self._watched.wait_failed_over(master), ""
+
+    def _replica(self, _rng: random.Random) -> RedisServer:
+        return self._watched.replica()
+
+    def _fail_over(self, rng: random.Random) -> Hit:
+        master, failed_over, _ = self._master(rng)
+        try:
+            self._watched.sentinels[0].ask("SENTINEL", "FAILOVER", SERVICE)
+        except RedisError:  # the sentinels are not over the last one
+            return Hit()
+
+        def heal() -> None:
+            failed_over()
+            self._wait_replicates()
+
+        return Hit(f"away from {master.port}", heal)
+
+    def _wait_replicates(self) -> None:
+        self._watched.wait_replicates()
+
+
+class ClusterSite(SeveralServers):
+    """Three masters with a replica each; there is a queue on each of them."""
+
+    def __init__(self) -> None:
+        self._cluster = Cluster()
+        self.servers = self._cluster.servers
+        self.close = self._cluster.close
+        self.url = self._cluster.url
+        self.queues = self._cluster.names_on_each_node("soak")
+
+    def kinds(self) -> Mapping[str, Kind]:
+        return {**super().kinds(), "slot-move": Kind("slot-move", self._move, alone_in=SERVER, settles_s=1.0)}
+
+    def look(self, queue: str) -> Redis:
+        looking: Any = self._cluster.at(queue)
+        return looking  # type: ignore[no-any-return]
+
+    def _master(self, rng: random.Random) -> tuple[RedisServer, Callable[[], object], str]:
+        queue = rng.choice(self.queues)
+        master = self._cluster.master_of(queue)
+        return master, lambda: self._cluster.wait_failed_over(queue, master), queue
+
+    def _replica(self, rng: random.Random) -> RedisServer:
+        return self._cluster.replica_of(self._master(rng)[0])
+
+    def _fail_over(self, rng: random.Random) -> Hit:
+        master, failed_over, queue = self._master(rng)
+        with self._cluster.replica_of(master).client() as client:
+            command(client, "CLUSTER", "FAILOVER")
+
+        def heal() -> None:
+            failed_over()
+            self._wait_replicates()
+
+        return Hit(f"away from {master.port}", heal, queue=queue)
+
+    def _move(self, rng: random.Random) -> Hit:
+        """A queue's slot with all its keys, to another master."""
+        queue = rng.choice(self.queues)
+        source = self._cluster.master_of(queue)
+        masters = {self._cluster.master_of(name).port for name in self.queues}
+        others = [server for server in self._living() if server.port in masters and server is not source]
+        if not others:
+            return Hit()
+        target = rng.choice(others)
+        self._cluster.move(queue, target)
+        return Hit(f"{queue} from {source.port} to {target.port}")
+
+    def _wait_replicates(self) -> None:
+        self._cluster.wait_replicates()
+
+
+SITES: Mapping[str, Callable[[], Any]] = {"embedded": SingleServer, "sentinel": SentinelSite, "cluster": ClusterSite}

@@ -1,0 +1,111 @@
+"""What `bizzmq torture` holds against a pool, and what it does not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from bizzmq.testing.balance import Evidence, judge
+from bizzmq.testing.ledger import Run
+from bizzmq.testing.recovery import percentile, recoveries
+from bizzmq.testing.strike import Strike
+from tests.torture.conftest import FAILOVER, HOST, KILL, run_of, with_runs
+
+NEVER = frozenset({"never"})
+
+
+def test_a_right_balance(evidence: Evidence) -> None:
+    balance = judge(evidence)
+
+    assert balance.problems == []
+    assert (balance.published, balance.handled, balance.failed, balance.lost) == (3, 2, 1, 0)
+    assert (balance.cut_off, balance.twice, balance.duplicated) == (1, 0, 1)
+    assert (balance.retried, balance.crashed) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"published": frozenset({"good", "cut", "bad", "never"})}, "G1: never is lost"),
+        ({"dead": {}}, "G1: bad is lost"),
+        ({"stored": frozenset({"good"})}, "G1: good is still stored"),
+        ({"published": frozenset({"good", "bad"})}, "never published: ['cut']"),
+        ({"dead": {"bad": {}, "good": {"error_type": "X"}}}, "G5: good is dead-lettered though it never failed"),
+    ],
+)
+def test_what_must_not_be_is_said(evidence: Evidence, changes: Any, problem: str) -> None:
+    assert [line for line in judge(replace(evidence, **changes)).problems if problem in line]
+
+
+def test_what_is_not_confirmed_may_be_lost_or_handled(evidence: Evidence) -> None:
+    unsure = with_runs(evidence, run_of("maybe", 1, 3.0), unsure=frozenset({"maybe", "gone"}))
+
+    assert judge(unsure).problems == []
+
+
+def test_a_publish_that_failed_may_have_published_one_message(evidence: Evidence) -> None:
+    stranger = with_runs(evidence, run_of("stranger", 1, 3.0))
+
+    assert judge(replace(stranger, doubtful=1)).problems == []
+    assert judge(stranger).problems != []
+
+
+@pytest.mark.parametrize(
+    ("again", "strikes", "explained"),
+    [
+        (run_of("good", 1, 4.0), (KILL,), False),  # it had ended well long before, and was not the victim's last
+        (run_of("good", 2, 6.0), (KILL, HOST), False),  # its ack had its time before the host was lost
+        (run_of("other", 2, 6.0), (KILL, HOST), True),  # of these one ended just before the host was lost
+        (run_of("other", 2, 6.0), (KILL, replace(HOST, pids=frozenset({7}))), False),
+        (run_of("other", 2, 11.0), (KILL, replace(FAILOVER, at_s=5.0)), True),
+    ],
+)
+def test_what_had_ended_well_is_repeated_only_by_a_fault_that_took_its_ack(
+    evidence: Evidence, again: Run, strikes: tuple[Strike, ...], explained: bool
+) -> None:
+    first = run_of("other", 1, 4.7)
+    repeated = with_runs(evidence, first, again, published=evidence.published | {"other"}, strikes=strikes)
+
+    balance = judge(repeated)
+
+    assert balance.twice == 1
+    assert (balance.problems == []) is explained
+
+
+def test_the_outage_before_a_lost_host_held_acks_back(evidence: Evidence) -> None:
+    outage = Strike("redis-stall", 0.5, "s", HOST.reach.NOTHING, is_outage=True, healed_s=4.0)
+    repeated = with_runs(evidence, run_of("good", 2, 6.0), strikes=(KILL, outage, HOST))
+
+    assert judge(repeated).problems == []
+
+
+def test_a_crash_without_a_fault_is_the_handlers_own(evidence: Evidence) -> None:
+    crashing = [run_of("boom", 9, 6.0 + n, ended=False) for n in range(3)]
+    dead = {**evidence.dead, "boom": {"error_type": "WorkerCrashed"}}
+
+    balance = judge(with_runs(evidence, *crashing, published=evidence.published | {"boom"}, dead=dead))
+
+    assert balance.problems == []
+    assert (balance.crashed, balance.failed) == (3, 2)
+
+
+def test_recovery_counts_from_the_kill_to_the_next_run_and_from_an_outages_end(evidence: Evidence) -> None:
+    outage = Strike("redis-kill", 2.1, "s", HOST.reach.NOTHING, is_outage=True, healed_s=2.75)
+
+    taken = recoveries([KILL, outage], evidence.runs)
+
+    assert [one[:2] for one in taken] == [("worker-kill", 1.05), ("redis-kill", 2.1)]
+    assert [one.took_s for one in taken] == pytest.approx([0.15, 0.25])
+
+
+def test_where_faults_overlap_nobody_can_tell_whose_the_delay_is(evidence: Evidence) -> None:
+    outage = Strike("redis-kill", 1.0, "s", HOST.reach.NOTHING, is_outage=True, healed_s=1.1)
+
+    assert "worker-kill" not in {one.kind for one in recoveries([KILL, outage], evidence.runs)}
+
+
+def test_percentiles() -> None:
+    assert [percentile([3.0, 1.0, 2.0], percent) for percent in (1, 50, 99)] == [1.0, 2.0, 3.0]
+    assert percentile([], 50) is None

@@ -130,11 +130,16 @@ class Broker(Registry):
         key_names = [k.workers, k.processing(worker), k.messages, k.attempts, k.stats]
         return owned(self.run("discard", key_names, worker, message_id, seen), queue, worker) == 1
 
-    def release(self, queue: str, worker: str, message_ids: Sequence[Any], *, started: bool = False) -> int:
-        """Give back messages (newest first) without blame; returns how many."""
+    def release(
+        self, queue: str, worker: str, number: int, message_ids: Sequence[Any], *, started: bool = False
+    ) -> int:
+        """Give back messages (newest first) without blame; returns how many, 0 if that was done before.
+
+        `number` is higher than that of the worker's release before, and the same when this one is sent again.
+        """
         k = self.keys(queue)
-        key_names = [k.workers, k.processing(worker), k.waiting, k.prioritized, k.attempts, k.wake]
-        return owned(self.run("release", key_names, worker, int(started), *message_ids), queue, worker)
+        key_names = [k.workers, k.processing(worker), k.waiting, k.prioritized, k.attempts, k.wake, k.releases]
+        return owned(self.run("release", key_names, worker, number, int(started), *message_ids), queue, worker)
 
     def outstanding(self, queue: str) -> int:
         """How many messages are not finished yet: waiting, delayed or being handled by anybody."""

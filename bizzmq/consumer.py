@@ -223,7 +223,8 @@ class Consumer:
         self._claim_size.observe(done, now_s - started_s)
         rest = [entry[0] for entry in reversed(entries[done:])]
         if rest:
-            self._give(queue, lambda: self._broker.release(queue, self._worker, rest))
+            number = self._settler.number_release()
+            self._give(queue, lambda: self._broker.release(queue, self._worker, number, rest))
 
     def _run_one(self, queue: str, index: int, entry: Any, settings: QueueOptions, now_s: float) -> float:
         """Run one message; returns when it ended."""

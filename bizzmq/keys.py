@@ -16,7 +16,7 @@ _NAME = re.compile(r"bizzmq:\{([^}]+)\}:(dlq:)?([a-z]+)")
 _TYPES = {
     "meta": "hash", "messages": "hash", "attempts": "hash", "waiting": "list", "prioritized": "zset",
     "delayed": "zset", "parked": "list", "processing": "list", "supervisors": "hash", "workers": "hash",
-    "wake": "zset", "stats": "hash", "publisher": "string",
+    "releases": "hash", "wake": "zset", "stats": "hash", "publisher": "string",
 }  # fmt: skip
 
 
@@ -94,6 +94,8 @@ class QueueKeys:
         """HASH  supervisor id -> beat counter."""
         self.workers = base + "workers"
         """HASH  worker id -> supervisor id; without it a worker can neither claim nor settle."""
+        self.releases = base + "releases"
+        """HASH  worker id -> number of its last executed release; ends with its registration."""
         self.wake = base + "wake"
         """ZSET  one marker while there is something to claim; idle workers block on it."""
         self.stats = base + "stats"

@@ -64,7 +64,7 @@ class Registry(Store):
         k = self.keys(queue)
         held: str | bytes = as_bytes(k.processing(worker))
         own = [k.workers, k.supervisors, held, k.waiting, k.prioritized, k.messages]
-        key_names = [*own, k.attempts, k.wake, k.stats, *grave(k), k.delayed]
+        key_names = [*own, k.attempts, k.wake, k.stats, *grave(k), k.delayed, k.releases]
         guard = (as_bytes(death.supervisor), as_bytes(death.counter))
         about = (death.last_finished, death.running, death.what, death.crash_limit, death.record)
         failed = (death.outcome, death.counted, death.delay_ms)

@@ -44,7 +44,12 @@ class Discard:
 
 @dataclass(frozen=True)
 class PutBack:
-    """The message goes back to the head of its queue, and nobody is blamed: the pool is being drained."""
+    """The message goes back to the head of its queue, and nobody is blamed: the pool is being drained.
+
+    `number` is that of the release, from the worker's count of them.
+    """
+
+    number: int = 0
 
 
 Settlement = Union[Ack, Retry, DeadLetter, Discard, PutBack]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from dataclasses import dataclass
 from typing import Any
@@ -33,14 +34,21 @@ class Settler:
     def __init__(self, broker: Broker, worker: str) -> None:
         self._broker = broker
         self._worker = worker
+        self._releases = itertools.count(1)
 
     def decide(self, delivery: Delivery) -> Settlement:
         """The fate of the message. Decided once, so that repeating `apply` repeats the same request."""
         message, attempts = delivery.message, delivery.attempts
         is_dead = self._broker.keys(message.queue).is_dead_letter_queue
         decision = settle(delivery.error, attempts, message.retries, delivery.options, is_dead_letter_queue=is_dead)
+        if isinstance(decision, PutBack):
+            decision = PutBack(self.number_release())
         self._log(delivery, decision)
         return decision
+
+    def number_release(self) -> int:
+        """The number of the worker's next release, on whichever queue: it stays the same when that is sent again."""
+        return next(self._releases)
 
     def apply(self, delivery: Delivery, decision: Settlement) -> None:
         """Have it done. Safe to repeat."""
@@ -54,7 +62,7 @@ class Settler:
         elif isinstance(decision, Discard):
             self._broker.discard(queue, worker, message.id, seen)
         elif isinstance(decision, PutBack):
-            self._broker.release(queue, worker, [message.id], started=True)
+            self._broker.release(queue, worker, decision.number, [message.id], started=True)
         else:
             assert isinstance(decision, Ack), decision
 

@@ -2,6 +2,9 @@
 --
 -- What it has not started leaves no trace; what it has started counts as one more delivery.
 --
+-- A worker numbers its releases and sends one at a time, since nothing else tells this one from a copy of it that
+-- executes late, when the same worker has claimed the same message again. A number that was seen changes nothing.
+--
 -- edge      processing -> waiting
 -- KEYS[1]   workers      HASH  worker id -> supervisor id
 -- KEYS[2]   processing   LIST  ids that this worker holds
@@ -9,20 +12,24 @@
 -- KEYS[4]   prioritized  ZSET  ids of another priority
 -- KEYS[5]   attempts     HASH  id -> counts and priority
 -- KEYS[6]   wake         ZSET  the marker that idle workers block on
+-- KEYS[7]   releases     HASH  worker id -> number of its last release
 -- ARGV[1]   worker id
--- ARGV[2]   1 if they have been started, else 0
--- ARGV[3..] ids, newest first, at most 100
--- returns   how many were given back, -1 not registered
+-- ARGV[2]   the number of this release
+-- ARGV[3]   1 if they have been started, else 0
+-- ARGV[4..] ids, newest first, at most 100
+-- returns   how many were given back, 0 if that was done before, -1 not registered
 local workers, processing, waiting, prioritized, attempts, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local releases, worker, number, started = KEYS[7], ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
 
-if redis.call('HEXISTS', workers, ARGV[1]) == 0 then return -1 end
+if redis.call('HEXISTS', workers, worker) == 0 then return -1 end
+if tonumber(redis.call('HGET', releases, worker) or '0') >= number then return 0 end
 allow_when_full(attempts)
 check_types({}, {processing, waiting}, {prioritized, wake})
 local released = 0
-for i = 3, #ARGV do
+for i = 4, #ARGV do
   if holds(processing, ARGV[i]) then
     local retries, crashes, requeues, priority = attempts_of(attempts, ARGV[i])
-    if ARGV[2] == '1' then
+    if started then
       local counts = table.concat({retries, crashes, requeues + 1, priority}, ' ')
       redis.call('HSET', attempts, ARGV[i], counts .. crash_of(attempts, ARGV[i]))
     end
@@ -31,5 +38,6 @@ for i = 3, #ARGV do
     released = released + 1
   end
 end
+redis.call('HSET', releases, worker, number)
 if redis.call('EXISTS', waiting, prioritized) > 0 then redis.call('ZADD', wake, 0, 'm') end
 return released

@@ -22,6 +22,7 @@
 -- KEYS[12]  dead_meta      HASH  its options
 -- KEYS[13]  dead_wake      ZSET  its marker
 -- KEYS[14]  delayed        ZSET  id -> due time in ms
+-- KEYS[15]  releases       HASH  worker id -> number of its last release
 -- ARGV[1]   worker id
 -- ARGV[2]   a supervisor id: act only if its beat counter is still ARGV[3]; or '' for no such condition
 -- ARGV[3]   the counter that was watched standing still; '' for a supervisor that is not registered
@@ -41,12 +42,13 @@ local messages, attempts, wake, stats = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local dead_list, dead_messages, dead_meta, dead_wake = KEYS[10], KEYS[11], KEYS[12], KEYS[13]
 local worker, supervisor, counter, last_finished, running = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local what, crash_limit, record = ARGV[6], tonumber(ARGV[7]), ARGV[8]
-local delayed, outcome, counted, delay_ms = KEYS[14], ARGV[9], ARGV[10], tonumber(ARGV[11])
+local delayed, releases, outcome, counted, delay_ms = KEYS[14], KEYS[15], ARGV[9], ARGV[10], tonumber(ARGV[11])
 
 if supervisor ~= '' and (redis.call('HGET', supervisors, supervisor) or '') ~= counter then return {-2} end
 if redis.call('HEXISTS', workers, worker) == 0 then return {-1} end
 allow_when_full(attempts)
-check_types({messages, stats, dead_messages, dead_meta}, {waiting, dead_list}, {prioritized, delayed, wake, dead_wake})
+check_types({messages, stats, releases, dead_messages, dead_meta}, {waiting, dead_list},
+  {prioritized, delayed, wake, dead_wake})
 
 local ids = redis.call('LRANGE', processing, 0, -1) -- newest first
 local left = #ids
@@ -111,6 +113,7 @@ end
 
 redis.call('DEL', processing)
 redis.call('HDEL', workers, worker)
+redis.call('HDEL', releases, worker)
 if #ids > left then redis.call('HINCRBY', stats, 'acked', #ids - left) end
 if requeued > 0 then
   redis.call('HINCRBY', stats, 'requeued', requeued)

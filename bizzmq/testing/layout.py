@@ -50,6 +50,7 @@ class Keys:
         self.parked = self.prefix + "parked"
         self.supervisors = self.prefix + "supervisors"
         self.workers = self.prefix + "workers"
+        self.releases = self.prefix + "releases"
         self.wake = self.prefix + "wake"
         self.stats = self.prefix + "stats"
         self.meta = self.prefix + "meta"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from typing import Any, Callable
 
@@ -75,7 +76,7 @@ def test_movement_during_a_pass_makes_suspects_and_no_findings(
     scene.publish(*[{}] * 60)
     broker.register(QUEUE, "s1", 1, "w1")
     survey = Survey(broker, QUEUE)
-    execute, busy = broker.connection.execute, []
+    execute, busy, numbers = broker.connection.execute, [], itertools.count(1)
 
     def execute_and_move(*args: Any) -> Any:
         reply = execute(*args)
@@ -84,7 +85,7 @@ def test_movement_during_a_pass_makes_suspects_and_no_findings(
             scene.mq.publish_messages_to_queue(QUEUE, [{}] * 3)
             held = [entry[0] for entry in broker.claim(QUEUE, "w1", 5).entries]
             broker.retry(QUEUE, "w1", held[-1].decode(), _attempts(scene, held[-1]), "9 0 0 0", 3_600_000)
-            broker.release(QUEUE, "w1", held[2:-1][::-1])
+            broker.release(QUEUE, "w1", next(numbers), held[2:-1][::-1])
             broker.claim(QUEUE, "w1", 0, held[:2])
             busy.clear()
         return reply

@@ -61,11 +61,8 @@ OUTAGES = (
             *tests_of(STALL, "a_redis_that_is_stopped_for_two_socket_timeouts_ends_nobodys_lease"),
             f"{STALL}::test_a_redis_that_is_silent_for_longer_than_a_lease_ends_nobodys_lease[SIGSTOP]",
             "scripts/test_late_copies.py",
-            "scripts/test_late_release.py",
         ),
         since="the SIGCONT",
-        remark="2026-11-24: a copy of `release` that executes late can give away a message that its worker has claimed "
-        "again: a duplicate; and if that worker then dies, a loss: `scripts/test_late_release.py` has both",
     ),
     Row(
         "R7",

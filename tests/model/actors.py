@@ -16,7 +16,7 @@ from tests.model.transitions import apply
 from tests.scripts.moves import DEAD, QUEUE
 
 SUPERVISORS = ("s1", "s2")
-NEVER_LATE = ("release", "purge", "replay")
+NEVER_LATE = ("purge", "replay")
 
 
 class Actors(RuleBasedStateMachine):

@@ -68,7 +68,7 @@ _CALLS: Dict[str, Callable[..., Any]] = {
     "retry": _retry,
     "dead_letter": lambda broker, worker, name, seen: broker.dead_letter(QUEUE, worker, name, seen, b"{}"),
     "discard": lambda broker, worker, name, seen: broker.discard(QUEUE, worker, name, seen),
-    "release": lambda broker, worker, started, ids: broker.release(QUEUE, worker, ids, started=started),
+    "release": lambda broker, worker, number, started, ids: broker.release(QUEUE, worker, number, ids, started=started),
     "requeue": _requeue,
     "register": lambda broker, supervisor, counter, worker: broker.register(QUEUE, supervisor, counter, worker),
     "beat": lambda broker, supervisor: broker.beat(QUEUE, supervisor),
@@ -99,6 +99,7 @@ def containers(queue: Queue, **others: Any) -> Containers:
         attempts=dict(queue.attempts),
         workers=dict(queue.workers),
         supervisors={name: str(counter) for name, counter in queue.supervisors},
+        releases={name: str(number) for name, number in queue.releases},
         **others,
     )
 

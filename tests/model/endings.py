@@ -35,7 +35,7 @@ def requeue(queue: Queue, worker: str, fate: Fate) -> Outcome:
     finished = held[: held.index(fate.last_finished) + 1] if fate.last_finished in held else ()
     rest = held[len(finished) :]
     queue = queue.with_held(worker, ()).forgetting(finished)
-    queue = queue._replace(workers=changed(queue.workers, {worker: ""}))
+    queue = queue._replace(workers=changed(queue.workers, {worker: ""}), releases=changed(queue.releases, {worker: 0}))
     crashes = _crashes(queue, fate) if fate.running in rest else 0
     settled = _settled(queue, fate, crashes) if fate.running in rest else None
     back = tuple(name for name in rest if settled is None or name != fate.running)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Dict, Optional, Set, Tuple
 
 from tests.model.history import Broken, Executed, check_state, forgetting
+from tests.model.numbers import renumbered
 from tests.model.steps import steps
 from tests.model.world import Rules, World, start
 
@@ -66,7 +67,7 @@ def _next_of(found: Exploration, world: World) -> list[World]:
         found.steps += 1
         if step.executed is not None:
             found.executed.add(step.executed)
-        following = forgetting(step.world)
+        following = renumbered(forgetting(step.world))
         if following in found.worlds:
             continue
         found.worlds[following] = (world, step.what)

@@ -20,6 +20,7 @@ class Process:
     hand: List[Entry] = field(default_factory=list)
     finished: List[str] = field(default_factory=list)
     last: str = ""
+    releases: int = 0
     lost: Set[str] = field(default_factory=set)  # in its hand, though its lease is gone
 
 

@@ -49,8 +49,7 @@ def forget_transitions() -> None:
 def begin(world: World, worker: str, message_id: str) -> World:
     """G3: a message begins only when nobody can be running it.
 
-    A worker may also begin what it had in hand when it was taken from it: it lost its lease and does not know yet, or,
-    the documented exception, a late copy of a release gave it away.
+    A worker may also begin what it had in hand when it was taken from it: it lost its lease and does not know yet.
     """
     story = world.story(message_id)
     if message_id in world.queue.held(worker):
@@ -143,7 +142,9 @@ def _taken(world: World, message_id: str, request: Request, *, is_late: bool) ->
     is_in_hand = message_id in _unbegun(world, worker)
     is_running = story.worker == worker and story.state == "running"
     is_finished = story.worker == worker and story.state == "finished" and request.script != "claim"
-    is_given_away = is_late and request.script in FENCED and (is_in_hand or is_running or is_finished)
+    is_waited_for = any(one.asking == request for one in world.workers)  # the copy is as good as the request itself
+    is_unexpected = is_late and not is_waited_for and request.script in FENCED
+    is_given_away = is_unexpected and (is_in_hand or is_running or is_finished)
     if is_given_away or (request.script == "requeue" and is_in_hand):
         taken = (worker, request.script)
         world = world.telling(message_id, taken_from=tuple(sorted({*story.taken_from, taken})))

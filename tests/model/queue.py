@@ -40,7 +40,8 @@ class Queue(NamedTuple):
     """A queue and the list of its dead letters. Lists stand in the order of handling.
 
     `due` and `delayed` are the two parts of the delayed set: what may be promoted, and what is held back. Pairs are
-    sorted and hold no empty lists, so that equal queues are equal values. `request` is the publisher's last number.
+    sorted and hold no empty lists, so that equal queues are equal values. `request` is the publisher's last number,
+    `releases` are those of workers.
     """
 
     waiting: Ids = ()
@@ -53,6 +54,7 @@ class Queue(NamedTuple):
     workers: Tuple[Tuple[str, str], ...] = ()
     supervisors: Tuple[Tuple[str, int], ...] = ()
     request: int = 0
+    releases: Tuple[Tuple[str, int], ...] = ()
 
     def held(self, worker: str) -> Ids:
         """What a worker holds, oldest first."""
@@ -67,6 +69,10 @@ class Queue(NamedTuple):
     def counter(self, supervisor: str) -> int:
         """A supervisor's beat counter, 0 if it is not registered."""
         return dict(self.supervisors).get(supervisor, 0)
+
+    def released(self, worker: str) -> int:
+        """The number of a worker's last release, 0 before the first."""
+        return dict(self.releases).get(worker, 0)
 
     def places(self) -> list[str]:
         """Each id as often as it stands in some place."""

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Dict
 
 from tests.model.explorer import Exploration, explore
-from tests.model.world import HARMLESS_LATE, Rules
+from tests.model.world import Rules
 
 TWO = ("m1", "m2")
 QUICK: Dict[str, Rules] = {
@@ -15,6 +15,16 @@ QUICK: Dict[str, Rules] = {
     "a fault on either host": Rules(faults=1, frail=(0, 1)),
     "a fault in a batch": Rules(messages=TWO, want=2, faults=1, max_retries=0),
     "a batch on one host, retried": Rules(messages=TWO, want=2, faults=2, supervisors=1),
+    "a late release in a batch": Rules(
+        messages=TWO,
+        is_published=True,
+        want=2,
+        faults=2,
+        generations=1,
+        max_retries=0,
+        supervisors=1,
+        late=("release",),
+    ),
     "published while a fault strikes": Rules(
         messages=TWO, priorities=(0, 5), is_published=True, want=2, faults=1, generations=1, max_retries=0
     ),
@@ -28,10 +38,6 @@ DEEP: Dict[str, Rules] = {
     "published while two faults strike": Rules(messages=TWO, is_published=True, want=2, faults=2, generations=1,
                                                max_retries=0),
 }  # fmt: skip
-LATE_RELEASE = Rules(faults=2, max_retries=0, generations=1, late=(*HARMLESS_LATE, "release"))
-LATE_RELEASE_IN_A_BATCH = Rules(
-    messages=TWO, is_published=True, want=2, faults=2, generations=1, max_retries=0, supervisors=1, late=("release",)
-)
 
 SCENARIOS = {**QUICK, **DEEP}
 

@@ -9,7 +9,7 @@ import math
 from typing import Any, Callable, Dict
 
 from tests.model.endings import ENDINGS
-from tests.model.queue import LEASE_LOST, Counts, Ids, Outcome, Queue, Request, totals
+from tests.model.queue import LEASE_LOST, Counts, Ids, Outcome, Queue, Request, changed, totals
 
 PURGE_ORDER = ("waiting", "prioritized", "due", "delayed")
 
@@ -78,10 +78,13 @@ def discard(queue: Queue, message_id: str) -> Outcome:
     return Outcome(queue.forgetting([message_id]), True, totals(discarded=1))
 
 
-def release(queue: Queue, worker: str, started: bool, ids: Ids) -> Outcome:
+def release(queue: Queue, worker: str, number: int, started: bool, ids: Ids) -> Outcome:
     """`ids` are newest first."""
     if not queue.is_registered(worker):
         return Outcome(queue, LEASE_LOST)
+    if queue.released(worker) >= number:
+        return Outcome(queue, 0)
+    queue = queue._replace(releases=changed(queue.releases, {worker: number}))
     given = [message_id for message_id in ids if message_id in queue.held(worker)]
     for message_id in given:
         if started:

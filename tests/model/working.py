@@ -15,7 +15,9 @@ def requests(world: World, rules: Rules, slot: int) -> Iterator[Request]:
     if worker.running:
         return
     if worker.held:
-        yield Request("release", worker.id, (False, tuple(name for name, _ in reversed(worker.held))))
+        yield Request(
+            "release", worker.id, (worker.releases + 1, False, tuple(name for name, _ in reversed(worker.held)))
+        )
         return
     yield Request("claim", worker.id, (rules.want, worker.finished))
     if world.faults and worker.finished:
@@ -56,7 +58,7 @@ def _ending(world: World, rules: Rules, slot: int) -> Iterator[Tuple[str, World]
     )
     yield f"fails {message_id}", failed.with_worker(slot, asking=request)
     if world.faults:
-        back = Request("release", worker.id, (True, (message_id,)))
+        back = Request("release", worker.id, (worker.releases + 1, True, (message_id,)))
         yield f"puts back {message_id}", over._replace(faults=world.faults - 1).with_worker(slot, asking=back)
 
 
@@ -73,8 +75,9 @@ def answered(world: World, _rules: Rules, slot: int, request: Request, reply: An
     if reply == LEASE_LOST:
         return world.ended(slot, LEFT)
     world = world.with_worker(slot, asking=None)
-    if request.script == "release" and not request.args[0]:
-        return world.with_worker(slot, held=())
+    if request.script == "release":
+        number, is_started, _ = request.args
+        return world.with_worker(slot, releases=number, held=world.workers[slot].held if is_started else ())
     if request.script == "claim":
         is_leaving = request.args[0] == 0
         return world.with_worker(

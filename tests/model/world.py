@@ -10,7 +10,6 @@ from tests.model.transitions import SCRIPTS
 
 ALIVE, LEFT, KILLED, BURIED = "alive", "left", "killed", "buried"
 FIRST_COUNTER = 10
-HARMLESS_LATE = tuple(name for name in SCRIPTS if name != "release")
 
 
 class Rules(NamedTuple):
@@ -25,7 +24,7 @@ class Rules(NamedTuple):
     frail: Tuple[int, ...] = (0,)  # hosts whose processes fall; requests get lost everywhere
     generations: int = 2  # workers that a slot may have, one after another
     max_retries: int = 1
-    late: Tuple[str, ...] = HARMLESS_LATE  # of whose requests the network may keep a copy
+    late: Tuple[str, ...] = tuple(SCRIPTS)  # of whose requests the network may keep a copy
     is_buried: bool = True  # by the last failure; else it is discarded
     is_later: bool = False  # retries are delayed
 
@@ -40,6 +39,7 @@ class Worker(NamedTuple):
     seen: str = ""  # the counts of the running one
     finished: Ids = ()
     last: str = ""
+    releases: int = 0  # answered ones
     asking: Optional[Request] = None
 
     @property
@@ -104,7 +104,7 @@ class World(NamedTuple):
     def ended(self, slot: int, life: str) -> World:
         """The process is gone, and with it what it had in hand; its scoreboard stays."""
         worker = self.workers[slot]
-        world = self.with_worker(slot, life=life, held=(), seen="", finished=(), asking=None)
+        world = self.with_worker(slot, life=life, held=(), seen="", finished=(), asking=None, releases=0)
         for name, story in self.stories:
             if story.taken_from:
                 rest = tuple(taken for taken in story.taken_from if taken[0] != worker.id)

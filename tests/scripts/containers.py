@@ -35,6 +35,7 @@ class Containers:
     stray: Ids = ()
     workers: Mapping[str, str] = field(default_factory=dict)
     supervisors: Mapping[str, str] = field(default_factory=dict)
+    releases: Mapping[str, str] = field(default_factory=dict)
     stats: Mapping[str, int] = field(default_factory=dict)
     wake: bool = False
     retry: str | None = "0"
@@ -65,7 +66,7 @@ def put(redis: Redis, queue: str, wanted: Containers) -> None:
     sets = {keys.prioritized: scores, keys.delayed: {**held_back, **due}, keys.wake: {"m": 0} if wanted.wake else {}}
     hashes: dict[str, Mapping[str, Any]] = {
         keys.messages: envelopes, keys.attempts: wanted.attempts, keys.workers: wanted.workers,
-        keys.supervisors: wanted.supervisors, keys.stats: wanted.stats,
+        keys.supervisors: wanted.supervisors, keys.releases: wanted.releases, keys.stats: wanted.stats,
         keys.meta: {} if wanted.retry is None else {"retry": wanted.retry},
     }  # fmt: skip
     for key, ids in lists.items():
@@ -96,6 +97,7 @@ def look(redis: Redis, queue: str) -> Containers:
         attempts=redis.hgetall(keys.attempts),
         workers=redis.hgetall(keys.workers),
         supervisors=redis.hgetall(keys.supervisors),
+        releases=redis.hgetall(keys.releases),
         stats={name: int(value) for name, value in redis.hgetall(keys.stats).items()},
         wake=redis.zrange(keys.wake, 0, -1) == ["m"],
         retry=redis.hget(keys.meta, "retry"),

@@ -25,7 +25,7 @@ def discarding(seen: str = NEW) -> Call:
 
 
 def releasing(*ids: str, started: bool = False) -> Call:
-    return lambda broker: broker.release(QUEUE, "w1", ids, started=started)
+    return lambda broker: broker.release(QUEUE, "w1", 7, ids, started=started)
 
 
 def requeueing(what: str, queue: str = QUEUE, **known: Any) -> Call:
@@ -82,17 +82,19 @@ DISCARD = [
 RELEASE = [
     Move("release", "to the head in the old order, without a trace",
          held("m0", "m1", "m2", waiting=("m3",), attempts={"m1": ONCE}), releasing("m2", "m1"), 2,
-         held("m0", waiting=("m1", "m2", "m3"), attempts={"m1": ONCE}, wake=True), again=0),
+         held("m0", waiting=("m1", "m2", "m3"), attempts={"m1": ONCE}, releases={"w1": "7"}, wake=True), again=0),
     Move("release", "what has been started counts as one more delivery, and keeps its last crash",
-         held("m1", "m2", attempts={"m1": "1 1 0 0\t{}"}), releasing("m1", started=True), 1,
-         held("m2", waiting=("m1",), attempts={"m1": "1 1 1 0\t{}"}, wake=True), again=0),
+         held("m1", "m2", attempts={"m1": "1 1 0 0\t{}"}, releases={"w1": "6"}), releasing("m1", started=True), 1,
+         held("m2", waiting=("m1",), attempts={"m1": "1 1 1 0\t{}"}, releases={"w1": "7"}, wake=True), again=0),
     Move("release", "to its priority", held("m1", attempts={"m1": "0 0 0 4"}), releasing("m1"), 1,
-         held(prioritized={"m1": 4}, attempts={"m1": "0 0 0 4"}, wake=True), again=0),
-    Move("release", "not what it does not hold", held("m0"), releasing("m9"), 0, held("m0")),
+         held(prioritized={"m1": 4}, attempts={"m1": "0 0 0 4"}, releases={"w1": "7"}, wake=True), again=0),
+    Move("release", "not what it does not hold", held("m0"), releasing("m9"), 0, held("m0", releases={"w1": "7"})),
+    Move("release", "not what a release of this number may have given back before", held("m0", releases={"w1": "7"}),
+         releasing("m0"), 0, held("m0", releases={"w1": "7"})),
 ]  # fmt: skip
 REQUEUE = [
-    Move("requeue", "nothing held: only the registration ends", held(), requeueing("stopped"),
-         Requeued(0, 0, "", 0), LEFT, again=None),
+    Move("requeue", "nothing held: only the registration ends", held(releases={"w1": "3", "w2": "4"}),
+         requeueing("stopped"), Requeued(0, 0, "", 0), gone(releases={"w2": "4"}), again=None),
     Move("requeue", "all to the head in the old order, nobody blamed", held("m1", "m2", waiting=("m3",)),
          requeueing("stopped"), Requeued(2, 0, "", 0),
          gone(waiting=("m1", "m2", "m3"), wake=True, stats={"requeued": 2}), again=None),

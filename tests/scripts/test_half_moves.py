@@ -89,7 +89,7 @@ def test_a_release_gives_back_all_or_nothing(broker: Broker, redis: Redis) -> No
     before = everything(redis)
 
     with pytest.raises(BrokerReplyError):
-        broker.release(QUEUE, "w1", ["m2", "m1"], started=True)
+        broker.release(QUEUE, "w1", 1, ["m2", "m1"], started=True)
 
     assert everything(redis) == before
 

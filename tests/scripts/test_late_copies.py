@@ -94,12 +94,52 @@ def test_an_outdated_outcome_does_not_touch_what_another_worker_runs(broker: Bro
 
 def test_a_late_ack_does_not_end_a_delivery_to_another_worker(broker: Broker, redis: Redis) -> None:
     put(redis, QUEUE, held("m1", workers={"w1": "s1", "w2": "s1"}))
-    broker.release(QUEUE, "w1", ["m1"])
+    broker.release(QUEUE, "w1", 1, ["m1"])
     assert claim_ids(broker, 1, worker="w2") == ["m1"]
 
     claim_ids(broker, 0, "m1")
 
     assert look(redis, QUEUE).processing == {"w2": ("m1",)}
+
+
+@pytest.mark.parametrize("started", [False, True])
+def test_a_late_release_gives_away_nothing_that_was_claimed_again(broker: Broker, redis: Redis, started: bool) -> None:
+    put(redis, QUEUE, held("m1", workers={"w1": "s1", "w2": "s1"}))
+    broker.release(QUEUE, "w1", 1, ["m1"], started=started)
+    assert claim_ids(broker, 1) == ["m1"]
+    before = everything(redis)
+
+    assert broker.release(QUEUE, "w1", 1, ["m1"], started=started) == 0
+
+    assert everything(redis) == before
+    assert claim_ids(broker, 1, worker="w2") == []
+
+
+def test_a_late_release_does_not_make_what_is_finished_look_newer_than_what_is_not(
+    broker: Broker, redis: Redis
+) -> None:
+    """A requeue acks what is older than the last finished one. If that moved, messages that nobody ran would go."""
+    put(redis, QUEUE, held("m1"))
+    broker.release(QUEUE, "w1", 1, ["m1"])
+    publish(broker, "pub", 1, "m2")
+    assert claim_ids(broker, 2) == ["m1", "m2"]
+
+    # w1 has run m1, and has to give back m2.
+    broker.release(QUEUE, "w1", 1, ["m1"])  # the copy
+    broker.release(QUEUE, "w1", 2, ["m2"])
+    assert claim_ids(broker, 2, "m1") == ["m2"]
+    broker.requeue(QUEUE, "w1", Death("stopped", last_finished="m1"))  # it was killed before it began m2
+
+    assert look(redis, QUEUE).waiting == ("m2",)
+
+
+def test_the_numbers_of_releases_are_each_worker_s_own(broker: Broker, redis: Redis) -> None:
+    put(redis, QUEUE, held("m1", workers={"w1": "s1", "w2": "s1"}))
+
+    assert broker.release(QUEUE, "w1", 5, ["m1"]) == 1
+    assert claim_ids(broker, 1, worker="w2") == ["m1"]
+
+    assert broker.release(QUEUE, "w2", 1, ["m1"]) == 1
 
 
 def test_a_late_requeue_takes_nothing_from_the_next_worker_of_the_slot(broker: Broker, redis: Redis) -> None:

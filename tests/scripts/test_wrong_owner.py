@@ -27,7 +27,7 @@ FENCED: Dict[str, Call] = {
     "retry": lambda broker: broker.retry(QUEUE, "w1", "m1", "0 0 1 0", "1 0 1 0", 0),
     "dead_letter": lambda broker: broker.dead_letter(QUEUE, "w1", "m1", "0 0 1 0", b"{}"),
     "discard": lambda broker: broker.discard(QUEUE, "w1", "m1", "0 0 1 0"),
-    "release": lambda broker: broker.release(QUEUE, "w1", ["m1"]),
+    "release": lambda broker: broker.release(QUEUE, "w1", 1, ["m1"]),
 }
 REFUSED: Dict[str, Call] = {
     "requeue": lambda broker: broker.requeue(QUEUE, "w1", Death("crash", running="m1")),

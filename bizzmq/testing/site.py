@@ -40,10 +40,13 @@ class Site(Protocol):
 
 
 class SingleServer:
-    """One server with an append-only file that is flushed at each write: what it has confirmed survives its death."""
+    """One server with an append-only file that is flushed at each write: what it has confirmed survives its death.
 
-    def __init__(self) -> None:
-        self.server = RedisServer(persistence="aof")
+    With `persistence="none"` it does not.
+    """
+
+    def __init__(self, persistence: str = "aof") -> None:
+        self.server = RedisServer(persistence)
         self.network = Proxy(self.server.url)
         self._client, self._hasty = self.server.client(), self.server.client(socket_timeout=0.3)
 

@@ -13,11 +13,14 @@ from bizzmq.testing.layout import command
 from bizzmq.testing.server import RedisServer
 from bizzmq.testing.site import SERVER, SingleServer, facts_of
 from bizzmq.testing.strike import Hit, Kind, Reach
+from bizzmq.testing.wait import eventually
 from tests.support.cluster import Cluster
 from tests.support.sentinels import SERVICE, Watched
 
 CONFIRM = "replicas:1"
 """A master is killed here: only what a replica has is sure to survive."""
+
+_PATIENCE_S = 30.0
 
 
 class SeveralServers:
@@ -188,7 +191,12 @@ class ClusterSite(SeveralServers):
         if not others:
             return Hit()
         target = rng.choice(others)
-        self._cluster.move(queue, target)
+
+        def moved() -> bool:
+            self._cluster.move(queue, target)
+            return True
+
+        eventually(moved, _PATIENCE_S, f"{queue} to move", ignoring=(RedisError,))  # half a move must not stay
         return Hit(f"{queue} from {source.port} to {target.port}")
 
     def _wait_replicates(self) -> None:

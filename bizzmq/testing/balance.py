@@ -11,6 +11,8 @@ from bizzmq.testing.strike import Reach, Strike
 
 CRASHED = "WorkerCrashed"
 """The error type of a dead letter that has killed its workers."""
+_MOST = 20
+"""So many problems are enough."""
 _FLUSH_S = 1.0
 """So long before a fault a run may have ended whose ack was lost with it: acks wait for the next claim."""
 _RETURN_S = 2.0
@@ -87,6 +89,8 @@ def judge(evidence: Evidence) -> Balance:
     for message_id, runs in runs_of.items():
         _judge_repeats(balance, message_id, runs, reached)
     _judge_letters(balance, evidence, runs_of, reached)
+    if len(balance.problems) > _MOST:
+        balance.problems[_MOST:] = [f"and {len(balance.problems) - _MOST} more"]
     return balance
 
 

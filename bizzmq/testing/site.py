@@ -35,6 +35,9 @@ class Site(Protocol):
     def facts(self) -> tuple[int, float]:
         """The connections of clients to all servers, and the servers' memory in megabytes."""
 
+    def log(self) -> str:
+        """What all servers have logged."""
+
     def close(self) -> None:
         """End all servers; may be called twice."""
 
@@ -75,6 +78,9 @@ class SingleServer:
 
     def facts(self) -> tuple[int, float]:
         return facts_of(self._hasty)
+
+    def log(self) -> str:
+        return self.server.log()
 
     def close(self) -> None:
         self.network.close()

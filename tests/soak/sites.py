@@ -54,6 +54,9 @@ class SeveralServers:
             server.resume()
         self._wait_replicates()
 
+    def log(self) -> str:
+        return "".join(f"--- server {server.port}\n{server.log()}" for server in self.servers)
+
     def _living(self) -> list[RedisServer]:
         return [server for server in self.servers if server.alive]
 
@@ -117,6 +120,10 @@ class SentinelSite(SeveralServers):
         self.servers = self._watched.servers
         self.close = self._watched.close
         self.url = self._watched.url
+
+    def log(self) -> str:
+        sentinels = self._watched.sentinels
+        return super().log() + "".join(f"--- sentinel {sentinel.port}\n{sentinel.log()}" for sentinel in sentinels)
 
     def look(self, _queue: str) -> Redis:
         looking: Any = self._watched.look()

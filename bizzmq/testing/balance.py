@@ -11,8 +11,12 @@ from bizzmq.testing.strike import Reach, Strike
 
 CRASHED = "WorkerCrashed"
 """The error type of a dead letter that has killed its workers."""
+_MOST = 20
+"""So many problems are enough."""
 _FLUSH_S = 1.0
 """So long before a fault a run may have ended whose ack was lost with it: acks wait for the next claim."""
+_LAG_S = 3.0
+"""So far a replica that takes over may be behind; on a machine that has much else to do."""
 _RETURN_S = 2.0
 """So long after an outage its clients are back, and have sent the acks that had waited."""
 
@@ -87,6 +91,8 @@ def judge(evidence: Evidence) -> Balance:
     for message_id, runs in runs_of.items():
         _judge_repeats(balance, message_id, runs, reached)
     _judge_letters(balance, evidence, runs_of, reached)
+    if len(balance.problems) > _MOST:
+        balance.problems[_MOST:] = [f"and {len(balance.problems) - _MOST} more"]
     return balance
 
 
@@ -140,7 +146,7 @@ class _Reached:
 
     def _acks_missing_since(self, strike: Strike) -> float:
         """From when on acks may have been waiting when this fault struck."""
-        since_s = strike.at_s - _FLUSH_S
+        since_s = strike.at_s - (_LAG_S if strike.reach is Reach.EVERYTHING else _FLUSH_S)
         for outage in self._outages:
             if outage.at_s <= strike.at_s <= outage.healed_s + _RETURN_S:
                 since_s = min(since_s, outage.at_s - _FLUSH_S)

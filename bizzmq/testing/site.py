@@ -35,15 +35,21 @@ class Site(Protocol):
     def facts(self) -> tuple[int, float]:
         """The connections of clients to all servers, and the servers' memory in megabytes."""
 
+    def log(self) -> str:
+        """What all servers have logged."""
+
     def close(self) -> None:
         """End all servers; may be called twice."""
 
 
 class SingleServer:
-    """One server with an append-only file that is flushed at each write: what it has confirmed survives its death."""
+    """One server with an append-only file that is flushed at each write: what it has confirmed survives its death.
 
-    def __init__(self) -> None:
-        self.server = RedisServer(persistence="aof")
+    With `persistence="none"` it does not.
+    """
+
+    def __init__(self, persistence: str = "aof") -> None:
+        self.server = RedisServer(persistence)
         self.network = Proxy(self.server.url)
         self._client, self._hasty = self.server.client(), self.server.client(socket_timeout=0.3)
 
@@ -72,6 +78,9 @@ class SingleServer:
 
     def facts(self) -> tuple[int, float]:
         return facts_of(self._hasty)
+
+    def log(self) -> str:
+        return self.server.log()
 
     def close(self) -> None:
         self.network.close()

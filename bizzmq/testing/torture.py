@@ -65,7 +65,7 @@ class Torture:
             self._ready(self.stage)
             try:
                 self._note(lambda: self._torment(kinds))
-                self.stage.load.stop()
+                self._note(self.stage.load.stop)
                 self._note(self._healing.finish)
             finally:
                 self._healing.join()  # else it would start again what is being ended
@@ -106,7 +106,10 @@ class Torture:
             time.sleep(_TICK_S)
 
     def _strike(self, kind: Kind, planned: Planned) -> None:
-        hit = kind.strike(random.Random(planned.seed))
+        try:
+            hit = kind.strike(random.Random(planned.seed))
+        except RedisError:  # a server has not answered whoever wanted to know whom to strike
+            return
         if not hit.about:
             return
         self._tell(kind.name, hit.about)

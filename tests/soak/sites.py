@@ -13,11 +13,17 @@ from bizzmq.testing.layout import command
 from bizzmq.testing.server import RedisServer
 from bizzmq.testing.site import SERVER, SingleServer, facts_of
 from bizzmq.testing.strike import Hit, Kind, Reach
+from bizzmq.testing.wait import eventually
 from tests.support.cluster import Cluster
-from tests.support.sentinels import SERVICE, Watched
+from tests.support.sentinels import SERVICE, Watched, replication
 
 CONFIRM = "replicas:1"
 """A master is killed here: only what a replica has is sure to survive."""
+
+_PATIENCE_S = 60.0
+_DOWN_MS = 2500
+"""A server that is silent for so long is given up. Less, and a busy machine fails over without any fault."""
+_LAG_BYTES = 200_000
 
 
 class SeveralServers:
@@ -50,6 +56,9 @@ class SeveralServers:
                 server.start()
             server.resume()
         self._wait_replicates()
+
+    def log(self) -> str:
+        return "".join(f"--- server {server.port}\n{server.log()}" for server in self.servers)
 
     def _living(self) -> list[RedisServer]:
         return [server for server in self.servers if server.alive]
@@ -103,7 +112,21 @@ class SeveralServers:
         raise NotImplementedError
 
     def _wait_replicates(self) -> None:
+        """Return when every master has a replica that could take over, and that keeps up with what is written."""
+        self._wait_online()
+        eventually(lambda: all(map(_keeps_up, self._living())), _PATIENCE_S, "replicas that keep up", (RedisError,))
+
+    def _wait_online(self) -> None:
         raise NotImplementedError
+
+
+def _keeps_up(server: RedisServer) -> bool:
+    """Whether a master's replica has what it has; after a full copy it is online some time before it does."""
+    about = replication(server)
+    if about["role"] != "master":
+        return True
+    acknowledged = int(about.get("slave0", {}).get("offset", 0))
+    return acknowledged > 0 and int(about["master_repl_offset"]) - acknowledged < _LAG_BYTES
 
 
 class SentinelSite(SeveralServers):
@@ -114,6 +137,12 @@ class SentinelSite(SeveralServers):
         self.servers = self._watched.servers
         self.close = self._watched.close
         self.url = self._watched.url
+        for sentinel in self._watched.sentinels:
+            sentinel.ask("SENTINEL", "SET", SERVICE, "down-after-milliseconds", str(_DOWN_MS))
+
+    def log(self) -> str:
+        sentinels = self._watched.sentinels
+        return super().log() + "".join(f"--- sentinel {sentinel.port}\n{sentinel.log()}" for sentinel in sentinels)
 
     def look(self, _queue: str) -> Redis:
         looking: Any = self._watched.look()
@@ -121,7 +150,7 @@ class SentinelSite(SeveralServers):
 
     def _master(self, _rng: random.Random) -> tuple[RedisServer, Callable[[], object], str]:
         master = self._watched.master()
-        return master, lambda: self._watched.wait_failed_over(master), ""
+        return master, lambda: self._watched.wait_failed_over(master, _PATIENCE_S), ""
 
     def _replica(self, _rng: random.Random) -> RedisServer:
         return self._watched.replica()
@@ -139,8 +168,8 @@ class SentinelSite(SeveralServers):
 
         return Hit(f"away from {master.port}", heal)
 
-    def _wait_replicates(self) -> None:
-        self._watched.wait_replicates()
+    def _wait_online(self) -> None:
+        self._watched.wait_replicates(_PATIENCE_S)
 
 
 class ClusterSite(SeveralServers):
@@ -152,6 +181,7 @@ class ClusterSite(SeveralServers):
         self.close = self._cluster.close
         self.url = self._cluster.url
         self.queues = self._cluster.names_on_each_node("soak")
+        self._each("CONFIG", "SET", "cluster-node-timeout", str(_DOWN_MS))
 
     def kinds(self) -> Mapping[str, Kind]:
         return {**super().kinds(), "slot-move": Kind("slot-move", self._move, alone_in=SERVER, settles_s=1.0)}
@@ -188,11 +218,16 @@ class ClusterSite(SeveralServers):
         if not others:
             return Hit()
         target = rng.choice(others)
-        self._cluster.move(queue, target)
+
+        def moved() -> bool:
+            self._cluster.move(queue, target)
+            return True
+
+        eventually(moved, _PATIENCE_S, f"{queue} to move", ignoring=(RedisError,))  # half a move must not stay
         return Hit(f"{queue} from {source.port} to {target.port}")
 
-    def _wait_replicates(self) -> None:
-        self._cluster.wait_replicates()
+    def _wait_online(self) -> None:
+        self._cluster.wait_replicates(_PATIENCE_S)
 
 
 SITES: Mapping[str, Callable[[], Any]] = {"embedded": SingleServer, "sentinel": SentinelSite, "cluster": ClusterSite}

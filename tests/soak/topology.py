@@ -94,6 +94,7 @@ def soak(
         runs = torture.stage.ledger.runs()
     finally:
         sampler.stop()
+        (directory / "servers.log").write_text(site.log(), encoding="utf-8")
         site.close()
     begin_s = runs[0].start.time_s if runs else 0.0
     handled = Counter(int(run.end.time_s - begin_s) for run in runs if run.end is not None and run.succeeded)

@@ -84,7 +84,7 @@ def _astray(survey: Survey) -> list[Finding]:
 
 
 def _types(k: QueueKeys) -> dict[str, str]:
-    hashes = (k.meta, k.messages, k.attempts, k.supervisors, k.workers, k.stats)
+    hashes = (k.meta, k.messages, k.attempts, k.supervisors, k.workers, k.releases, k.stats)
     return {
         **dict.fromkeys(hashes, "hash"),
         **dict.fromkeys((k.waiting, k.parked), "list"),

@@ -7,8 +7,9 @@ from typing import Callable, Iterator
 from bizzmq import address, doctor_checks, doctor_storage
 from bizzmq.broker import Broker
 from bizzmq.connection import Connection
+from bizzmq.doctor_asking import PROBE
 from bizzmq.doctor_finding import Facts, Finding, Level, fail, ok, warn
-from bizzmq.doctor_permissions import PROBE, permissions
+from bizzmq.doctor_permissions import permissions
 from bizzmq.errors import BizzMQError, BrokerRefusesError, BrokerReplyError, BrokerUnavailableError
 
 Check = Callable[[Facts], Iterator[Finding]]

@@ -104,9 +104,13 @@ def replication(facts: Facts) -> Iterator[Finding]:
     online = sum("state=online" in line for line in lines)
     wanted = facts.config("min-replicas-to-write")
     needed = int(wanted) if wanted and wanted.isdigit() else 0
-    if needed > online:
-        yield fail("replication", f"{online} replicas are online, {needed} are needed for it to take writes",
-                   "start the replicas, or lower min-replicas-to-write")  # fmt: skip
+    heard = facts.number("replication", "min_slaves_good_slaves")
+    if needed > online or (heard is not None and needed > heard):
+        what = f"{online} replicas are online"
+        if heard is not None and heard < online:
+            what = f"of {online} replicas {heard} have been heard of within min-replicas-max-lag"
+        yield fail("replication", f"{what}, {needed} are needed for it to take writes",
+                   "start the replicas, see why they lag, or lower min-replicas-to-write")  # fmt: skip
     elif not lines:
         yield ok("replication", "there is no replica: if this machine is lost, so are its messages",
                  "a replica and Sentinel keep the queues alive then")  # fmt: skip

@@ -110,6 +110,13 @@ def test_a_replica_is_refused_and_its_master_told_what_it_lacks(patient: Patient
     level, what, _ = examined(master.url).of("replication")
     holds_scripts = int(str(client.info("server")["redis_version"]).split(".")[0]) >= 7
     assert (level, "lets scripts write" in what) == (("ok", False) if holds_scripts else ("warn", True))
+
+    client.config_set("min-replicas-max-lag", 1)
+    replica.pause()
+    eventually(lambda: client.info("replication").get("min_slaves_good_slaves") == 0, 30.0, "the master to notice")
+    level, what, _ = examined(master.url).of("replication")
+    assert (level, "of 1 replicas 0 have been heard of" in what) == ("fail", True)
+    replica.resume()
     client.config_set("min-replicas-to-write", 2)
     assert examined(master.url).of("replication")[0] == "fail"
 

@@ -14,6 +14,7 @@ from bizzmq.testing.pool import Pool
 from bizzmq.testing.server import RedisServer
 from tests.doctor.conftest import Examine, Patient
 from tests.pool.command import OPERATOR, run
+from tests.security import roles
 from tests.support.features import need_acl, need_dry_run
 
 QUEUE = "q"
@@ -83,6 +84,33 @@ def test_keys_that_are_not_permitted_are_named(patient: Patient, examined: Exami
 
     assert {one.level.value for one in found.values()} == {"fail"}
     assert all("~bizzmq:*" in one.do for one in found.values())
+
+
+@pytest.mark.parametrize("role", roles.ROLES)
+@every_way
+def test_the_users_of_the_documentation_may_do_what_they_are_for(
+    patient: Patient, examined: Examine, way: str, role: str
+) -> None:
+    server = patient()
+    roles.set_users(server.client())
+    server.client().execute_command("ACL", "SETUSER", role, *WAYS[way])
+
+    report = examined(roles.url_of(server, role))
+
+    assert permissions(examined, roles.url_of(server, role))[role].level.value == "ok"
+    assert report.failing() == set()
+
+
+@every_way
+def test_a_missing_key_is_named(patient: Patient, examined: Examine, way: str) -> None:
+    server = patient()
+    roles.set_users(server.client())
+    rules = [rule for rule in roles.rules("worker") if rule != "~bizzmq:*:releases"]
+    server.client().execute_command("ACL", "SETUSER", "worker", "reset", *rules, *WAYS[way])
+
+    found = permissions(examined, roles.url_of(server, "worker"))
+
+    assert found["worker"].do == "ACL SETUSER NAME ~bizzmq:*:releases"
 
 
 def test_nothing_is_written_by_asking(patient: Patient, examined: Examine) -> None:

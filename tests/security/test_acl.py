@@ -11,7 +11,7 @@ from redis import Redis
 from bizzmq import scripts
 from bizzmq.broker import Broker
 from bizzmq.connection import Connection
-from bizzmq.doctor_permissions import SCRIPTS, needed
+from bizzmq.doctor_permissions import SCRIPTS, kinds, needed
 from bizzmq.errors import BrokerRefusesError, BrokerReplyError
 from bizzmq.testing.binaries import server_binary
 from bizzmq.testing.layout import command
@@ -19,13 +19,12 @@ from bizzmq.testing.server import RedisServer
 from tests.scripts.containers import everything, look, put
 from tests.scripts.moves import DEAD, QUEUE, Move
 from tests.scripts.test_moves import MOVES
-from tests.security.roles import PASSWORD, ROLES, commands, refusals, set_users, url_of
+from tests.security.roles import PASSWORD, ROLES, commands, refusals, rules, set_users, url_of
 
 OWN_MOVES = [(role, move) for role in ROLES for move in MOVES if move.script in SCRIPTS[role]]
 OTHERS_MOVES = [("publisher", move) for move in MOVES if move.script not in SCRIPTS["publisher"]]
 OTHERS_MOVES += [("worker", move) for move in MOVES if move.script == "publish"]
 _ASKED_BY_CLIENTS = {"publisher": "ping", "worker": "ping info", "operator": "ping info"}
-_WORKS_WITHOUT = {"publisher": {"rpush"}}  # of a shared function: nobody publishes at the head
 
 
 def binaries() -> list[str]:
@@ -93,10 +92,18 @@ def test_a_role_cannot_make_others_moves(admin: Redis, broker_of: Any, role: str
 
 @pytest.mark.parametrize("role", ROLES)
 def test_a_line_names_what_the_role_uses_and_no_more(role: str) -> None:
-    used = {*needed(role), *_ASKED_BY_CLIENTS[role].split()} - _WORKS_WITHOUT.get(role, set())
+    used = {*needed(role), *_ASKED_BY_CLIENTS[role].split()}
     also = {"publisher": {"multi", "exec", "wait", "expire", "hlen", "llen", "zcard", "hgetall"}}.get(role, set())
 
     assert commands(role) == used | also
+
+
+@pytest.mark.parametrize("role", ["publisher", "worker"])  # an operator's keys are all of them
+def test_the_doctor_asks_for_the_keys_of_the_line(role: str) -> None:
+    patterns = {word.strip("()") for word in rules(role)}
+    named = {pattern[len("~bizzmq:*:") :] for pattern in patterns if pattern.startswith("~bizzmq:*:")}
+
+    assert {kind.replace("WORKER", "*").replace("NONCE", "*") for kind in kinds(role)} == named
 
 
 @pytest.mark.parametrize("role", ROLES)

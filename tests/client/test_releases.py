@@ -1,0 +1,41 @@
+"""What a worker gives back: each release has a number of its own, and keeps it when it is sent again."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, List
+
+import pytest
+
+from bizzmq import BizzMQ
+from bizzmq.broker import Broker
+from bizzmq.errors import BrokerUnavailableError
+from bizzmq.testing.wait import eventually
+from tests.client.conftest import Seen, at_rest
+
+
+def test_a_release_keeps_its_number_when_it_is_sent_again(
+    mq: BizzMQ, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers: List[int] = []
+    release = Broker.release
+
+    def release_and_lose_every_other_reply(self: Broker, queue: str, worker: str, number: int, *args: Any) -> int:
+        numbers.append(number)
+        released = release(self, queue, worker, number, *args)
+        if len(numbers) % 2:
+            raise BrokerUnavailableError("the reply was lost")
+        assert released == 0, "given back twice"
+        return released
+
+    monkeypatch.setattr(Broker, "release", release_and_lose_every_other_reply)
+    # Fast ones make it claim many at once; what it holds behind a slow one it gives back.
+    seen = Seen(lambda body, _context: time.sleep(0.03) if body % 100 == 90 else None)
+    mq.publish_messages_to_queue("q", list(range(300)))
+
+    mq.consume_message_from_queue("q", seen)
+
+    eventually(lambda: at_rest(mq, "q") and mq.stats("q").acked == 300)
+    assert seen.bodies == list(range(300))
+    assert numbers, "nothing was given back"
+    assert numbers == [number for number in range(1, len(numbers) // 2 + 1) for _ in range(2)]

@@ -17,7 +17,7 @@ _FLUSH_S = 1.0
 """So long before a fault a run may have ended whose ack was lost with it: acks wait for the next claim."""
 _LAG_S = 3.0
 """So far a replica that takes over may be behind; on a machine that has much else to do."""
-_RETURN_S = 2.0
+_RETURN_S = 5.0
 """So long after an outage its clients are back, and have sent the acks that had waited."""
 
 
@@ -154,9 +154,10 @@ class _Reached:
 
 
 def _last_runs(strike: Strike, runs: Sequence[Run]) -> Iterator[Run]:
-    """What the workers that were killed alone had begun last."""
-    if strike.reach is Reach.LAST:
-        begun = {run.pid: run for run in runs if run.pid in strike.pids and run.start.time_s <= strike.at_s}
+    """What the killed workers had begun last: its ack had not been sent, or may have been on its way."""
+    if strike.reach in (Reach.LAST, Reach.POOL):
+        pids = strike.pids | strike.former_pids
+        begun = {run.pid: run for run in runs if run.pid in pids and run.start.time_s <= strike.at_s}
         yield from begun.values()
 
 

@@ -24,8 +24,8 @@ def recoveries(
 
     After a kill of workers: from the kill to the next run of each message that it has cut off. After an outage: from
     its end to the next run that starts; if ending it is the servers' own work, from its begin to the first run of a
-    message that was published after it. Where another one
-    that stops work for a while overlaps, nobody can tell whose the delay is, and it is left out.
+    message that was published after it. Where another one that stops work for a while overlaps, nobody can tell whose
+    the delay is, and it is left out.
     """
     starts_s = [run.start.time_s for run in runs]
     following = _following(runs)

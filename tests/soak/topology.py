@@ -97,7 +97,8 @@ def soak(
         (directory / "servers.log").write_text(site.log(), encoding="utf-8")
         site.close()
     begin_s = runs[0].start.time_s if runs else 0.0
-    handled = Counter(int(run.end.time_s - begin_s) for run in runs if run.end is not None and run.succeeded)
+    ends = Counter(int(run.end.time_s - begin_s) for run in runs if run.end is not None and run.succeeded)
+    handled = {second: ends[second] for second in range(1 + max(ends, default=-1))}
     return Soaked(name, begin_s, verdict, sampler.samples, handled)
 
 

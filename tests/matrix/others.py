@@ -111,9 +111,13 @@ TIME_AND_OUTPUT = (
     Row("O1", "log disk full, log pipe blocked, its reader gone", ("faults/test_o_log.py", "test_log_stream.py")),
     Row(
         "O2",
-        "random faults from a printed seed",
-        tests_of("supervision/test_torture.py", "a_torture_of_some_seconds_leaves_with_0_and_nothing_behind"),
-        remark="2026-11-24: for seconds; an hour is `bizzmq demo --torture --seconds 3600`, which no test runs",
+        "random faults from a printed seed, on one server, Sentinel and Cluster",
+        (
+            *tests_of("supervision/test_torture.py", "a_torture_of_some_seconds_leaves_with_0_and_nothing_behind"),
+            "soak/test_soak.py",
+            "torture/test_command.py",
+        ),
+        remark="2026-11-24: the tests last seconds; minutes and hours are `make soak`, whose last figures are below",
     ),
 )
 

@@ -28,6 +28,8 @@ NO_ANSWER = (RedisTimeoutError, RedisConnectionError)
 _START_TIMEOUT_S = 20.0
 _STOP_TIMEOUT_S = 10.0
 _PORT_ATTEMPTS = 5
+_LONGEST_PARENT = 70
+"""Characters; a socket's whole path has 103 on macOS, 107 on Linux."""
 
 
 class RedisServer:
@@ -66,8 +68,7 @@ class RedisServer:
         self._clients: list[Redis] = []
         self.host = LOOPBACK
         self.port = 0
-        # mkdtemp and not pytest's tmp_path: the path of a Unix socket is limited to about 100 bytes.
-        self.directory = Path(tempfile.mkdtemp(prefix="bizzmq-test-"))
+        self.directory = _short_directory()
         try:
             self._start_on_a_free_port()
         except BaseException:
@@ -204,3 +205,9 @@ class RedisServer:
                 # Somebody else took the port between the probe and the server's bind.
                 if attempt == _PORT_ATTEMPTS or "in use" not in str(error):
                     raise
+
+
+def _short_directory() -> Path:
+    """A new directory for a server: the path of a Unix socket in it is limited, and TMPDIR may be long."""
+    usual = tempfile.gettempdir()
+    return Path(tempfile.mkdtemp(prefix="bizzmq-test-", dir=usual if len(usual) < _LONGEST_PARENT else "/tmp"))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any, Iterator
 
@@ -47,9 +49,10 @@ class Command:
         (directory / "tasks.py").write_text(TASKS)
         self.family = Family()
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("BIZZMQ_")}
-        temporary = {"TMPDIR": str(directory / "tmp"), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-        (directory / "tmp").mkdir()
-        self._directory, self._out = directory, directory / "out.log"
+        # Not below pytest's own: a socket's path may not be that long, and then the server would be elsewhere.
+        self.temporary = Path(tempfile.mkdtemp(prefix="bizzmq-t-"))
+        temporary = {"TMPDIR": str(self.temporary), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        self._out = directory / "out.log"
         command = [sys.executable, "-m", "bizzmq", "torture", *arguments]
         environment = {**inherited, **temporary, **self.family.mark(), **env}
         with self._out.open("wb") as output:
@@ -66,7 +69,7 @@ class Command:
         except subprocess.TimeoutExpired:
             raise AssertionError(self.output()) from None
         eventually(lambda: not self.family.living(), PATIENCE_S, self.family.describe)
-        assert list((self._directory / "tmp").iterdir()) == []
+        assert list(self.temporary.iterdir()) == []
         return self.output()
 
 
@@ -82,6 +85,8 @@ def torture(tmp_path: Path) -> Iterator[Any]:
     yield start
     for command in started:
         command.family.kill()
+        command.process.wait()
+        shutil.rmtree(command.temporary)
 
 
 def test_a_handler_that_does_its_work_survives_every_fault(torture: Any) -> None:

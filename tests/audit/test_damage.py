@@ -162,8 +162,8 @@ def test_what_was_restored_is_handled_first_and_in_order(scene: Scene, broker: B
 
 
 @pytest.mark.parametrize(
-    "key", [K.waiting, K.delayed, K.messages, K.attempts, K.stats, K.workers, K.releases, K.wake, K.meta, D.parked, D.messages,
-            K.processing("ghost"), D.processing("ghost")]
+    "key", [K.waiting, K.delayed, K.messages, K.attempts, K.stats, K.workers, K.releases, K.wake, K.meta, D.parked,
+            D.messages, K.processing("ghost"), D.processing("ghost")]
 )  # fmt: skip
 def test_a_key_of_the_wrong_type_is_named_and_nothing_is_touched(scene: Scene, broker: Broker, key: str) -> None:
     publish_ten(scene)

@@ -28,6 +28,7 @@ NO_ANSWER = (RedisTimeoutError, RedisConnectionError)
 _START_TIMEOUT_S = 20.0
 _STOP_TIMEOUT_S = 10.0
 _PORT_ATTEMPTS = 5
+_SHORT = "/tmp"  # noqa: S108 - mkdtemp makes the directory in it ours alone
 _LONGEST_PARENT = 70
 """Characters; a socket's whole path has 103 on macOS, 107 on Linux."""
 
@@ -210,4 +211,4 @@ class RedisServer:
 def _short_directory() -> Path:
     """A new directory for a server: the path of a Unix socket in it is limited, and TMPDIR may be long."""
     usual = tempfile.gettempdir()
-    return Path(tempfile.mkdtemp(prefix="bizzmq-test-", dir=usual if len(usual) < _LONGEST_PARENT else "/tmp"))
+    return Path(tempfile.mkdtemp(prefix="bizzmq-test-", dir=usual if len(usual) < _LONGEST_PARENT else _SHORT))

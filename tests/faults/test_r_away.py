@@ -54,8 +54,9 @@ def test_a_pool_that_starts_without_redis_waits_for_it(own_scene: OwnScene) -> N
     log_says(pool, AWAY)
     eventually(lambda: len(pool.worker_pids()) == 2, PATIENCE_S, pool.log)
     _stays_calm(pool)
+    started_s = time.monotonic()
     server.start()
-    scene.runs_again(time.monotonic())
+    scene.runs_again(started_s)
 
     scene.ledger.wait_handled(*messages, timeout_s=PATIENCE_S)
     scene.settle(extra_runs=0)
@@ -74,8 +75,9 @@ def test_a_worker_that_dies_while_redis_is_away_is_replaced_and_settled_when_it_
     server.kill()
     gate.open()
     eventually(lambda: len(pool.started_worker_pids()) == 2, PATIENCE_S, pool.log)
+    started_s = time.monotonic()
     server.start()
-    scene.runs_again(time.monotonic(), message)
+    scene.runs_again(started_s, message)
 
     scene.settle(extra_runs=1)
     assert [run.delivery for run in scene.ledger.runs_of(message)] == [1, 2]

@@ -90,8 +90,9 @@ def test_a_pool_that_starts_while_nothing_can_be_written_waits(own_scene: OwnSce
     log_says(pool, "NOREPLICAS")
     _stays_calm(pool)
     assert not scene.registered()
+    healed_s = time.monotonic()
     command(scene.redis, "CONFIG", "SET", "min-replicas-to-write", 0)
-    scene.runs_again(time.monotonic())
+    scene.runs_again(healed_s)
 
     scene.ledger.wait_handled(*messages, timeout_s=PATIENCE_S)
     scene.settle(extra_runs=0)

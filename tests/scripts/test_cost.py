@@ -9,8 +9,9 @@ from redis import Redis
 
 from bizzmq.broker import Broker
 from bizzmq.testing.server import RedisServer
-from tests.scripts.containers import put
+from tests.scripts.containers import Containers, put
 from tests.scripts.moves import QUEUE, claim_ids, held
+from tests.scripts.table_repairs import inspecting
 
 
 @pytest.fixture(scope="module")
@@ -93,3 +94,22 @@ def test_a_claim_checks_no_types_unless_it_promotes(broker: Broker, client: Redi
     counted = commands(client, lambda: claim_ids(broker, 1))
 
     assert counted["llen"] == 2  # what waits, and what is held
+
+
+def test_a_list_is_searched_for_few_ids_and_read_through_for_many(broker: Broker, client: Redis) -> None:
+    ids = [f"m{number}" for number in range(10)]
+    put(client, QUEUE, Containers(waiting=tuple(ids)))
+
+    few = commands(client, lambda: inspecting(*ids[:1])(broker))
+    many = commands(client, lambda: inspecting(*ids)(broker))
+
+    assert (few["lpos"], few.get("lrange", 0)) == (2, 0)  # can it, and where; in no list that is empty
+    assert (many.get("lpos", 0), many["lrange"]) == (0, 1)
+
+
+def test_a_batch_is_published_by_one_push(broker: Broker, client: Redis) -> None:
+    put(client, QUEUE, Containers())
+
+    counted = commands(client, lambda: broker.publish(QUEUE, "pub", 1, 0, 0, ["m1", b"1\n1", "m2", b"1\n2"]))
+
+    assert (counted["lpush"], counted["hset"]) == (1, 1)

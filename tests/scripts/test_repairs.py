@@ -67,15 +67,6 @@ def test_workers_that_always_come_meanwhile_are_an_outage(
         survey.inspect([b"m1"])
 
 
-@pytest.mark.parametrize("position", [0, 999, 1000, 1001, 2499])
-def test_an_id_is_found_in_every_page_of_a_list(broker: Broker, redis: Redis, position: int) -> None:
-    ids = [f"m{number}" for number in range(2500)]
-    put(redis, QUEUE, Containers(waiting=tuple(ids)))
-
-    assert inspecting(ids[position])(broker) == [sight(ids[position], place(OWN, "waiting"))]
-    assert restoring(ids[position])(broker) == 0
-
-
 def test_a_late_restore_puts_nothing_beside_what_is_held_or_finished(broker: Broker, redis: Redis) -> None:
     put(redis, QUEUE, held(stray=("m1", "m2")))
     late = restoring("m1", "m2")
@@ -162,15 +153,3 @@ def test_it_works_at_the_memory_limit(
         client.config_set("maxmemory", 1)
 
         assert AT_THE_LIMIT[name](broker_factory(own_server.url))
-
-
-@pytest.mark.parametrize("count", [9, 10])
-def test_a_list_is_searched_for_few_ids_and_read_through_for_many(broker: Broker, redis: Redis, count: int) -> None:
-    ids = [f"m{number:04}" for number in range(2500)]
-    put(redis, QUEUE, Containers(waiting=(*ids, *ids[:count])))
-    wanted = ids[:count]
-
-    assert inspecting(*wanted)(broker) == [sight(name, place(OWN, "waiting", 2)) for name in wanted]
-    assert unifying(*wanted)(broker) == count
-
-    assert look(redis, QUEUE).waiting == tuple(ids), "the oldest of both has stayed"

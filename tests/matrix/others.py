@@ -117,7 +117,8 @@ TIME_AND_OUTPUT = (
             "soak/test_soak.py",
             "torture/test_command.py",
         ),
-        remark="2026-11-24: the tests last seconds; minutes and hours are `make soak`, whose last figures are below",
+        remark="2026-11-24: the tests last seconds; `make soak` has run for eight minutes on one server (28,730 "
+        "messages, none lost), not for its hour",
     ),
 )
 

@@ -25,6 +25,7 @@ from bizzmq import address, tls, wrong_type
 from bizzmq.address import redact
 from bizzmq.errors import BrokerReplyError, BrokerUnavailableError, ConfigurationError
 from bizzmq.foreign import foreign
+from bizzmq.wire import Wire, pack
 
 SCHEMES = ("redis", "rediss", "unix")
 _ANONYMOUS: dict[str, None] = (  # no CLIENT SETINFO: a restricted user may not be allowed to
@@ -148,17 +149,17 @@ class Connection:
         self._factory = factory
         self._before_open = before_open
         self._options = options
-        self._link: Any = None
+        self._wire: Wire | None = None
         self._pid = 0
         self._blocked: tuple[Any, ...] = ()
 
     def __repr__(self) -> str:
         return f"Connection({redact(self.url)!r})"
 
-    def _open(self) -> Any:
-        if self._link is not None and self._pid == os.getpid():
-            return self._link
-        self._link = None  # a parent's connection is left alone: only its own copy of the socket is closed
+    def _open(self) -> Wire:
+        if self._wire is not None and self._pid == os.getpid():
+            return self._wire
+        self._wire = None  # a parent's connection is left alone: only its own copy of the socket is closed
         if self._before_open is not None:
             self._before_open()
         link = self._factory(**{**self._options, **self._locate()})
@@ -166,9 +167,10 @@ class Connection:
             link.connect()
         except (exceptions.RedisError, OSError) as error:
             raise foreign(error) from error
-        self._link, self._pid = link, os.getpid()
+        wire = self._wire = Wire(link)
+        self._pid = os.getpid()
         self._greet()
-        return link
+        return wire
 
     def _locate(self) -> Mapping[str, Any]:
         """Options of this opening that go before those of the URL: where the server is, say."""
@@ -180,23 +182,18 @@ class Connection:
     @property
     def is_open(self) -> bool:
         """Whether the next command needs no opening."""
-        return self._link is not None and self._pid == os.getpid()
+        return self._wire is not None and self._pid == os.getpid()
 
     def at(self, _key: str) -> Connection:
         """The connection to the server that holds this key: itself."""
         return self
 
-    def pack(self, *args: Any) -> list[bytes]:
-        """One command, ready for `send`."""
-        link = self._open()
-        packed: list[bytes] = link.pack_command(*args)
-        return packed
-
-    def send(self, packed: Sequence[bytes]) -> None:
-        """Send packed commands without waiting for their replies."""
-        link = self._open()
+    def send(self, *commands: Sequence[Any]) -> None:
+        """Send some commands at once, without waiting for their replies."""
+        wire = self._open()
+        packed = [pack(command) for command in commands]
         try:
-            link.send_packed_command(packed, check_health=False)
+            wire.send(packed)
         except BaseException as error:
             self._fail(error)
             raise
@@ -208,17 +205,17 @@ class Connection:
             BrokerUnavailableError, BrokerFullError, NoScriptError, BrokerReplyError: see there. After the
                 first, the connection is new next time.
         """
-        if self._link is None:
+        if self._wire is None:
             raise BrokerUnavailableError("the connection was lost")
         try:
-            return self._link.read_response()
+            return self._wire.read()
         except BaseException as error:
             self._fail(error)
             raise
 
     def execute(self, *args: Any) -> Any:
         """Send one command and return its reply. Raises as `read` does, and WrongTypeError."""
-        self.send(self.pack(*args))
+        self.send(args)
         try:
             return self.read()
         except BrokerReplyError as error:
@@ -226,7 +223,7 @@ class Connection:
 
     def execute_all(self, *commands: Sequence[Any]) -> list[Any]:
         """The replies to some commands that are sent at once. After an error the connection is new next time."""
-        self.send([chunk for command in commands for chunk in self.pack(*command)])
+        self.send(*commands)
         try:
             return [self.read() for _ in commands]
         except BaseException:
@@ -245,7 +242,7 @@ class Connection:
     def block(self, keys: Sequence[str], timeout_s: float) -> None:
         """Block on sorted sets; `wait` tells when `unblocked` will find the reply."""
         self._blocked = ("BZPOPMIN", *keys, timeout_s)
-        self.send(self.pack(*self._blocked))
+        self.send(self._blocked)
 
     def unblocked(self) -> Any:
         """The reply to `block`."""
@@ -256,28 +253,22 @@ class Connection:
 
     def wait(self, timeout_s: float, *others: int) -> bool:
         """Whether a reply is there, at most `timeout_s` later, or earlier if another descriptor is readable."""
-        own = self.pending()
-        return own < 0 or own in readable(timeout_s, own, *others)
+        wire = self._open()
+        descriptor = wire.socket.fileno()
+        return wire.is_buffered() or descriptor in readable(timeout_s, descriptor, *others)
 
     def pending(self) -> int:
         """-1 if a reply is there, else the descriptor to wait on for one."""
-        link = self._open()
-        try:
-            if link.can_read(0):
-                return -1
-            descriptor: int = link._sock.fileno()  # noqa: SLF001 - no public name; to wait for more than this socket
-        except BaseException as error:
-            self._fail(error)
-            raise
-        return descriptor
+        descriptor: int = self._open().socket.fileno()
+        return -1 if self.wait(0.0) else descriptor
 
     def drop(self) -> None:
         """Close it, whatever state it is in; the next command opens a new one."""
-        link, self._link = self._link, None
-        if link is None or self._pid != os.getpid():
+        wire, self._wire = self._wire, None
+        if wire is None or self._pid != os.getpid():
             return
         try:
-            link.disconnect()
+            wire.close()
         except (exceptions.RedisError, OSError):
             return  # it is gone, which is what was wanted
 

@@ -39,7 +39,7 @@ class SentinelConnection(Connection):
         return {"host": self._master.host, "port": self._master.port}
 
     def _greet(self) -> None:
-        self.send(self.pack("ROLE"))
+        self.send(("ROLE",))
         if not self.wait(self._greet_s):
             self.drop()
             raise BrokerUnavailableError(f"{self._master}, which is said to be the master, does not answer")

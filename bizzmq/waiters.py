@@ -128,7 +128,7 @@ class Waiters:
         """End a blocking command; whether its reply can be read. If not, its connection is new next time."""
         commands = self._nodes.commands_to(waiter.node)
         try:
-            commands.send(commands.pack("CLIENT", "UNBLOCK", waiter.client))
+            commands.send(("CLIENT", "UNBLOCK", waiter.client))
             if not commands.wait(_CANCEL_S):
                 commands.drop()
                 self._nodes.doubt(waiter.node)

@@ -1,0 +1,80 @@
+"""The socket of a connection that the client library has opened, without what it does around each command.
+
+redis-py connects, negotiates TLS, authenticates and selects the database. After that a reply is a read and a parse:
+its own way there costs several times as much, since it serves timeouts for each call, push messages and retries. So
+commands are packed and replies are parsed by hiredis here, as redis-py does it, straight from and to the socket. The
+figures are in docs/performance.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Sequence
+
+import hiredis
+from redis import exceptions
+
+_READ_BYTES = 65536
+_NOTHING = object()
+
+
+class Wire:
+    """Sends and reads on a socket that nobody else uses from now on.
+
+    Args:
+        link: a connection of redis-py that is connected, and whose replies have all been read. It says how long a
+            read may take, and closes the socket.
+    """
+
+    __slots__ = ("_link", "_pending", "_reader", "_receive", "_send", "has_data", "socket")
+
+    def __init__(self, link: Any) -> None:
+        self._link = link
+        self.socket = link._sock  # noqa: SLF001 - no public name
+        self._send = self.socket.sendall
+        self._receive = self.socket.recv
+        self._pending = getattr(self.socket, "pending", None)  # of TLS: what is decrypted, and not read yet
+        self._reader = hiredis.Reader(
+            protocolError=exceptions.InvalidResponse,
+            replyError=link._parser.parse_error,  # noqa: SLF001 - the one place that makes classes of error codes
+            notEnoughData=_NOTHING,
+        )
+        self.has_data = self._reader.has_data
+
+    def send(self, packed: Sequence[bytes]) -> None:
+        """Send packed commands. Raises OSError."""
+        self._send(packed[0] if len(packed) == 1 else b"".join(packed))
+
+    def read(self) -> Any:
+        """The next reply; waits for it as long as the link's timeout says.
+
+        Raises:
+            RedisError: the reply is an error, or the connection is closed.
+            OSError: it is broken, or nothing came in time.
+        """
+        reader = self._reader
+        reply = reader.gets()
+        while reply is _NOTHING:
+            data = self._receive(_READ_BYTES)
+            if not data:
+                raise exceptions.ConnectionError("Connection closed by server.")
+            reader.feed(data)
+            reply = reader.gets()
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    def is_buffered(self) -> bool:
+        """Whether something can be read that no poll of the socket tells."""
+        return bool(self.has_data()) or (self._pending is not None and self._pending() > 0)
+
+    def close(self) -> None:
+        """Close the socket. Raises RedisError or OSError."""
+        self._link.disconnect()
+
+
+_pack: Callable[[Any], bytes] = hiredis.pack_command  # its own types allow one argument only
+
+
+def pack(command: Sequence[Any]) -> bytes:
+    """One command as bytes. Raises TypeError for what is no text, bytes or number."""
+    return _pack(tuple(command))

@@ -26,29 +26,48 @@ local finished = #ARGV - 2
 -- The registration is the fence: a reaped worker can neither settle nor claim.
 if redis.call('HEXISTS', workers, worker) == 0 then return {-1} end
 if finished == 0 and redis.call('EXISTS', processing, waiting, prioritized, delayed) == 0 then return {0, -1} end
-allow_when_full(attempts)
+
+-- What most queues do not have is asked for at once.
+local has_attempts, has_prioritized, has_delayed = false, false, false
+if redis.call('EXISTS', attempts, prioritized, delayed) > 0 then
+  has_attempts = redis.call('EXISTS', attempts) == 1
+  has_prioritized = redis.call('EXISTS', prioritized) == 1
+  has_delayed = redis.call('EXISTS', delayed) == 1
+end
+local held = redis.call('LRANGE', processing, 0, -1) -- newest first, kept as the list is from here on
 
 if finished > 0 then
-  local held = redis.call('LRANGE', processing, -finished, -1)
-  local in_order = #held == finished
-  for i = 1, finished do in_order = in_order and held[finished + 1 - i] == ARGV[2 + i] end
+  check_types({messages, stats}, {}, {})
+  if has_attempts then check_types({attempts}, {}, {}) end
+  local kept = #held - finished
+  local in_order = kept >= 0
+  for i = 1, finished do in_order = in_order and held[#held + 1 - i] == ARGV[2 + i] end
   local acked = {}
   if in_order then
-    redis.call('LTRIM', processing, 0, -finished - 1)
-    acked = held
+    for i = 1, finished do acked[i] = ARGV[2 + i] end
   else
+    local is_held = {}
+    for i = 1, #held do is_held[held[i]] = true end
     for i = 3, #ARGV do
-      if redis.call('LREM', processing, -1, ARGV[i]) == 1 then acked[#acked + 1] = ARGV[i] end
+      if is_held[ARGV[i]] then acked[#acked + 1] = ARGV[i] end
+      is_held[ARGV[i]] = nil
     end
   end
-  if #acked > 0 then
+  if #acked > 0 then -- this frees memory first, which is what allows the rest when Redis is full
     redis.call('HDEL', messages, unpack(acked))
-    redis.call('HDEL', attempts, unpack(acked))
+    if has_attempts then redis.call('HDEL', attempts, unpack(acked)) end
     redis.call('HINCRBY', stats, 'acked', #acked)
   end
+  if in_order then
+    redis.call('LTRIM', processing, 0, -finished - 1)
+    for i = #held, kept + 1, -1 do held[i] = nil end
+  else
+    for _, id in ipairs(acked) do redis.call('LREM', processing, -1, id) end
+    held = redis.call('LRANGE', processing, 0, -1)
+  end
 end
+allow_when_full(attempts)
 
-local has_delayed = redis.call('EXISTS', delayed) == 1
 if has_delayed then
   local due = redis.call('ZRANGEBYSCORE', delayed, '-inf', now_ms(), 'LIMIT', 0, 100)
   if #due > 0 then check_types({}, {waiting}, {prioritized}) end
@@ -56,15 +75,29 @@ if has_delayed then
     local _, _, _, priority = attempts_of(attempts, id)
     enqueue(waiting, prioritized, id, priority)
   end
-  if #due > 0 then redis.call('ZREM', delayed, unpack(due)) end
+  if #due > 0 then
+    redis.call('ZREM', delayed, unpack(due))
+    has_prioritized = redis.call('EXISTS', prioritized) == 1
+  end
 end
 
--- No more than a fair share: what is left is for the workers that are about to ask.
-local has_prioritized = redis.call('EXISTS', prioritized) == 1
+-- No more than a fair share: what is left is for the workers that are about to ask. What the worker holds counts in, so
+-- that a claim sent twice takes no second share.
 local ready = redis.call('LLEN', waiting) + (has_prioritized and redis.call('ZCARD', prioritized) or 0)
-local held_before = redis.call('LLEN', processing) -- counted in, so that a claim sent twice takes no second share
-local share = math.ceil((held_before + ready) / redis.call('HLEN', workers))
-local room = math.min(want, share) - held_before
+local room = 0
+if ready > 0 then
+  local share = math.ceil((#held + ready) / redis.call('HLEN', workers))
+  room = math.min(want, share) - #held
+end
+
+-- These are in the worker's list now, the last one as the newest.
+local function took(ids)
+  local count, before = #ids, held
+  held = {}
+  for i = 1, count do held[i] = ids[count + 1 - i] end
+  for i = 1, #before do held[count + i] = before[i] end
+  room, ready = room - count, ready - count
+end
 
 local function take_prioritized(low, high)
   if not has_prioritized or room <= 0 then return end
@@ -72,23 +105,30 @@ local function take_prioritized(low, high)
   if #ids == 0 then return end
   redis.call('LPUSH', processing, unpack(ids))
   redis.call('ZREM', prioritized, unpack(ids))
-  room = room - #ids
+  took(ids)
+end
+
+local function take_waiting()
+  if room <= 0 then return end
+  if room == 1 then
+    local id = redis.call('RPOPLPUSH', waiting, processing)
+    if id then took({id}) end
+    return
+  end
+  local ids = redis.call('LRANGE', waiting, -room, -1)
+  local count = #ids
+  if count == 0 then return end
+  for i = 1, math.floor(count / 2) do ids[i], ids[count + 1 - i] = ids[count + 1 - i], ids[i] end
+  redis.call('LPUSH', processing, unpack(ids))
+  redis.call('LTRIM', waiting, 0, -count - 1)
+  took(ids)
 end
 
 take_prioritized('-inf', '(0')
-if room > 0 then
-  local ids = redis.call('LRANGE', waiting, -room, -1)
-  local count = #ids
-  if count > 0 then
-    for i = 1, math.floor(count / 2) do ids[i], ids[count + 1 - i] = ids[count + 1 - i], ids[i] end
-    redis.call('LPUSH', processing, unpack(ids))
-    redis.call('LTRIM', waiting, 0, -count - 1)
-    room = room - count
-  end
-end
+take_waiting()
 take_prioritized('(0', '+inf')
 
-local ids = redis.call('LRANGE', processing, 0, -1)
+local ids = held
 local envelopes = #ids > 0 and redis.call('HMGET', messages, unpack(ids)) or {}
 local missing = false
 for i = 1, #ids do missing = missing or not envelopes[i] end
@@ -111,15 +151,8 @@ if has_delayed then
   local first = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')
   if #first > 0 then due_ms = math.max(0, first[2] - now_ms()) end
 end
-if #ids == 0 then
-  if redis.call('EXISTS', waiting, prioritized) > 0 then redis.call('ZADD', wake, 0, 'm') end
-  return {0, due_ms}
-end
 
 -- Somebody else must look, too: at what is left now, or at what is due before idle workers look by themselves.
-if (due_ms >= 0 and due_ms < 5000) or redis.call('EXISTS', waiting, prioritized) > 0 then
-  redis.call('ZADD', wake, 0, 'm')
-end
-local counts = {}
-if redis.call('EXISTS', attempts) == 1 then counts = redis.call('HMGET', attempts, unpack(ids)) end
-return {1, ids, envelopes, counts}
+if ready > 0 or (#ids > 0 and due_ms >= 0 and due_ms < 5000) then redis.call('ZADD', wake, 0, 'm') end
+if #ids == 0 then return {0, due_ms} end
+return {1, ids, envelopes, has_attempts and redis.call('HMGET', attempts, unpack(ids)) or {}}

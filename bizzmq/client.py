@@ -11,7 +11,6 @@ from bizzmq.background import BackgroundConsumer
 from bizzmq.broker import Broker
 from bizzmq.census import stats
 from bizzmq.clock import ServerClock
-from bizzmq.connection import check_url
 from bizzmq.connections import connect
 from bizzmq.errors import BizzMQError
 from bizzmq.handler import UserHandler
@@ -19,6 +18,7 @@ from bizzmq.message import MessageOptions
 from bizzmq.publisher import Publisher
 from bizzmq.queue import QueueOptions, QueueStats
 from bizzmq.reservoir import Reservoir
+from bizzmq.url import check_url
 
 
 class BizzMQ:

@@ -6,11 +6,12 @@ from typing import Any, Callable, Sequence
 
 from bizzmq import address
 from bizzmq.address import Node
-from bizzmq.connection import Connection, check_url
+from bizzmq.connection import Connection
 from bizzmq.errors import BizzMQError, BrokerRefusesError, BrokerUnavailableError
 from bizzmq.foreign import SlotMovedError, SlotMovingError
 from bizzmq.nodes import Nodes
 from bizzmq.slots import key_of, slot_of
+from bizzmq.url import check_url
 from bizzmq.waiters import Waiters
 
 _REDIRECTIONS = 5

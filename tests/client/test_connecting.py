@@ -11,13 +11,15 @@ import pytest
 from redis import Redis
 
 from bizzmq import BizzMQ, BizzMQError, BrokerUnavailableError, ConfigurationError
+from bizzmq.address import redact
 from bizzmq.broker import Broker
-from bizzmq.connection import Connection, check_url, redact
+from bizzmq.connection import Connection
 from bizzmq.errors import BrokerReplyError
 from bizzmq.testing.ports import free_port
 from bizzmq.testing.proxy import Proxy
 from bizzmq.testing.server import RedisServer
 from bizzmq.testing.wait import eventually
+from bizzmq.url import check_url
 from tests.client.conftest import Seen
 from tests.scripts.containers import look
 

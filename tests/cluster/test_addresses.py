@@ -6,9 +6,9 @@ import pytest
 
 from bizzmq import BizzMQ, BrokerUnavailableError, ConfigurationError
 from bizzmq.address import Node, parse, redact
-from bizzmq.connection import check_url
 from bizzmq.testing.ports import LOOPBACK, free_port
 from bizzmq.testing.server import RedisServer
+from bizzmq.url import check_url
 
 SECRET = "canary-secret"
 

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from bizzmq import BizzMQ, ConfigurationError, address, console
 from bizzmq.cli import command as operator
-from bizzmq.connection import Connection, check_url
+from bizzmq.connection import Connection
+from bizzmq.url import check_url
 from bizzmq.workers import WorkerConfig, control, exits, health
 from bizzmq.workers import cli as worker_cli
 

@@ -6,7 +6,6 @@ from types import TracebackType
 from typing import Any, Callable, Iterable, Sequence
 
 from bizzmq import embedded, signing
-from bizzmq.address import redact
 from bizzmq.background import BackgroundConsumer
 from bizzmq.broker import Broker
 from bizzmq.census import stats
@@ -17,6 +16,7 @@ from bizzmq.handler import UserHandler
 from bizzmq.message import MessageOptions
 from bizzmq.publisher import Publisher
 from bizzmq.queue import QueueOptions, QueueStats
+from bizzmq.redaction import redact
 from bizzmq.reservoir import Reservoir
 from bizzmq.url import check_url
 

@@ -18,9 +18,9 @@ from redis.connection import AbstractConnection
 from redis.retry import Retry
 
 from bizzmq import address, wrong_type
-from bizzmq.address import redact
 from bizzmq.errors import BrokerReplyError, BrokerUnavailableError, ConfigurationError
 from bizzmq.foreign import foreign
+from bizzmq.redaction import redact
 from bizzmq.url import arguments, check_url
 
 _ANONYMOUS: dict[str, None] = (  # no CLIENT SETINFO: a restricted user may not be allowed to

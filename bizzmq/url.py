@@ -11,8 +11,8 @@ from redis import exceptions
 from redis.connection import parse_url as _untyped_parse_url
 
 from bizzmq import address, tls
-from bizzmq.address import redact
 from bizzmq.errors import ConfigurationError
+from bizzmq.redaction import redact
 
 SCHEMES = ("redis", "rediss", "unix")
 _OPTIONS = ("db", "username", "password", "client_name")
@@ -70,7 +70,10 @@ def _check_one(url: str, given: str, example: str) -> None:
 
 def arguments(url: str) -> tuple[Callable[..., Any], dict[str, Any]]:
     """What makes a connection, and what the address says to it. Raises ValueError."""
-    for name in parse_qs(urlsplit(url).query, keep_blank_values=True):
+    query = urlsplit(url).query
+    if any("=" not in option for option in query.split("&") if option):
+        raise ValueError("an option has no value; write ?NAME=VALUE, with & between several")
+    for name in parse_qs(query, keep_blank_values=True):
         if name not in _OPTIONS and name not in _OTHERS_OPTIONS and not name.startswith("ssl_"):
             raise ValueError(f"there is no option {name!r}")
     options = {name: value for name, value in _parse_url(url).items() if name not in _OTHERS_OPTIONS}

@@ -27,7 +27,7 @@ def redact(url: str) -> str:
     userinfo, at, rest = url[len(scheme) :].rpartition("@")
     if _SECRET_CHARACTERS.search(userinfo):  # either may be a piece of a secret: ?password=one@two
         return f"{scheme}{_HIDDEN}"
-    return f"{scheme}{_without_password(userinfo)}{at}{_after_without_password(rest)}"
+    return f"{scheme}{_without_password(userinfo)}{at}{_after_userinfo(rest)}"
 
 
 def _without_password(text: str) -> str:
@@ -35,7 +35,7 @@ def _without_password(text: str) -> str:
     return f"{user[1]}:{_HIDDEN}" if user else _HIDDEN if text else ""
 
 
-def _after_without_password(rest: str) -> str:
+def _after_userinfo(rest: str) -> str:
     """Hosts, path and options. What stands where a port should may be a password, and then all that follows may."""
     hosts = re.split("[/?#]", rest, maxsplit=1)[0]
     for text in hosts.split(","):

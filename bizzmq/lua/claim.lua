@@ -29,6 +29,7 @@ if finished == 0 and redis.call('EXISTS', processing, waiting, prioritized, dela
 allow_when_full(attempts)
 
 if finished > 0 then
+  check_types({messages, stats}, {}, {})
   local held = redis.call('LRANGE', processing, -finished, -1)
   local in_order = #held == finished
   for i = 1, finished do in_order = in_order and held[finished + 1 - i] == ARGV[2 + i] end

@@ -59,6 +59,7 @@ def test_acks_in_order_are_one_trim(broker: Broker, client: Redis) -> None:
 
     assert counted["ltrim"] == 1
     assert "lrem" not in counted
+    assert counted["hlen"] == 3  # the types of what is written, and how many share
 
 
 def test_acks_out_of_order_are_removed_one_by_one(broker: Broker, client: Redis) -> None:
@@ -94,6 +95,7 @@ def test_a_claim_checks_no_types_unless_it_promotes(broker: Broker, client: Redi
     counted = commands(client, lambda: claim_ids(broker, 1))
 
     assert counted["llen"] == 2  # what waits, and what is held
+    assert counted["hlen"] == 1  # how many share
 
 
 def test_a_list_is_searched_for_few_ids_and_read_through_for_many(broker: Broker, client: Redis) -> None:

@@ -1,13 +1,14 @@
-"""Addresses that name several servers: `redis+sentinel://` and `redis+cluster://`. Also how to show an address."""
+"""Addresses that name several servers: `redis+sentinel://` and `redis+cluster://`."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
 from typing import NamedTuple
-from urllib.parse import quote, unquote
+from urllib.parse import parse_qs, quote, unquote
 
 from bizzmq.errors import ConfigurationError
+from bizzmq.redaction import redact
 
 SENTINEL, CLUSTER = "sentinel", "cluster"
 EXAMPLES = {
@@ -22,6 +23,8 @@ _GROUP = re.compile(
 )
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]\s,]+)(?::([0-9]{1,5}))?")
 _SENTINEL_OPTIONS = ("sentinel_username", "sentinel_password")
+_NO_OPTIONS = {"username", "password", "db"}
+"""What has a place of its own: as an option it would be told to the sentinels, too, or go before that place."""
 
 
 class Node(NamedTuple):
@@ -86,6 +89,7 @@ def parse(url: str) -> Group:
         raise _bad(url, kind, "it cannot be read; / ? # @ in a password have to be percent-encoded")
     nodes = tuple(_node(url, kind, text) for text in match["hosts"].split(","))
     service, database = _path(url, kind, (match["path"] or "").strip("/"))
+    _check_options(url, kind, match["query"] or "")
     options = [option for option in (match["query"] or "").split("&") if option]
     own = {name: unquote(value) for name, _, value in (option.partition("=") for option in options)}
     user, password = (own.get(name, "") for name in _SENTINEL_OPTIONS)
@@ -104,18 +108,19 @@ def parse(url: str) -> Group:
     )
 
 
-def redact(url: str) -> str:
-    """A URL without its passwords, also one that is misspelt: all from the first colon of what may be a user's."""
-    head, at, tail = re.sub(r"(password=)[^&]*", r"\1***", url).rpartition("@")
-    scheme, slashes, rest = head.partition("://") if "://" in head else ("", "", head)
-    user, colon, _ = rest.partition(":")
-    return f"{scheme}{slashes}{user}{colon}{'***' if colon else ''}{at}{tail}"
+def _check_options(url: str, kind: str, query: str) -> None:
+    misplaced = _NO_OPTIONS & set(parse_qs(query, keep_blank_values=True))
+    if "db" in misplaced and kind == CLUSTER:
+        raise _bad(url, kind, "a cluster has only the database 0")
+    if misplaced:
+        raise _bad(url, kind, f"{min(misplaced)} is no option here but has its own place")
 
 
 def _node(url: str, kind: str, text: str) -> Node:
     match = _HOST.fullmatch(text)
     if match is None:
-        raise _bad(url, kind, "it must name hosts, with commas between them" if not text else f"{text!r} is no host")
+        what = f"{redact(text)!r} is no host" if text else "it must name hosts, with commas between them"
+        raise _bad(url, kind, what)
     port = int(match[2]) if match[2] else _DEFAULT_PORTS[kind]
     if not 0 < port < 65536:
         raise _bad(url, kind, f"there is no port {port}")

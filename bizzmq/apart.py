@@ -1,20 +1,20 @@
-"""One worker's queues on several servers: one of them being away must not stop the work on the others."""
+"""One worker's queues on several servers: what is wrong with one of them must not stop the work on the others."""
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from typing import Any, Callable, TypeVar
+from typing import Any, Callable, Sequence, TypeVar
 
 from bizzmq import clock
-from bizzmq.errors import BrokerFullError, BrokerUnavailableError
+from bizzmq.errors import BrokerFullError, BrokerUnavailableError, WrongTypeError
 from bizzmq.outage import Outage
 
 T = TypeVar("T")
 
 
 class Apart:
-    """What a worker owes each of its queues, and which of them cannot be asked now.
+    """What a worker owes each of its queues, and which of them cannot be asked now: away, full, or with a wrong key.
 
     Whatever is said to a queue is said in the order in which it came up, so nothing is claimed from a queue that is
     still owed the outcome of an earlier claim. All of it is safe to repeat.
@@ -41,13 +41,30 @@ class Apart:
             return None
         try:
             result = action()
-        except (BrokerUnavailableError, BrokerFullError) as error:
+        except (BrokerUnavailableError, BrokerFullError, WrongTypeError) as error:  # what an operator can cure
             self.failed(queue, error)
             return None
+        self.over(queue)
+        return result
+
+    def audible(self, queues: Sequence[str]) -> list[str]:
+        """Those of some queues that are there, and whose wake-ups can be waited for."""
+        return [queue for queue in queues if not self.away_s(queue) and not self.away_s(_wake_up_of(queue))]
+
+    def unheard(self, queue: str, error: Exception) -> float:
+        """Note that a queue's wake-up cannot be waited for; the claims from it go on. Returns as `failed` does."""
+        return self.failed(_wake_up_of(queue), error)
+
+    def heard(self, queues: Sequence[str]) -> None:
+        """Note that the wake-ups of some queues have been waited for."""
+        for queue in queues:
+            self.over(_wake_up_of(queue))
+
+    def over(self, queue: str) -> None:
+        """Note that a queue is there."""
         outage = self._outages.get(queue)
         if outage is not None:
             outage.over()
-        return result
 
     def failed(self, queue: str, error: Exception) -> float:
         """Note that a queue is away; returns how long to let it rest, seconds."""
@@ -78,6 +95,10 @@ class Apart:
             while self._owed[queue]:
                 insist(self._owed[queue][0])
                 self._owed[queue].popleft()
+
+
+def _wake_up_of(queue: str) -> str:
+    return f"the wake-up of {queue}"
 
 
 def _answered(action: Callable[[], Any]) -> Callable[[], bool]:

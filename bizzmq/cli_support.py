@@ -10,8 +10,8 @@ import click
 
 from bizzmq import census, embedded, logs
 from bizzmq.broker import BATCH_LIMIT, Broker
-from bizzmq.connection import check_url
 from bizzmq.connections import connect
+from bizzmq.url import check_url
 
 
 @contextmanager

@@ -6,19 +6,19 @@ from types import TracebackType
 from typing import Any, Callable, Iterable, Sequence
 
 from bizzmq import embedded, signing
-from bizzmq.address import redact
 from bizzmq.background import BackgroundConsumer
 from bizzmq.broker import Broker
 from bizzmq.census import stats
 from bizzmq.clock import ServerClock
-from bizzmq.connection import check_url
 from bizzmq.connections import connect
 from bizzmq.errors import BizzMQError
 from bizzmq.handler import UserHandler
 from bizzmq.message import MessageOptions
 from bizzmq.publisher import Publisher
 from bizzmq.queue import QueueOptions, QueueStats
+from bizzmq.redaction import redact
 from bizzmq.reservoir import Reservoir
+from bizzmq.url import check_url
 
 
 class BizzMQ:

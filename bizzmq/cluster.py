@@ -6,11 +6,13 @@ from typing import Any, Callable, Sequence
 
 from bizzmq import address
 from bizzmq.address import Node
-from bizzmq.connection import Connection, check_url
+from bizzmq.connection import Connection
 from bizzmq.errors import BizzMQError, BrokerRefusesError, BrokerUnavailableError
 from bizzmq.foreign import SlotMovedError, SlotMovingError
 from bizzmq.nodes import Nodes
+from bizzmq.redaction import redact
 from bizzmq.slots import key_of, slot_of
+from bizzmq.url import check_url
 from bizzmq.waiters import Waiters
 
 _REDIRECTIONS = 5
@@ -39,7 +41,7 @@ class ClusterConnection:
         self._blocked_at: Node | None = None
 
     def __repr__(self) -> str:
-        return f"ClusterConnection({address.redact(self.url)!r})"
+        return f"ClusterConnection({redact(self.url)!r})"
 
     def at(self, key: str) -> Connection:
         """The connection over which commands for this key go now."""

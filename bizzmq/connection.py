@@ -1,4 +1,4 @@
-"""One connection to one Redis server. Beside `foreign`, the only module that imports redis.
+"""One connection to one Redis server. Beside `foreign` and `url`, the only module that imports redis.
 
 The client library connects, authenticates and parses; it never retries by itself, since a command that
 carries a message must not be sent twice by somebody who does not know whether that is safe.
@@ -9,99 +9,26 @@ from __future__ import annotations
 import inspect
 import math
 import os
-import re
 import select
 from typing import Any, Callable, Mapping, Sequence
-from urllib.parse import parse_qs, urlsplit
 
-import redis
 from redis import exceptions
 from redis.backoff import NoBackoff
 from redis.connection import AbstractConnection
-from redis.connection import parse_url as _untyped_parse_url
 from redis.retry import Retry
 
-from bizzmq import address, tls, wrong_type
-from bizzmq.address import redact
+from bizzmq import address, wrong_type
 from bizzmq.errors import BrokerReplyError, BrokerUnavailableError, ConfigurationError
 from bizzmq.foreign import foreign
+from bizzmq.redaction import redact
+from bizzmq.url import arguments, check_url
 from bizzmq.wire import Wire, pack
 
-SCHEMES = ("redis", "rediss", "unix")
 _ANONYMOUS: dict[str, None] = (  # no CLIENT SETINFO: a restricted user may not be allowed to
     {"driver_info": None}
     if "driver_info" in inspect.signature(AbstractConnection.__init__).parameters  # redis-py 8 and newer
     else {"lib_name": None, "lib_version": None}
 )
-
-_OPTIONS = ("db", "username", "password", "client_name")
-_OTHERS_OPTIONS = (
-    "socket_timeout", "socket_connect_timeout", "socket_keepalive", "retry_on_timeout", "retry_on_error",
-    "max_connections", "health_check_interval", "protocol", "decode_responses", "encoding", "encoding_errors",
-    "timeout",
-)  # fmt: skip
-"""Options that an address shared with other programs may have, and that are ours to decide."""
-
-_parse_url: Callable[[str], Mapping[str, Any]] = _untyped_parse_url  # redis-py has no types for it
-
-
-def check_url(url: str) -> str:
-    """The URL itself, if it can be one of a Redis server, or of several.
-
-    Raises:
-        ConfigurationError: it cannot; the text does not repeat a password.
-    """
-    if address.is_group(str(url)):
-        group = address.parse(url)
-        for node in group.nodes:
-            _check_one(group.server_url(node), url, address.EXAMPLES[group.kind])
-        return url
-    if urlsplit(str(url).partition("//")[0]).scheme not in SCHEMES:
-        raise ConfigurationError(
-            f"bad Redis URL {redact(str(url))!r}: it must begin with redis://, rediss://, unix://, redis+sentinel://, "
-            "redis+cluster:// or embedded://"
-        )
-    _check_one(url, url, "redis://:PASSWORD@HOST:PORT/DB")
-    return url
-
-
-def _check_one(url: str, given: str, example: str) -> None:
-    """Refuse what cannot be the address of one server; `given` is what the user wrote."""
-    try:
-        parts = urlsplit(url)
-        _parse_url(url)
-        parts.port  # noqa: B018 - reading it is the check
-        if parts.scheme != "unix" and not re.fullmatch("/?[0-9]*/?", parts.path):
-            raise ValueError("the path is no database number")
-        if parts.scheme == "unix" and not parts.path:
-            raise ValueError("there is no path of a socket")
-        if "@" in parts.query + parts.fragment:
-            raise ValueError("a password with ? or # in it ended the address before its host")
-    except (ValueError, TypeError, AttributeError):  # their texts may repeat a piece of the password
-        hint = f"write {example}, with / ? # @ in the password percent-encoded"
-        raise ConfigurationError(f"bad Redis URL {redact(str(given))!r}: {hint}") from None
-    try:
-        factory, options = _arguments(url)
-        factory(**options)
-    except (ValueError, TypeError, exceptions.RedisError) as error:  # these are about options only
-        raise ConfigurationError(f"bad Redis URL {redact(str(given))!r}: {_about_options(error)}") from None
-
-
-def _arguments(url: str) -> tuple[Callable[..., Any], dict[str, Any]]:
-    """What makes a connection, and what the address says to it. Raises ValueError."""
-    for name in parse_qs(urlsplit(url).query, keep_blank_values=True):
-        if name not in _OPTIONS and name not in _OTHERS_OPTIONS and not name.startswith("ssl_"):
-            raise ValueError(f"there is no option {name!r}")
-    options = {name: value for name, value in _parse_url(url).items() if name not in _OTHERS_OPTIONS}
-    factory = options.pop("connection_class", redis.Connection)
-    if factory is redis.SSLConnection:
-        options = tls.verifying(options)
-    return factory, options
-
-
-def _about_options(error: Exception) -> str:
-    unknown = re.search("unexpected keyword argument ('.*')", str(error))
-    return f"there is no option {unknown[1]}" if unknown else str(error)
 
 
 class Connection:
@@ -135,7 +62,7 @@ class Connection:
     ) -> None:
         if address.is_group(url):
             raise ConfigurationError(f"{redact(url)!r} names several servers, this connection leads to one")
-        factory, options = _arguments(check_url(url))
+        factory, options = arguments(check_url(url))
         options.update(
             protocol=2,  # RESP3's HELLO is unknown to Redis 5
             socket_timeout=timeout_s,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from functools import partial
 from typing import Any, Callable, Sequence
 
 from bizzmq import clock, failpoints
@@ -11,7 +12,7 @@ from bizzmq.apart import Apart
 from bizzmq.broker import Broker, Claimed
 from bizzmq.claim_size import ClaimSize
 from bizzmq.context import Context, Deadline
-from bizzmq.errors import BrokerUnavailableError, DecodeError, LeaseLostError
+from bizzmq.errors import BrokerUnavailableError, DecodeError, LeaseLostError, WrongTypeError
 from bizzmq.handler import Handler
 from bizzmq.logs import log
 from bizzmq.loop import ConsumerOptions, Insistence, Journal, Leave, Leaving
@@ -27,6 +28,8 @@ from bizzmq.stop import Stop
 _logger = logging.getLogger("bizzmq.consumer")
 _GATE_S = 0.25
 """How often a closed gate is looked at, seconds."""
+_DEAF_S = 1.0
+"""How often queues are looked at whose wake-ups cannot be waited for, seconds."""
 
 
 class Consumer:
@@ -125,7 +128,7 @@ class Consumer:
             self._stop.wait(_GATE_S, *self._watched)
             return None
         if self._options.burst:
-            if self._insist(lambda: sum(map(self._broker.outstanding, self._places.queues)), owed=False) == 0:
+            if all(map(self._is_empty, self._places.queues)):
                 return Leave.BURST
             due_s = min(due_s, 0.2)  # others may still fail messages into these queues: look again soon
         self._idle(due_s)
@@ -156,7 +159,7 @@ class Consumer:
         want, finished = self._claim_size.size, self._finished
         claimed = None
         if apart.pay(queue):
-            claimed = apart.attempt(queue, lambda: self._broker.claim(queue, self._worker, want, finished))
+            claimed = apart.attempt(queue, lambda: self._claimed_with_settings(queue, want, finished))
         if claimed is not None:
             self._journal.clear(queue)
         elif finished:
@@ -164,6 +167,13 @@ class Consumer:
             apart.owe(queue, lambda: self._broker.claim(queue, self._worker, 0, finished))
         self._finished = []
         return claimed or Claimed((), apart.away_s(queue))
+
+    def _claimed_with_settings(self, queue: str, want: int, finished: Sequence[bytes]) -> Claimed:
+        """Claim, and know how to handle it. If that cannot be asked, what is held is what the next claim returns."""
+        claimed = self._broker.claim(queue, self._worker, want, finished)
+        if claimed.entries and queue not in self._settings:
+            self._settings[queue] = self._broker.options(queue)
+        return claimed
 
     def _settle(self) -> None:
         """Ack what is finished, without claiming more."""
@@ -264,20 +274,30 @@ class Consumer:
             settings = self._settings[queue] = self._insist(lambda: self._broker.options(queue), owed=False)
         return settings
 
+    def _is_empty(self, queue: str) -> bool:
+        """Whether nothing is left to do there; a queue that is away alone may have something."""
+        ask = partial(self._broker.outstanding, queue)
+        return (self._insist(ask, owed=False) if self._apart is None else self._apart.attempt(queue, ask)) == 0
+
     def _idle(self, timeout_s: float) -> None:
         """Wait until there may be something to claim."""
         apart = self._apart
         if apart is None:
             self._insist(lambda: self._wait(self._places.queues, timeout_s), owed=False)
             return
-        there = [queue for queue in self._places.queues if not apart.away_s(queue)]
-        if not there:
-            self._stop.wait(timeout_s, *self._watched)
+        audible = apart.audible(self._places.queues)
+        if not audible:
+            self._stop.wait(min(timeout_s, _DEAF_S), *self._watched)
             return
         try:
-            self._wait(there, timeout_s)
+            self._wait(audible, timeout_s)
+        except WrongTypeError as error:
+            for queue in [error.queue] if error.queue in audible else audible:
+                apart.unheard(queue, error)
         except BrokerUnavailableError as error:
             self._stop.wait(apart.failed("waiting", error), *self._watched)
+        else:
+            apart.heard(audible)
 
     def _wait(self, queues: Sequence[str], timeout_s: float) -> None:
         """Wait until there may be something to claim, a stop is requested or the time is over."""

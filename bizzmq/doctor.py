@@ -11,6 +11,7 @@ from bizzmq.doctor_asking import PROBE
 from bizzmq.doctor_finding import Facts, Finding, Level, fail, ok, warn
 from bizzmq.doctor_permissions import permissions
 from bizzmq.errors import BizzMQError, BrokerRefusesError, BrokerReplyError, BrokerUnavailableError
+from bizzmq.redaction import redact
 
 Check = Callable[[Facts], Iterator[Finding]]
 
@@ -76,7 +77,7 @@ def _reach(connection: Connection) -> Finding:
             return _unreachable(error)  # nothing else is answered either
     except BrokerUnavailableError as error:
         return _unreachable(error)
-    return ok("reachable", f"{address.redact(connection.url)} answers")
+    return ok("reachable", f"{redact(connection.url)} answers")
 
 
 def _unreachable(error: Exception) -> Finding:

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from bizzmq.errors import ConfigurationError
+from bizzmq.redaction import redact
 
 SOCKET_PATH_LIMIT_BYTES = 100
 """Linux takes 107 bytes, macOS 103."""
@@ -19,12 +20,12 @@ SOCKET_PATH_LIMIT_BYTES = 100
 
 def directory_of(url: str) -> Path:
     """The directory that an embedded:// address means; not yet created. Raises ConfigurationError."""
-    wrong = ConfigurationError(f"{url!r} is neither embedded:// nor embedded:///absolute/directory")
+    wrong = ConfigurationError(f"{redact(url)!r} is neither embedded:// nor embedded:///absolute/directory")
     try:
         parts = urlsplit(url)
         named = Path(unquote(parts.path)).resolve() if parts.path else None
-    except ValueError as error:
-        raise wrong from error
+    except ValueError:  # its text may repeat a secret
+        raise wrong from None
     if parts.netloc or parts.query or parts.fragment or not url.lower().startswith("embedded://"):
         raise wrong
     return named or _state_directory().resolve()

@@ -13,6 +13,7 @@ from typing import Any, Callable, Generator
 
 from bizzmq.context import Context
 from bizzmq.errors import ConfigurationError
+from bizzmq.handler_shape import check, takes_context
 
 UserHandler = Callable[..., Any]
 _ASYNCIO = str(Path(asyncio.__file__).parent)
@@ -26,8 +27,7 @@ class Handler:
     """Calls the user's handler, with the context if it takes one, and in an event loop if it is async."""
 
     def __init__(self, function: UserHandler) -> None:
-        if not callable(function):
-            raise ConfigurationError(f"the handler must be callable, not {type(function).__name__}")
+        check(function)
         self._function = function
         self._takes_context = takes_context(function)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -152,16 +152,6 @@ def _exit_code(failure: BaseException | None) -> int:
     return code & 0xFF if isinstance(code, int) else int(code is not None)
 
 
-def takes_context(function: UserHandler) -> bool:
-    """Whether the callable has a second positional parameter."""
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):  # some builtins have no signature
-        return False
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    return len(positional) >= 2
-
-
 def split_spec(spec: str) -> tuple[str, str]:
     """`package.module:callable` in its two parts. Raises ConfigurationError."""
     module, colon, name = spec.partition(":")
@@ -174,7 +164,7 @@ def load(spec: str) -> UserHandler:
     """Import the callable that `module:callable` names. The current directory is importable.
 
     Raises:
-        ConfigurationError: no such module, no such attribute, or not callable; one clear line.
+        ConfigurationError: no such module, no such attribute, or nothing that can take a message; one clear line.
         HandlerImportError: the module itself raised; `__cause__` has its traceback.
     """
     module_name, name = split_spec(spec)
@@ -195,7 +185,6 @@ def load(spec: str) -> UserHandler:
             target = getattr(target, part)
         except AttributeError:
             raise ConfigurationError(f"module {module_name!r} has no {name!r}") from None
-    if not callable(target):
-        raise ConfigurationError(f"{spec!r} is not callable, but {type(target).__name__}")
+    check(target, f"the handler {spec}")
     function: UserHandler = target
     return function

@@ -6,8 +6,9 @@ from typing import Any, Mapping
 
 from bizzmq import address
 from bizzmq.address import Node
-from bizzmq.connection import Connection, check_url
+from bizzmq.connection import Connection
 from bizzmq.errors import BizzMQError, BrokerRefusesError, BrokerUnavailableError
+from bizzmq.url import check_url
 
 _SENTINEL_S = 1.0
 """How long one sentinel may take to be reached, and to answer, before the next one is asked."""

@@ -120,7 +120,7 @@ def command(
     SIGTERM and SIGINT drain the pool: running messages finish, the rest goes back. A second one, or
     SIGQUIT, stops it at once and gives everything back.
 
-    Exit codes: 0 drained, 2 usage or configuration, 3 the handler cannot be imported, 70 internal error.
+    Exit codes: 0 drained, 2 usage or configuration, 3 the handler cannot be imported or called, 70 internal error.
     """
     if check is not None:
         _check(control, check)

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional, Sequence, Union
 
+from bizzmq import handler_shape
 from bizzmq.claim_size import DEFAULT_LIMIT
 from bizzmq.errors import ConfigurationError
 from bizzmq.keys import QueueKeys
@@ -92,6 +93,8 @@ class WorkerConfig:
     signing_keys: Sequence[Key] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.handler, str):
+            handler_shape.check(self.handler)
         self._check_queues()
         self._check_health()
         if self.signing_keys:

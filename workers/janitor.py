@@ -10,8 +10,6 @@ import logging
 import os
 import select
 import signal
-from collections import deque
-from typing import Any, Callable, Mapping
 
 from bizzmq import clock
 from bizzmq.broker import Broker
@@ -23,7 +21,6 @@ from bizzmq.errors import (
     BrokerRefusesError,
     BrokerUnavailableError,
     QueueNotFoundError,
-    WrongTypeError,
 )
 from bizzmq.keys import shard_of
 from bizzmq.lease import QUEUE_GONE, LeaseKeeper, LeaseOptions
@@ -36,15 +33,13 @@ from bizzmq.workers.channel import Channel
 from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.journal_file import server_of
 from bizzmq.workers.leftovers import Leftovers
+from bizzmq.workers.owed import Owed, is_of_one_queue
 from bizzmq.workers.scoreboard import Scoreboard
 from bizzmq.workers.titles import Title
 from bizzmq.workers.undertaker import Undertaker
-from bizzmq.workers.verdict import death_of
 
 _logger = logging.getLogger("bizzmq.janitor")
 _GAUGES_S = 1.0
-
-Request = Mapping[str, Any]
 
 
 class Janitor:
@@ -66,10 +61,10 @@ class Janitor:
             config.scan_s, config.beat_s / 2,
         )  # fmt: skip
         self._outage = Outage(_logger, "janitor")
-        self._owed: deque[Request] = deque()
-        self._starting: set[str] = set()  # to be registered, and their pids not known yet
+        self._owed = Owed(
+            self._broker, self._keeper, self._undertaker, self._leftovers, channel, config.queues, config.max_crashes
+        )
         self._ready = False
-        self._left = False
         self._next_gauges_s = 0.0
 
     def main(self) -> int:
@@ -78,14 +73,14 @@ class Janitor:
             signal.signal(number, signal.SIG_IGN)  # it goes when the supervisor lets it, or is gone
         spawn.unblock_signals()
         Title("janitor", os.getppid(), self._config.queues).show("at work")
-        while not self._left:
+        while not self._owed.left:
             for request in self._channel.receive():
-                self._accept(request)
+                self._owed.accept(request)
             if self._channel.closed:
                 return self._outlive()
             wait_s = self.tick()
             self._channel.send(op="alive", away=self._outage.lasts)
-            if not self._left:
+            if not self._owed.left:
                 self._wait(wait_s)
         return exits.DRAINED
 
@@ -99,13 +94,13 @@ class Janitor:
                 warn_of_eviction(self._broker.connection, _logger)
                 self._ready = True
                 self._channel.send(op="ready")
-            owing = self._despite_one_queue(self._pay)
-            if not self._left:  # before others are reaped: what they had finished is known better here
-                owing = self._despite_one_queue(self._leftovers.tick) or owing
-            wait_s = 0.0 if self._left else self._keeper.tick()
+            owing = self._owed.pay()
+            if not self._owed.left:  # before others are reaped: what they had finished is known better here
+                owing = self._settle_leftovers() or owing
+            wait_s = 0.0 if self._owed.left else self._keeper.tick()
             if owing is not None:
                 raise owing
-            if self._config.min_concurrency and not self._left:
+            if self._config.min_concurrency and not self._owed.left:
                 wait_s = min(wait_s, self._send_gauges())
             self._outage.over()
             return wait_s
@@ -119,25 +114,18 @@ class Janitor:
         except BizzMQError as error:  # a wrong type, say: only an operator can mend it, so it is asked again
             return self._outage.failed(BrokerRefusesError(str(error)))
 
-    def _pay(self) -> None:
-        while self._owed:
-            self._do(self._owed[0])
-            self._owed.popleft()
+    def _living_workers(self) -> set[str]:
+        return self._owed.living_workers()
 
-    def _despite_one_queue(self, action: Callable[[], None]) -> BizzMQError | None:
-        """Do something; the reason if it cannot all be done, but beats are still possible on other queues."""
+    def _settle_leftovers(self) -> BizzMQError | None:
+        """Look for journals; the reason if some have to wait, but beats are still possible on other queues."""
         try:
-            action()
+            self._leftovers.tick()
         except BizzMQError as error:
-            if not self._is_of_one_queue(error):
+            if not is_of_one_queue(self._broker, error):
                 raise
             return error
         return None
-
-    def _is_of_one_queue(self, error: BizzMQError) -> bool:
-        """Whether others, on another server or with sound keys, must not wait until this has been cured."""
-        away = isinstance(error, BrokerUnavailableError)
-        return isinstance(error, WrongTypeError) or (away and self._broker.connection.spans_nodes)
 
     def _send_gauges(self) -> float:
         """Tell the supervisor, once a second, what its scaling goes by; returns the seconds until the next time."""
@@ -148,72 +136,6 @@ class Janitor:
             settled = sum(count.acked + count.retried + count.discarded for count in counts)
             self._channel.send(op="gauges", waiting=sum(count.waiting for count in counts), settled=settled)
         return self._next_gauges_s - now_s
-
-    def _accept(self, request: Request) -> None:
-        if request["op"] == "register" and request["worker"] not in self._undertaker.workers:
-            self._starting.add(request["worker"])
-        if request["op"] == "adopt":
-            self._starting.discard(request["worker"])
-            self._undertaker.adopt(request["worker"], request["pid"], request["slot"])
-        elif request["op"] == "requeue":
-            worker = request["worker"]
-            self._undertaker.forget(worker)
-            self._starting.discard(worker)
-            # A registration that is still owed must not come after the end of what it registers.
-            self._owed = deque(r for r in self._owed if (r["op"], r.get("worker")) != ("register", worker))
-            self._owed.appendleft(request)  # before registrations: somebody may be waiting for these messages
-        else:
-            self._owed.append(request)
-
-    def _living_workers(self) -> set[str]:
-        owed = (request.get("worker", "") for request in self._owed)
-        return {*self._undertaker.workers, *self._starting, *owed}
-
-    def _do(self, request: Request) -> None:
-        if request["op"] == "register":
-            self._keeper.register(request["worker"])
-            self._channel.send(op="registered", worker=request["worker"])
-        elif request["op"] == "requeue":
-            self._requeue(request)
-        else:
-            self._keeper.leave()
-            self._left = True
-            self._channel.send(op="left")
-
-    def _requeue(self, request: Request) -> None:
-        # First by its journal: if queues are on several servers, that knows more than the scoreboard.
-        failure = self._despite_one_queue(lambda: self._leftovers.settle(request["worker"]))
-        shards = [(shard, queue) for queue in self._config.queues for shard in self._keeper.shards_of(queue)]
-        for shard, queue in shards:
-            try:
-                self._requeue_on(shard, self._addressed(request, queue, shard))
-            except BizzMQError as error:
-                if not self._is_of_one_queue(error):
-                    raise
-                failure = error
-        if failure is not None:
-            raise failure
-        self._channel.send(op="requeued", worker=request["worker"])
-
-    def _addressed(self, request: Request, queue: str, shard: str) -> Request:
-        """What one shard of a queue is told: only the one that has the running message hears that it ran there."""
-        if request["queue"] != queue or len(self._keeper.shards_of(queue)) == 1:
-            return request
-        envelope, _ = self._broker.stored(shard, request["running"])
-        return {**request, "queue": shard if envelope is not None else ""}
-
-    def _requeue_on(self, queue: str, request: Request) -> None:
-        worker = request["worker"]
-        death = death_of(self._broker, queue, request, self._config.max_crashes)
-        done = self._broker.requeue(queue, worker, death)
-        if done is None:
-            return
-        if done.quarantined:
-            log(_logger, logging.ERROR, "message quarantined, it has killed its workers", queue=queue,
-                id=done.quarantined, crashes=done.crashes, reason=request["reason"])  # fmt: skip
-        if done.requeued or done.acked:
-            log(_logger, logging.INFO, "messages of a worker settled", queue=queue, worker=worker,
-                requeued=done.requeued, acked=done.acked)  # fmt: skip
 
     def _create(self, queue: str, shards: int = 1) -> None:
         if all(self._broker.exists(shard_of(queue, index)) for index in range(shards)):
@@ -235,11 +157,11 @@ class Janitor:
         give_up_s = clock.monotonic() + self._config.drain_timeout_s + 2 * self._config.lease_s
         while clock.monotonic() < give_up_s:
             for burial in self._undertaker.collect():
-                self._owed.append({"op": "requeue", **burial.as_message()})
+                self._owed.add({"op": "requeue", **burial.as_message()})
             if not self._undertaker.living:
-                self._owed.append({"op": "leave"})
+                self._owed.add({"op": "leave"})
             wait_s = self.tick()
-            if self._left:
+            if self._owed.left:
                 break
             clock.sleep(min(wait_s, 0.05))
         return exits.DRAINED

@@ -67,25 +67,25 @@ class Leftovers:
         if self._directory is None or started_s < self._next_s:
             return
         skipped: dict[str, str] = {}
-        failure: BizzMQError | None = None
+        failures: list[BizzMQError] = []
         for path in self._found(self._directory, skipped):
             if clock.monotonic() - started_s > self._share_s:
                 break
-            try:
-                self._visit(path, skipped)
-            except BizzMQError as error:
-                failure = error
+            failures += self._visit(path, skipped).values()
         else:
             self._next_s = started_s + self._look_s
         self._say(skipped)
-        if failure is not None:
+        if failures:
             self._next_s = started_s
-            raise failure
+            raise failures[-1]
 
-    def settle(self, worker: str) -> None:
-        """Settle one worker that is gone, if it has left a journal. Raises BizzMQError: that could not be done."""
-        if self._directory is not None:
-            self._visit(self._directory / name_of(worker), {}, of=worker)
+    def settle(self, worker: str) -> dict[str, BizzMQError]:
+        """Settle one worker that is gone, if it has left a journal.
+
+        Returns the queues that this could not be done on now, and why. They have to be told by another call before
+        they are told anything else of this worker: it knows more than anybody.
+        """
+        return self._visit(self._directory / name_of(worker), {}, of=worker) if self._directory is not None else {}
 
     def _found(self, directory: Path, skipped: dict[str, str]) -> list[Path]:
         try:
@@ -101,27 +101,29 @@ class Leftovers:
                 skipped[name] = "it is no journal"
         return [directory / name for name in names if name.endswith(SUFFIX) and name[0] != "." and name not in living]
 
-    def _visit(self, path: Path, skipped: dict[str, str], of: str = "") -> None:
+    def _visit(self, path: Path, skipped: dict[str, str], of: str = "") -> dict[str, BizzMQError]:
+        """Settle one journal, and remove it then; returns the queues on which it could not be settled now."""
         try:
             with _held(path) as data:
                 if data is None:
-                    return  # its worker lives, or somebody else settles it
+                    return {}  # its worker lives, or somebody else settles it
                 if data:
                     entry = decode(data)
                     if name_of(entry.worker) != path.name:
                         raise DecodeError("it is not the journal that its name says")
                     if not of and not self._is_ours(entry, path):
-                        return
-                    self._settle(entry)
+                        return {}
+                    unsettled = self._settle(entry)
+                    if unsettled:
+                        return unsettled
                 path.unlink()
         except FileNotFoundError:
-            return
+            pass
         except DecodeError as error:
             skipped[path.name] = str(error)
         except OSError as error:
-            if isinstance(error, BizzMQError):
-                raise  # that Redis is away is a ConnectionError, too
             skipped[path.name] = error.strerror or str(error)
+        return {}
 
     def _is_ours(self, entry: Entry, path: Path) -> bool:
         if entry.server == self._server and self._queues.issuperset(whole_of(queue) for queue in entry.owed):
@@ -132,14 +134,14 @@ class Leftovers:
                 server=entry.server, queues=",".join(sorted(entry.owed)))  # fmt: skip
         return False
 
-    def _settle(self, entry: Entry) -> None:
+    def _settle(self, entry: Entry) -> dict[str, BizzMQError]:
         requeued = acked = registered = 0
-        failure: BizzMQError | None = None
+        unsettled: dict[str, BizzMQError] = {}
         for queue, death in entry.owed.items():
             try:
                 done = self._broker.requeue(queue, entry.worker, death)
             except BizzMQError as error:
-                failure = error
+                unsettled[queue] = error
                 continue
             if done is not None:
                 registered += 1
@@ -147,11 +149,10 @@ class Leftovers:
         if registered:
             log(_logger, logging.INFO, "a journal was settled, its worker is gone", worker=entry.worker, acked=acked,
                 requeued=requeued)  # fmt: skip
-        if failure is not None:
-            raise failure
-        if not registered:
+        if not registered and not unsettled:
             log(_logger, logging.WARNING, "a journal was dropped, its worker is not registered any more",
                 worker=entry.worker, queues=",".join(sorted(entry.owed)))  # fmt: skip
+        return unsettled
 
     def _say(self, skipped: dict[str, str]) -> None:
         """One warning, and another one only when there is more to it."""

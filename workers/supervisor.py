@@ -12,8 +12,8 @@ import select
 from dataclasses import replace
 
 from bizzmq import clock, embedded, ids
-from bizzmq.connection import check_url
 from bizzmq.logs import log
+from bizzmq.url import check_url
 from bizzmq.workers import exits, journal, platform
 from bizzmq.workers.boot import BootFailure
 from bizzmq.workers.config import WorkerConfig

@@ -35,14 +35,13 @@ if redis.call('EXISTS', attempts, prioritized, delayed) > 0 then
   has_delayed = redis.call('EXISTS', delayed) == 1
 end
 local held = redis.call('LRANGE', processing, 0, -1) -- newest first, kept as the list is from here on
+local acked = {}
 
 if finished > 0 then
-  check_types({messages, stats}, {}, {})
-  if has_attempts then check_types({attempts}, {}, {}) end
+  check_types(has_attempts and {stats, attempts} or {stats}, {}, {}) -- that of `messages` is met by the first write
   local kept = #held - finished
   local in_order = kept >= 0
   for i = 1, finished do in_order = in_order and held[#held + 1 - i] == ARGV[2 + i] end
-  local acked = {}
   if in_order then
     for i = 1, finished do acked[i] = ARGV[2 + i] end
   else
@@ -66,7 +65,7 @@ if finished > 0 then
     held = redis.call('LRANGE', processing, 0, -1)
   end
 end
-allow_when_full(attempts)
+if #acked == 0 then allow_when_full(attempts) end
 
 if has_delayed then
   local due = redis.call('ZRANGEBYSCORE', delayed, '-inf', now_ms(), 'LIMIT', 0, 100)

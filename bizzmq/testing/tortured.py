@@ -7,7 +7,8 @@ import os
 from typing import Any, Awaitable
 
 from bizzmq.context import Context
-from bizzmq.handler import HandlerImportError, UserHandler, load, takes_context
+from bizzmq.handler import HandlerImportError, UserHandler, load
+from bizzmq.handler_shape import takes_context
 from bizzmq.testing.ledger import END, START, TORTURED_VARIABLE, record
 
 OK, ERROR = "ok", "error"

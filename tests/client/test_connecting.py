@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import time
+import traceback
 from typing import Callable, Iterator
 
 import pytest
@@ -12,12 +13,15 @@ from redis import Redis
 
 from bizzmq import BizzMQ, BizzMQError, BrokerUnavailableError, ConfigurationError
 from bizzmq.broker import Broker
-from bizzmq.connection import Connection, check_url, redact
+from bizzmq.connection import Connection
+from bizzmq.connections import connect
 from bizzmq.errors import BrokerReplyError
+from bizzmq.redaction import redact
 from bizzmq.testing.ports import free_port
 from bizzmq.testing.proxy import Proxy
 from bizzmq.testing.server import RedisServer
 from bizzmq.testing.wait import eventually
+from bizzmq.url import check_url
 from tests.client.conftest import Seen
 from tests.scripts.containers import look
 
@@ -29,7 +33,11 @@ CANARY = "canary"
 SECRET_URLS = [
     f"redis://:{CANARY}@127.0.0.1:1/0", f"redis://user:{CANARY}@h:x", f"http://user:{CANARY}@h", f"redis://:{CANARY}/x@h:1",
     f"redis://u:{CANARY}#x@h", f"redis://u:{CANARY}?x@h", f"redis://:x@{CANARY}@h:1/0", f"redis://h:x?password={CANARY}",
-    f"rediss://u:{CANARY}@[h", f"redis://h:1?db=x&password={CANARY}",
+    f"rediss://u:{CANARY}@[h", f"redis://h:1?db=x&password={CANARY}", f"redis:///:{CANARY}@h", f"redis://{CANARY}@h",
+    f"redis://{CANARY}:@h", f"redis://h?pasword={CANARY}", f"redis://h?{CANARY}", f"redis://h#{CANARY}",
+    f"redis://:{CANARY}", f"redis://user:{CANARY}/0", f"redis://user:x/{CANARY}", f"user:{CANARY}", f"redis:{CANARY}@h",
+    f"redis://h?password=x@{CANARY}", f"redis://h?ssl_password={CANARY}", f"redis+cluster://{CANARY}@h:1",
+    f"redis+sentinel://:{CANARY}@a,b:x/s", f"redis+cluster://h,u:{CANARY}",
 ]  # fmt: skip
 
 
@@ -97,12 +105,34 @@ def test_wrong_credentials_are_said(private_server: Callable[..., RedisServer], 
 def test_a_password_shows_up_in_no_error_and_no_repr(url: str) -> None:
     texts = [redact(url)]
     try:
-        check_url(url)
-        texts += [repr(Connection(url))]
+        texts += [repr(connect(check_url(url)))]
     except ConfigurationError as error:
-        texts += [str(error), repr(error)]
+        texts += [str(error), repr(error), traceback.format_exc()]
 
     assert [text for text in texts if CANARY in text] == []
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://me:x@h:1/2?db=3&ssl_cert_reqs=none", "redis://me:***@h:1/2?db=3&ssl_cert_reqs=none"),
+        ("redis+sentinel://a:1,[::1]:2/s/0", "redis+sentinel://a:1,[::1]:2/s/0"),
+        ("unix:///run/r.sock?db=1", "unix:///run/r.sock?db=1"),
+        ("redis://h?x=y&db=1", "redis://h?x=***&db=1"),
+        ("localhost:6379", "localhost:6379"),
+    ],
+)
+def test_what_is_no_secret_is_shown(url: str, shown: str) -> None:
+    assert redact(url) == shown
+
+
+@pytest.mark.parametrize("scheme", ["redis", "rediss", "redis+cluster", "unix"])
+@pytest.mark.parametrize("option", ["ssl_ca_certs", "nothing", "client_name=x&nothing"])
+def test_an_option_without_a_value_is_refused_in_one_line(scheme: str, option: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"an option has no value; write \?NAME=VALUE") as refused:
+        BizzMQ(f"{scheme}://{'/h' if scheme == 'unix' else 'h'}?{option}")
+
+    assert "\n" not in str(refused.value)
 
 
 def test_a_password_shows_up_in_no_log(

@@ -39,8 +39,16 @@ class Both:
     def method(self, body: Any, context: Context) -> Any:
         return given.append((body, context))
 
+    def three(self, *body: Any, context: Context) -> Any:
+        return given.append((body, context))
+
     def __call__(self, body: Any) -> Any:
         return given.append((body,))
+
+
+class Noting:
+    def __init__(self, body: Any) -> None:
+        given.append((body,))
 
 
 given: list[tuple] = []
@@ -65,6 +73,10 @@ SHAPES: dict[str, tuple[Any, int]] = {
     "partial": (functools.partial(third, "extra"), 2), "builtin": (given.append, 0),
     "any number": (lambda *values: given.append(values), 1),
     "keyword only": (lambda body, *, _option=None: given.append((body,)), 1),
+    "bound by name": (functools.partial(third, "extra", context=None), 0),
+    "any names": (lambda body, **_: given.append((body,)), 1),
+    "one default": (lambda body=None: given.append((body,)), 1),
+    "third default": (lambda body, c, _more=None: given.append((body, c)), 2), "class": (Noting, 1),
 }  # fmt: skip
 
 
@@ -163,3 +175,23 @@ def test_an_async_handler_runs_in_a_thread_that_is_not_the_main_one() -> None:
 def test_what_cannot_be_called_is_no_handler(nothing: Any) -> None:
     with pytest.raises(ConfigurationError, match="callable"):
         Handler(nothing)
+
+
+WITHOUT_ROOM: dict[str, Any] = {
+    "nothing": lambda: None, "three": lambda _a, _b, _c: None, "a name in a method": Both().three,
+    "keyword only": lambda *, body: body, "one keyword too many": lambda body, *, name: (body, name),
+    "partial": functools.partial(third, "extra", body=1), "class": Both, "any keywords": lambda **values: values,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WITHOUT_ROOM)
+def test_what_cannot_take_a_message_is_no_handler(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="the handler cannot take a message") as refused:
+        Handler(WITHOUT_ROOM[name])
+
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("builtin", [dict, type, max, ValueError, min], ids=_kind)
+def test_a_builtin_that_does_not_tell_its_parameters_is_a_handler(builtin: Any) -> None:
+    Handler(builtin).close()

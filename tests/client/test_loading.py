@@ -12,7 +12,10 @@ from bizzmq import ConfigurationError
 from bizzmq.handler import HandlerImportError, load, split_spec
 
 SOURCES = {
-    "good.py": "def handler(body): pass\nclass Holder:\n    @staticmethod\n    def method(body): pass\nvalue = 3\n",
+    "good.py": "def handler(body): pass\nvalue = 3\n"
+    "class Holder:\n    def __init__(self, body): pass\n    @staticmethod\n    def method(body): pass\n"
+    "class Caller:\n    def __call__(self, body): pass\ncaller, uncalled = Caller(), Caller\n"
+    "def none(): pass\ndef three(body, context, more): pass\ndef named(body, *, name): pass\n",
     "raising.py": "raise ValueError('while importing')\n",
     "leaving.py": "import sys\nsys.exit(0)\n",
     "needing.py": "import no_such_dependency\n",
@@ -37,7 +40,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             del sys.modules[name]
 
 
-@pytest.mark.parametrize("spec", ["good:handler", "good:Holder.method", "good:Holder", "package.inner:handler"])
+@pytest.mark.parametrize(
+    "spec", ["good:handler", "good:Holder.method", "good:Holder", "good:caller", "package.inner:handler"]
+)
 def test_a_callable_of_the_current_directory_is_found(spec: str) -> None:
     assert callable(load(spec))
 
@@ -58,10 +63,14 @@ def test_what_names_no_handler_is_refused(spec: str) -> None:
         ("missing.inner:handler", "no module 'missing'"),
         ("good:missing", "no 'missing'"),
         ("good:Holder.missing", "no 'Holder.missing'"),
-        ("good:value", "not callable, but int"),
+        ("good:value", "must be callable, not int"),
+        ("good:none", "the handler good:none cannot take a message"),
+        ("good:three", "missing a required argument: 'more'"),
+        ("good:named", "missing a required"),
+        ("good:uncalled", "cannot take a message"),
     ],
 )
-def test_what_is_not_there_is_said_in_one_line(spec: str, said: str) -> None:
+def test_what_is_not_there_or_cannot_take_a_message_is_said_in_one_line(spec: str, said: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
         load(spec)
 

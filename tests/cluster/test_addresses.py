@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from bizzmq import BizzMQ, BrokerUnavailableError, ConfigurationError
-from bizzmq.address import Node, parse, redact
-from bizzmq.connection import check_url
+from bizzmq.address import Node, parse
+from bizzmq.redaction import redact
 from bizzmq.testing.ports import LOOPBACK, free_port
 from bizzmq.testing.server import RedisServer
+from bizzmq.url import check_url
 
 SECRET = "canary-secret"
 
@@ -59,6 +60,15 @@ def test_the_sentinels_have_credentials_of_their_own() -> None:
         (f"redis+cluster://:{SECRET}@a:1/1", "only the database 0"),
         (f"redis+cluster://:{SECRET}@a:1?sentinel_password=x", "no sentinels"),
         (f"redis+nothing://:{SECRET}@a:1", "sentinel or cluster"),
+        (f"redis+sentinel://a:1/s?password={SECRET}", "password is no option here"),
+        (f"redis+sentinel://a:1/s?pass%77ord={SECRET}", "password is no option here"),
+        (f"redis+sentinel://a:1/s?ssl_cert_reqs=none&username=me&sentinel_password={SECRET}", "username is no option"),
+        ("redis+sentinel://a:1/s/1?db=2", "db is no option here"),
+        (f"redis+cluster://a:1?password={SECRET}", "password is no option here"),
+        ("redis+cluster://a:1?username=me", "username is no option here"),
+        ("redis+cluster://a:1?db=0", "only the database 0"),
+        (f"redis+cluster://:{SECRET}", "is no host"),
+        (f"redis+cluster://a:1,user:{SECRET}", "is no host"),
     ],
 )
 def test_what_cannot_be_an_address_is_refused_with_an_example_and_no_secret(url: str, says: str) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from bizzmq import BrokerUnavailableError, QueueOptions
 from bizzmq.cluster import ClusterConnection
+from bizzmq.keys import type_of
 from bizzmq.testing import invariants
 from bizzmq.testing.layout import Keys
 from bizzmq.testing.wait import eventually
@@ -16,6 +17,7 @@ from tests.faults.gated import HANDLER
 from tests.faults.load import load
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 from tests.support.cluster import Cluster
+from tests.support.spoilt import spoilt
 
 WORK = {"do": "sleep", "sleep_s": 0.005}
 BACK_AFTER_FAILOVER_S = 5.0
@@ -155,3 +157,61 @@ def test_a_node_that_is_away_stops_its_own_queues_only(cluster: Cluster, cluster
         invariants.check_nothing_stranded(cluster.at(name), name)  # type: ignore[arg-type]
     invariants.check_duplicates(scene.ledger, 0)
     scene.retire(pool)
+
+
+@pytest.mark.parametrize("name", ["meta", "messages", "waiting", "stats", "wake"])
+@pytest.mark.parametrize("cluster", [{"replicas": False}], indirect=True)
+def test_a_wrong_type_in_one_queue_stops_this_queue_only_until_it_is_mended(
+    cluster: Cluster, cluster_scene: Scene, name: str
+) -> None:
+    scene = cluster_scene
+    broken, sound, _ = cluster.names_on_each_node()
+    for queue in (broken, sound):
+        scene.mq.create_queue(queue, QueueOptions(config_dead_letter_queue=True))
+    pool = scene.pool("--lease=2", handler=HANDLER, queue=[broken, sound], concurrency=1)
+    gate = scene.gate()
+    key = getattr(Keys(broken), name)
+    running = scene.publish_one(gate.body(), queue=sound)  # nothing has been asked of the broken queue's options yet
+    scene.ledger.wait_started(running)
+    waits = scene.publish_one(gate.body(), queue=broken)
+
+    with spoilt(cluster.at(broken), key):
+        gate.open()
+        for number in range(3):  # the worker idles in between, too
+            others = scene.publish(*[gate.body(number=number)] * 5, queue=sound)
+            scene.ledger.wait_handled(*others, timeout_s=PATIENCE_S)
+        log_says(pool, f"key '{key}' of queue '{broken}' is a string, not a {type_of(key)}")
+        if name not in ("wake", "stats"):  # messages are found by looking then; they run, and are not acked
+            assert waits not in scene.ledger.handled()
+
+    scene.ledger.wait_handled(waits, running, timeout_s=PATIENCE_S)
+    scene.ledger.wait_handled(scene.publish_one(gate.body(), queue=broken), timeout_s=PATIENCE_S)
+    assert pool.worker_pids() == pool.started_worker_pids(), "a worker has left"
+    for queue in (broken, sound):
+        eventually(lambda: not scene.mq.stats(queue).processing, PATIENCE_S)  # noqa: B023
+        invariants.check_at_rest(cluster.at(queue), queue)  # type: ignore[arg-type]
+        invariants.check_nothing_stranded(cluster.at(queue), queue)  # type: ignore[arg-type]
+    scene.retire(pool)
+
+
+@pytest.mark.parametrize("cluster", [{"replicas": False}], indirect=True)
+def test_a_burst_waits_for_a_queue_with_a_wrong_type_and_works_on_the_others(
+    cluster: Cluster, cluster_scene: Scene
+) -> None:
+    scene = cluster_scene
+    broken, sound, _ = cluster.names_on_each_node()
+    for queue in (broken, sound):
+        scene.mq.create_queue(queue)
+    pool = scene.pool("--burst", handler=HANDLER, queue=[broken, sound], concurrency=1)
+    gate, opened = scene.gate(), scene.gate()
+    opened.open()
+    first = scene.publish_one(gate.body(), queue=sound)
+    scene.ledger.wait_started(first)
+
+    with spoilt(cluster.at(broken), Keys(broken).waiting):
+        gate.open()
+        scene.ledger.wait_handled(first, scene.publish_one(opened.body(), queue=sound), timeout_s=PATIENCE_S)
+        log_says(pool, f"of queue '{broken}' is a string")
+        assert pool.exit_code is None
+
+    scene.gone(pool)

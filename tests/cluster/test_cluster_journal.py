@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bizzmq import QueueOptions
+from bizzmq import BrokerUnavailableError, QueueOptions
 from bizzmq.broker import Broker
 from bizzmq.connections import connect
 from bizzmq.consumer import Consumer
 from bizzmq.handler import Handler
+from bizzmq.ids import supervisor_id, worker_id
 from bizzmq.lease import LeaseKeeper
 from bizzmq.loop import ConsumerOptions
 from bizzmq.record import Record
+from bizzmq.registry import Death
 from bizzmq.stop import Stop
 from bizzmq.testing import invariants
 from bizzmq.testing.wait import eventually
+from bizzmq.workers import WorkerConfig
+from bizzmq.workers.channel import Channel
+from bizzmq.workers.journal import WorkerJournal, prepared
+from bizzmq.workers.journal_file import server_of
+from bizzmq.workers.leftovers import Leftovers
+from bizzmq.workers.owed import Owed
+from bizzmq.workers.scoreboard import Scoreboard
+from bizzmq.workers.undertaker import Undertaker
 from tests.faults.gated import HANDLER
 from tests.faults.scene import PATIENCE_S, Scene, log_says
 from tests.support.cluster import Cluster
@@ -86,6 +98,80 @@ def test_after_a_failure_that_cannot_be_sent_nothing_more_of_its_batch_is_run(
     consumer.run()
 
     assert ran == ["ok"] * 40 + ["fail"]
+
+
+@FEW_NODES
+def test_a_queue_whose_node_is_away_hears_of_a_death_by_the_journal_first(
+    cluster: Cluster, cluster_scene: Scene, tmp_path: Path
+) -> None:
+    # What the scoreboard knows of a worker on several servers is less: by that, this message would run again.
+    scene, queues = cluster_scene, _queues(cluster, cluster_scene)
+    broker, worker = Broker(connect(scene.url, timeout_s=1.0)), worker_id(supervisor_id(), 0)
+    config = WorkerConfig(
+        "tests.handlers:ok", queues=queues, concurrency=1, journal=prepared(str(tmp_path / "journal"))
+    )
+    keeper = LeaseKeeper(broker, "s", queues)
+    keeper.register(worker)
+    journal = WorkerJournal(config.journal, worker, server_of(scene.url))
+    for queue in queues:
+        message = scene.publish_one("finished", queue=queue)
+        broker.claim(queue, worker, 1)
+        journal.keep(queue, Death("stopped", last_finished=message))
+    node = cluster.master_of(queues[0])
+    end, up = Channel.pair()
+
+    class UntilItIsBack(Leftovers):
+        def settle(self, worker: str) -> Any:
+            unsettled = super().settle(worker)
+            node.resume()
+            eventually(lambda: broker.exists(queues[0]), PATIENCE_S, ignoring=(BrokerUnavailableError,))
+            return unsettled
+
+    leftovers = UntilItIsBack(config.journal, broker, server_of(scene.url), queues, set, 1.0, 1.0)
+    undertaker = Undertaker(config, Scoreboard(1))
+    owed = Owed(broker, keeper, undertaker, leftovers, end, queues, config.max_crashes)
+    owed.accept({"op": "requeue", "worker": worker, "what": "stopped", "queue": "", "running": "", "last_finished": ""})
+
+    node.pause()
+    assert isinstance(owed.pay(), BrokerUnavailableError)
+    assert [scene.mq.stats(queue).acked for queue in queues] == [0, 1]
+    assert scene.mq.stats(queues[0]).processing == 1
+    assert up.receive() == []
+
+    assert owed.pay() is None
+    assert [scene.mq.stats(queue).acked for queue in queues] == [1, 1]
+    assert not list((tmp_path / "journal").iterdir())
+    assert [said["op"] for said in up.receive()] == ["requeued"]
+    end.close()
+    up.close()
+    broker.connection.drop()
+
+
+@FEW_NODES
+def test_a_death_that_cannot_be_told_to_one_node_holds_up_no_other_one(cluster: Cluster, cluster_scene: Scene) -> None:
+    scene = cluster_scene
+    away, there = _queues(cluster, scene)
+    pool = scene.pool("--lease=2", handler=HANDLER, queue=[away, there], concurrency=3)
+    gates = [scene.gate() for _ in range(2)]
+    messages = scene.publish(*[gate.body() for gate in gates], queue=there)
+    victims = [scene.ledger.wait_started(message).pid for message in messages]
+    janitor = int(re.findall(r"janitor started pid=(\d+)", pool.log())[0])
+
+    cluster.master_of(away).pause()
+    os.kill(janitor, signal.SIGSTOP)  # so that both deaths come to it at once
+    for victim in victims:
+        os.kill(victim, signal.SIGKILL)
+    log_says(pool, "worker died", times=2)
+    os.kill(janitor, signal.SIGCONT)
+    for gate in gates:
+        gate.open()
+
+    for message in messages:
+        scene.ledger.wait_started(message, runs=2, timeout_s=PATIENCE_S)
+    scene.ledger.wait_handled(*messages, timeout_s=PATIENCE_S)
+    next(server for server in cluster.servers if server.port == cluster.home(away)).resume()
+    _at_rest(cluster, scene, away, there)
+    scene.retire(pool)
 
 
 def _queues(cluster: Cluster, scene: Scene) -> tuple[str, str]:

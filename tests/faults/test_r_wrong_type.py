@@ -14,29 +14,20 @@ from bizzmq.broker import Broker
 from bizzmq.connection import Connection
 from bizzmq.keys import INDEX, QueueKeys, type_of
 from bizzmq.testing import invariants
-from bizzmq.testing.layout import Keys, command, snapshot
+from bizzmq.testing.layout import Keys, snapshot
 from bizzmq.testing.wait import eventually
 from tests.faults.gated import HANDLER
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 from tests.scripts.containers import everything, look, put
 from tests.scripts.moves import DEAD, Move, claim_ids, held
 from tests.scripts.test_moves import MOVES
+from tests.support.spoilt import spoilt
 
 ATOMIC = ("publish", "retry", "dead_letter", "discard", "release", "requeue", "replay", "purge", "register", "beat")
 """A claim is not among them: what it has moved, the next one returns."""
 CASES = [move for move in MOVES if move.script in ATOMIC and move.before != move.after]
 
 LEASE_S = 1.0
-SAVED = f"{{{QUEUE}}}:saved"
-# Each in one step: nobody may write into a key that is about to be overwritten.
-_SPOIL = """
-if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('RENAME', KEYS[1], KEYS[2]) end
-redis.call('SET', KEYS[1], 'of the wrong type')
-"""
-_MEND = """
-redis.call('DEL', KEYS[1])
-if redis.call('EXISTS', KEYS[2]) == 1 then redis.call('RENAME', KEYS[2], KEYS[1]) end
-"""
 
 
 class WiretappedConnection(Connection):
@@ -133,7 +124,7 @@ def test_a_pool_that_meets_a_wrong_type_says_so_and_goes_on_when_it_is_mended(sc
     scene.publish(*[opened.body()] * 20)
     key = getattr(Keys(QUEUE), name)
 
-    with _spoilt(scene.redis, key), invariants.log_rate(pool.log):
+    with spoilt(scene.redis, key), invariants.log_rate(pool.log):
         for gate in gates.values():
             gate.open()
         log_says(pool, f"key '{key}' of queue '{QUEUE}' is a string, not a {type_of(key)}")
@@ -156,7 +147,7 @@ def test_one_queues_wrong_type_does_not_cost_its_pool_the_lease_on_the_others(sc
     other = scene.pool(f"--lease={LEASE_S}", handler=HANDLER, concurrency=1, ready=False)
     eventually(lambda: len(scene.registered()) == 3, PATIENCE_S)
 
-    with _spoilt(scene.redis, Keys("broken").stats, "{broken}:saved"):
+    with spoilt(scene.redis, Keys("broken").stats):
         deadly.open()  # its worker's end cannot be told to the broken queue
         scene.ledger.wait_started(messages[1], runs=2, timeout_s=PATIENCE_S)
         time.sleep(3 * LEASE_S)  # how long the fault lasts
@@ -199,11 +190,3 @@ def _moveable(redis: Redis) -> dict[str, Any]:
     totals = found.pop(Keys(QUEUE).stats, {})
     counted = {name: count for name, count in totals.items() if count != "0"} if isinstance(totals, dict) else totals
     return {**found, "counted": counted}
-
-
-@contextlib.contextmanager
-def _spoilt(redis: Redis, key: str, saved: str = SAVED) -> Iterator[None]:
-    """The key has the wrong type during the block, and is as it was after it."""
-    command(redis, "EVAL", _SPOIL, 2, key, saved)
-    yield
-    command(redis, "EVAL", _MEND, 2, key, saved)

@@ -80,6 +80,12 @@ def test_a_bad_setting_in_the_environment_is_refused_like_an_option(
         "redis://:7/SECRET@localhost:6379",  # the first part could be a port
         "redis://me:7?SECRET@localhost:6379",
         "redis://:7#SECRET@localhost:6379",
+        "redis://SECRET@localhost:port",
+        "redis://:SECRET",
+        "redis://localhost?SECRET",
+        "redis://localhost?pasword=SECRET",
+        "redis+cluster://localhost?password=SECRET",
+        "embedded://:SECRET@localhost",
     ],
 )
 def test_a_bad_address_is_refused_and_no_part_of_its_password_shown(url: str) -> None:

@@ -59,6 +59,7 @@ def test_acks_in_order_are_one_trim(broker: Broker, client: Redis) -> None:
 
     assert counted["ltrim"] == 1
     assert "lrem" not in counted
+    assert counted["hlen"] == 1  # the type of the totals; that of `messages` shows when it is written
 
 
 def test_acks_out_of_order_are_removed_one_by_one(broker: Broker, client: Redis) -> None:
@@ -75,8 +76,17 @@ def test_a_claim_without_acks_looks_for_none(broker: Broker, client: Redis) -> N
 
     counted = commands(client, lambda: claim_ids(broker, 1))
 
-    assert counted["lrange"] == 2  # what waits, and what is held
+    assert (counted["lrange"], counted["rpoplpush"]) == (1, 1)  # what is held, and the one that waits
     assert "lrem" not in counted
+
+
+def test_several_messages_are_claimed_by_one_push(broker: Broker, client: Redis) -> None:
+    put(client, QUEUE, held(waiting=("m3", "m2", "m1")))
+
+    counted = commands(client, lambda: claim_ids(broker, 2))
+
+    assert (counted["lpush"], counted["ltrim"], counted["lrange"]) == (1, 1, 2)  # what is held, and what waits
+    assert "rpoplpush" not in counted
 
 
 def test_a_claim_looks_into_no_set_that_is_not_there(broker: Broker, client: Redis) -> None:
@@ -93,7 +103,8 @@ def test_a_claim_checks_no_types_unless_it_promotes(broker: Broker, client: Redi
 
     counted = commands(client, lambda: claim_ids(broker, 1))
 
-    assert counted["llen"] == 2  # what waits, and what is held
+    assert counted["llen"] == 1  # what waits
+    assert counted["hlen"] == 1  # how many share
 
 
 def test_a_list_is_searched_for_few_ids_and_read_through_for_many(broker: Broker, client: Redis) -> None:

@@ -18,7 +18,7 @@ from tests.scripts.moves import DEAD, QUEUE, Move, claim_ids, held
 from tests.scripts.test_moves import MOVES
 from tests.scripts.test_wrong_types import WiretappedConnection, given
 
-# A claim settles before it looks for more; what it acks stays acked. Repairs are for damaged keys, and made again.
+# A claim settles before it looks for more; what it acks, all or nothing, stays acked. Repairs are made again.
 REPAIRS = {move.script for move in table_repairs.ROWS} - {"reclaim"}
 CASES = [move for move in MOVES if move.script not in {"claim", *REPAIRS}]
 KEYS = Keys(QUEUE)
@@ -53,6 +53,28 @@ def test_a_call_that_fails_has_changed_nothing(url: str, redis: Redis, move: Mov
 
     connection.drop()
     assert problems == []
+
+
+@pytest.mark.parametrize("key", [KEYS.messages, KEYS.attempts, KEYS.stats])
+@pytest.mark.parametrize("acked", [("m1", "m2"), ("m2", "m3")], ids=["in order", "out of order"])
+def test_a_claim_acks_all_or_nothing(broker: Broker, redis: Redis, key: str, acked: tuple[str, str]) -> None:
+    put(redis, QUEUE, held("m1", "m2", "m3", attempts={"m1": "1 0 0 0"}))
+    before = everything(redis)
+    if redis.exists(key):
+        redis.rename(key, "saved")
+    redis.set(key, "of the wrong type")
+
+    for _ in range(2):
+        with pytest.raises(BrokerReplyError):
+            claim_ids(broker, 0, *acked)
+    redis.delete(key)
+    if redis.exists("saved"):
+        redis.rename("saved", key)
+
+    assert everything(redis) == before
+    claim_ids(broker, 0, *acked)
+    assert redis.hgetall(KEYS.stats)["acked"] == "2"
+    assert look(redis, QUEUE).ids() == {"m1", "m2", "m3"} - {*acked}
 
 
 @pytest.mark.parametrize(("key", "counts"), [(KEYS.prioritized, "0 0 0 5"), (KEYS.waiting, "0 0 0 0")])

@@ -1,0 +1,53 @@
+"""How an address is shown: without its secrets, also one that is misspelt."""
+
+from __future__ import annotations
+
+import re
+
+_HIDDEN = "***"
+_SCHEME = re.compile(r"[A-Za-z0-9+.-]*://|(?:unix|embedded):(?=/)", re.IGNORECASE)
+_USER = re.compile(r"([A-Za-z0-9_.-]*):.+", re.DOTALL)
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]*\]|[^:\[\]/?#,]*)(:[0-9]{0,5})?")
+_SHOWN_OPTIONS = (
+    "db", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname", "socket_timeout",
+    "socket_connect_timeout", "socket_keepalive", "protocol",
+)  # fmt: skip
+_PLAIN_VALUE = re.compile(r"[A-Za-z0-9_./-]*")
+_SECRET_CHARACTERS = re.compile(r"[?#].*=", re.DOTALL)
+
+
+def redact(url: str) -> str:
+    """A URL as it may be shown. What cannot be told from a secret is hidden, too.
+
+    Shown are the scheme, a user that has a password, hosts with their ports, the path, and the options that are
+    known to be none.
+    """
+    match = _SCHEME.match(url)
+    scheme = match.group() if match else ""
+    userinfo, at, rest = url[len(scheme) :].rpartition("@")
+    if _SECRET_CHARACTERS.search(userinfo):  # either may be a piece of a secret: ?password=one@two
+        return f"{scheme}{_HIDDEN}"
+    return f"{scheme}{_without_password(userinfo)}{at}{_after_userinfo(rest)}"
+
+
+def _without_password(text: str) -> str:
+    user = _USER.fullmatch(text)
+    return f"{user[1]}:{_HIDDEN}" if user else _HIDDEN if text else ""
+
+
+def _after_userinfo(rest: str) -> str:
+    """Hosts, path and options. What stands where a port should may be a password, and then all that follows may."""
+    hosts = re.split("[/?#]", rest, maxsplit=1)[0]
+    for text in hosts.split(","):
+        if not _HOST.fullmatch(text):
+            return _without_password(hosts)
+    path, question, query = rest[len(hosts) :].partition("#")[0].partition("?")
+    return hosts + path + question + "&".join(map(_option, query.split("&") if query else ()))
+
+
+def _option(option: str) -> str:
+    name, equals, value = option.partition("=")
+    if name in _SHOWN_OPTIONS and _PLAIN_VALUE.fullmatch(value):
+        return option
+    shown = name if equals and re.fullmatch("[a-z_]{1,40}", name) else _HIDDEN
+    return shown + (f"={_HIDDEN}" if equals else "")

@@ -1,0 +1,88 @@
+"""Reading the address of a server: what it may say, and what a connection is made of then."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Callable, Mapping
+from urllib.parse import parse_qs, urlsplit
+
+import redis
+from redis import exceptions
+from redis.connection import parse_url as _untyped_parse_url
+
+from bizzmq import address, tls
+from bizzmq.errors import ConfigurationError
+from bizzmq.redaction import redact
+
+SCHEMES = ("redis", "rediss", "unix")
+_OPTIONS = ("db", "username", "password", "client_name")
+_OTHERS_OPTIONS = (
+    "socket_timeout", "socket_connect_timeout", "socket_keepalive", "retry_on_timeout", "retry_on_error",
+    "max_connections", "health_check_interval", "protocol", "decode_responses", "encoding", "encoding_errors",
+    "timeout",
+)  # fmt: skip
+"""Options that an address shared with other programs may have, and that are ours to decide."""
+
+_parse_url: Callable[[str], Mapping[str, Any]] = _untyped_parse_url  # redis-py has no types for it
+
+
+def check_url(url: str) -> str:
+    """The URL itself, if it can be one of a Redis server, or of several.
+
+    Raises:
+        ConfigurationError: it cannot; the text does not repeat a password.
+    """
+    if address.is_group(str(url)):
+        group = address.parse(url)
+        for node in group.nodes:
+            _check_one(group.server_url(node), url, address.EXAMPLES[group.kind])
+        return url
+    if urlsplit(str(url).partition("//")[0]).scheme not in SCHEMES:
+        raise ConfigurationError(
+            f"bad Redis URL {redact(str(url))!r}: it must begin with redis://, rediss://, unix://, redis+sentinel://, "
+            "redis+cluster:// or embedded://"
+        )
+    _check_one(url, url, "redis://:PASSWORD@HOST:PORT/DB")
+    return url
+
+
+def _check_one(url: str, given: str, example: str) -> None:
+    """Refuse what cannot be the address of one server; `given` is what the user wrote."""
+    try:
+        parts = urlsplit(url)
+        _parse_url(url)
+        parts.port  # noqa: B018 - reading it is the check
+        if parts.scheme != "unix" and not re.fullmatch("/?[0-9]*/?", parts.path):
+            raise ValueError("the path is no database number")
+        if parts.scheme == "unix" and not parts.path:
+            raise ValueError("there is no path of a socket")
+        if "@" in parts.query + parts.fragment:
+            raise ValueError("a password with ? or # in it ended the address before its host")
+    except (ValueError, TypeError, AttributeError):  # their texts may repeat a piece of the password
+        hint = f"write {example}, with / ? # @ in the password percent-encoded"
+        raise ConfigurationError(f"bad Redis URL {redact(str(given))!r}: {hint}") from None
+    try:
+        factory, options = arguments(url)
+        factory(**options)
+    except (ValueError, TypeError, exceptions.RedisError) as error:  # these are about options only
+        raise ConfigurationError(f"bad Redis URL {redact(str(given))!r}: {_about_options(error)}") from None
+
+
+def arguments(url: str) -> tuple[Callable[..., Any], dict[str, Any]]:
+    """What makes a connection, and what the address says to it. Raises ValueError."""
+    query = urlsplit(url).query
+    if any("=" not in option for option in query.split("&") if option):
+        raise ValueError("an option has no value; write ?NAME=VALUE, with & between several")
+    for name in parse_qs(query, keep_blank_values=True):
+        if name not in _OPTIONS and name not in _OTHERS_OPTIONS and not name.startswith("ssl_"):
+            raise ValueError(f"there is no option {name!r}")
+    options = {name: value for name, value in _parse_url(url).items() if name not in _OTHERS_OPTIONS}
+    factory = options.pop("connection_class", redis.Connection)
+    if factory is redis.SSLConnection:
+        options = tls.verifying(options)
+    return factory, options
+
+
+def _about_options(error: Exception) -> str:
+    unknown = re.search("unexpected keyword argument ('.*')", str(error))
+    return f"there is no option {unknown[1]}" if unknown else str(error)

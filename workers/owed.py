@@ -1,0 +1,150 @@
+"""What the janitor owes Redis: registrations, the messages of the dead, and in the end the sign-off."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import Any, Mapping, Sequence
+
+from bizzmq.broker import Broker
+from bizzmq.errors import BizzMQError, BrokerUnavailableError, WrongTypeError
+from bizzmq.lease import LeaseKeeper
+from bizzmq.logs import log
+from bizzmq.workers.channel import Channel
+from bizzmq.workers.leftovers import Leftovers
+from bizzmq.workers.undertaker import Undertaker
+from bizzmq.workers.verdict import death_of
+
+_logger = logging.getLogger("bizzmq.janitor")
+
+Request = Mapping[str, Any]
+
+
+def is_of_one_queue(broker: Broker, error: BizzMQError) -> bool:
+    """Whether other queues, on another server or with sound keys, must not wait until this has been cured."""
+    away = isinstance(error, BrokerUnavailableError)
+    return isinstance(error, WrongTypeError) or (away and broker.connection.spans_nodes)
+
+
+class Owed:
+    """Requests of the supervisor, each owed until all of it is done. All of it is safe to repeat.
+
+    Attributes:
+        left: whether the sign-off was asked for and is done.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        keeper: LeaseKeeper,
+        undertaker: Undertaker,
+        leftovers: Leftovers,
+        channel: Channel,
+        queues: Sequence[str],
+        max_crashes: int,
+    ) -> None:
+        self._broker = broker
+        self._keeper = keeper
+        self._undertaker = undertaker
+        self._leftovers = leftovers
+        self._channel = channel
+        self._queues = queues
+        self._max_crashes = max_crashes
+        self._requests: deque[Request] = deque()
+        self._starting: set[str] = set()  # to be registered, and their pids not known yet
+        self.left = False
+
+    def accept(self, request: Request) -> None:
+        """Take a request of the supervisor."""
+        if request["op"] == "register" and request["worker"] not in self._undertaker.workers:
+            self._starting.add(request["worker"])
+        if request["op"] == "adopt":
+            self._starting.discard(request["worker"])
+            self._undertaker.adopt(request["worker"], request["pid"], request["slot"])
+        elif request["op"] == "requeue":
+            worker = request["worker"]
+            self._undertaker.forget(worker)
+            self._starting.discard(worker)
+            # A registration that is still owed must not come after the end of what it registers.
+            self._requests = deque(r for r in self._requests if (r["op"], r.get("worker")) != ("register", worker))
+            self._requests.appendleft(request)  # before registrations: somebody may be waiting for these messages
+        else:
+            self._requests.append(request)
+
+    def add(self, request: Request) -> None:
+        """Owe this after all else."""
+        self._requests.append(request)
+
+    def living_workers(self) -> set[str]:
+        """Those that live, are about to, or whose end is not told yet."""
+        owed = (request.get("worker", "") for request in self._requests)
+        return {*self._undertaker.workers, *self._starting, *owed}
+
+    def pay(self) -> BizzMQError | None:
+        """Do all that can be done; returns why something has to wait, if that is one queue's trouble.
+
+        Raises:
+            BizzMQError: it is everybody's.
+        """
+        failure: BizzMQError | None = None
+        for request in list(self._requests):
+            if request["op"] == "leave" and failure is not None:
+                break
+            try:
+                self._do(request)
+            except BizzMQError as error:
+                if not is_of_one_queue(self._broker, error):
+                    raise
+                failure = error
+            else:
+                self._requests.remove(request)
+        return failure
+
+    def _do(self, request: Request) -> None:
+        if request["op"] == "register":
+            self._keeper.register(request["worker"])
+            self._channel.send(op="registered", worker=request["worker"])
+        elif request["op"] == "requeue":
+            self._requeue(request)
+        else:
+            self._keeper.leave()
+            self.left = True
+            self._channel.send(op="left")
+
+    def _requeue(self, request: Request) -> None:
+        # First by its journal: if queues are on several servers, that knows more than the scoreboard. A queue that it
+        # could not be settled on has to wait for it, and must not hear what is known here.
+        unsettled = self._leftovers.settle(request["worker"])
+        failures = list(unsettled.values())
+        shards = [(shard, queue) for queue in self._queues for shard in self._keeper.shards_of(queue)]
+        for shard, queue in shards:
+            try:
+                if shard not in unsettled:
+                    self._requeue_on(shard, self._addressed(request, queue, shard))
+            except BizzMQError as error:
+                failures.append(error)
+                if not is_of_one_queue(self._broker, error):
+                    break
+        if failures:
+            raise next((error for error in failures if not is_of_one_queue(self._broker, error)), failures[0])
+        self._channel.send(op="requeued", worker=request["worker"])
+
+    def _addressed(self, request: Request, queue: str, shard: str) -> Request:
+        """What one shard of a queue is told: only the one that has the running message hears that it ran there."""
+        if request["queue"] != queue or len(self._keeper.shards_of(queue)) == 1:
+            return request
+        envelope, _ = self._broker.stored(shard, request["running"])
+        return {**request, "queue": shard if envelope is not None else ""}
+
+    def _requeue_on(self, queue: str, request: Request) -> None:
+        worker = request["worker"]
+        death = death_of(self._broker, queue, request, self._max_crashes)
+        done = self._broker.requeue(queue, worker, death)
+        if done is None:
+            return
+        if done.quarantined:
+            log(_logger, logging.ERROR, "message quarantined, it has killed its workers", queue=queue,
+                id=done.quarantined, crashes=done.crashes, reason=request["reason"])  # fmt: skip
+        if done.requeued or done.acked:
+            log(_logger, logging.INFO, "messages of a worker settled", queue=queue, worker=worker,
+                requeued=done.requeued, acked=done.acked)  # fmt: skip

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Any, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple, Sequence
 
 from bizzmq import keys
 from bizzmq.connections import AnyConnection
@@ -19,8 +19,7 @@ BATCH_LIMIT = 100
 """Messages that one script may touch, so that no script holds Redis for more than a few milliseconds."""
 
 
-@dataclass(frozen=True)
-class Claimed:
+class Claimed(NamedTuple):
     """What a claim returned: everything that the worker holds now, oldest first.
 
     Attributes:
@@ -37,6 +36,7 @@ class Broker(Registry):
 
     def __init__(self, connection: AnyConnection) -> None:
         super().__init__(connection)
+        self._claim_keys: dict[tuple[str, str], tuple[str, ...]] = {}  # made once: this is asked most often
         self._whole_seconds = False  # Redis 5 blocks for whole seconds only
 
     def create(self, queue: str, options: QueueOptions) -> bool:
@@ -96,15 +96,20 @@ class Broker(Registry):
 
     def claim(self, queue: str, worker: str, want: int, finished: Sequence[Any] = ()) -> Claimed:
         """Ack what is finished (oldest first), then hold up to `want` messages and return all that are held."""
-        k = self.keys(queue)
-        key_names = [k.workers, k.processing(worker), k.waiting, k.prioritized, k.delayed]
-        reply = self.run("claim", [*key_names, k.messages, k.attempts, k.wake, k.stats], worker, want, *finished)
+        key_names = self._claim_keys.get((queue, worker))
+        if key_names is None:
+            k = self.keys(queue)
+            own = (k.workers, k.processing(worker), k.waiting, k.prioritized, k.delayed)
+            key_names = self._claim_keys[queue, worker] = (*own, k.messages, k.attempts, k.wake, k.stats)
+        reply = self.run("claim", key_names, worker, want, *finished)
         status = reply[0]
         if status == -1:
             raise LeaseLostError(queue, worker)
         if status == 0:
             return Claimed((), None if reply[1] < 0 else reply[1] / 1000)
         _, ids, envelopes, attempts = reply
+        if len(ids) == 1:
+            return Claimed([(ids[0], envelopes[0], attempts[0] if attempts else None)])
         counts = attempts or [None] * len(ids)
         return Claimed(list(zip(reversed(ids), reversed(envelopes), reversed(counts))))
 

@@ -20,6 +20,8 @@ from bizzmq.redaction import redact
 from bizzmq.reservoir import Reservoir
 from bizzmq.url import check_url
 
+_DEFAULTS = MessageOptions()
+
 
 class BizzMQ:
     """A client of the queues on one Redis server. A context manager; usable from several threads.
@@ -127,7 +129,7 @@ class BizzMQ:
     def _publish(self, queue_name: str, messages: Iterable[Any], options: MessageOptions | None) -> list[str]:
         publisher = self._publishers.take()
         try:
-            return publisher.publish(queue_name, messages, options or MessageOptions())
+            return publisher.publish(queue_name, messages, options or _DEFAULTS)
         finally:
             self._publishers.give_back(publisher)
 

@@ -33,6 +33,7 @@ class Handler:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
         self._interrupt: BaseException | None = None
+        self._process = os.getpid()
 
     def run(self, body: Any, context: Context) -> BaseException | None:
         """Handle one message: None for success, else the exception that it raised or returned.
@@ -41,9 +42,8 @@ class Handler:
         must not be able to stop its worker. A copy of this process that the handler has forked ends where it
         comes out of the handler: what follows, the ack above all, is the worker's.
         """
-        worker = os.getpid()
         failure = self._run(body, context)
-        if os.getpid() != worker:
+        if os.getpid() != self._process:
             os._exit(_exit_code(failure))
         return failure
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Mapping
+from typing import Any, Mapping, NamedTuple
 
 from bizzmq import codec
 from bizzmq.errors import ConfigurationError, DecodeError, PayloadTooLargeError
@@ -128,9 +128,8 @@ class Attempts:
 NO_ATTEMPTS = Attempts()
 
 
-@dataclass(frozen=True)
-class Message:
-    """What a publisher published. Never changes after that.
+class Message(NamedTuple):
+    """What a publisher published. Never changes after that. A tuple, since one is made for each delivery.
 
     Attributes:
         body: any JSON value, as it was published.

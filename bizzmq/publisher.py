@@ -120,15 +120,23 @@ class Publisher:
 
     def _insist(self, action: Callable[[], None]) -> None:
         """Repeat until it works or `retry_for_s` has passed; the same request number makes that safe."""
+        try:
+            action()
+        except BrokerUnavailableError as error:
+            self._hold_out(action, error)
+
+    def _hold_out(self, action: Callable[[], None], error: BrokerUnavailableError) -> None:
+        """The rest of `_insist`, after a first try that has failed."""
         outage = Outage(_logger, "publisher")
         give_up_s = clock.monotonic() + self._retry_for_s
         while True:
+            wait_s = outage.failed(error)
+            if clock.monotonic() + wait_s > give_up_s:
+                raise error
+            time.sleep(wait_s)
             try:
                 action()
                 outage.over()
                 return
-            except BrokerUnavailableError as error:
-                wait_s = outage.failed(error)
-                if clock.monotonic() + wait_s > give_up_s:
-                    raise
-                time.sleep(wait_s)
+            except BrokerUnavailableError as again:
+                error = again

@@ -45,6 +45,9 @@ class Activity(IntEnum):
     LEFT = 4
 
 
+_IDLE, _RUNNING, _SETTLING = int(Activity.IDLE), int(Activity.RUNNING), int(Activity.SETTLING)  # faster to look up
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """What a slot's record says. Monotonic seconds; a deadline of 0 is none. `cpu_deadline_s` is CPU time.
@@ -86,18 +89,18 @@ class SlotRecord(Record):
     def begin(self, message_id: bytes, queue_index: int, started_s: float, deadline_s: float) -> None:
         _BEGIN.pack_into(self._memory, self._at, message_id, started_s, deadline_s)
         self._memory[self._queue_at] = queue_index
-        self._memory[self._state_at] = Activity.RUNNING
+        self._memory[self._state_at] = _RUNNING
 
     def finish(self, message_id: bytes) -> None:
         _ID.pack_into(self._memory, self._finished_at, message_id)
-        self._memory[self._state_at] = Activity.IDLE
+        self._memory[self._state_at] = _IDLE
         self._handled += 1
         _COUNT.pack_into(self._memory, self._handled_at, self._handled)
 
     def settling(self, message_id: bytes, queue_index: int) -> None:
         _ID.pack_into(self._memory, self._at, message_id)
         self._memory[self._queue_at] = queue_index
-        self._memory[self._state_at] = Activity.SETTLING
+        self._memory[self._state_at] = _SETTLING
         self._failed += 1
         _COUNT.pack_into(self._memory, self._failed_at, self._failed)
 
@@ -106,7 +109,7 @@ class SlotRecord(Record):
         _UNTIL.pack_into(self._memory, self._at + _CPU_AT, at_s)
 
     def idle(self) -> None:
-        self._memory[self._state_at] = Activity.IDLE
+        self._memory[self._state_at] = _IDLE
 
     def left(self, leave: Leave) -> None:
         """The worker goes by its own decision. Nothing but this makes an exit an orderly one."""

@@ -141,6 +141,7 @@ class Consumer:
         """Claim from a queue; acks of what was finished travel along, or first if they are another queue's."""
         if self._finished and self._finished_on != queue:
             self._settle()
+        self._record.claims()
         if self._apart is not None:
             return self._claim_apart(self._apart, queue)
         want = self._claim_size.size
@@ -220,24 +221,28 @@ class Consumer:
         started_s = clock.monotonic()
         now_s = started_s
         done = 0
+        rest = len(entries)
+        if rest > 1:
+            self._record.holds_several()
         for entry in entries:
-            if self._stop.requested or self._claim_size.overdue(now_s - started_s):
+            if self._stop.requested or self._record.is_recalled or self._claim_size.overdue(now_s - started_s):
                 break
             if self._apart is not None and self._apart.owes(queue):
                 break  # a later success would stand for all before it, also for the failure that is not sent yet
-            now_s = self._run_one(queue, index, entry, settings, now_s)
+            rest -= 1
+            now_s = self._run_one(queue, index, entry, settings, now_s, rest)
             done += 1
         self._record.idle()
         self._places.worked_on(queue)
         self._handled += done
         self._claim_size.observe(done, now_s - started_s)
-        rest = [entry[0] for entry in reversed(entries[done:])]
-        if rest:
+        unstarted = [entry[0] for entry in reversed(entries[done:])]
+        if unstarted:
             number = self._settler.number_release()
-            self._give(queue, lambda: self._broker.release(queue, self._worker, number, rest))
+            self._give(queue, lambda: self._broker.release(queue, self._worker, number, unstarted))
 
-    def _run_one(self, queue: str, index: int, entry: Any, settings: QueueOptions, now_s: float) -> float:
-        """Run one message; returns when it ended."""
+    def _run_one(self, queue: str, index: int, entry: Any, settings: QueueOptions, now_s: float, rest: int) -> float:
+        """Run one message, after which so many are left of this claim; returns when it ended."""
         message_id, envelope, counts = entry
         try:
             if not message_id:
@@ -252,7 +257,7 @@ class Consumer:
         timeout_s = message.timeout_s or settings.timeout_s or self._options.timeout_s or None
         context = Context(message, attempts, now_s, timeout_s, self._drain)
         self._failpoint("before-handler")
-        self._record.begin(message_id, index, now_s, now_s + timeout_s if timeout_s else 0.0)
+        self._record.begin(message_id, index, now_s, now_s + timeout_s if timeout_s else 0.0, attempts.delivery, rest)
         failure = self._handler.run(message.body, context)
         if failure is None:
             self._finished.append(message_id)

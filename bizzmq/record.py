@@ -6,8 +6,16 @@ from __future__ import annotations
 class Record:
     """Notes nothing: for a loop whose process nobody outlives. The pool's scoreboard overrides all of it."""
 
-    def begin(self, message_id: bytes, queue_index: int, started_s: float, deadline_s: float) -> None:
-        """This message is being run from now on. Monotonic seconds; a deadline of 0 is none."""
+    is_recalled = False
+    """Whether nothing more may be started of what was claimed: others get it, while this worker is busy for long."""
+
+    def begin(
+        self, message_id: bytes, queue_index: int, started_s: float, deadline_s: float, delivery: int, rest: int
+    ) -> None:
+        """This message is being run from now on, in this delivery; `rest` were claimed with it and come after it.
+
+        Monotonic seconds; a deadline of 0 is none.
+        """
 
     def finish(self, message_id: bytes) -> None:
         """It, and all that came before it, are finished; only their ack is still to be sent."""
@@ -17,6 +25,12 @@ class Record:
 
     def idle(self) -> None:
         """Nothing is being run."""
+
+    def holds_several(self) -> None:
+        """More than one message was claimed: whoever watches over this loop may have to give some back."""
+
+    def claims(self) -> None:
+        """What was claimed before has been run or given back: more is asked for."""
 
 
 class Gate:

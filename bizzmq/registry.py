@@ -73,6 +73,18 @@ class Registry(Store):
             return None
         return Requeued(reply[1], reply[2], as_text(reply[3]), reply[4])
 
+    def recall(self, queue: str, worker: str, running: str, delivery: int) -> int:
+        """Give back what a worker holds beyond the message that it is running; returns how many.
+
+        Only after the worker was kept from starting any of it. 0 if it does not run that any more, or has no lease.
+
+        Args:
+            delivery: the number of this delivery of the running message, modulo 65536.
+        """
+        k = self.keys(queue)
+        key_names = [k.workers, k.processing(worker), k.waiting, k.prioritized, k.attempts, k.wake]
+        return max(0, int(self.run("recall", key_names, worker, running, delivery)))
+
     def stored(self, queue: str, message_id: str) -> tuple[bytes | None, bytes | None]:
         """A message's envelope and attempts, as they are stored."""
         k = self.keys(queue)

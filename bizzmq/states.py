@@ -27,6 +27,7 @@ EDGES: dict[tuple[State, str], tuple[State, ...]] = {
     (State.PROCESSING, "ack"): (State.GONE,),
     (State.PROCESSING, "retry"): (State.WAITING, State.DELAYED),
     (State.PROCESSING, "release"): (State.WAITING,),
+    (State.PROCESSING, "recall"): (State.WAITING,),
     (State.PROCESSING, "requeue"): (State.WAITING,),
     (State.PROCESSING, "quarantine"): (State.DEAD_LETTERED, State.PARKED),
     (State.PROCESSING, "dead-letter"): (State.DEAD_LETTERED, State.PARKED),

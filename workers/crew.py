@@ -19,7 +19,7 @@ from bizzmq.workers.janitor_link import JanitorLink
 from bizzmq.workers.scoreboard import Scoreboard
 from bizzmq.workers.slot import Phase, Slot
 from bizzmq.workers.template_link import TemplateLink
-from bizzmq.workers.worker import RECYCLE, Worker
+from bizzmq.workers.worker import HOLDING, RECYCLE, Worker
 
 _logger = logging.getLogger("bizzmq.supervisor")
 
@@ -33,6 +33,7 @@ class Crew:
         target: how many workers there should be; at most `capacity`.
         template: forks the workers; None means that each is forked here and imports by itself.
         generation: counts reloads.
+        nudged: called when a worker says that it holds more than one message.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Crew:
         self.capacity = config.capacity
         self.template: TemplateLink | None = None
         self.generation = 0
+        self.nudged: Callable[[], None] = _nothing
         self.stacks = [StackFile(f"bizzmq-stack-{index}") for index in range(2 * config.capacity)]
         self.slots = [Slot(index, scoreboard.slot(index)) for index in range(2 * config.capacity)]
 
@@ -169,6 +171,8 @@ class Crew:
                 failure = failure_in(message)
             elif message["op"] == RECYCLE:
                 wants_recycling = True
+            elif message["op"] == HOLDING:
+                self.nudged()
         return failure, wants_recycling
 
     def registered(self, worker_id: str) -> None:
@@ -214,3 +218,7 @@ class Crew:
             platform.kill_group(slot.pid)
         elif slot.channel is not None:
             slot.channel.close()  # should it still be forked, it finds its channel closed and leaves
+
+
+def _nothing() -> None:
+    return

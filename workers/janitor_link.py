@@ -103,6 +103,11 @@ class JanitorLink:
         self._owed.pop(("register", burial.worker), None)
         self._ask("requeue", **burial.as_message())
 
+    def recall(self, worker: str, queue: str, running: str, delivery: int) -> None:
+        """Have given back what a worker holds beyond this message. Not owed: when it is late it is of no use."""
+        if self._channel is not None:
+            self._channel.send(op="recall", worker=worker, queue=queue, running=running, delivery=delivery)
+
     def leave(self) -> None:
         """Have the supervisor signed off; the janitor goes after that."""
         self._ask("leave", worker="")

@@ -61,6 +61,8 @@ class Owed:
         if request["op"] == "adopt":
             self._starting.discard(request["worker"])
             self._undertaker.adopt(request["worker"], request["pid"], request["slot"])
+        elif request["op"] == "recall":
+            self._recall(request)
         elif request["op"] == "requeue":
             worker = request["worker"]
             self._undertaker.forget(worker)
@@ -99,6 +101,17 @@ class Owed:
             else:
                 self._requests.remove(request)
         return failure
+
+    def _recall(self, request: Request) -> None:
+        """Give back what a busy worker has not started. If the queue has shards, the script finds out where that is."""
+        for shard in self._keeper.shards_of(request["queue"]):
+            try:
+                count = self._broker.recall(shard, request["worker"], request["running"], request["delivery"])
+            except BizzMQError:
+                continue  # they wait for the worker, as they would have
+            if count:
+                log(_logger, logging.DEBUG, "messages behind a long one given back", queue=shard, count=count,
+                    worker=request["worker"])  # fmt: skip
 
     def _do(self, request: Request) -> None:
         if request["op"] == "register":

@@ -17,6 +17,7 @@ from bizzmq.workers.drain import Drain
 from bizzmq.workers.janitor import Janitor
 from bizzmq.workers.janitor_link import JanitorLink
 from bizzmq.workers.nursery import Nursery
+from bizzmq.workers.recaller import Recaller
 from bizzmq.workers.renewal import Renewal
 from bizzmq.workers.scaler import Scaler
 from bizzmq.workers.scoreboard import Scoreboard
@@ -66,6 +67,8 @@ class Parts:
         breaker = Breaker(config.queues, self.scoreboard.gate)
         self.coroner = Coroner(self.crew, self.janitor, breaker, config.queues)
         self.stacks = StackDump(self.crew, config.queues)
+        self.recaller = Recaller(self.crew, self.janitor, self.scoreboard, config.queues)
+        self.crew.nudged = self.recaller.nudged
         self.scaler = Scaler(self.crew, config)
         self.scout = Scout(Path.cwd(), private) if config.reload else None
         self.drain = Drain(config.drain_timeout_s)

@@ -11,6 +11,7 @@ import mmap
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Callable
 
 from bizzmq import clock
 from bizzmq.loop import Leave
@@ -18,11 +19,12 @@ from bizzmq.record import Gate, Record
 
 _HEADER_BYTES = 2048
 _PAUSED_AT = 0
+_WATCHED_AT = 1
 _QUEUES_AT = 8
 _UNTIL = struct.Struct("=d")
 MAX_QUEUES = 200
 _RECORD_BYTES = 128
-_BEGIN = struct.Struct("=20s4xdd")  # running id, start, deadline
+_BEGIN = struct.Struct("=20sHHdd")  # running id, its delivery modulo 65536, how many come after it, start, deadline
 _ID = struct.Struct("=20s")
 _COUNT = struct.Struct("=Q")
 _FINISHED_AT = 40
@@ -31,6 +33,7 @@ _STATE_AT = 72
 _QUEUE_AT = 73
 _CPU_AT = 80
 _LEAVE_AT = 74
+_RECALLED_AT = 75
 _FAILED_AT = 88
 _LEAVES = list(Leave)
 
@@ -52,12 +55,16 @@ _IDLE, _RUNNING, _SETTLING = int(Activity.IDLE), int(Activity.RUNNING), int(Acti
 class Snapshot:
     """What a slot's record says. Monotonic seconds; a deadline of 0 is none. `cpu_deadline_s` is CPU time.
 
+    `delivery` is that of the running message, modulo 65536; `rest` is how many were claimed with it and come after it.
+
     `handled` counts attempts that succeeded, `failed` those that did not, put back ones included.
     """
 
     activity: Activity
     running: str
     last_finished: str
+    delivery: int
+    rest: int
     started_s: float
     deadline_s: float
     queue_index: int
@@ -78,16 +85,20 @@ class SlotRecord(Record):
         self._state_at = self._at + _STATE_AT
         self._queue_at = self._at + _QUEUE_AT
         self._leave_at = self._at + _LEAVE_AT
+        self._recalled_at = self._at + _RECALLED_AT
         self._failed_at = self._at + _FAILED_AT
         self._handled = self._failed = 0
+        self._nudge: Callable[[], None] | None = None
 
     def reset(self) -> None:
         """Forget the worker that had this slot. Only while the slot has none."""
         self._memory[self._at : self._at + _RECORD_BYTES] = bytes(_RECORD_BYTES)
         self._handled = self._failed = 0
 
-    def begin(self, message_id: bytes, queue_index: int, started_s: float, deadline_s: float) -> None:
-        _BEGIN.pack_into(self._memory, self._at, message_id, started_s, deadline_s)
+    def begin(
+        self, message_id: bytes, queue_index: int, started_s: float, deadline_s: float, delivery: int, rest: int
+    ) -> None:
+        _BEGIN.pack_into(self._memory, self._at, message_id, delivery & 0xFFFF, rest, started_s, deadline_s)
         self._memory[self._queue_at] = queue_index
         self._memory[self._state_at] = _RUNNING
 
@@ -111,6 +122,33 @@ class SlotRecord(Record):
     def idle(self) -> None:
         self._memory[self._state_at] = _IDLE
 
+    def nudge_by(self, nudge: Callable[[], None]) -> None:
+        """How its worker tells the supervisor that it holds more than it runs, when nobody is looking."""
+        self._nudge = nudge
+
+    def holds_several(self) -> None:
+        if not self._memory[_WATCHED_AT] and self._nudge is not None:
+            self._nudge()
+
+    @property
+    def is_recalled(self) -> bool:  # type: ignore[override]
+        return self._memory[self._recalled_at] != 0
+
+    def recall(self) -> None:
+        """Have its worker start nothing more of what it has claimed. It may be just starting something."""
+        self._memory[self._recalled_at] = 1
+
+    def claims(self) -> None:
+        if self._memory[self._recalled_at]:
+            self._memory[self._recalled_at] = 0
+
+    def holds_back_s(self) -> float:
+        """Since when it has run a message while others wait behind it; 0.0 if it does not. Monotonic seconds."""
+        if self._memory[self._state_at] != _RUNNING:
+            return 0.0
+        _, _, rest, started_s, _ = _BEGIN.unpack_from(self._memory, self._at)
+        return float(started_s) if rest else 0.0
+
     def left(self, leave: Leave) -> None:
         """The worker goes by its own decision. Nothing but this makes an exit an orderly one."""
         self._memory[self._leave_at] = _LEAVES.index(leave)
@@ -118,7 +156,7 @@ class SlotRecord(Record):
 
     def read(self) -> Snapshot:
         """What it says now."""
-        running, started_s, deadline_s = _BEGIN.unpack_from(self._memory, self._at)
+        running, delivery, rest, started_s, deadline_s = _BEGIN.unpack_from(self._memory, self._at)
         (finished,) = _ID.unpack_from(self._memory, self._finished_at)
         (cpu_deadline_s,) = _UNTIL.unpack_from(self._memory, self._at + _CPU_AT)
         (handled,) = _COUNT.unpack_from(self._memory, self._handled_at)
@@ -127,6 +165,8 @@ class SlotRecord(Record):
             activity=Activity(self._memory[self._state_at]),
             running=_text(running),
             last_finished=_text(finished),
+            delivery=delivery,
+            rest=rest,
             started_s=started_s,
             deadline_s=deadline_s,
             queue_index=self._memory[self._queue_at],
@@ -177,6 +217,15 @@ class Scoreboard:
     def __init__(self, slots: int) -> None:
         self._memory = mmap.mmap(-1, _HEADER_BYTES + slots * _RECORD_BYTES)
         self.gate = PoolGate(self._memory)
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether the supervisor looks at the records again within milliseconds."""
+        return bool(self._memory[_WATCHED_AT])
+
+    def set_watched(self, *, watched: bool) -> None:
+        """Tell workers whether they have to say that they hold more than one message."""
+        self._memory[_WATCHED_AT] = int(watched)
 
     def slot(self, index: int) -> SlotRecord:
         return SlotRecord(self._memory, index)

@@ -135,6 +135,15 @@ class Supervisor:
         if self._server is not None:
             self._server.close()
 
+    def _poll(self, poller: select.poll, until_s: float) -> None:
+        """Wait for something to read, or for a moment. Looks at busy workers meanwhile, which needs no round."""
+        recaller = self._parts.recaller
+        while True:
+            recaller.tick()
+            next_s = min(until_s, recaller.due_s())
+            if poller.poll(max(0.0, next_s - clock.monotonic()) * 1000 + 1) or clock.monotonic() >= until_s:
+                return
+
     def _private(self) -> list[int]:
         """Descriptors that no child may keep open."""
         channels = [channel.fileno() for channel in self._parts.channels()]
@@ -154,7 +163,7 @@ class Supervisor:
             due_s.append(max(parts.drain.kill_at_s, now_s + 0.02))
         elif parts.nursery.may_start:
             due_s += [slot.start_at_s for slot in parts.crew.slots if slot.phase is Phase.EMPTY]
-        poller.poll(max(0.0, min(due_s) - now_s) * 1000 + 1)
+        self._poll(poller, min(due_s))
         self._front.serve()
         for channel in parts.channels():
             channel.flush()

@@ -37,6 +37,7 @@ from bizzmq.workers.titles import Title
 _logger = logging.getLogger("bizzmq.worker")
 
 RECYCLE = "recycle"
+HOLDING = "holding"
 _DRAIN_GRACE_S = 2.0
 _LOOK_S = 0.005
 
@@ -94,6 +95,7 @@ class Worker:
             self.record.left(Leave.DRAINED)
             return exits.DRAINED
         title.show("working")
+        self.record.nudge_by(lambda: self.channel.send(op=HOLDING))
         consumer = Consumer(
             Broker(connect(self.url)), self.worker_id, self.config.queues, function, stop, self.record,
             ConsumerOptions(

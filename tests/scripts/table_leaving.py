@@ -28,6 +28,10 @@ def releasing(*ids: str, started: bool = False) -> Call:
     return lambda broker: broker.release(QUEUE, "w1", 7, ids, started=started)
 
 
+def recalling(running: str, delivery: int = 1) -> Call:
+    return lambda broker: broker.recall(QUEUE, "w1", running, delivery)
+
+
 def requeueing(what: str, queue: str = QUEUE, **known: Any) -> Call:
     return lambda broker: broker.requeue(queue, "w1", Death(what, **known))
 
@@ -93,6 +97,22 @@ RELEASE = [
          releasing("m0"), 0, held("m0", releases={"w1": "7"})),
 ]  # fmt: skip
 REQUEUE = [
+    Move("recall", "what is newer than the running one, to the head in the old order",
+         held("m1", "m2", "m3", waiting=("m4",)), recalling("m1"), 2,
+         held("m1", waiting=("m2", "m3", "m4"), wake=True), again=0),
+    Move("recall", "to its priority", held("m1", "m2", attempts={"m2": "0 0 0 4"}), recalling("m1"), 1,
+         held("m1", prioritized={"m2": 4}, attempts={"m2": "0 0 0 4"}, wake=True), again=0),
+    Move("recall", "not what is older than the running one", held("m1", "m2"), recalling("m2"), 0, held("m1", "m2")),
+    Move("recall", "nothing, when the running one has gone", held("m2", "m3"), recalling("m1"), 0, held("m2", "m3")),
+    Move("recall", "nothing, when the running one has come again",
+         held("m1", "m2", attempts={"m1": ONCE}), recalling("m1"), 0, held("m1", "m2", attempts={"m1": ONCE})),
+    Move("recall", "whatever has made the delivery a later one",
+         held("m1", "m2", attempts={"m1": "1 2 3 0"}), recalling("m1", 7), 1,
+         held("m1", waiting=("m2",), attempts={"m1": "1 2 3 0"}, wake=True), again=0),
+    Move("recall", "by deliveries modulo 65536", held("m1", "m2", attempts={"m1": "65536 0 0 0"}), recalling("m1"), 1,
+         held("m1", waiting=("m2",), attempts={"m1": "65536 0 0 0"}, wake=True), again=0),
+    Move("recall", "not from a worker without a lease", Containers(processing={"w1": ("m1", "m2")}),
+         recalling("m1"), 0, Containers(processing={"w1": ("m1", "m2")})),
     Move("requeue", "nothing held: only the registration ends", held(releases={"w1": "3", "w2": "4"}),
          requeueing("stopped"), Requeued(0, 0, "", 0), gone(releases={"w2": "4"}), again=None),
     Move("requeue", "all to the head in the old order, nobody blamed", held("m1", "m2", waiting=("m3",)),

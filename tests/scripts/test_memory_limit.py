@@ -27,6 +27,7 @@ WORKING: Dict[str, Callable[[Broker], Any]] = {
     "dead_letter": lambda broker: broker.dead_letter(QUEUE, "w1", "m1", NEW, b'{"error":"e"}'),
     "discard": lambda broker: broker.discard(QUEUE, "w1", "m1", NEW),
     "release": lambda broker: broker.release(QUEUE, "w1", 1, ["m2", "m1"]),
+    "recall": lambda broker: broker.recall(QUEUE, "w1", "m1", 1),
     "requeue": lambda broker: broker.requeue(QUEUE, "w1", Death("crash", running="m1")),
     "quarantine": lambda broker: broker.requeue(QUEUE, "w1", Death("crash", running="m1", crash_limit=1)),
     "register": lambda broker: broker.register(QUEUE, "s2", 1, "w2") is None,

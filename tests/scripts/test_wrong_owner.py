@@ -31,6 +31,7 @@ FENCED: Dict[str, Call] = {
 }
 REFUSED: Dict[str, Call] = {
     "requeue": lambda broker: broker.requeue(QUEUE, "w1", Death("crash", running="m1")),
+    "recall": lambda broker: broker.recall(QUEUE, "w1", "m1", 2),
     "beat": lambda broker: broker.beat(QUEUE, "s1"),
     "evict": lambda broker: broker.evict(QUEUE, "s1"),
     "requeue of a living one": lambda broker: broker.requeue(

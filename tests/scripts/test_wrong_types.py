@@ -17,7 +17,7 @@ from tests.scripts.moves import DEAD, QUEUE, Move
 from tests.scripts.test_moves import MOVES
 
 # What these scripts do not end on purpose must still be there afterwards.
-KEEPING = ("claim", "retry", "dead_letter", "release", "requeue", "replay", "restore", "unify", "reclaim")
+KEEPING = ("claim", "retry", "dead_letter", "release", "recall", "requeue", "replay", "restore", "unify", "reclaim")
 CASES = [move for move in MOVES if move.script in KEEPING and move.before != move.after]
 
 

@@ -33,7 +33,7 @@ class FakeCrew:
             record = self._board.slot(index)
             record.idle()
             if index < self.busy:
-                record.begin(b"m" * 20, 0, 0.0, 0.0)
+                record.begin(b"m" * 20, 0, 0.0, 0.0, 1, 0)
             slot = Slot(index, record, phase=Phase.UP)
             slot.working = index >= self.booting
             slots.append(slot)

@@ -1,0 +1,38 @@
+-- recall: a worker is busy for long; what it has claimed and not started goes back to the head, and nobody is blamed.
+--
+-- Its supervisor asks for it, after it has made sure that the worker starts nothing more of this claim. Only while the
+-- worker still holds the message that it was running then, in the same delivery, nothing can have been claimed since:
+-- so a copy that executes late, when the worker has gone on, changes nothing.
+--
+-- edge      processing -> waiting
+-- KEYS[1]   workers      HASH  worker id -> supervisor id
+-- KEYS[2]   processing   LIST  ids that the worker holds
+-- KEYS[3]   waiting      LIST  ids of default priority
+-- KEYS[4]   prioritized  ZSET  ids of another priority
+-- KEYS[5]   attempts     HASH  id -> counts and priority
+-- KEYS[6]   wake         ZSET  the marker that idle workers block on
+-- ARGV[1]   worker id
+-- ARGV[2]   the id that it is running
+-- ARGV[3]   the number of this delivery of it, modulo 65536
+-- returns   how many were given back, 0 if it is not running that, or not any more; -1 not registered
+local workers, processing, waiting, prioritized, attempts, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local worker, running, delivery = ARGV[1], ARGV[2], tonumber(ARGV[3])
+
+if redis.call('HEXISTS', workers, worker) == 0 then return -1 end
+local ids = redis.call('LRANGE', processing, 0, -1) -- newest first
+local newer = -1
+for i = 1, #ids do
+  if ids[i] == running then newer = i - 1 end
+end
+if newer < 1 then return 0 end
+local retries, crashes, requeues = attempts_of(attempts, running)
+if (1 + retries + crashes + requeues) % 65536 ~= delivery then return 0 end
+allow_when_full(attempts)
+check_types({}, {waiting}, {prioritized, wake})
+for i = 1, newer do
+  local _, _, _, priority = attempts_of(attempts, ids[i])
+  enqueue(waiting, prioritized, ids[i], priority, true)
+end
+redis.call('LTRIM', processing, newer, -1)
+redis.call('ZADD', wake, 0, 'm')
+return newer

@@ -69,6 +69,7 @@ _CALLS: Dict[str, Callable[..., Any]] = {
     "dead_letter": lambda broker, worker, name, seen: broker.dead_letter(QUEUE, worker, name, seen, b"{}"),
     "discard": lambda broker, worker, name, seen: broker.discard(QUEUE, worker, name, seen),
     "release": lambda broker, worker, number, started, ids: broker.release(QUEUE, worker, number, ids, started=started),
+    "recall": lambda broker, worker, running, delivery: broker.recall(QUEUE, worker, running, delivery),
     "requeue": _requeue,
     "register": lambda broker, supervisor, counter, worker: broker.register(QUEUE, supervisor, counter, worker),
     "beat": lambda broker, supervisor: broker.beat(QUEUE, supervisor),

@@ -10,7 +10,7 @@ from tests.model.queue import Counts, Outcome, Queue, Request
 from tests.model.world import Story, World
 
 SETTLEMENTS = ("retry", "dead_letter", "discard")
-FENCED = ("claim", "release", *SETTLEMENTS)
+FENCED = ("claim", "release", "recall", *SETTLEMENTS)
 
 
 class Broken(AssertionError):  # noqa: N818 - a promise is broken, nothing has erred

@@ -32,6 +32,11 @@ class Counts(NamedTuple):
         retries, crashes, requeues, priority = map(int, numbers.split())
         return cls(retries, crashes, requeues, priority, tab + crash)
 
+    @property
+    def delivery(self) -> int:
+        """The number of the delivery that is due, or under way, with these counts: 1 for the first."""
+        return 1 + self.retries + self.crashes + self.requeues
+
     def encode(self) -> str:
         return f"{self.retries} {self.crashes} {self.requeues} {self.priority}{self.crash}"
 

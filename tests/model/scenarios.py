@@ -25,6 +25,16 @@ QUICK: Dict[str, Rules] = {
         supervisors=1,
         late=("release",),
     ),
+    "a late recall in a batch": Rules(
+        messages=(*TWO, "m3"),
+        want=2,
+        faults=2,
+        generations=1,
+        max_retries=1,
+        supervisors=1,
+        recalls=True,
+        late=("recall",),
+    ),
     "published while a fault strikes": Rules(
         messages=TWO, priorities=(0, 5), is_published=True, want=2, faults=1, generations=1, max_retries=0
     ),
@@ -34,6 +44,8 @@ DEEP: Dict[str, Rules] = {
     "two faults, delayed": Rules(faults=2, is_later=True, is_buried=False),
     "two faults in a batch": Rules(messages=TWO, want=2, faults=2, generations=1, max_retries=0),
     "a fault in a batch, retried, two hosts": Rules(messages=TWO, want=2, faults=1),
+    "a recall and two faults": Rules(messages=TWO, want=2, faults=3, generations=1, max_retries=1, recalls=True,
+                                     late=("recall", "claim", "release")),
     "three faults": Rules(faults=3, max_retries=0, generations=1),
     "published while two faults strike": Rules(messages=TWO, is_published=True, want=2, faults=2, generations=1,
                                                max_retries=0),

@@ -60,6 +60,8 @@ def _supervising(world: World, rules: Rules, slot: int) -> Iterator[Step]:
         yield Step(f"{supervisor.id} watches another one", changed)
     for request in supervision.requests(world, rules, slot):
         yield from _asked(world, rules, slot, SUPERVISOR, request)
+    for request, marked in supervision.recalls(world, rules, slot):
+        yield from _asked(marked, rules, slot, SUPERVISOR, request)
 
 
 def _struck(world: World, slot: int) -> Iterator[Step]:

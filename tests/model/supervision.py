@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterator
+from typing import Any, Iterator, Tuple
 
 from tests.model.endings import Fate
 from tests.model.queue import Counts, Request
-from tests.model.world import BURIED, FIRST_COUNTER, KILLED, Rules, Worker, World, fate_of
+from tests.model.world import ALIVE, BURIED, FIRST_COUNTER, KILLED, Rules, Worker, World, fate_of
 
 
 def requests(world: World, rules: Rules, slot: int) -> Iterator[Request]:
@@ -23,6 +23,14 @@ def requests(world: World, rules: Rules, slot: int) -> Iterator[Request]:
         yield Request("beat", supervisor.id)
     if supervisor.watched is not None:
         yield from _reaping(world, slot, supervisor.watched)
+
+
+def recalls(world: World, rules: Rules, slot: int) -> Iterator[Tuple[Request, World]]:
+    """What it may have given back while its worker is busy, and the world in which that worker starts none of it."""
+    worker = world.workers[slot]
+    if rules.recalls and world.faults and worker.life == ALIVE and worker.running and worker.held:
+        request = Request("recall", worker.id, (worker.running, Counts.of(worker.seen).delivery))
+        yield request, world._replace(faults=world.faults - 1).with_worker(slot, held=())
 
 
 def watching(world: World, rules: Rules, slot: int) -> Iterator[World]:

@@ -10,7 +10,7 @@ from tests.model import history, transitions
 from tests.model.endings import Fate, requeue
 from tests.model.explorer import explore
 from tests.model.history import Broken
-from tests.model.queue import Ids, Outcome, Queue
+from tests.model.queue import Counts, Ids, Outcome, Queue
 from tests.model.scenarios import QUICK, TWO, explored
 from tests.model.transitions import SCRIPTS
 from tests.model.world import Rules
@@ -66,6 +66,16 @@ def _release_without_numbers(queue: Queue, worker: str, number: int, *args: Any)
     return transitions.release(queue._replace(releases=()), worker, number, *args)
 
 
+def _recall_from_any_delivery(queue: Queue, worker: str, running: str, _delivery: int) -> Outcome:
+    return transitions.recall(queue, worker, running, Counts.of(queue.counts(running)).delivery)
+
+
+def _recall_whatever_runs(queue: Queue, worker: str, _running: str, _delivery: int) -> Outcome:
+    running = queue.held(worker)[0] if queue.held(worker) else ""
+    return _recall_from_any_delivery(queue, worker, running, 0)
+
+
+RECALLED = QUICK["a late recall in a batch"]
 BATCH = Rules(messages=TWO, want=2, faults=1, max_retries=0, generations=1)
 PUBLISHED = QUICK["published while a fault strikes"]
 # What each of them breaks is the first promise that the shortest way there meets.
@@ -77,6 +87,8 @@ BROKEN: Dict[str, tuple[str, Callable[..., Outcome], Rules, str]] = {
     "requeue blames a stop": ("requeue", _requeue_that_blames_a_stop, Rules(faults=1), "G5"),
     "a retry fits any delivery": ("retry", _retry_of_any_delivery, Rules(faults=2, generations=1), "G5"),
     "a publish has no number": ("publish", _publish_without_numbers, PUBLISHED, "G2"),
+    "a recall fits any delivery": ("recall", _recall_from_any_delivery, RECALLED, "G3"),
+    "a recall fits any message": ("recall", _recall_whatever_runs, RECALLED, "G3"),
     "a release has no number": ("release", _release_without_numbers, QUICK["a late release in a batch"], "G1"),
 }
 

@@ -94,6 +94,17 @@ def release(queue: Queue, worker: str, number: int, started: bool, ids: Ids) -> 
     return Outcome(queue, len(given), wake=bool(queue.waiting or queue.prioritized))
 
 
+def recall(queue: Queue, worker: str, running: str, delivery: int) -> Outcome:
+    held = queue.held(worker)
+    if not queue.is_registered(worker) or running not in held:
+        return Outcome(queue, 0)
+    newer = held[held.index(running) + 1 :]
+    if not newer or Counts.of(queue.counts(running)).delivery % 65536 != delivery:
+        return Outcome(queue, 0)
+    queue = queue.with_held(worker, held[: -len(newer)]).enqueued(newer, at_head=True)
+    return Outcome(queue, len(newer), wake=True)
+
+
 def replay(queue: Queue, _operator: str, message_id: str, priority: int) -> Outcome:
     if message_id not in queue.dead:
         return Outcome(queue, False)
@@ -120,6 +131,7 @@ SCRIPTS: Dict[str, Callable[..., Outcome]] = {
     "dead_letter": dead_letter,
     "discard": discard,
     "release": release,
+    "recall": recall,
     "replay": replay,
     "purge": purge,
     **ENDINGS,

@@ -27,6 +27,7 @@ class Rules(NamedTuple):
     late: Tuple[str, ...] = tuple(SCRIPTS)  # of whose requests the network may keep a copy
     is_buried: bool = True  # by the last failure; else it is discarded
     is_later: bool = False  # retries are delayed
+    recalls: bool = False  # supervisors have given back what their busy workers have not started
 
 
 class Worker(NamedTuple):

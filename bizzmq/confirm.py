@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from bizzmq.broker import Broker
 from bizzmq.errors import BrokerReplyError, BrokerUnavailableError, ConfigurationError
+from bizzmq.foreign import SlotMovedError
 
 WAIT_MS = 2000
 """How long to wait for the confirmation, milliseconds; less than a reply may take."""
@@ -56,12 +57,15 @@ def wait(broker: Broker, queue: str, publisher: str, request: int, level: Level)
     """Wait for the publish that this request was; returns how many have it: replicas, or 1 for the disk.
 
     Raises:
-        BrokerUnavailableError: this server does not have it; send the publish again.
+        BrokerUnavailableError: this server does not have it, or not any more; send the publish again.
     """
     key = broker.keys(queue).publisher(publisher)
     confirmation: tuple[Any, ...] = ("WAITAOF", 1, 0, WAIT_MS) if level.disk else ("WAIT", level.replicas, WAIT_MS)
     connection = broker.connection.at(key)
-    _, number, reached = connection.execute_all(("EXPIRE", key, _REMEMBERED_S), ("GET", key), confirmation)
+    try:
+        _, number, reached = connection.execute_all(("EXPIRE", key, _REMEMBERED_S), ("GET", key), confirmation)
+    except SlotMovedError as error:  # where it has gone, the next publish is told
+        raise BrokerUnavailableError(f"the queue is moving to another node of the cluster: {error}") from error
     if int(number or 0) < request:
         raise BrokerUnavailableError("another server has taken over, and does not have what was published")
     return int(reached[0] if level.disk else reached)

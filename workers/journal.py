@@ -31,10 +31,11 @@ def prepared(directory: str) -> str:
     """
     path = Path(directory)
     try:
+        broken = next((part for part in (path, *path.parents) if part.is_symlink() and not part.exists()), None)
         path = Path(os.path.realpath(directory))
-        if not path.exists():
+        if broken is None and not path.exists():
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        problem = private_directory.problem(path)
+        problem = private_directory.problem(path) if broken is None else f"cannot be used: {broken} is a broken link"
         if not problem:
             probe = path / f".probe-{os.getpid()}"
             os.close(_write(probe, b""))
@@ -94,10 +95,13 @@ class WorkerJournal(Journal):
 
     def _replace(self) -> None:
         unfinished = self._path.with_name(f".{self._path.name}.unfinished")
+        descriptor = -1
         try:
             descriptor = _write(unfinished, encode(Entry(self._worker, self._server, self._owed)))
             unfinished.rename(self._path)
         except OSError:
+            if descriptor >= 0:
+                os.close(descriptor)
             unfinished.unlink(missing_ok=True)
             raise
         old, self._descriptor = self._descriptor, descriptor
@@ -130,7 +134,7 @@ def _write(path: Path, data: bytes) -> int:
         while written < len(data):
             written += os.write(descriptor, data[written:])
         os.fsync(descriptor)
-    except OSError:
+    except BaseException:  # also a signal's, such as a time limit's
         os.close(descriptor)
         raise
     return descriptor

@@ -106,9 +106,14 @@ def _death(said: Any) -> Death:
 
 
 def _id(value: Any) -> str:
-    if not isinstance(value, str) or len(value) > _ID_LIMIT:
+    if not isinstance(value, str) or len(value) > _ID_LIMIT or not _is_utf8(value):
         raise DecodeError("it names something that is no message")
     return value
+
+
+def _is_utf8(value: str) -> bool:
+    """Whether it can be said to Redis at all: JSON can spell half a character."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def _counted(value: Any) -> str:

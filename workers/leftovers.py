@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
@@ -122,7 +123,8 @@ class Leftovers:
         except DecodeError as error:
             skipped[path.name] = str(error)
         except OSError as error:
-            skipped[path.name] = error.strerror or str(error)
+            is_link = error.errno in (errno.ELOOP, errno.EMLINK)  # by O_NOFOLLOW
+            skipped[path.name] = "it is a link" if is_link else error.strerror or str(error)
         return {}
 
     def _is_ours(self, entry: Entry, path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Publishing with WAIT, and what must hold of a queue whose server has failed over."""
+"""Confirmed publishing, and what must hold of a queue whose server has failed over."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Iterator
 
 from redis.exceptions import RedisError
 
-from bizzmq import BizzMQError, MessageOptions
+from bizzmq import MessageOptions, NotConfirmedError
 from bizzmq.broker import Broker
 from bizzmq.connections import connect
 from bizzmq.publisher import Publisher
@@ -20,39 +20,28 @@ from tests.faults.scene import PATIENCE_S, QUEUE, Scene
 
 UNSURE = "unsure"
 """Kind of a ledger's event: published, but nobody knows whether a replica has it."""
-_WAIT_MS = 500
+_ON_A_REPLICA = MessageOptions(confirm="replicas:1")
 
 
 class ConfirmedPublisher:
     """Publishes, and writes into the ledger which messages a replica has confirmed, and which it has not."""
 
     def __init__(self, url: str, ledger: Ledger) -> None:
-        self._broker = Broker(connect(url))
-        self._publisher = Publisher(self._broker)
+        self._publisher = Publisher(Broker(connect(url)))
         self._ledger = ledger
 
     def publish(self, *bodies: Any, queue: str = QUEUE) -> bool:
         """Whether a replica has them all."""
-        ids = self._publisher.publish(queue, bodies, MessageOptions())
-        confirmed = self._is_confirmed(queue)
+        try:
+            ids, is_confirmed = self._publisher.publish(queue, bodies, _ON_A_REPLICA), True
+        except NotConfirmedError as error:
+            ids, is_confirmed = error.message_ids, False
         for message_id in ids:
-            self._ledger.record("published" if confirmed else UNSURE, message_id)
-        return confirmed
+            self._ledger.record("published" if is_confirmed else UNSURE, message_id)
+        return is_confirmed
 
     def close(self) -> None:
         self._publisher.close()
-
-    def _is_confirmed(self, queue: str) -> bool:
-        """WAIT counts what this connection has written: so it must be the one that has published, still open."""
-        try:
-            connection = self._broker.connection.at(self._broker.keys(queue).meta)
-            if not connection.is_open:
-                return False
-            # A repeated publish writes nothing, so that WAIT alone would wait for nothing.
-            replies = connection.execute_all(("SETEX", f"probe:{{{queue}}}", 60, 1), ("WAIT", 1, _WAIT_MS))
-        except BizzMQError:
-            return False
-        return int(replies[1]) >= 1
 
 
 @contextlib.contextmanager

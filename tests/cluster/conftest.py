@@ -8,6 +8,7 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
+from bizzmq import confirm
 from bizzmq.testing.ledger import Ledger
 from bizzmq.testing.pool import Pool
 from tests.faults.scene import QUEUE, Scene
@@ -42,6 +43,12 @@ def start_cluster() -> Iterator[Callable[..., Cluster]]:
             return cluster
 
         yield start
+
+
+@pytest.fixture(autouse=True)
+def _short_confirmations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a replica each publish would take as long as the library is willing to wait for one."""
+    monkeypatch.setattr(confirm, "WAIT_MS", 500)
 
 
 @pytest.fixture

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import pytest
 
-from bizzmq import BrokerUnavailableError, QueueOptions
+from bizzmq import BrokerUnavailableError, MessageOptions, QueueOptions, confirm
+from bizzmq.broker import Broker
 from bizzmq.cluster import ClusterConnection
+from bizzmq.connections import connect
 from bizzmq.keys import type_of
+from bizzmq.publisher import Publisher
 from bizzmq.testing import invariants
 from bizzmq.testing.layout import Keys
 from bizzmq.testing.wait import eventually
@@ -47,6 +51,37 @@ def test_slots_that_move_under_load_lose_and_repeat_nothing(cluster: Cluster, cl
     scene.settle(dead_lettered=1, extra_runs=FAILING)
     assert pool.worker_pids() == pool.started_worker_pids(), "a worker has left"
     scene.retire(pool, tracebacks=1)
+
+
+def test_a_confirmation_that_meets_a_moved_slot_is_asked_for_again(cluster: Cluster, cluster_scene: Scene) -> None:
+    level = confirm.level_of("replicas:1")
+    assert level is not None
+    broker = Broker(connect(cluster_scene.url))
+    publisher = Publisher(broker, retry_for_s=0.2)
+    publish = partial(broker.publish, QUEUE, "nonce", 1, 0, 0, [b"m1", b"1\n1"])
+    source = cluster.master_of(QUEUE)
+    target = next(server for server in cluster.servers[:3] if server is not source)
+    said: list[BrokerUnavailableError] = []
+
+    def publish_meanwhile() -> None:
+        try:
+            publisher.publish(QUEUE, ["while it moves"], MessageOptions(confirm="replicas:1"))
+        except BrokerUnavailableError as error:
+            said.append(error)
+
+    publish()
+    cluster.move(QUEUE, target, publish_meanwhile)
+    broker.connection.drop()
+    publish()
+    cluster.move(QUEUE, source)
+    with pytest.raises(BrokerUnavailableError, match="the queue is moving to another node"):
+        confirm.wait(broker, QUEUE, "nonce", 1, level)
+
+    assert said, "nothing was published while keys were moved"
+    publish()
+    assert confirm.wait(broker, QUEUE, "nonce", 1, level) == 1
+    assert publisher.publish(QUEUE, ["at rest"], MessageOptions(confirm="replicas:1"))
+    publisher.close()
 
 
 @pytest.mark.parametrize("fault", ["kill", "pause"])

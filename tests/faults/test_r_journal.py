@@ -195,6 +195,8 @@ def test_what_is_no_journal_is_skipped_and_no_forged_one_acks_a_message_that_its
     forge(scene, "h:boot:1:F", forged, own)
     for name in (forged, unregistered):
         _forge_journal(scene, directory, name, victim)
+    half = _forge_journal(scene, directory, "h:boot:1:H/0.a", "\ud800")  # no id in UTF-8
+    names.append(half.name)
 
     pool = scene.pool(_journal(directory), handler=HANDLER, concurrency=1, ready=False)
 
@@ -259,5 +261,7 @@ def _fill_with_nonsense(directory: Path) -> list[str]:
     (directory / "README").write_text("not ours")
     (directory / "directory.journal").mkdir()
     (directory / "link.journal").symlink_to("/etc/passwd")
+    (directory / "broken.journal").symlink_to(directory / "nowhere")
+    (directory / os.fsdecode(b"\xff.journal")).write_text("{")
     os.mkfifo(directory / "fifo.journal")
     return [path.name for path in directory.iterdir()]

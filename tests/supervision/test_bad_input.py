@@ -139,6 +139,8 @@ def test_a_journal_directory_that_cannot_be_used(refusal: type[Refusal], tmp_pat
 
     assert "is no directory" in refusal(f"--journal={tmp_path}/file").line
     assert "cannot be used: Not a directory" in refusal(f"--journal={tmp_path}/file/below").line
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    assert "is a broken link" in refusal(f"--journal={tmp_path}/link").line
     line = refusal(BIZZMQ_WORKER_JOURNAL=f"{tmp_path}/open").line
     assert f"{tmp_path}/open" in line
     assert "is open to others: chmod 700 it" in line

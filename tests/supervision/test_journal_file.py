@@ -58,6 +58,8 @@ def test_a_journal_that_is_not_one(change: dict[str, Any]) -> None:
         {"running": ""},
         {"running": 5},
         {"running": "x" * 101},
+        {"running": "m\ud800"},
+        {"last_finished": "\udcff"},
         {"outcome": "ack"},
         {"counted": "1 0 0"},
         {"counted": "1 0 0 0\t{}\n"},
@@ -88,3 +90,16 @@ def test_a_name_stays_in_its_directory_and_a_server_has_no_credentials() -> None
     assert server_of("redis://user:secret@h:1/0?ssl=x&password=secret") == "h:1/0"
     assert server_of("unix://:secret@/run/r.sock?db=3") == "/run/r.sock?db=3"
     assert server_of("redis+sentinel://:a@h:1,i:2/s/0") == "h:1,i:2/s/0"
+
+
+@given(st.text(st.characters(), max_size=20), st.text(max_size=20))
+def test_whatever_ids_a_journal_names_can_be_said_to_redis_or_are_refused(running: str, finished: str) -> None:
+    entry = Entry(WORKER, "h", {"q": Death("stopped", running, finished)})
+    try:
+        read = decode(encode(entry))
+    except DecodeError:
+        return
+
+    assert read == entry
+    for message_id in (read.owed["q"].running, read.owed["q"].last_finished):
+        message_id.encode()

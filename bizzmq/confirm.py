@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from bizzmq.broker import Broker
 from bizzmq.errors import BrokerReplyError, BrokerUnavailableError, ConfigurationError
+from bizzmq.foreign import SlotMovedError
 
 WAIT_MS = 2000
 """How long to wait for the confirmation, milliseconds; less than a reply may take."""
@@ -61,7 +62,10 @@ def wait(broker: Broker, queue: str, publisher: str, request: int, level: Level)
     key = broker.keys(queue).publisher(publisher)
     confirmation: tuple[Any, ...] = ("WAITAOF", 1, 0, WAIT_MS) if level.disk else ("WAIT", level.replicas, WAIT_MS)
     connection = broker.connection.at(key)
-    _, number, reached = connection.execute_all(("EXPIRE", key, _REMEMBERED_S), ("GET", key), confirmation)
+    try:
+        _, number, reached = connection.execute_all(("EXPIRE", key, _REMEMBERED_S), ("GET", key), confirmation)
+    except SlotMovedError as moved:  # the publish that is sent again finds out where to
+        raise BrokerUnavailableError("another server has taken over, nobody can say whether it has this") from moved
     if int(number or 0) < request:
         raise BrokerUnavailableError("another server has taken over, and does not have what was published")
     return int(reached[0] if level.disk else reached)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 from typing import Any, Callable, Collection, Iterable, Mapping
@@ -32,12 +33,16 @@ class JanitorLink:
         main: the janitor's life, given its end of the channel.
         private: descriptors that only the supervisor may keep open.
         silence_s: a janitor that has said nothing for so long is stuck, and is replaced.
+        lease_s: how long the supervisor's lease outlasts its janitor; the next one starts well before.
     """
 
-    def __init__(self, main: JanitorMain, private: Callable[[], Iterable[int]], silence_s: float) -> None:
+    def __init__(
+        self, main: JanitorMain, private: Callable[[], Iterable[int]], silence_s: float, lease_s: float
+    ) -> None:
         self._main = main
         self._private = private
         self._silence_s = silence_s
+        self._longest_wait_s = lease_s / 4
         self._owed: dict[tuple[str, str], dict[str, Any]] = {}
         self._adopted: dict[str, dict[str, Any]] = {}
         self._channel: Channel | None = None
@@ -87,6 +92,11 @@ class JanitorLink:
         log(_logger, logging.INFO, "janitor started", pid=self.pid)
         for message in (*self._adopted.values(), *self._owed.values()):
             own.send(**message)
+
+    @property
+    def starts_at_s(self) -> float:
+        """When the next one is to start; infinite while there is one, or none is wanted. Monotonic seconds."""
+        return math.inf if self.pid or self.left or not self._deaths else self._start_at_s
 
     def register(self, worker: str) -> None:
         self._ask("register", worker=worker)
@@ -165,6 +175,6 @@ class JanitorLink:
     def _back_off(self, sentence: str, **fields: Any) -> None:
         lived_s = clock.monotonic() - self._started_s
         self._deaths = 1 if lived_s > _HEALTHY_S else self._deaths + 1
-        wait_s = min(5.0, 0.05 * 2.0 ** min(self._deaths - 1, 10))
+        wait_s = min(self._longest_wait_s, 0.05 * 2.0 ** min(self._deaths - 1, 10))
         self._start_at_s = clock.monotonic() + wait_s
         log(_logger, logging.ERROR, sentence, wait_s=round(wait_s, 3), **fields)

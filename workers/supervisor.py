@@ -158,6 +158,7 @@ class Supervisor:
         for channel in parts.channels():
             poller.register(channel.fileno(), select.POLLIN | (select.POLLOUT if channel.unsent else 0))
         due_s = [now_s + TICK_S, max(now_s + 0.02, parts.watchdog.next_due_s()), parts.stacks.due_s]
+        due_s.append(parts.janitor.starts_at_s)
         due_s.append(self._front.register(poller))
         if parts.drain.begun:
             due_s.append(max(parts.drain.kill_at_s, now_s + 0.02))

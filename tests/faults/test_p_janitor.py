@@ -9,6 +9,7 @@ import time
 import psutil
 
 from bizzmq.testing import invariants
+from bizzmq.testing.layout import Keys, command
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.wait import eventually
 from tests.faults.gated import HANDLER
@@ -126,3 +127,27 @@ def _replaced(pool: Pool, number: int) -> int:
     os.kill(old, number)
     eventually(lambda: not psutil.pid_exists(old), PATIENCE_S, "the old janitor to be reaped")
     return eventually(pool.janitor_pid, PATIENCE_S)
+
+
+def test_janitors_that_die_again_and_again_are_replaced_before_the_lease_ends(scene: Scene) -> None:
+    pool = scene.pool("--lease=4", concurrency=1, handler=HANDLER)
+    gate = scene.gate()
+    message = scene.publish_one(gate.body())
+    scene.ledger.wait_started(message)
+    (supervisor,) = set(scene.registered().values())
+    reaper = scene.pool("--lease=4", concurrency=1, handler=HANDLER)
+
+    for _ in range(9):  # a wait that doubled without end would be 12 s by then
+        before = _beats(scene, supervisor)
+        _replaced(pool, signal.SIGKILL)
+        eventually(lambda: _beats(scene, supervisor) > before, PATIENCE_S, "a beat")  # noqa: B023
+
+    assert "reaped" not in reaper.log()
+    gate.open()
+    scene.settle(extra_runs=0)
+    scene.retire(pool, reaper)
+
+
+def _beats(scene: Scene, supervisor: str) -> int:
+    """The supervisor's counter; -1 if it is not registered any more."""
+    return int(command(scene.redis, "HGET", Keys(QUEUE).supervisors, supervisor) or -1)

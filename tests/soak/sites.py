@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from contextlib import suppress
+from functools import partial
 from typing import Any, Callable, Mapping, Sequence
 
 from redis import Redis
@@ -24,6 +25,12 @@ _PATIENCE_S = 60.0
 _DOWN_MS = 2500
 """A server that is silent for so long is given up. Less, and a busy machine fails over without any fault."""
 _LAG_BYTES = 200_000
+_ASK_AGAIN_S = 6.0
+"""Servers give a failover up after 5 s, if a link was cut just then, and say so in their logs only."""
+
+
+FailedOver = Callable[[float], object]
+"""Waits until another master has taken over, at most so many seconds, and raises AssertionError then."""
 
 
 class SeveralServers:
@@ -85,7 +92,7 @@ class SeveralServers:
         master.kill()
 
         def heal() -> None:
-            failed_over()  # else it would come back as the master, without its data
+            failed_over(_PATIENCE_S)  # else it would come back as the master, without its data
             master.start()
             self._wait_replicates()
 
@@ -101,7 +108,7 @@ class SeveralServers:
 
         return Hit(str(replica.port), heal)
 
-    def _master(self, rng: random.Random) -> tuple[RedisServer, Callable[[], object], str]:
+    def _master(self, rng: random.Random) -> tuple[RedisServer, FailedOver, str]:
         """A master, how to wait until another one has taken over, and the queue that it has; "" if all."""
         raise NotImplementedError
 
@@ -118,6 +125,18 @@ class SeveralServers:
 
     def _wait_online(self) -> None:
         raise NotImplementedError
+
+
+def _insist(ask: Callable[[], object], failed_over: FailedOver) -> None:
+    """Return when another master has taken over; ask for it again while it does not."""
+    for _ in range(int(_PATIENCE_S / _ASK_AGAIN_S)):
+        try:
+            failed_over(_ASK_AGAIN_S)
+            return
+        except AssertionError:
+            with suppress(RedisError):
+                ask()
+    failed_over(_ASK_AGAIN_S)
 
 
 def _keeps_up(server: RedisServer) -> bool:
@@ -148,22 +167,27 @@ class SentinelSite(SeveralServers):
         looking: Any = self._watched.look()
         return looking  # type: ignore[no-any-return]
 
-    def _master(self, _rng: random.Random) -> tuple[RedisServer, Callable[[], object], str]:
+    def _master(self, _rng: random.Random) -> tuple[RedisServer, FailedOver, str]:
         master = self._watched.master()
-        return master, lambda: self._watched.wait_failed_over(master, _PATIENCE_S), ""
+        return master, partial(self._watched.wait_failed_over, master), ""
 
     def _replica(self, _rng: random.Random) -> RedisServer:
         return self._watched.replica()
 
     def _fail_over(self, rng: random.Random) -> Hit:
         master, failed_over, _ = self._master(rng)
+
+        def ask() -> None:
+            if self._watched.master() is master:
+                self._watched.sentinels[0].ask("SENTINEL", "FAILOVER", SERVICE)
+
         try:
-            self._watched.sentinels[0].ask("SENTINEL", "FAILOVER", SERVICE)
+            ask()
         except RedisError:  # the sentinels are not over the last one
             return Hit()
 
         def heal() -> None:
-            failed_over()
+            _insist(ask, failed_over)
             self._wait_replicates()
 
         return Hit(f"away from {master.port}", heal)
@@ -190,21 +214,26 @@ class ClusterSite(SeveralServers):
         looking: Any = self._cluster.at(queue)
         return looking  # type: ignore[no-any-return]
 
-    def _master(self, rng: random.Random) -> tuple[RedisServer, Callable[[], object], str]:
+    def _master(self, rng: random.Random) -> tuple[RedisServer, FailedOver, str]:
         queue = rng.choice(self.queues)
         master = self._cluster.master_of(queue)
-        return master, lambda: self._cluster.wait_failed_over(queue, master), queue
+        return master, partial(self._cluster.wait_failed_over, queue, master), queue
 
     def _replica(self, rng: random.Random) -> RedisServer:
         return self._cluster.replica_of(self._master(rng)[0])
 
     def _fail_over(self, rng: random.Random) -> Hit:
         master, failed_over, queue = self._master(rng)
-        with self._cluster.replica_of(master).client() as client:
-            command(client, "CLUSTER", "FAILOVER")
+        replica = self._cluster.replica_of(master)
+
+        def ask() -> None:
+            with replica.client() as client:
+                command(client, "CLUSTER", "FAILOVER")  # an error if it is a master by now
+
+        ask()
 
         def heal() -> None:
-            failed_over()
+            _insist(ask, failed_over)
             self._wait_replicates()
 
         return Hit(f"away from {master.port}", heal, queue=queue)

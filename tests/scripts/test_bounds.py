@@ -95,6 +95,20 @@ def test_delays_are_counted_from_now(broker: Broker, redis: Redis) -> None:
     assert all(0 <= due_ms - now_ms - LATER_MS < LATER_MS for due_ms in due.values())
 
 
+def test_no_delay_is_counted_from_a_moment_to_come(broker: Broker, redis: Redis) -> None:
+    put(redis, QUEUE, Containers())
+    early_ms = []
+
+    for number in range(100):
+        broker.publish(QUEUE, "pub", number + 1, LATER_MS, 0, [f"m{number}", b"1\n1"])
+        seconds, micros = redis.time()
+        early_ms.append(
+            int(seconds) * 1000 + int(micros) // 1000 + LATER_MS - redis.zscore(Keys(QUEUE).delayed, f"m{number}")
+        )
+
+    assert min(early_ms) >= 0
+
+
 def test_a_purge_stops_at_its_limit_in_every_place(broker: Broker, redis: Redis) -> None:
     full = Containers(waiting=("m1",), prioritized={"m2": 1}, due=("m3",), parked=("m4",))
     put(redis, DEAD, full)

@@ -94,6 +94,17 @@ def test_a_release_gives_back_all_or_nothing(broker: Broker, redis: Redis) -> No
     assert everything(redis) == before
 
 
+def test_a_drop_that_fails_has_dropped_nothing(broker: Broker, redis: Redis) -> None:
+    put(redis, QUEUE, Containers(waiting=("f",), forged=("f",)))
+    redis.set(KEYS.attempts, "of the wrong type")
+    before = everything(redis)
+
+    with pytest.raises(BrokerReplyError):
+        table_repairs.dropping("f", "waiting")(broker)
+
+    assert everything(redis) == before
+
+
 def test_a_replay_to_a_priority_moves_all_or_nothing(broker: Broker, redis: Redis) -> None:
     put(redis, QUEUE, Containers())
     put(redis, DEAD, Containers(waiting=("m1",)))

@@ -1,0 +1,44 @@
+"""What a script returns is what its header says, also where the broker only asks whether it is zero."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict
+
+import pytest
+from redis import Redis
+
+from bizzmq.broker import Broker
+from bizzmq.connection import Connection
+from tests.scripts.moves import Move
+from tests.scripts.test_moves import MOVES, given
+
+DONE: Dict[str, Callable[[Any], bool]] = {
+    "create": lambda reply: reply in (0, 1),
+    "inspect": lambda reply: reply[0] == 1,
+    "register": lambda reply: reply == 1,
+    "replay": lambda reply: reply in (0, 1),
+    "write_off": lambda reply: reply in (0, 1),
+}
+
+
+class RecordingConnection(Connection):
+    """Notes the reply of the last script."""
+
+    reply: Any = None
+
+    def execute(self, *args: Any) -> Any:
+        reply = super().execute(*args)
+        if args[0] in ("EVAL", "EVALSHA"):
+            self.reply = reply
+        return reply
+
+
+@pytest.mark.parametrize("move", [move for move in MOVES if move.script in DONE], ids=str)
+def test_the_reply_is_one_of_the_header_s(url: str, redis: Redis, move: Move) -> None:
+    connection = RecordingConnection(url)
+    given(redis, move)
+
+    move.call(Broker(connection))
+
+    connection.drop()
+    assert DONE[move.script](connection.reply)

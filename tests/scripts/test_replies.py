@@ -7,9 +7,10 @@ from typing import Any, Callable, Dict
 import pytest
 from redis import Redis
 
-from bizzmq.broker import Broker
+from bizzmq.broker import Broker, Death
 from bizzmq.connection import Connection
-from tests.scripts.moves import Move
+from tests.scripts.containers import put
+from tests.scripts.moves import QUEUE, Move, held
 from tests.scripts.test_moves import MOVES, given
 
 DONE: Dict[str, Callable[[Any], bool]] = {
@@ -42,3 +43,18 @@ def test_the_reply_is_one_of_the_header_s(url: str, redis: Redis, move: Move) ->
 
     connection.drop()
     assert DONE[move.script](connection.reply)
+
+
+@pytest.mark.parametrize(
+    ("worker", "counter", "reply"), [("w1", "7", [1, 1, 0, b"", 0]), ("w2", "7", [-1]), ("w1", "6", [-2])]
+)
+def test_a_requeue_that_is_refused_says_why(
+    url: str, redis: Redis, worker: str, counter: str, reply: list[Any]
+) -> None:
+    connection = RecordingConnection(url)
+    put(redis, QUEUE, held("m1"))
+
+    Broker(connection).requeue(QUEUE, worker, Death("silent", supervisor="s1", counter=counter))
+
+    connection.drop()
+    assert connection.reply == reply

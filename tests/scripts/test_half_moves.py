@@ -69,6 +69,19 @@ def test_a_claim_promotes_all_or_nothing(broker: Broker, redis: Redis, key: str,
     assert everything(redis) == before
 
 
+@pytest.mark.parametrize(("key", "counts"), [(KEYS.prioritized, "0 0 0 0"), (KEYS.waiting, "0 0 0 5")])
+def test_a_claim_that_fails_has_promoted_nothing(broker: Broker, redis: Redis, key: str, counts: str) -> None:
+    """Not even where the key of the wrong type is not the one that the message goes to."""
+    put(redis, QUEUE, held(due=("m1",), attempts={"m1": counts}))
+    redis.set(key, "of the wrong type")
+    before = everything(redis)
+
+    with pytest.raises(BrokerReplyError):
+        claim_ids(broker, 1)
+
+    assert everything(redis) == before
+
+
 @pytest.mark.parametrize("key", [KEYS.messages, KEYS.waiting, KEYS.stats, KEYS.wake])
 def test_a_publish_that_failed_says_so_and_can_be_repeated(broker: Broker, redis: Redis, key: str) -> None:
     put(redis, QUEUE, Containers())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Callable, Dict
 
 import pytest
@@ -9,6 +10,7 @@ from redis import Redis
 
 from bizzmq.broker import Broker, Death
 from bizzmq.connection import Connection
+from bizzmq.errors import LeaseLostError
 from tests.scripts.containers import put
 from tests.scripts.moves import QUEUE, Move, held
 from tests.scripts.test_moves import MOVES, given
@@ -55,6 +57,18 @@ def test_a_requeue_that_is_refused_says_why(
     put(redis, QUEUE, held("m1"))
 
     Broker(connection).requeue(QUEUE, worker, Death("silent", supervisor="s1", counter=counter))
+
+    connection.drop()
+    assert connection.reply == reply
+
+
+@pytest.mark.parametrize(("worker", "reply"), [("w1", [0, -1]), ("w2", [-1])])
+def test_a_claim_that_gets_nothing_says_why(url: str, redis: Redis, worker: str, reply: list[Any]) -> None:
+    connection = RecordingConnection(url)
+    put(redis, QUEUE, held())
+
+    with suppress(LeaseLostError):
+        Broker(connection).claim(QUEUE, worker, 1)
 
     connection.drop()
     assert connection.reply == reply

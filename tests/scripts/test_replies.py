@@ -8,13 +8,14 @@ from typing import Any, Callable, Dict
 import pytest
 from redis import Redis
 
-from bizzmq.broker import Broker, Death
+from bizzmq.broker import BATCH_LIMIT, Broker, Death
 from bizzmq.connection import Connection
 from bizzmq.errors import LeaseLostError
-from tests.scripts.containers import put
+from tests.scripts.containers import Containers, envelope, put
 from tests.scripts.moves import QUEUE, Move, held
 from tests.scripts.test_moves import MOVES, given
 
+MANY = tuple(f"f{number:03}" for number in range(BATCH_LIMIT + 1))
 DONE: Dict[str, Callable[[Any], bool]] = {
     "create": lambda reply: reply in (0, 1),
     "inspect": lambda reply: reply[0] == 1,
@@ -62,13 +63,25 @@ def test_a_requeue_that_is_refused_says_why(
     assert connection.reply == reply
 
 
-@pytest.mark.parametrize(("worker", "reply"), [("w1", [0, -1]), ("w2", [-1])])
-def test_a_claim_that_gets_nothing_says_why(url: str, redis: Redis, worker: str, reply: list[Any]) -> None:
+@pytest.mark.parametrize(
+    ("before", "worker", "finished", "reply"),
+    [
+        (held(), "w1", [], [0, -1]),
+        (held("m1"), "w1", ["m1"], [0, -1]),
+        (held(due=MANY, forged=MANY), "w1", [], [0, 0]),  # more is due, and may have an envelope
+        (held(), "w2", [], [-1]),
+        (held("m1"), "w1", [], [1, [b"m1"], [envelope("m1")], []]),
+    ],
+    ids=["nothing", "all is acked", "nothing but forgeries", "not registered", "something"],
+)
+def test_a_claim_says_what_it_has_found(
+    url: str, redis: Redis, before: Containers, worker: str, finished: list[str], reply: list[Any]
+) -> None:
     connection = RecordingConnection(url)
-    put(redis, QUEUE, held())
+    put(redis, QUEUE, before)
 
     with suppress(LeaseLostError):
-        Broker(connection).claim(QUEUE, worker, 1)
+        Broker(connection).claim(QUEUE, worker, BATCH_LIMIT, finished)
 
     connection.drop()
     assert connection.reply == reply

@@ -134,8 +134,8 @@ MEND = [
         }.items()
     ],
     Move("restore", "not what stands in the dead-letter queue, while workers hold something", held("m2", stray=("m1",)),
-         restoring("m1"), 0, held("m2", stray=("m1",)), before_dead=Containers(waiting=("m1",)),
-         after_dead=Containers(waiting=("m1",))),
+         restoring("m1"), 0, held("m2", stray=("m1",)), before_dead=Containers(waiting=("m1",), forged=("m1",)),
+         after_dead=Containers(waiting=("m1",), forged=("m1",))),
     Move("restore", "once, though it was named twice", Containers(stray=("m1",)), restoring("m1", "m1"), 1,
          Containers(waiting=("m1",), wake=True, stats={"restored": 1}), again=0),
     Move("restore", "not what is not stored", Containers(), restoring("m1"), 0, Containers()),

@@ -62,3 +62,32 @@ def test_no_copy_is_left_in_the_dead_letter_queue(broker: Broker, redis: Redis) 
 
     assert look(redis, QUEUE) == Containers(waiting=("m1",))
     assert look(redis, DEAD) == Containers(waiting=("m2",))
+
+
+def test_what_stands_in_the_dead_letter_queue_only_keeps_one_place_there(broker: Broker, redis: Redis) -> None:
+    put(redis, QUEUE, Containers(stray=("m1",)))
+    put(redis, DEAD, Containers(waiting=("m1",), parked=("m1", "m2")))
+
+    assert unifying("m1")(broker) == 1
+
+    assert look(redis, QUEUE) == Containers()
+    assert look(redis, DEAD) == Containers(waiting=("m1",), parked=("m2",))
+
+
+@pytest.mark.parametrize("queue", [QUEUE, DEAD])
+def test_what_is_stored_nowhere_keeps_all_its_places(broker: Broker, redis: Redis, queue: str) -> None:
+    """They are dropped, and counted: each of them is a message that is missing."""
+    before = Containers(waiting=("f", "f"), parked=("f",), forged=("f",))
+    put(redis, queue, before)
+
+    assert unifying("f")(broker) == 0
+
+    assert look(redis, queue) == before
+
+
+def test_an_id_that_is_named_twice_keeps_a_place(broker: Broker, redis: Redis) -> None:
+    put(redis, QUEUE, Containers(waiting=("m1", "m2", "m1")))
+
+    assert unifying("m1", "m1")(broker) == 1
+
+    assert look(redis, QUEUE) == Containers(waiting=("m1", "m2"))

@@ -91,3 +91,13 @@ def test_an_id_that_is_named_twice_keeps_a_place(broker: Broker, redis: Redis) -
     assert unifying("m1", "m1")(broker) == 1
 
     assert look(redis, QUEUE) == Containers(waiting=("m1", "m2"))
+
+
+def test_what_stands_in_both_queues_keeps_one_place_in_its_own(broker: Broker, redis: Redis) -> None:
+    put(redis, QUEUE, Containers(waiting=("m1",), parked=("m1", "m2")))
+    put(redis, DEAD, Containers(waiting=("m1",)))
+
+    assert unifying("m1")(broker) == 1
+
+    assert look(redis, QUEUE) == Containers(waiting=("m1",), parked=("m2",))
+    assert look(redis, DEAD) == Containers()

@@ -1,6 +1,7 @@
 """python -m tests.mutation [SCRIPT ...] [--processes N] [--list]: which mutants of the Lua no test finds.
 
-Exit status 1 if one survives that docs/mutants.md does not explain, or if one is explained there that is killed.
+Exit status 1 if one survives that docs/mutants.md does not explain, or if one is explained there that is killed; 2 if
+the tests fail on the scripts as they are.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections import Counter
 from typing import List
 
 from tests.mutation import survivors
-from tests.mutation.runner import KILLED, Verdict, all_mutants, run
+from tests.mutation.runner import KILLED, BaselineError, Verdict, all_mutants, run
 
 
 def main() -> int:
@@ -25,10 +26,14 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no test outlives the run
     started_s = time.monotonic()
     verdicts: List[Verdict] = []
-    for verdict in run(mutants, options.processes):
-        verdicts.append(verdict)
-        if verdict.fate != KILLED:
-            _say(f"[{len(verdicts)}/{len(mutants)}] {verdict.fate}: {verdict.mutant}")
+    try:
+        for verdict in run(mutants, options.processes):
+            verdicts.append(verdict)
+            if verdict.fate != KILLED:
+                _say(f"[{len(verdicts)}/{len(mutants)}] {verdict.fate}: {verdict.mutant}")
+    except BaselineError as error:
+        _say(f"{error}\nThe tests fail on the scripts as they are: no mutant was tried.")
+        return 2
     _say(table(verdicts))
     known = survivors.known(survivors.PATH.read_text(encoding="utf-8"))
     alive = [verdict.mutant for verdict in verdicts if verdict.fate != KILLED]

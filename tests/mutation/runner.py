@@ -15,7 +15,7 @@ import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, Sequence
+from typing import Callable, Collection, Dict, Iterator, List, Sequence
 
 import pytest
 
@@ -36,6 +36,7 @@ LIMIT_S = 900.0
 SURVIVED, KILLED, HUNG = "survived", "killed", "hung"
 _INTERNAL = 70
 _NOT_RUN = (2, 3, 4, 5, _INTERNAL)  # pytest's exit codes but for 0, passed, and 1, failed
+_UNCHANGED = "unchanged"  # names no script: so the rows of all scripts are run
 
 
 @dataclass(frozen=True)
@@ -55,18 +56,27 @@ class _Running:
     started_s: float
 
 
+class BaselineError(Exception):
+    """The tests fail on the scripts as they are, so that every mutant would pass for killed."""
+
+
 def all_mutants() -> List[Mutant]:
     """The mutants of all scripts."""
     return [mutant for path in sorted(LUA.glob("*.lua")) for mutant in mutants_of(path.stem, path.read_text())]
 
 
 def run(mutants: Sequence[Mutant], processes: int) -> Iterator[Verdict]:
-    """The verdict on each mutant, as soon as there is one; `processes` are tried at a time."""
+    """The verdict on each mutant, as soon as there is one; `processes` are tried at a time.
+
+    Raises:
+        BaselineError: nothing was tried.
+    """
     _import_all(sorted({*TESTS, *AUDIT_TESTS}))
     sample.PER_KIND = 3
     sample.transitions()  # kept by all children
     explored.cache_clear()
     gc.freeze()
+    check_baseline({mutant.script for mutant in mutants})
     waiting = list(reversed(mutants))
     running: Dict[int, _Running] = {}
     with tempfile.TemporaryDirectory(prefix="bizzmq-mutants-") as scratch:
@@ -81,6 +91,21 @@ def run(mutants: Sequence[Mutant], processes: int) -> Iterator[Verdict]:
         finally:
             for pid in running:
                 _kill(pid)
+
+
+def check_baseline(names: Collection[str]) -> None:
+    """Run the tests of these scripts on the scripts as they are. Raises BaselineError."""
+    with tempfile.TemporaryDirectory(prefix="bizzmq-baseline-") as scratch:
+        folder = Path(scratch) / (next(iter(names)) if len(names) == 1 else _UNCHANGED)
+        shutil.copytree(LUA, folder)
+        pid = _fork(lambda: _child(folder))
+        try:
+            status = os.waitpid(pid, 0)[1]
+        except BaseException:
+            _kill(pid)
+            raise
+        if status:
+            raise BaselineError((folder.parent / "output").read_text(errors="replace"))
 
 
 def _import_all(tests: Sequence[str]) -> None:
@@ -124,8 +149,13 @@ def _child(folder: Path) -> int:
     output = os.open(folder.parent / "output", os.O_CREAT | os.O_WRONLY)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    tests = AUDIT_TESTS if folder.name in AUDIT_SCRIPTS else TESTS
-    return int(pytest.main([*OPTIONS, *tests], plugins=[plugin]))
+    return int(pytest.main([*OPTIONS, *_tests_of(folder.name)], plugins=[plugin]))
+
+
+def _tests_of(name: str) -> Sequence[str]:
+    if name == _UNCHANGED:
+        return sorted({*TESTS, *AUDIT_TESTS})
+    return AUDIT_TESTS if name in AUDIT_SCRIPTS else TESTS
 
 
 def _ended(running: Dict[int, _Running]) -> Iterator[Verdict]:

@@ -6,6 +6,7 @@ import pytest
 
 from tests.mutation import survivors
 from tests.mutation.mutants import Mutant, mutants_of
+from tests.mutation.runner import all_mutants
 
 SCRIPT = """-- a comment with if and redis.call('DEL', key)
 local key, id = KEYS[1], ARGV[1]
@@ -111,3 +112,10 @@ def test_a_survivor_is_recognised_by_its_row(after: str) -> None:
     mutant = Mutant("claim", "anything", 7, "if x || y then", after, "...")
 
     assert survivors.known(survivors.row(mutant, "a reason")) == {mutant.key: "a reason"}
+
+
+def test_each_row_of_the_documentation_is_a_mutant_of_the_scripts_with_a_reason() -> None:
+    rows = survivors.known(survivors.PATH.read_text(encoding="utf-8"))
+
+    assert set(rows) <= {mutant.key for mutant in all_mutants()}
+    assert all(rows.values())

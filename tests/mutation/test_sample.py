@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -57,3 +58,25 @@ def test_what_is_no_mutant_survives(tmp_path: Path) -> None:
     done = outcome_of("claim", source + "-- the same\n", tmp_path)
 
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(("change", "error"), [("", ""), ("return 0\n", "BaselineError")], ids=["whole", "broken"])
+def test_no_mutant_is_tried_unless_the_scripts_as_they_are_pass(tmp_path: Path, change: str, error: str) -> None:
+    lua = tmp_path / "lua"
+    shutil.copytree(LUA, lua)
+    (lua / "evict.lua").write_text(change + (LUA / "evict.lua").read_text())
+    program = (
+        "import pathlib, sys\n"
+        "from tests.mutation import runner\n"
+        "runner.LUA, runner.TESTS = pathlib.Path(sys.argv[1]), sys.argv[2:]\n"
+        "runner.check_baseline(['evict'])\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(lua), *TESTS],
+        cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert (done.returncode != 0) == bool(error), done.stderr
+    assert error in done.stderr
+    assert "failed" in done.stderr or not error

@@ -21,7 +21,7 @@ class Containers:
     Each id that stands somewhere has an envelope, unless it is in `forged`; those in `stray` have one and stand
     nowhere. `due` and `delayed` are the two parts of the delayed set: what may be promoted now, and what is held
     back for a minute. `retry` is the initial retry count, or None if the queue does not exist. `wake` tells
-    whether there is a marker.
+    whether there is the marker: one member, with the score 0.
     """
 
     waiting: Ids = ()
@@ -99,12 +99,18 @@ def look(redis: Redis, queue: str) -> Containers:
         supervisors=redis.hgetall(keys.supervisors),
         releases=redis.hgetall(keys.releases),
         stats={name: int(value) for name, value in redis.hgetall(keys.stats).items()},
-        wake=redis.zrange(keys.wake, 0, -1) == ["m"],
+        wake=_has_marker(redis, keys.wake),
         retry=redis.hget(keys.meta, "retry"),
     )
     stored = set(redis.hkeys(keys.messages))
     forged, stray = tuple(sorted(found.ids() - stored)), tuple(sorted(stored - found.ids()))
     return Containers(**{**vars(found), "forged": forged, "stray": stray})
+
+
+def _has_marker(redis: Redis, key: str) -> bool:
+    found = redis.zrange(key, 0, -1, withscores=True)
+    assert found in ([], [("m", 0.0)])
+    return bool(found)
 
 
 def everything(redis: Redis) -> dict[str, Any]:

@@ -46,6 +46,8 @@ ROWS = [
         held("m2", stats={"acked": 1})),
     row("takes no more than is asked for, of a high priority either", held("m1", "m2", prioritized={"m3": 5, "m4": -5}),
         claiming(1), ["m1", "m2"], held("m1", "m2", prioritized={"m3": 5, "m4": -5}, wake=True)),
+    row("acks one copy of what it holds twice, skips the other", held("m1", "m2", "m1"), claiming(0, "m2", "m1"), [],
+        held(stats={"acked": 2, "missing": 1})),
     row("acks all and takes more", held("m1", waiting=("m2",), stats={"acked": 4}), claiming(1, "m1"), ["m2"],
         held("m2", stats={"acked": 5})),
     row("acks nothing that somebody else holds",

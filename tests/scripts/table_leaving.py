@@ -187,6 +187,13 @@ REPLAY = [
     Move("replay", "starts with the retry count of its queue", Containers(retry="2"), replaying, True,
          Containers(retry="2", waiting=("m1",), attempts={"m1": "2 0 0 0"}, wake=True, stats={"replayed": 1}),
          before_dead=Containers(waiting=("m1",)), after_dead=Containers(), again=False),
+    *[
+        Move("replay", f"what stands twice among what is {place}", Containers(), replaying, True,
+             Containers(waiting=("m1",), wake=True, stats={"replayed": 1}),
+             before_dead=Containers(**{place: ("m1", "m1")}),
+             after_dead=Containers(**{place: ("m1",)}, forged=("m1",)), again=False)
+        for place in ("waiting", "parked")
+    ],
     Move("replay", "not what is being handled", Containers(), replaying, False, Containers(),
          before_dead=held("m1"), after_dead=held("m1")),
     Move("replay", "not what is not there", Containers(), replaying, False, Containers(),

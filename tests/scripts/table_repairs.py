@@ -133,6 +133,11 @@ MEND = [
             "nowhere": Containers(stray=("m1",)),
         }.items()
     ],
+    Move("restore", "not what stands in the dead-letter queue, while workers hold something", held("m2", stray=("m1",)),
+         restoring("m1"), 0, held("m2", stray=("m1",)), before_dead=Containers(waiting=("m1",), forged=("m1",)),
+         after_dead=Containers(waiting=("m1",), forged=("m1",))),
+    Move("restore", "once, though it was named twice", Containers(stray=("m1",)), restoring("m1", "m1"), 1,
+         Containers(waiting=("m1",), wake=True, stats={"restored": 1}), again=0),
     Move("restore", "not what is not stored", Containers(), restoring("m1"), 0, Containers()),
     Move("reclaim", "to the head in the old order, nobody blamed",
          Containers(waiting=("m4",), processing={"w9": ("m1", "m2", "m3")},
@@ -148,6 +153,11 @@ MEND = [
          again=False),
     Move("write_off", "not what was written off meanwhile", Containers(stats={"written_off": 3}), writing_off(0, 2),
          False, Containers(stats={"written_off": 3})),
+    Move("write_off", "what is missing since the last time",
+         Containers(stats={"missing": 4, "restored": 3, "written_off": 2, "missing_settled": 2, "restored_settled": 1}),
+         writing_off(2, 1), True,
+         Containers(stats={"missing": 4, "restored": 3, "written_off": 4, "missing_settled": 4, "restored_settled": 3}),
+         again=False),
     Move("write_off", "adds up", Containers(stats={"written_off": 3}), writing_off(3, 1), True,
          Containers(stats={"written_off": 4, "missing_settled": 0, "restored_settled": 0}), again=False),
 ]  # fmt: skip

@@ -83,8 +83,7 @@ def test_the_shortest_delay_of_a_passed_limit_is_one(broker: Broker, redis: Redi
 def test_delays_are_counted_from_now(broker: Broker, redis: Redis) -> None:
     two = {"w1": ("m1",), "w2": ("m2",)}
     put(redis, QUEUE, Containers(workers=dict.fromkeys(two, "s1"), processing=two))
-    seconds, micros = redis.time()
-    now_ms = int(seconds) * 1000 + int(micros) // 1000
+    now_ms = _now_ms(redis)
 
     broker.publish(QUEUE, "pub", 1, LATER_MS, 0, ["m3", b"1\n1"])
     broker.retry(QUEUE, "w1", "m1", "0 0 0 0", "1 0 0 0", LATER_MS)
@@ -93,6 +92,23 @@ def test_delays_are_counted_from_now(broker: Broker, redis: Redis) -> None:
     due = dict(redis.zrange(Keys(QUEUE).delayed, 0, -1, withscores=True))
     assert set(due) == {"m1", "m2", "m3"}
     assert all(0 <= due_ms - now_ms - LATER_MS < LATER_MS for due_ms in due.values())
+
+
+def test_a_delay_is_counted_from_a_moment_within_the_call(broker: Broker, redis: Redis) -> None:
+    put(redis, QUEUE, Containers())
+
+    for number in range(100):
+        before_ms = _now_ms(redis)
+        broker.publish(QUEUE, "pub", number + 1, LATER_MS, 0, [f"m{number}", b"1\n1"])
+        after_ms = _now_ms(redis)
+        due_ms = redis.zscore(Keys(QUEUE).delayed, f"m{number}")
+        assert due_ms is not None
+        assert before_ms <= due_ms - LATER_MS <= after_ms
+
+
+def _now_ms(redis: Redis) -> int:
+    seconds, micros = redis.time()
+    return int(seconds) * 1000 + int(micros) // 1000
 
 
 def test_a_purge_stops_at_its_limit_in_every_place(broker: Broker, redis: Redis) -> None:

@@ -32,6 +32,7 @@ REPLAYED = {
     "with options and a record": (f'1\t{{"retries":2}}\t{RECORD}\n"x"', '1\t{"retries":2}\n"x"'),
     "with options": ('1\t{"retries":2}\n"x\ny"', '1\t{"retries":2}\n"x\ny"'),
     "with an empty header": ("\n1", "\n1"),
+    "with an empty header, and tabs in its body": ("\n1\t{}\t2\n3", "\n1\t{}\t2\n3"),
     "without a header": ("nothing of ours", "nothing of ours"),
 }
 # What a dead letter has when its own handler's worker crashes for the last time, and what it has then.

@@ -91,6 +91,19 @@ def test_a_claim_promotes_all_or_nothing(broker: Broker, redis: Redis, key: str,
     assert everything(redis) == before
 
 
+@pytest.mark.parametrize(("key", "counts"), [(KEYS.prioritized, "0 0 0 0"), (KEYS.waiting, "0 0 0 5")])
+def test_a_claim_that_fails_has_promoted_nothing(broker: Broker, redis: Redis, key: str, counts: str) -> None:
+    """Not even where the key of the wrong type is not the one that the message goes to."""
+    put(redis, QUEUE, held(due=("m1",), attempts={"m1": counts}))
+    redis.set(key, "of the wrong type")
+    before = everything(redis)
+
+    with pytest.raises(BrokerReplyError):
+        claim_ids(broker, 1)
+
+    assert everything(redis) == before
+
+
 @pytest.mark.parametrize("key", [KEYS.messages, KEYS.waiting, KEYS.stats, KEYS.wake])
 def test_a_publish_that_failed_says_so_and_can_be_repeated(broker: Broker, redis: Redis, key: str) -> None:
     put(redis, QUEUE, Containers())
@@ -112,6 +125,17 @@ def test_a_release_gives_back_all_or_nothing(broker: Broker, redis: Redis) -> No
 
     with pytest.raises(BrokerReplyError):
         broker.release(QUEUE, "w1", 1, ["m2", "m1"], started=True)
+
+    assert everything(redis) == before
+
+
+def test_a_drop_that_fails_has_dropped_nothing(broker: Broker, redis: Redis) -> None:
+    put(redis, QUEUE, Containers(waiting=("f",), forged=("f",)))
+    redis.set(KEYS.attempts, "of the wrong type")
+    before = everything(redis)
+
+    with pytest.raises(BrokerReplyError):
+        table_repairs.dropping("f", "waiting")(broker)
 
     assert everything(redis) == before
 

@@ -42,6 +42,17 @@ def test_the_copy_that_is_next_in_its_list_stays(broker: Broker, redis: Redis, o
     assert look(redis, QUEUE).processing == {"w8": long, "w9": tuple("abcdefghi")}
 
 
+@every_way
+def test_what_counts_is_how_many_are_before_it_and_not_how_many_are_behind(
+    broker: Broker, redis: Redis, others: List[str]
+) -> None:
+    put(redis, QUEUE, Containers(processing={"w8": ("a", "m"), "w9": ("m", "b", "c")}))
+
+    assert unifying("m", *others)(broker) == 1
+
+    assert look(redis, QUEUE).processing == {"w8": ("a",), "w9": ("m", "b", "c")}
+
+
 @pytest.mark.parametrize("count", [9, 10])
 def test_the_oldest_of_several_in_a_list_stays(broker: Broker, redis: Redis, count: int) -> None:
     put(redis, QUEUE, Containers(waiting=(*LONG, *LONG[:count])))

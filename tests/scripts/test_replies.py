@@ -1,0 +1,87 @@
+"""What a script returns is what its header says, also where the broker only asks whether it is zero."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any, Callable, Dict
+
+import pytest
+from redis import Redis
+
+from bizzmq.broker import BATCH_LIMIT, Broker, Death
+from bizzmq.connection import Connection
+from bizzmq.errors import LeaseLostError
+from tests.scripts.containers import Containers, envelope, put
+from tests.scripts.moves import QUEUE, Move, held
+from tests.scripts.test_moves import MOVES, given
+
+MANY = tuple(f"f{number:03}" for number in range(BATCH_LIMIT + 1))
+DONE: Dict[str, Callable[[Any], bool]] = {
+    "create": lambda reply: reply in (0, 1),
+    "inspect": lambda reply: reply[0] == 1,
+    "register": lambda reply: reply == 1,
+    "replay": lambda reply: reply in (0, 1),
+    "write_off": lambda reply: reply in (0, 1),
+}
+
+
+class RecordingConnection(Connection):
+    """Notes the reply of the last script."""
+
+    reply: Any = None
+
+    def execute(self, *args: Any) -> Any:
+        reply = super().execute(*args)
+        if args[0] in ("EVAL", "EVALSHA"):
+            self.reply = reply
+        return reply
+
+
+@pytest.mark.parametrize("move", [move for move in MOVES if move.script in DONE], ids=str)
+def test_the_reply_is_one_of_the_header_s(url: str, redis: Redis, move: Move) -> None:
+    connection = RecordingConnection(url)
+    given(redis, move)
+
+    move.call(Broker(connection))
+
+    connection.drop()
+    assert DONE[move.script](connection.reply)
+
+
+@pytest.mark.parametrize(
+    ("worker", "counter", "reply"), [("w1", "7", [1, 1, 0, b"", 0]), ("w2", "7", [-1]), ("w1", "6", [-2])]
+)
+def test_a_requeue_that_is_refused_says_why(
+    url: str, redis: Redis, worker: str, counter: str, reply: list[Any]
+) -> None:
+    connection = RecordingConnection(url)
+    put(redis, QUEUE, held("m1"))
+
+    Broker(connection).requeue(QUEUE, worker, Death("silent", supervisor="s1", counter=counter))
+
+    connection.drop()
+    assert connection.reply == reply
+
+
+@pytest.mark.parametrize(
+    ("before", "worker", "finished", "reply"),
+    [
+        (held(), "w1", [], [0, -1]),
+        (held("m1"), "w1", ["m1"], [0, -1]),
+        (held(due=MANY, forged=MANY), "w1", [], [0, 0]),  # more is due, and may have an envelope
+        (held(), "w2", [], [-1]),
+        (held("m1"), "w1", [], [1, [b"m1"], [envelope("m1")], []]),
+    ],
+    ids=["nothing", "all is acked", "nothing but forgeries", "not registered", "something"],
+)
+def test_a_claim_says_what_it_has_found(
+    url: str, redis: Redis, before: Containers, worker: str, finished: list[str], reply: list[Any]
+) -> None:
+    connection = RecordingConnection(url)
+    put(redis, QUEUE, before)
+
+    with suppress(LeaseLostError):
+        Broker(connection).claim(QUEUE, worker, BATCH_LIMIT, finished)
+
+    connection.drop()
+    assert connection.reply == reply

@@ -79,7 +79,7 @@ class Arm:
 
     def wait_handled(self) -> None:
         """Until every id was handled."""
-        self._wait(lambda: self.tallies.handled() >= self.published, "its messages to be handled", 0.001)
+        self._wait(lambda: self.tallies.handled() >= self.published, "its messages to be handled", 0.004)
 
     def wait_acked(self) -> None:
         """Until every id was handled, and nothing is left in Redis of what was not acked."""

@@ -1,0 +1,105 @@
+"""All arms, round by round in rotated order, with both yardsticks in each round."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import Any, Sequence
+
+import click
+
+import bizzmq
+from bench.fair import yardsticks
+from bench.fair.lab import Lab, lab
+from bench.fair.session import session
+from bench.measures.scale import Scale
+from bench.peers import ARMS
+from bench.peers.environment import Environment, NotThere, prepare
+from bench.peers.peer import NODE, PYTHON, RUBY, Peer
+
+CALIBRATE = {NODE: ["node", "tally.js"], RUBY: ["ruby", "tally.rb"]}
+
+
+def measure(scale: Scale) -> dict[str, Any]:
+    """The rounds of every arm that can run here, the yardsticks beside them, and who was skipped for what reason."""
+    places, skipped = environments(scale.arms)
+    turns = {name: turns_per_us(ARMS[name], place) for name, place in places.items()}
+    arms: dict[str, Any] = {name: {**describe(ARMS[name], places[name]), "rounds": []} for name in places}
+    bare: list[dict[str, Any]] = []
+    with lab() as on:
+        for number in range(scale.rounds):
+            bare.append(yardstick(on, scale))
+            for name in rotated(list(places), number):
+                click.echo(f"round {number + 1} of {scale.rounds}: {name}", err=True)
+                try:
+                    arms[name]["rounds"].append(session(ARMS[name], places[name], on, scale.plan, turns[name]))
+                except click.ClickException as error:
+                    skipped[name] = f"round {number + 1}: {error.message.splitlines()[0]}"
+    return {
+        "arms": {name: of for name, of in arms.items() if len(of["rounds"]) == scale.rounds},
+        "yardsticks": bare,
+        "skipped": skipped,
+    }
+
+
+def rotated(names: Sequence[str], number: int) -> list[str]:
+    """Round by round another one begins, and every second round runs backwards."""
+    turn = number % len(names)
+    order = [*names[turn:], *names[:turn]]
+    return order[::-1] if number % 2 else order
+
+
+def environments(names: Sequence[str]) -> tuple[dict[str, Environment], dict[str, str]]:
+    """Where each arm runs; of those that cannot be installed, why."""
+    places, skipped = {}, {}
+    for name in names:
+        try:
+            places[name] = prepare(ARMS[name])
+        except NotThere as error:
+            skipped[name] = str(error)
+    return places, skipped
+
+
+def yardstick(on: Lab, scale: Scale) -> dict[str, Any]:
+    """What this machine can do at this hour."""
+    few = max(2000, scale.plan.most // 20)
+    return {
+        "claims_2x1_per_s": yardsticks.claims_per_s(on, few, 2, 1),
+        "claims_1x64_per_s": yardsticks.claims_per_s(on, 10 * few, 1, 64),
+        "publishes_per_s": yardsticks.publishes_per_s(on, few),
+        "pop_s": yardsticks.pop_latencies_s(on, scale.plan.idle, scale.plan.gap_s),
+        "redis_benchmark": yardsticks.redis_benchmark(on, 5 * few),
+    }
+
+
+def turns_per_us(peer: Peer, place: Environment) -> float:
+    """How much work is a microsecond's in this arm's language and interpreter."""
+    command = CALIBRATE.get(peer.language, [place.python, "tally.py"])
+    said = subprocess.run(command, cwd=str(place.folder), check=True, capture_output=True, text=True)
+    return float(said.stdout)
+
+
+def describe(peer: Peer, place: Environment) -> dict[str, str]:
+    """What a report tells of an arm."""
+    return {
+        "language": peer.language,
+        "guarantee": peer.guarantee,
+        "settings": peer.settings,
+        "version": version(peer, place),
+        "recovery": peer.recovery,
+        "source": peer.source,
+    }
+
+
+def version(peer: Peer, place: Environment) -> str:
+    if peer.is_own:
+        return bizzmq.__version__
+    asked = {
+        PYTHON: [place.python, "-c", f"from importlib.metadata import version; print(version('{peer.package}'))"],
+        NODE: ["node", "-p", f"require('{peer.package}/package.json').version"],
+        RUBY: ["ruby", "-e", "require 'sidekiq'; puts Sidekiq::VERSION"],
+    }[peer.language]
+    environment = {**os.environ, "NODE_PATH": place.node_path}
+    said = subprocess.run(asked, cwd=str(place.folder), env=environment, capture_output=True, text=True, check=False)
+    return said.stdout.strip() or "unknown"
+

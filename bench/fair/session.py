@@ -28,7 +28,7 @@ class Plan:
         drain_s: for so long an arm should drain, by its rate in the warm-up.
         most: messages in a drain, however fast the arm is.
         idle: messages, one every `gap_s`, to idle workers.
-        loads: messages a second; each handler works `work_us`, so two workers can do 2e6 / work_us.
+        loads: by name, messages a second; each handler works `work_us`.
     """
 
     drain_s: float
@@ -37,7 +37,7 @@ class Plan:
     idle: int
     gap_s: float = 0.004
     load_s: float = 1.5
-    loads: Tuple[float, ...] = (250.0, 400.0)
+    loads: Tuple[Tuple[str, float], ...] = ()
     work_us: int = 4000
 
 
@@ -49,7 +49,7 @@ def session(peer: Peer, place: Environment, lab: Lab, plan: Plan, turns_per_us: 
         if not peer.is_own or peer.name == "bizzmq":
             found["single_per_s"] = singles(arm, plan.singles)
             found["idle_s"] = idle(arm, plan)
-            found["load_s"] = {f"{rate:g}": load(arm, rate, plan) for rate in plan.loads}
+            found["load_s"] = {name: load(arm, rate, plan) for name, rate in plan.loads}
         found["pss_mb"] = sum(_pss(process) for process in arm.processes()) / 1e6
         found["ids"] = check(arm.tallies.counts(), arm.published)
     return found

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import os
+import statistics
 import subprocess
-from typing import Any, Sequence
+from dataclasses import replace
+from typing import Any, Sequence, Tuple
 
 import click
 
 import bizzmq
 from bench.fair import yardsticks
 from bench.fair.lab import Lab, lab
-from bench.fair.session import session
+from bench.fair.session import Plan, session
+from bench.measures import cpu
 from bench.measures.scale import Scale
 from bench.peers import ARMS
+from bench.peers.apps import tally
 from bench.peers.environment import Environment, NotThere, prepare
 from bench.peers.peer import NODE, PYTHON, RUBY, Peer
 
+LOADS = (50, 80)
 CALIBRATE = {NODE: ["node", "tally.js"], RUBY: ["ruby", "tally.rb"]}
 
 
@@ -26,20 +31,29 @@ def measure(scale: Scale) -> dict[str, Any]:
     turns = {name: turns_per_us(ARMS[name], place) for name, place in places.items()}
     arms: dict[str, Any] = {name: {**describe(ARMS[name], places[name]), "rounds": []} for name in places}
     bare: list[dict[str, Any]] = []
+    plan = replace(scale.plan, loads=loads(scale.plan))
     with lab() as on:
         for number in range(scale.rounds):
             bare.append(yardstick(on, scale))
             for name in rotated(list(places), number):
                 click.echo(f"round {number + 1} of {scale.rounds}: {name}", err=True)
                 try:
-                    arms[name]["rounds"].append(session(ARMS[name], places[name], on, scale.plan, turns[name]))
+                    arms[name]["rounds"].append(session(ARMS[name], places[name], on, plan, turns[name]))
                 except click.ClickException as error:
                     skipped[name] = f"round {number + 1}: {error.message.splitlines()[0]}"
     return {
         "arms": {name: of for name, of in arms.items() if len(of["rounds"]) == scale.rounds},
         "yardsticks": bare,
+        "loads_per_s": dict(plan.loads),
         "skipped": skipped,
     }
+
+
+def loads(plan: Plan) -> Tuple[Tuple[str, float], ...]:
+    """50% and 80% of what two bare processes do with this work while both are busy: the same rate for every arm."""
+    turns, ms = tally.turns_per_us(), plan.work_us // 1000
+    capacity = statistics.median(cpu.bare_per_s(200, ms, turns) for _ in range(3))
+    return tuple((f"{share}%", capacity * share / 100) for share in LOADS)
 
 
 def rotated(names: Sequence[str], number: int) -> list[str]:

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from bench import compare, drain, durability, idle, memory, recovery, respawn
+from bench import compare, drain, durability, guard, idle, memory, recovery, render, respawn
 
 SMALL = {
     "drain": ["--messages=50000", "--rounds=3"],
@@ -32,6 +32,8 @@ main.add_command(memory.main, "memory")
 main.add_command(durability.main, "durability")
 main.add_command(compare.compare, "compare")
 main.add_command(compare.run, "run")
+main.add_command(render.main, "report")
+main.add_command(guard.main, "guard")
 
 
 @main.command("all")

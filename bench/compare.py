@@ -110,5 +110,5 @@ def compare(quick: bool, peers: str | None, path: Path | None) -> None:  # noqa:
 @PEERS_OPTION
 @JSON_OPTION
 def run(names: Sequence[str], scale: str, peers: str | None, path: Path | None) -> None:
-    """Single measurements of a comparison: arms, cpu, fairness, recovery, depth, work, idle, memory."""
+    """Single measurements of a comparison: arms, cpu, fairness, recovery, depth, work, workers, idle, memory."""
     publish(measured(names, SCALES[scale](_peers(peers))), path)

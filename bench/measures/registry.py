@@ -7,7 +7,7 @@ from typing import Any, Callable, Mapping, Sequence
 
 from bench.fair.session import Plan
 from bench.goals import Goal
-from bench.measures import arms, arms_goals, cpu, depth, fairness, own, work
+from bench.measures import arms, arms_goals, cpu, depth, fairness, own, work, workers
 from bench.measures.scale import Scale
 from bench.peers import ARMS, QUICK
 from bench.peers.own import OWN_ARMS
@@ -29,6 +29,7 @@ MEASURES: Mapping[str, Measure] = {
     "recovery": Measure("from SIGKILL until the message runs again", own.measure_recovery, own.recovery_goals),
     "depth": Measure("deep queues, and many empty ones", depth.measure, depth.goals),
     "work": Measure("commands, bytes, memory and round trips", work.measure, work.goals),
+    "workers": Measure("throughput by the number of workers", workers.measure, workers.goals),
     "idle": Measure("a pool that has nothing to do", own.measure_idle, own.idle_goals),
     "memory": Measure("what an extra worker costs", own.measure_memory, own.memory_goals),
 }

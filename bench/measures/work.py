@@ -21,8 +21,8 @@ from bench.peers.environment import prepare
 from bizzmq import BizzMQ, ids
 
 PAYLOAD, STORED, TRIPS, DELAY_S = 200, 20_000, 100, 0.002
-SENT = ("evalsha", "eval", "bzpopmin", "hget", "hgetall", "time", "hello", "client|setinfo", "sadd")
-"""Commands that clients send; everything else that is counted runs inside scripts."""
+SENT = ("evalsha", "eval", "bzpopmin", "hgetall", "time", "hello", "client|setinfo", "sadd")
+"""What clients send in a steady state; everything else that is counted runs inside scripts."""
 
 
 def measure(scale: Scale) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`python -m bench compare` and `run`: BizzMQ, its peers and bare loops within one run, and every goal with its verdict."""
+"""`python -m bench compare` and `run`: BizzMQ, its peers and bare loops within one run, and what became of each goal."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ JSON_OPTION = click.option("--json", "path", type=click.Path(dir_okay=False, pat
 @click.option("--quick", is_flag=True, help="In less than ten minutes: fewer peers and rounds, 200,000 messages deep.")
 @PEERS_OPTION
 @JSON_OPTION
-def compare(quick: bool, peers: str | None, path: Path | None) -> None:  # noqa: FBT001 - a command's flag
+def compare(quick: bool, peers: str | None, path: Path | None) -> None:
     """Everything, with every goal's ratio, interval and verdict. Takes most of an hour without --quick."""
     publish(measured(list(MEASURES), SCALES["quick" if quick else "full"](_peers(peers))), path)
 

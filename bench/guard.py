@@ -88,12 +88,14 @@ def _nothing(_body: Any) -> None:
 
 def grown(committed: Mapping[str, float], now: Mapping[str, float]) -> dict[str, float]:
     """The counts that have grown by more than is tolerated, as ratios; what is new or gone does not count."""
-    return {name: now[name] / old for name, old in committed.items() if name in now and now[name] > old * (1 + TOLERANCE)}
+    return {
+        name: now[name] / old for name, old in committed.items() if name in now and now[name] > old * (1 + TOLERANCE)
+    }
 
 
 @click.command()
 @click.option("--update", is_flag=True, help="Write this Python's counts into bench/guard.json.")
-def main(update: bool) -> None:  # noqa: FBT001 - a command's flag
+def main(update: bool) -> None:
     """Fail if a message costs over 5% more instructions or commands than bench/guard.json says."""
     stored = json.loads(COMMITTED.read_text(encoding="utf-8")) if COMMITTED.exists() else {}
     now = measure()

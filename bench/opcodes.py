@@ -1,8 +1,8 @@
 """How many bytecode instructions of ours a message costs: the same on every machine, whatever else runs there.
 
 Counted by Python itself (sys.settrace with opcode events), in frames whose code is BizzMQ's. Hardware counters would
-see C as well, but virtual machines mostly have none, and they need rights. So this guards our Python; what redis-py, the
-JSON encoder and Redis do is guarded by the number of commands and bytes.
+see C as well, but virtual machines mostly have none, and they need rights. So this guards our Python; how often
+redis-py and Redis are called is guarded by the number of commands.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ def workers(axes: Any, result: Mapping[str, Any]) -> None:
     for (kind, by_size), tint in zip(result["per_s"].items(), (OURS, AT_LEAST)):
         sizes = [int(size) for size in by_size]
         axes.plot(sizes, [statistics.median(rates) for rates in by_size.values()], marker="o", label=kind, color=tint)
-    axes.set_xticks(sizes)
+    axes.set_xticks([int(size) for by_size in result["per_s"].values() for size in by_size])
     axes.set_ylim(bottom=0)
     axes.set_xlabel("workers")
     axes.set_ylabel("no-op messages a second")

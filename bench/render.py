@@ -67,6 +67,14 @@ def arms_text(result: Mapping[str, Any]) -> str:
     ])  # fmt: skip
 
 
+def workers_text(result: Mapping[str, Any]) -> str:
+    """Messages a second by the number of workers."""
+    sizes = list(next(iter(result["per_s"].values())))
+    lines = [[kind, *(f"{statistics.median(by_size[size]):,.0f}" for size in sizes), ""]
+             for kind, by_size in result["per_s"].items()]  # fmt: skip
+    return table(["no-op messages/s by workers", *sizes, ""], lines)
+
+
 def yardsticks_text(result: Mapping[str, Any]) -> str:
     """What the machine could do meanwhile."""
     plain = [name for name in result["yardsticks"][0] if name.endswith("_per_s")]
@@ -88,6 +96,8 @@ def main(source: Path, folder: Path | None) -> None:
     results = json.loads(source.read_text(encoding="utf-8"))
     if "arms" in results["measures"]:
         click.echo(arms_text(results["measures"]["arms"]) + "\n")
+    if "workers" in results["measures"]:
+        click.echo(workers_text(results["measures"]["workers"]) + "\n")
     compare.show(results)
     if folder is not None:
         for path in plots.draw_all(results["measures"], folder):

@@ -122,8 +122,9 @@ class Arm:
         for late in alive:
             with contextlib.suppress(psutil.NoSuchProcess):
                 late.kill()
-        for process in (*self._workers, self._publisher):
-            process.wait()
+        for worker in self._workers:
+            worker.wait()
+        self._publisher.wait()
         self._publisher.stdout.close()  # type: ignore[union-attr]
         self._log.close()
 

@@ -25,6 +25,9 @@ class DelayingProxy(Proxy):
         super().__init__(upstream_url)
         self._weather = self._slow = SlowWeather()  # before the first connection
 
+    def __enter__(self) -> DelayingProxy:
+        return self
+
     @property
     def delay_s(self) -> float:
         return self._slow.delay_s

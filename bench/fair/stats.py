@@ -45,7 +45,7 @@ def ratio(above: Sequence[float], below: Sequence[float]) -> Estimate:
 
 def _ratio_of_medians(pairs: Sequence[tuple[float, ...]]) -> float:
     above, below = zip(*pairs)
-    return statistics.median(above) / statistics.median(below)
+    return float(statistics.median(above) / statistics.median(below))
 
 
 def of(values: Sequence[float], figure: Callable[[Sequence[float]], float] = statistics.median) -> Estimate:

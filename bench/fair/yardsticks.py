@@ -47,7 +47,7 @@ def claims_per_s(lab: Lab, messages: int, connections: int, prefetch: int) -> fl
     spans = in_processes([_claim_loop] * connections, lab.url, commands)
     broker.connection.drop()
     assert sum(span[2] for span in spans) == messages, "the bare loops have not claimed everything"
-    return messages / (max(span[1] for span in spans) - min(span[0] for span in spans))
+    return float(messages / (max(span[1] for span in spans) - min(span[0] for span in spans)))
 
 
 def _claim_loop(barrier: Any, results: Any, number: int, url: str, commands: Sequence[tuple[Any, ...]]) -> None:
@@ -136,8 +136,9 @@ def redis_benchmark(lab: Lab, requests: int) -> dict[str, float]:
 
 def _benchmark(program: str, lab: Lab, requests: int, command: Sequence[str]) -> float:
     address = urlsplit(lab.url)
+    where = ["-h", str(address.hostname), "-p", str(address.port)]
     said = subprocess.run(
-        [program, "-h", str(address.hostname), "-p", str(address.port), "-n", str(requests), "-c", "2", "--csv", *command],
+        [program, *where, "-n", str(requests), "-c", "2", "--csv", *command],
         check=True, capture_output=True, text=True,
     ).stdout  # fmt: skip
     rows = [row for row in csv.reader(said.splitlines()) if len(row) > 1 and row[0] != "test"]

@@ -1,1 +1,1 @@
-"""The measurements of a comparison. Each module has `measure(scale)`, whose result is plain data, and `goals(result)`."""
+"""The parts of a comparison: each module has `measure(scale)`, whose result is plain data, and `goals(result)`."""

@@ -116,4 +116,3 @@ def version(peer: Peer, place: Environment) -> str:
     environment = {**os.environ, "NODE_PATH": place.node_path}
     said = subprocess.run(asked, cwd=str(place.folder), env=environment, capture_output=True, text=True, check=False)
     return said.stdout.strip() or "unknown"
-

@@ -58,7 +58,8 @@ def versus(result: Mapping[str, Any], name: str, limit: float, figure: Callable[
     if rival is None or ours not in arms:
         return []
     above, below = series(arms[ours]["rounds"], figure), series(arms[rival]["rounds"], figure)
-    note = f"{rival}, {arms[rival]['guarantee']}: {statistics.median(below):,.0f}/s; ours {statistics.median(above):,.0f}/s"
+    rates = f"{statistics.median(below):,.0f}/s; ours {statistics.median(above):,.0f}/s"
+    note = f"{rival}, {arms[rival]['guarantee']}: {rates}"
     return [Goal(name, AT_LEAST, limit, stats.ratio(above, below), note)]
 
 
@@ -72,7 +73,9 @@ def drains(result: Mapping[str, Any]) -> list[Goal]:
         ours = series(result["arms"][ONE]["rounds"], drain)
         bare = [one["claims_2x1_per_s"] for one in result["yardsticks"]]
         note = f"two bare loops, a connection each: {statistics.median(bare):,.0f}/s"
-        found.append(Goal("--prefetch 1, x bare loops of its claim script", AT_LEAST, 0.8, stats.ratio(ours, bare), note))
+        found.append(
+            Goal("--prefetch 1, x bare loops of its claim script", AT_LEAST, 0.8, stats.ratio(ours, bare), note)
+        )
     return found
 
 
@@ -104,7 +107,9 @@ def loads(result: Mapping[str, Any]) -> list[Goal]:
         rivals = {arm: values for arm, values in p99.items() if result["arms"][arm]["language"] in (PYTHON, NODE, RUBY)}
         title = f"p99 at {name} load, x best peer"
         if OWN not in p99:
-            found.append(Goal(title, AT_MOST, 1, exactly(float("inf")), f"{per_s:.0f}/s of 4 ms: our pool has not held it"))
+            found.append(
+                Goal(title, AT_MOST, 1, exactly(float("inf")), f"{per_s:.0f}/s of 4 ms: our pool has not held it")
+            )
         elif rivals:
             rival = min(rivals, key=lambda arm: statistics.median(rivals[arm]))
             note = (f"{per_s:.0f}/s of 4 ms; {rival}: {1e3 * statistics.median(rivals[rival]):,.1f} ms,"
@@ -125,7 +130,9 @@ def holds(rounds: Rounds, load: str) -> bool:
 
 def balance(result: Mapping[str, Any]) -> list[Goal]:
     """The exact check of ids: of our arms."""
-    ours = [one["ids"] for name in (OWN, AGAIN, ONE) if name in result["arms"] for one in result["arms"][name]["rounds"]]
+    ours = [
+        one["ids"] for name in (OWN, AGAIN, ONE) if name in result["arms"] for one in result["arms"][name]["rounds"]
+    ]
     wrong = sum(ids["lost"] + ids["duplicated"] + ids["foreign"] for ids in ours)
     published = sum(ids["published"] for ids in ours)
     return [Goal("messages lost or duplicated", AT_MOST, 0, exactly(wrong), f"of {published:,}, every id checked")]

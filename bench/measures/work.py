@@ -95,7 +95,8 @@ def claim_trips(on: Lab) -> float:
     raw.close()
     with BizzMQ(on.url) as mq, DelayingProxy(on.url) as proxy:
         mq.publish_messages_to_queue("bench", [None] * (2 * TRIPS + 1))
-        raw, finished = Raw(proxy.url), []
+        raw = Raw(proxy.url)
+        finished: list[Any] = []
 
         def one() -> None:
             finished[:] = raw.call(*claim, *finished)[1]

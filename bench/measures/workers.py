@@ -1,4 +1,4 @@
-"""Does throughput grow with the workers? No-op drains of pools of several sizes; no goal, since it ends at the processors."""
+"""No-op drains of pools of several sizes. No goal: it ends where the processors do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What this bench knows of a peer: how it is installed, started and asked, with which settings, and what it promises."""
+"""What the bench knows of a peer: how it is installed, started and asked, its settings and its promise."""
 
 from __future__ import annotations
 

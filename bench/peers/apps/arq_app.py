@@ -32,9 +32,7 @@ async def publish() -> None:
     def single(n: int, us: int) -> Any:
         return pool.enqueue_job("handler", n, us)
 
-    await publishing.serve_async(
-        lambda numbers, us: publishing.in_chunks(lambda n: single(n, us), numbers), single
-    )
+    await publishing.serve_async(lambda numbers, us: publishing.in_chunks(lambda n: single(n, us), numbers), single)
     await pool.aclose()
 
 

@@ -33,4 +33,4 @@ def bulk(numbers: range, us: int) -> None:
 
 
 if __name__ == "__main__":
-    publishing.serve(bulk, lambda n, us: None if handler.delay(n, us) else None)
+    publishing.serve(bulk, handler.delay)

@@ -24,4 +24,4 @@ def bulk(numbers: range, us: int) -> None:
 
 
 if __name__ == "__main__":
-    publishing.serve(bulk, lambda n, us: None if handler.send(n, us) else None)
+    publishing.serve(bulk, handler.send)

@@ -30,9 +30,7 @@ def single(n: int, us: int) -> Any:
 
 async def publish() -> None:
     await queue.connect()
-    await publishing.serve_async(
-        lambda numbers, us: publishing.in_chunks(lambda n: single(n, us), numbers), single
-    )
+    await publishing.serve_async(lambda numbers, us: publishing.in_chunks(lambda n: single(n, us), numbers), single)
     await queue.disconnect()
 
 

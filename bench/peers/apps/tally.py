@@ -79,7 +79,7 @@ _turns = float(os.environ.get(TURNS, "1"))
 
 def pin() -> None:
     """Claim a slot now and share it with the children, for a worker that forks for every message and waits for it."""
-    global _slot, _pinned  # noqa: PLW0603 - one slot in a process
+    global _slot, _pinned
     _slot, _pinned = claim(), True
 
 

@@ -1,4 +1,4 @@
-"""`python -m bench compare` and `run`: BizzMQ, its peers and bare loops within one run, and what became of each goal."""
+"""`python -m bench compare` and `run`: BizzMQ, its peers and bare loops within one run, and each goal's verdict."""
 
 from __future__ import annotations
 

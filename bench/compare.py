@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import util
 from pathlib import Path
 from typing import Any, Mapping, Sequence
@@ -106,9 +106,11 @@ def compare(quick: bool, peers: str | None, path: Path | None) -> None:
 
 @click.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...", type=click.Choice(list(MEASURES)))
+@click.option("--rounds", type=click.IntRange(min=1), help="Instead of the scale's own number.")
 @click.option("--scale", type=click.Choice(list(SCALES)), default="quick", show_default=True)
 @PEERS_OPTION
 @JSON_OPTION
-def run(names: Sequence[str], scale: str, peers: str | None, path: Path | None) -> None:
+def run(names: Sequence[str], scale: str, rounds: int | None, peers: str | None, path: Path | None) -> None:
     """Single measurements of a comparison: arms, cpu, fairness, recovery, depth, work, workers, idle, memory."""
-    publish(measured(names, SCALES[scale](_peers(peers))), path)
+    chosen = SCALES[scale](_peers(peers))
+    publish(measured(names, replace(chosen, rounds=rounds or chosen.rounds)), path)

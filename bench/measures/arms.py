@@ -52,7 +52,7 @@ def measure(scale: Scale) -> dict[str, Any]:
 def loads(plan: Plan) -> Tuple[Tuple[str, float], ...]:
     """50% and 80% of what two bare processes do with this work while both are busy: the same rate for every arm."""
     turns, ms = tally.turns_per_us(), plan.work_us // 1000
-    capacity = statistics.median(cpu.bare_per_s(200, ms, turns) for _ in range(3))
+    capacity = statistics.median(cpu.bare_per_s(int(150 * plan.load_s), ms, turns) for _ in range(3))
     return tuple((f"{share}%", capacity * share / 100) for share in LOADS)
 
 
@@ -76,7 +76,7 @@ def environments(names: Sequence[str]) -> tuple[dict[str, Environment], dict[str
 
 def yardstick(on: Lab, scale: Scale) -> dict[str, Any]:
     """What this machine can do at this hour."""
-    few = max(2000, scale.plan.most // 20)
+    few = max(500, scale.plan.most // 20)
     return {
         "claims_2x1_per_s": yardsticks.claims_per_s(on, few, 2, 1),
         "claims_1x64_per_s": yardsticks.claims_per_s(on, 10 * few, 1, 64),

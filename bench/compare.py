@@ -45,10 +45,14 @@ def conditions() -> dict[str, Any]:
 def measured(names: Sequence[str], scale: Scale) -> dict[str, Any]:
     """The results of these measurements, with all that a report needs."""
     begin_s = time.monotonic()
-    facts, found = conditions(), {}
+    facts, failed = conditions(), {}
+    found: dict[str, Any] = {}
     for name in names:
         click.echo(f"== {name}: {MEASURES[name].what}", err=True)
-        found[name] = MEASURES[name].measure(scale)
+        try:
+            found[name] = MEASURES[name].measure(scale)
+        except click.ClickException as error:  # the others are not lost for it
+            failed[name] = error.message
     verdicts = [goal.to_json() for name, result in found.items() for goal in MEASURES[name].goals(result)]
     return {
         "benchmark": "compare",
@@ -56,6 +60,7 @@ def measured(names: Sequence[str], scale: Scale) -> dict[str, Any]:
         "settings": asdict(scale),
         "took_s": round(time.monotonic() - begin_s, 1),
         "measures": found,
+        "failed": failed,
         "goals": verdicts,
     }
 
@@ -70,8 +75,10 @@ def show(results: Mapping[str, Any]) -> None:
         click.echo(f"noise floor: two equal arms differ by up to {100 * floor:.0f}%; smaller differences say nothing")
     for name, why in compared.get("skipped", {}).items():
         click.echo(f"skipped: {name}: {why}")
-    failed = sum(not goal.passed for goal in verdicts)
-    click.echo(f"{len(verdicts) - failed} of {len(verdicts)} goals reached, in {results['took_s']:.0f} s")
+    for name, why in results["failed"].items():
+        click.echo(f"not measured: {name}: {why}")
+    reached = sum(goal.passed for goal in verdicts)
+    click.echo(f"{reached} of {len(verdicts)} goals reached, in {results['took_s']:.0f} s")
     click.echo("conditions: " + ", ".join(f"{key} {value}" for key, value in results["conditions"].items()))
 
 
@@ -100,7 +107,7 @@ JSON_OPTION = click.option("--json", "path", type=click.Path(dir_okay=False, pat
 @PEERS_OPTION
 @JSON_OPTION
 def compare(quick: bool, peers: str | None, path: Path | None) -> None:
-    """Everything, with every goal's ratio, interval and verdict. Takes most of an hour without --quick."""
+    """Everything, with every goal's ratio, interval and verdict. Takes an hour or more without --quick."""
     publish(measured(list(MEASURES), SCALES["quick" if quick else "full"](_peers(peers))), path)
 
 

@@ -9,6 +9,8 @@ from dataclasses import replace
 from typing import Any, Sequence, Tuple
 
 import click
+import psutil
+from redis.exceptions import RedisError
 
 import bizzmq
 from bench.fair import yardsticks
@@ -22,6 +24,8 @@ from bench.peers.environment import Environment, NotThere, prepare
 from bench.peers.peer import NODE, PYTHON, RUBY, Peer
 
 LOADS = (50, 80)
+FAILURES = (click.ClickException, psutil.Error, RedisError, OSError, LookupError)
+"""What an arm may fail with: it is left out, and the others go on."""
 CALIBRATE = {NODE: ["node", "tally.js"], RUBY: ["ruby", "tally.rb"]}
 
 
@@ -39,8 +43,8 @@ def measure(scale: Scale) -> dict[str, Any]:
                 click.echo(f"round {number + 1} of {scale.rounds}: {name}", err=True)
                 try:
                     arms[name]["rounds"].append(session(ARMS[name], places[name], on, plan, turns[name]))
-                except click.ClickException as error:
-                    skipped[name] = f"round {number + 1}: {error.message.splitlines()[0]}"
+                except FAILURES as error:
+                    skipped[name] = f"round {number + 1}: {str(error).strip().splitlines()[0]}"
     return {
         "arms": {name: of for name, of in arms.items() if len(of["rounds"]) == scale.rounds},
         "yardsticks": bare,

@@ -75,7 +75,7 @@ def show(results: Mapping[str, Any]) -> None:
         click.echo(f"noise floor: two equal arms differ by up to {100 * floor:.0f}%; smaller differences say nothing")
     for name, why in compared.get("skipped", {}).items():
         click.echo(f"skipped: {name}: {why}")
-    for name, why in results["failed"].items():
+    for name, why in results.get("failed", {}).items():
         click.echo(f"not measured: {name}: {why}")
     reached = sum(goal.passed for goal in verdicts)
     click.echo(f"{reached} of {len(verdicts)} goals reached, in {results['took_s']:.0f} s")

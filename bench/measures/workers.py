@@ -13,8 +13,9 @@ from bench.measures.scale import Scale
 from bench.peers import ARMS
 from bench.peers.environment import prepare
 from bench.peers.own import COMMAND
+from bizzmq.workers import processors
 
-SIZES = (1, 2, 4, 8)
+SIZES = [size for size in (1, 2, 4, 8, 16, 32) if size <= 2 * processors.available()]
 KINDS: Mapping[str, tuple[str, int]] = {"default settings": ("--prefetch=64", 1), "--prefetch 1": ("--prefetch=1", 10)}
 
 

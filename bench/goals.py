@@ -12,13 +12,17 @@ AT_LEAST, AT_MOST = ">=", "<="
 
 @dataclass(frozen=True)
 class Goal:
-    """One line of the verdict. `note` names what it was compared with, in units."""
+    """One line of the verdict. `note` names what it was compared with, in units.
+
+    `floor` is the noise floor of its run as a share: nothing is claimed that is closer to the limit.
+    """
 
     name: str
     sense: str
     limit: float
     found: Estimate
     note: str = ""
+    floor: float = 0.0
 
     @property
     def passed(self) -> bool:
@@ -26,8 +30,9 @@ class Goal:
 
     @property
     def sure(self) -> bool:
-        """Whether the whole interval is on the same side of the limit."""
-        return not self.found.low < self.limit < self.found.high
+        """Whether the whole interval is on the same side of the limit, and the figure no closer to it than noise is."""
+        is_close = self.limit > 0 and abs(self.found.value / self.limit - 1) < self.floor
+        return not is_close and not self.found.low < self.limit < self.found.high
 
     @property
     def verdict(self) -> str:
@@ -40,7 +45,7 @@ class Goal:
 def from_json(stored: Mapping[str, Any]) -> Goal:
     """Of what `to_json` has made."""
     found = Estimate(**stored["found"])
-    return Goal(stored["name"], stored["sense"], stored["limit"], found, stored["note"])
+    return Goal(stored["name"], stored["sense"], stored["limit"], found, stored["note"], stored["floor"])
 
 
 def exactly(value: float) -> Estimate:

@@ -102,6 +102,11 @@ def test_a_verdict_says_how_sure_it_is(sense: str, value: float, interval: Any, 
     assert goals.rows([goal])[0][0] == "a"
 
 
+def test_nothing_is_claimed_that_is_closer_to_the_limit_than_noise_is() -> None:
+    assert goals.Goal("a", goals.AT_LEAST, 1, stats.Estimate(1.2, 1.1, 1.3), floor=0.3).verdict == "pass, not sure"
+    assert goals.Goal("a", goals.AT_LEAST, 1, stats.Estimate(1.4, 1.3, 1.5), floor=0.3).verdict == "pass"
+
+
 def test_the_table_stands_in_columns() -> None:
     text = goals.table(["goal", "limit", "note"], [["x", "1", "y"], ["longer", "1000", "z"]])
 

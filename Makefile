@@ -1,7 +1,7 @@
 # The plain commands, for an environment that has `pip install -e '.[dev,test,embedded]'`.
 PYTHON ?= python3
 
-.PHONY: check test matrix mutants model soak bench format demo torture
+.PHONY: check test matrix mutants model soak bench compare guard format demo torture
 
 # Formatting, lint, types and the import contract.
 check:
@@ -31,6 +31,14 @@ soak:
 
 bench:
 	$(PYTHON) -m bench all
+
+# Against other queues; what is not installed yet is, below ~/.cache/bizzmq-bench.
+compare:
+	$(PYTHON) -m bench compare --quick
+
+# Fails if a message costs 5% more instructions or commands than bench/guard.json says.
+guard:
+	$(PYTHON) -m bench guard
 
 format:
 	$(PYTHON) -m ruff format .

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from bench import drain, durability, idle, memory, recovery, respawn
+from bench import compare, drain, durability, guard, idle, memory, recovery, render, respawn
 
 SMALL = {
     "drain": ["--messages=50000", "--rounds=3"],
@@ -30,6 +30,10 @@ main.add_command(idle.main, "idle")
 main.add_command(respawn.main, "respawn")
 main.add_command(memory.main, "memory")
 main.add_command(durability.main, "durability")
+main.add_command(compare.compare, "compare")
+main.add_command(compare.run, "run")
+main.add_command(render.main, "report")
+main.add_command(guard.main, "guard")
 
 
 @main.command("all")

@@ -137,5 +137,5 @@ def test_all_measurements_are_listed(run: StartProgram) -> None:
 
     program.succeeds()
 
-    for name in ("all", "drain", "idle", "memory", "recovery", "respawn"):
+    for name in ("all", "compare", "drain", "guard", "idle", "memory", "recovery", "report", "respawn", "run"):
         assert f"\n  {name} " in program.output()

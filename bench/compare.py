@@ -1,0 +1,123 @@
+"""`python -m bench compare` and `run`: BizzMQ, its peers and bare loops within one run, and each goal's verdict."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from dataclasses import asdict, replace
+from importlib import util
+from pathlib import Path
+from typing import Any, Mapping, Sequence
+
+import click
+
+import bizzmq
+from bench import goals
+from bench.fair.lab import lab
+from bench.measures import arms_goals
+from bench.measures.registry import MEASURES, SCALES
+from bench.measures.scale import Scale
+from bench.peers import ARMS
+from bench.peers.own import OWN_ARMS
+from bizzmq.workers import processors
+
+PEERS = [name for name in ARMS if name not in {peer.name for peer in OWN_ARMS}]
+
+
+def conditions() -> dict[str, Any]:
+    """Where the figures were taken."""
+    with lab() as on:
+        facts = on.about()
+    return {
+        "bizzmq": bizzmq.__version__,
+        "python": platform.python_version(),
+        "hiredis": util.find_spec("hiredis") is not None,
+        "system": f"{platform.system()} {platform.machine()}",
+        "processors": processors.available(),
+        "load_before": round(os.getloadavg()[0], 2),
+        "date": time.strftime("%Y-%m-%d"),
+        **facts,
+    }
+
+
+def measured(names: Sequence[str], scale: Scale) -> dict[str, Any]:
+    """The results of these measurements, with all that a report needs."""
+    begin_s = time.monotonic()
+    facts, failed = conditions(), {}
+    found: dict[str, Any] = {}
+    for name in names:
+        click.echo(f"== {name}: {MEASURES[name].what}", err=True)
+        try:
+            found[name] = MEASURES[name].measure(scale)
+        except click.ClickException as error:  # the others are not lost for it
+            failed[name] = error.message
+    verdicts = [goal.to_json() for name, result in found.items() for goal in MEASURES[name].goals(result)]
+    return {
+        "benchmark": "compare",
+        "conditions": facts,
+        "settings": asdict(scale),
+        "took_s": round(time.monotonic() - begin_s, 1),
+        "measures": found,
+        "failed": failed,
+        "goals": verdicts,
+    }
+
+
+def show(results: Mapping[str, Any]) -> None:
+    """The goals, who was left out, and the noise floor."""
+    verdicts = [goals.from_json(stored) for stored in results["goals"]]
+    click.echo(goals.table(goals.HEADINGS, goals.rows(verdicts)))
+    compared = results["measures"].get("arms", {})
+    floor = arms_goals.noise(compared) if compared else None
+    if floor is not None:
+        click.echo(f"noise floor: two equal arms differ by up to {100 * floor:.0f}%; smaller differences say nothing")
+    for name, why in compared.get("skipped", {}).items():
+        click.echo(f"skipped: {name}: {why}")
+    for name, why in results.get("failed", {}).items():
+        click.echo(f"not measured: {name}: {why}")
+    reached = sum(goal.passed for goal in verdicts)
+    click.echo(f"{reached} of {len(verdicts)} goals reached, in {results['took_s']:.0f} s")
+    click.echo("conditions: " + ", ".join(f"{key} {value}" for key, value in results["conditions"].items()))
+
+
+def publish(results: Mapping[str, Any], path: Path | None) -> None:
+    show(results)
+    if path is not None:
+        path.write_text(json.dumps(results) + "\n", encoding="utf-8")
+
+
+def _peers(text: str | None) -> list[str]:
+    """The peers that --peers names."""
+    names = [name.strip() for name in (text or "").split(",") if name.strip()]
+    unknown = [name for name in names if name not in PEERS]
+    if unknown:
+        raise click.ClickException(f"no such peer: {', '.join(unknown)}; there are {', '.join(PEERS)}")
+    return names
+
+
+PEERS_OPTION = click.option("--peers", metavar="NAME,NAME", help=f"Of {', '.join(PEERS)}.")
+JSON_OPTION = click.option("--json", "path", type=click.Path(dir_okay=False, path_type=Path),
+                           help="Write all results into this file; `report` draws from it.")  # fmt: skip
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="In less than ten minutes: fewer peers and rounds, 200,000 messages deep.")
+@PEERS_OPTION
+@JSON_OPTION
+def compare(quick: bool, peers: str | None, path: Path | None) -> None:
+    """Everything, with every goal's ratio, interval and verdict. Takes an hour or more without --quick."""
+    publish(measured(list(MEASURES), SCALES["quick" if quick else "full"](_peers(peers))), path)
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", type=click.Choice(list(MEASURES)))
+@click.option("--rounds", type=click.IntRange(min=1), help="Instead of the scale's own number.")
+@click.option("--scale", type=click.Choice(list(SCALES)), default="quick", show_default=True)
+@PEERS_OPTION
+@JSON_OPTION
+def run(names: Sequence[str], scale: str, rounds: int | None, peers: str | None, path: Path | None) -> None:
+    """Single measurements of a comparison: arms, cpu, fairness, recovery, depth, work, workers, idle, memory."""
+    chosen = SCALES[scale](_peers(peers))
+    publish(measured(names, replace(chosen, rounds=rounds or chosen.rounds)), path)

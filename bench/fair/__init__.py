@@ -1,0 +1,1 @@
+"""The fair method: one server, one barrier, one count for all arms."""

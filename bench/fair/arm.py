@@ -1,0 +1,182 @@
+"""One arm at work: its two worker processes, its publisher, and the barrier."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Callable, Iterator, Mapping
+
+import click
+import psutil
+
+from bench.fair.lab import Lab
+from bench.fair.tallies import Tallies
+from bench.peers.apps import tally
+from bench.peers.environment import ROOT, Environment
+from bench.peers.peer import Peer
+
+PATIENCE_S = 90.0
+SHARED = Path("/dev/shm")
+
+
+class Arm:
+    """The processes of one peer.
+
+    Attributes:
+        boot_s: seconds from the workers' start until the first message was handled.
+        published: ids below this were published.
+    """
+
+    def __init__(self, peer: Peer, place: Environment, lab: Lab, tallies: Tallies, folder: Path,
+                 turns_per_us: float) -> None:  # fmt: skip
+        self.peer, self.lab, self.tallies = peer, lab, tallies
+        self.published = 0
+        self.boot_s = 0.0
+        self._place = place
+        self._log = (folder / "log").open("wb")
+        self._env = _environment(place, lab, tallies, folder, turns_per_us)
+        self._workers: list[subprocess.Popen[bytes]] = []
+        self._publisher = subprocess.Popen(
+            self._command(peer.publisher), cwd=str(place.folder), env=self._env,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True,
+        )  # fmt: skip
+        self._answer()
+
+    def boot(self, warm_up: int, processes: int = 2) -> None:
+        """Start the workers, have each handle something, and wait until they are idle."""
+        begin_s = time.monotonic()
+        self._workers = [
+            subprocess.Popen(self._command(command), cwd=str(self._place.folder), env=self._env,
+                             stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log)
+            for command in self.peer.workers
+        ]  # fmt: skip
+        self.publish("single", 1)
+        self.wait_handled()
+        self.boot_s = time.monotonic() - begin_s
+        give_up_s = time.monotonic() + PATIENCE_S
+        while len(self.tallies.slots()) < processes and time.monotonic() < give_up_s:
+            self.publish("bulk", 20, us=1000)
+            self.wait_handled()
+        self.publish("bulk", warm_up)
+        self.wait_acked()
+
+    def publish(self, do: str, count: int, us: int = 0, at: list[float] | None = None) -> dict[str, Any]:
+        """Have the publisher publish the next ids; what it says of that."""
+        order = {"do": do, "first": self.published, "count": count, "us": us, "at": at}
+        if self.published + count > self.tallies.capacity:
+            raise click.ClickException(f"{self.peer.name}: more messages than the tally has room for")
+        assert self._publisher.stdin is not None
+        self._publisher.stdin.write(json.dumps(order) + "\n")
+        self._publisher.stdin.flush()
+        self.published += count
+        return self._answer()
+
+    def wait_handled(self) -> None:
+        """Until every id was handled."""
+        self._wait(lambda: self.tallies.handled() >= self.published, "its messages to be handled", 0.004)
+
+    def wait_acked(self) -> None:
+        """Until every id was handled, and nothing is left in Redis of what was not acked."""
+        self.wait_handled()
+        self._wait(lambda: self.lab.left(self.peer.left) == 0, "its messages to be acked", 0.0005)
+
+    def processes(self) -> list[psutil.Process]:
+        """All of the workers', parents first."""
+        found: list[psutil.Process] = []
+        for worker in self._workers:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                parent = psutil.Process(worker.pid)
+                found += [parent, *parent.children(recursive=True)]
+        return found
+
+    @contextlib.contextmanager
+    def suspended(self) -> Iterator[None]:
+        """All worker processes are stopped inside the block: leaving it releases the barrier."""
+        stopped = self.processes()
+        try:
+            for process in stopped:
+                with contextlib.suppress(psutil.NoSuchProcess):  # one that was forked for a single message
+                    process.suspend()
+            yield
+        finally:
+            for process in stopped:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.resume()
+
+    def close(self) -> None:
+        """End all, gently first."""
+        family = self.processes()
+        for process in self._workers:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGTERM)
+        assert self._publisher.stdin is not None
+        with contextlib.suppress(OSError):
+            self._publisher.stdin.close()
+        _, alive = psutil.wait_procs([*family, psutil.Process(self._publisher.pid)], timeout=3.0)
+        for late in alive:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                late.kill()
+        for worker in self._workers:
+            worker.wait()
+        self._publisher.wait()
+        self._publisher.stdout.close()  # type: ignore[union-attr]
+        self._log.close()
+
+    def _command(self, words: Any) -> list[str]:
+        return self._place.command(tuple(words), self.lab.url)
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._publisher.stdout is not None
+        line = self._publisher.stdout.readline()
+        while line and not line.startswith("{"):
+            line = self._publisher.stdout.readline()
+        if not line:
+            raise click.ClickException(f"{self.peer.name}: its publisher has ended\n{self._said()}")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def _wait(self, condition: Callable[[], bool], what: str, poll_s: float) -> None:
+        give_up_s = time.monotonic() + PATIENCE_S
+        while not condition():
+            if all(worker.poll() is not None for worker in self._workers):
+                raise click.ClickException(f"{self.peer.name}: its workers have ended\n{self._said()}")
+            if time.monotonic() > give_up_s:
+                raise click.ClickException(f"{self.peer.name}: waited {PATIENCE_S:.0f} s for {what}\n{self._said()}")
+            time.sleep(poll_s)
+
+    def _said(self) -> str:
+        return Path(self._log.name).read_text(errors="replace")[-6000:]
+
+
+def _environment(place: Environment, lab: Lab, tallies: Tallies, folder: Path, turns: float) -> Mapping[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("BIZZMQ_", "PYTHON"))}
+    paths = [str(place.folder), *([str(ROOT)] if place.bin == Path(place.python).parent else [])]
+    return {
+        **kept,
+        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "NODE_PATH": place.node_path,
+        "BENCH_URL": lab.url,
+        tally.DIRECTORY: str(folder),
+        tally.CAPACITY: str(tallies.capacity),
+        tally.TURNS: str(turns),
+    }
+
+
+@contextlib.contextmanager
+def running(peer: Peer, place: Environment, lab: Lab, capacity: int, turns_per_us: float) -> Iterator[Arm]:
+    """An arm on an emptied server, not booted yet; ended afterwards."""
+    lab.empty()
+    where = str(SHARED) if SHARED.is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="bizzmq-bench-", dir=where) as name:
+        arm = Arm(peer, place, lab, Tallies(Path(name), capacity), Path(name), turns_per_us)
+        try:
+            yield arm
+        finally:
+            arm.close()

@@ -1,0 +1,37 @@
+"""A longer way to the server: the fault kit's proxy, each request held back for a while."""
+
+from __future__ import annotations
+
+import time
+
+from bizzmq.testing.link import Fault, Weather
+from bizzmq.testing.proxy import Proxy
+
+
+class SlowWeather(Weather):
+    """Every request comes later by `delay_s`."""
+
+    delay_s = 0.0
+
+    def fault_for(self, request: bytes) -> Fault | None:
+        time.sleep(self.delay_s)
+        return super().fault_for(request)
+
+
+class DelayingProxy(Proxy):
+    """`delay_s` is added to every round trip; it may be changed at any time."""
+
+    def __init__(self, upstream_url: str) -> None:
+        super().__init__(upstream_url)
+        self._weather = self._slow = SlowWeather()  # before the first connection
+
+    def __enter__(self) -> DelayingProxy:
+        return self
+
+    @property
+    def delay_s(self) -> float:
+        return self._slow.delay_s
+
+    @delay_s.setter
+    def delay_s(self, delay_s: float) -> None:
+        self._slow.delay_s = delay_s

@@ -1,0 +1,84 @@
+"""The private server of a comparison, emptied for every arm, and what it says of the work it had."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import Any, Iterator, Mapping, Sequence
+
+from redis import Redis
+
+from bizzmq.testing.server import RedisServer
+
+OWN_COMMANDS = ("info", "config|resetstat", "flushall", "xpending", "xinfo", "llen", "hlen", "zcard", "xlen")
+"""What the bench itself asks, some of it; snapshots are taken where it asks nothing else."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What the server has counted so far. `calls` has the commands inside scripts, too."""
+
+    calls: Mapping[str, int]
+    cpu_s: float
+    bytes_in: int
+    bytes_out: int
+
+    def since(self, before: Snapshot) -> dict[str, Any]:
+        """What came between the two."""
+        calls = {name: count - before.calls.get(name, 0) for name, count in self.calls.items()}
+        return {
+            "calls": {name: count for name, count in calls.items() if count > 0 and name != "info"},
+            "cpu_s": self.cpu_s - before.cpu_s,
+            "bytes": self.bytes_in - before.bytes_in + self.bytes_out - before.bytes_out,
+        }
+
+
+class Lab:
+    """The server and one connection to it."""
+
+    def __init__(self, server: RedisServer) -> None:
+        self._server = server
+        self.url = server.url
+        self.redis: Any = Redis.from_url(server.url)
+
+    def empty(self) -> None:
+        """Forget everything, scripts included."""
+        self.redis.flushall()
+        self.redis.script_flush()
+
+    def snapshot(self) -> Snapshot:
+        stats, cpu = self.redis.info("commandstats"), self.redis.info("cpu")
+        net = self.redis.info("stats")
+        return Snapshot(
+            {name[len("cmdstat_") :].lower(): int(of["calls"]) for name, of in stats.items()},
+            float(cpu["used_cpu_user"]) + float(cpu["used_cpu_sys"]),
+            int(net["total_net_input_bytes"]),
+            int(net["total_net_output_bytes"]),
+        )
+
+    def left(self, commands: Sequence[Sequence[str]]) -> int:
+        """The sum of the replies; of a list or a mapping its first value counts."""
+        return sum(self._number(command) for command in commands)
+
+    def _number(self, command: Sequence[str]) -> int:
+        try:
+            reply = self.redis.execute_command(*command)
+        except Exception as error:
+            if "NOGROUP" not in str(error) and "no such key" not in str(error):
+                raise
+            return 0
+        if isinstance(reply, dict):
+            reply = reply.get("pending", 0)
+        return int(reply[0] if isinstance(reply, list) else reply)
+
+    def about(self) -> dict[str, Any]:
+        facts = self.redis.info("server")
+        name = "valkey" if "valkey_version" in facts else "redis"
+        return {"server": f"{name} {facts.get('valkey_version', facts['redis_version'])}", "aof": True}
+
+
+@contextlib.contextmanager
+def lab() -> Iterator[Lab]:
+    """A server of one's own, with its append-only file on and written every second, as embedded:// has it."""
+    with contextlib.closing(RedisServer(persistence="aof", fsync="everysec")) as server:
+        yield Lab(server)

@@ -1,0 +1,74 @@
+"""Reads what the handlers have counted (see peers/apps/tally.py)."""
+
+from __future__ import annotations
+
+import array
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Mapping, Sequence
+
+from bench.peers.apps import tally
+
+
+@dataclass(frozen=True)
+class Run:
+    """One handling: which worker's slot, and its monotonic seconds."""
+
+    slot: int
+    began_s: float
+    ended_s: float
+
+
+class Tallies:
+    """All slots in a directory; each id is a number below `capacity`."""
+
+    def __init__(self, directory: Path, capacity: int) -> None:
+        self._directory = directory
+        self.capacity = capacity
+
+    def slots(self) -> list[Path]:
+        """One for each process that has handled anything."""
+        return sorted(path for path in self._directory.glob("slot-*") if path.stat().st_size)
+
+    def handled(self) -> int:
+        """How many ids were handled; one that two workers have handled counts twice."""
+        return sum(self.capacity - seen.count(0) for seen in map(self._seen, self.slots()))
+
+    def counts(self) -> Sequence[int]:
+        """For each id, how often it was handled."""
+        columns = [self._seen(path) for path in self.slots()]
+        return [sum(column) for column in zip(*columns)] if columns else [0] * self.capacity
+
+    def runs(self, ids: range) -> Mapping[int, Run]:
+        """Of those that were stamped, the run of each id."""
+        found = {}
+        for number, path in enumerate(self.slots()):
+            began_s, ended_s = self._stamps(path)
+            for n in ids:
+                if ended_s[n]:
+                    found[n] = Run(number, began_s[n], ended_s[n])
+        return found
+
+    def _seen(self, path: Path) -> bytes:
+        with path.open("rb") as file:
+            return file.read(self.capacity)
+
+    def _stamps(self, path: Path) -> tuple[array.array[float], array.array[float]]:
+        began_s, ended_s = array.array("d"), array.array("d")
+        with path.open("rb") as file:
+            file.seek(tally.stamps_at(self.capacity))
+            began_s.frombytes(file.read(8 * self.capacity))
+            ended_s.frombytes(file.read(8 * self.capacity))
+        return began_s, ended_s
+
+
+def check(counts: Sequence[int], published: int) -> dict[str, int]:
+    """The exact balance of ids 0 to `published`: what was lost, and what ran more than once."""
+    of_ours = counts[:published]
+    return {
+        "published": published,
+        "handled": sum(of_ours),
+        "lost": sum(count == 0 for count in of_ours),
+        "duplicated": sum(count > 1 for count in of_ours),
+        "foreign": sum(counts[published:]),
+    }

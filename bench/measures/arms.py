@@ -1,0 +1,122 @@
+"""All arms, round by round in rotated order, with both yardsticks in each round."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+from dataclasses import replace
+from typing import Any, Sequence, Tuple
+
+import click
+import psutil
+from redis.exceptions import RedisError
+
+import bizzmq
+from bench.fair import yardsticks
+from bench.fair.lab import Lab, lab
+from bench.fair.session import Plan, session
+from bench.measures import cpu
+from bench.measures.scale import Scale
+from bench.peers import ARMS
+from bench.peers.apps import tally
+from bench.peers.environment import Environment, NotThere, prepare
+from bench.peers.peer import NODE, PYTHON, RUBY, Peer
+
+LOADS = (50, 80)
+FAILURES = (click.ClickException, psutil.Error, RedisError, OSError, LookupError)
+"""What an arm may fail with: it is left out, and the others go on."""
+CALIBRATE = {NODE: ["node", "tally.js"], RUBY: ["ruby", "tally.rb"]}
+
+
+def measure(scale: Scale) -> dict[str, Any]:
+    """The rounds of every arm that can run here, the yardsticks beside them, and who was skipped for what reason."""
+    places, skipped = environments(scale.arms)
+    turns = {name: turns_per_us(ARMS[name], place) for name, place in places.items()}
+    arms: dict[str, Any] = {name: {**describe(ARMS[name], places[name]), "rounds": []} for name in places}
+    bare: list[dict[str, Any]] = []
+    plan = replace(scale.plan, loads=loads(scale.plan))
+    with lab() as on:
+        for number in range(scale.rounds):
+            bare.append(yardstick(on, scale))
+            for name in rotated(list(places), number):
+                click.echo(f"round {number + 1} of {scale.rounds}: {name}", err=True)
+                try:
+                    arms[name]["rounds"].append(session(ARMS[name], places[name], on, plan, turns[name]))
+                except FAILURES as error:
+                    skipped[name] = f"round {number + 1}: {str(error).strip().splitlines()[0]}"
+    return {
+        "arms": {name: of for name, of in arms.items() if len(of["rounds"]) == scale.rounds},
+        "yardsticks": bare,
+        "loads_per_s": dict(plan.loads),
+        "skipped": skipped,
+    }
+
+
+def loads(plan: Plan) -> Tuple[Tuple[str, float], ...]:
+    """50% and 80% of what two bare processes do with this work while both are busy: the same rate for every arm."""
+    turns, ms = tally.turns_per_us(), plan.work_us // 1000
+    capacity = statistics.median(cpu.bare_per_s(int(150 * plan.load_s), ms, turns) for _ in range(3))
+    return tuple((f"{share}%", capacity * share / 100) for share in LOADS)
+
+
+def rotated(names: Sequence[str], number: int) -> list[str]:
+    """Round by round another one begins, and every second round runs backwards."""
+    turn = number % len(names)
+    order = [*names[turn:], *names[:turn]]
+    return order[::-1] if number % 2 else order
+
+
+def environments(names: Sequence[str]) -> tuple[dict[str, Environment], dict[str, str]]:
+    """Where each arm runs; of those that cannot be installed, why."""
+    places, skipped = {}, {}
+    for name in names:
+        try:
+            places[name] = prepare(ARMS[name])
+        except NotThere as error:
+            skipped[name] = str(error)
+    return places, skipped
+
+
+def yardstick(on: Lab, scale: Scale) -> dict[str, Any]:
+    """What this machine can do at this hour."""
+    few = max(500, scale.plan.most // 20)
+    return {
+        "claims_2x1_per_s": yardsticks.claims_per_s(on, few, 2, 1),
+        "claims_1x64_per_s": yardsticks.claims_per_s(on, 10 * few, 1, 64),
+        "publishes_per_s": yardsticks.publishes_per_s(on, few),
+        "pop_s": yardsticks.pop_latencies_s(on, scale.plan.idle, scale.plan.gap_s),
+        "redis_benchmark": yardsticks.redis_benchmark(on, 5 * few),
+    }
+
+
+def turns_per_us(peer: Peer, place: Environment) -> float:
+    """How much work is a microsecond's in this arm's language and interpreter."""
+    command = CALIBRATE.get(peer.language, [place.python, "tally.py"])
+    said = subprocess.run(command, cwd=str(place.folder), check=True, capture_output=True, text=True)
+    return float(said.stdout)
+
+
+def describe(peer: Peer, place: Environment) -> dict[str, str]:
+    """What a report tells of an arm."""
+    return {
+        "language": peer.language,
+        "guarantee": peer.guarantee,
+        "settings": peer.settings,
+        "version": version(peer, place),
+        "recovery": peer.recovery,
+        "source": peer.source,
+    }
+
+
+def version(peer: Peer, place: Environment) -> str:
+    if peer.is_own:
+        return bizzmq.__version__
+    asked = {
+        PYTHON: [place.python, "-c", f"from importlib.metadata import version; print(version('{peer.package}'))"],
+        NODE: ["node", "-p", f"require('{peer.package}/package.json').version"],
+        RUBY: ["ruby", "-e", "require 'sidekiq'; puts Sidekiq::VERSION"],
+    }[peer.language]
+    environment = {**os.environ, "NODE_PATH": place.node_path}
+    said = subprocess.run(asked, cwd=str(place.folder), env=environment, capture_output=True, text=True, check=False)
+    return said.stdout.strip() or "unknown"

@@ -1,0 +1,102 @@
+"""Does a deep queue cost anything, and do empty queues beside the busy one?
+
+The drain rate of the first `CHUNK` messages of a queue that has at least 1,000, or the deep number, waiting behind
+them; and at each depth the round trips of a publish and of a claim, by bare calls of the scripts.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import replace
+from typing import Any, Mapping
+
+from bench.fair import stats
+from bench.fair.arm import running
+from bench.fair.lab import Lab, lab
+from bench.fair.raw import Raw, broker_of, claim_command, publish_commands
+from bench.goals import AT_LEAST, AT_MOST, Goal
+from bench.measures.scale import Scale
+from bench.peers import ARMS
+from bench.peers.environment import prepare
+from bench.peers.own import COMMAND
+from bizzmq import BizzMQ, ids
+
+SHALLOW, CHUNK, CALLS, EMPTY = 1000, 20_000, 300, 1000
+SERVED = 199
+"""A pool serves at most 200 queues."""
+
+
+def measure(scale: Scale) -> dict[str, Any]:
+    """Rates in messages a second, calls in seconds; interleaved by rounds."""
+    rates: dict[str, list[float]] = {"shallow": [], "deep": [], "beside empty": [], "serving empty": []}
+    calls: dict[str, list[float]] = {"shallow": [], "deep": []}
+    with lab() as on:
+        for number in range(scale.rounds):
+            order = [("shallow", SHALLOW), ("deep", scale.depth)]
+            for name, depth in order if number % 2 else order[::-1]:
+                rates[name].append(chunk_per_s(on, depth, 0, served=False))
+                calls[name].append(statistics.median(calls_s(on, depth)))
+            rates["beside empty"].append(chunk_per_s(on, SHALLOW, EMPTY, served=False))
+            rates["serving empty"].append(chunk_per_s(on, SHALLOW, SERVED, served=True))
+    return {"depth": scale.depth, "chunk": CHUNK, "empty": EMPTY, "served": SERVED, "rates": rates, "calls_s": calls}
+
+
+def chunk_per_s(on: Lab, depth: int, empty: int, *, served: bool) -> float:
+    """How fast a pool drains a chunk of a queue with so many messages behind it, and so many empty queues beside it."""
+    names = [f"empty-{number}" for number in range(empty)]
+    peer = ARMS["bizzmq"]
+    if served:
+        options = [f"--queue={name}" for name in names]
+        peer = replace(peer, workers=[[*COMMAND, *options, "--concurrency=2", "bizzmq_app:handler"]])
+    with running(peer, prepare(peer), on, depth + CHUNK + 5000, 1.0) as arm:
+        with BizzMQ(on.url) as mq:
+            for name in names:
+                mq.create_queue(name)
+        arm.boot(3000)
+        with arm.suspended():
+            arm.publish("bulk", depth + CHUNK)
+            begin_s = time.perf_counter()
+        while True:
+            acked = int(on.redis.hget("bizzmq:{bench}:stats", "acked") or 0) - (arm.published - depth - CHUNK)
+            if acked >= CHUNK:
+                return acked / (time.perf_counter() - begin_s)
+            time.sleep(0.001)
+
+
+def calls_s(on: Lab, depth: int) -> list[float]:
+    """Seconds of a publish and a claim with its ack, one after the other, at this depth."""
+    on.empty()
+    supervisor = ids.supervisor_id()
+    worker = ids.worker_id(supervisor, 0)
+    with BizzMQ(on.url) as mq:
+        mq.create_queue("bench")
+        published = mq.publish_messages_to_queue("bench", [{"n": n} for n in range(depth)])
+    broker = broker_of(on.url)
+    broker.register("bench", supervisor, 1, worker)
+    broker.claim("bench", worker, 0)
+    broker.connection.drop()
+    claim, raw, finished, took_s = claim_command("bench", worker, 1), Raw(on.url), (), []
+    names = [f"{published[-1][:-6]}x{number:05}" for number in range(CALLS)]
+    for command in publish_commands("bench", "depth", names, b"{}"):
+        begin_s = time.perf_counter()
+        raw.call(*command)
+        finished = tuple(raw.call(*claim, *finished)[1])
+        took_s.append(time.perf_counter() - begin_s)
+    raw.close()
+    return took_s
+
+
+def goals(result: Mapping[str, Any]) -> list[Goal]:
+    rates, calls = result["rates"], result["calls_s"]
+    note = f"{SHALLOW:,} waiting: {statistics.median(rates['shallow']):,.0f}/s"
+    return [
+        Goal(f"drain at {result['depth']:,} waiting, x at {SHALLOW:,}", AT_LEAST, 0.9,
+             stats.ratio(rates["deep"], rates["shallow"]), note),
+        Goal(f"publish and claim at {result['depth']:,} waiting, x at {SHALLOW:,}", AT_MOST, 1.1,
+             stats.ratio(calls["deep"], calls["shallow"]), f"{1e6 * statistics.median(calls['shallow']):,.0f} us"),
+        Goal(f"drain beside {EMPTY:,} empty queues, x alone", AT_LEAST, 0.9,
+             stats.ratio(rates["beside empty"], rates["shallow"]), "they exist, the pool does not serve them"),
+        Goal(f"drain serving {SERVED} empty queues, too, x alone", AT_LEAST, 0.9,
+             stats.ratio(rates["serving empty"], rates["shallow"]), "as many as one pool can serve"),
+    ]  # fmt: skip

@@ -1,0 +1,29 @@
+"""How large a comparison is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Sequence
+
+from bench.fair.session import Plan
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Rounds and sizes.
+
+    Attributes:
+        arms: the names of the arms.
+        depth: waiting messages of the deep queue.
+        cpu_s: how long each CPU-bound block lasts.
+    """
+
+    arms: Sequence[str]
+    plan: Plan
+    rounds: int
+    cpu_s: float
+    depth: int
+    kills: int
+    idle_s: float
+    memory_messages: int
+    memory_workers: int

@@ -125,7 +125,7 @@ end
 
 take_prioritized('-inf', '(0')
 take_waiting()
-take_prioritized('(0', '+inf')
+take_prioritized('0', '+inf') -- a score of 0 is a forgery, and is handled, too
 
 local ids = held
 local envelopes = #ids > 0 and redis.call('HMGET', messages, unpack(ids)) or {}

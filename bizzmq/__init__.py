@@ -1,30 +1,33 @@
 """BizzMQ: a multiprocess worker pool framework on Redis."""
 
-from bizzmq.client import BizzMQ
-from bizzmq.context import Context
-from bizzmq.errors import (
-    BizzMQError,
-    BrokerFullError,
-    BrokerRefusesError,
-    BrokerReplyError,
-    BrokerUnavailableError,
-    ConfigurationError,
-    CpuTimeExceeded,
-    DecodeError,
-    Draining,
-    EncodeError,
-    LeaseLostError,
-    MemoryLimitExceeded,
-    MessageTimeout,
-    NotConfirmedError,
-    PayloadTooLargeError,
-    QueueNotFoundError,
-    Reject,
-    RetryLater,
-    WrongTypeError,
-)
-from bizzmq.message import Message, MessageOptions
-from bizzmq.queue import QueueOptions, QueueStats
+from bizzmq.interrupts import QuietImports
+
+with QuietImports():
+    from bizzmq.client import BizzMQ
+    from bizzmq.context import Context
+    from bizzmq.errors import (
+        BizzMQError,
+        BrokerFullError,
+        BrokerRefusesError,
+        BrokerReplyError,
+        BrokerUnavailableError,
+        ConfigurationError,
+        CpuTimeExceeded,
+        DecodeError,
+        Draining,
+        EncodeError,
+        LeaseLostError,
+        MemoryLimitExceeded,
+        MessageTimeout,
+        NotConfirmedError,
+        PayloadTooLargeError,
+        QueueNotFoundError,
+        Reject,
+        RetryLater,
+        WrongTypeError,
+    )
+    from bizzmq.message import Message, MessageOptions
+    from bizzmq.queue import QueueOptions, QueueStats
 
 __version__ = "0.1.0"
 

@@ -1,6 +1,11 @@
-"""`python -m bizzmq` is the `bizzmq` command."""
+"""The `bizzmq` command, also as `python -m bizzmq`."""
 
-from bizzmq.cli import main
+from bizzmq.interrupts import QuietImports
+
+with QuietImports():
+    from bizzmq.cli import main
+
+__all__ = ["main"]
 
 if __name__ == "__main__":
     main()

@@ -15,13 +15,16 @@ from bizzmq.cli_dead_letters import dlq
 from bizzmq.cli_doctor import doctor
 from bizzmq.cli_pool import pool
 from bizzmq.cli_publish import publish_lines, read_document
-from bizzmq.cli_support import confirm_deletion, open_broker, purge_all, table
+from bizzmq.cli_support import Number, confirm_deletion, open_broker, purge_all, table
 from bizzmq.cli_torture import torture
 from bizzmq.client import BizzMQ
+from bizzmq.console import stated
 from bizzmq.demo import Demo
 from bizzmq.message import MessageOptions
 from bizzmq.queue import QueueOptions
 from bizzmq.torture import Torture
+
+_OWN_SERVER = ("demo", "torture")
 
 
 @click.group(context_settings={"auto_envvar_prefix": "BIZZMQ", "help_option_names": ["-h", "--help"]})
@@ -31,6 +34,9 @@ from bizzmq.torture import Torture
 def command(context: click.Context, redis_url: str) -> None:
     """Look after BizzMQ's queues. The pool of workers is another command: bizzmq-worker."""
     context.obj = redis_url
+    is_named = context.get_parameter_source("redis_url") is click.core.ParameterSource.COMMANDLINE
+    if is_named and context.invoked_subcommand in _OWN_SERVER:
+        raise click.UsageError(f"{context.invoked_subcommand} takes no --redis-url: it starts a server of its own")
     logs.configure("warning", "text")
 
 
@@ -39,10 +45,10 @@ def command(context: click.Context, redis_url: str) -> None:
 @click.argument("document", metavar="[JSON|-]", default="-")
 @click.option("--priority", type=int, default=0, help="Higher is handled first.  [default: 0]")
 @click.option("--retries", type=click.IntRange(min=0), help="Overrides the queue's number of retries.")
-@click.option("--delay", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS", help="Hold it back so long.")
-@click.option("--confirm", default="", metavar="replicas:N|aof",
+@click.option("--delay", type=Number(min=0), default=0.0, metavar="SECONDS", help="Hold it back so long.")
+@click.option("--confirm", callback=stated, metavar="replicas:N|aof",
               help="Return only when so many replicas, or the server's disk, have it.")  # fmt: skip
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
+@click.option("--timeout", type=Number(min=0, min_open=True), metavar="SECONDS",
               help="How long one delivery may take.")  # fmt: skip
 @click.option("--create", is_flag=True, help="Create the queue, with a dead-letter queue, if it does not exist.")
 @click.pass_obj
@@ -54,7 +60,7 @@ def publish(
     priority: int,
     retries: int | None,
     delay: float,
-    confirm: str,
+    confirm: str | None,
     timeout: float | None,
     create: bool,
 ) -> None:
@@ -62,7 +68,9 @@ def publish(
 
     All lines are checked before the first one is published.
     """
-    options = MessageOptions(priority=priority, retries=retries, delay_s=delay, timeout_s=timeout, confirm=confirm)
+    options = MessageOptions(
+        priority=priority, retries=retries, delay_s=delay, timeout_s=timeout, confirm=confirm or ""
+    )
     body = None if document == "-" else read_document(document, "the argument")
     with BizzMQ(redis_url, signing_keys=signing.keys_from_environment()) as mq:
         if create:
@@ -126,7 +134,7 @@ command.add_command(torture)
 @click.option("--messages", type=click.IntRange(min=10), default=2000, show_default=True)
 @click.option("--concurrency", type=click.IntRange(min=1), help="Worker processes.  [default: at least 2]")
 @click.option("--torture", is_flag=True, help="Everything else that can happen to a pool, instead.")
-@click.option("--seconds", type=click.FloatRange(min=5), default=60.0, show_default=True, help="How long to torture.")
+@click.option("--seconds", type=Number(min=5), default=60.0, show_default=True, help="How long to torture.")
 @click.option("--seed", type=int, help="Repeat the torture with this seed.  [default: another one each time]")
 def demo(messages: int, concurrency: int | None, *, torture: bool, seconds: float, seed: int | None) -> None:
     """Watch a pool lose a worker to SIGKILL and no message.

@@ -11,7 +11,7 @@ import click
 from bizzmq import logs
 from bizzmq.audit import Diagnosis, audit
 from bizzmq.books import Books
-from bizzmq.cli_support import open_broker
+from bizzmq.cli_support import Number, open_broker
 from bizzmq.findings import Finding
 from bizzmq.lease import LeaseOptions
 from bizzmq.repair import repair
@@ -24,7 +24,7 @@ BALANCED, REMAIN = 0, 1
 @click.argument("queue")
 @click.option("--repair", "mend", is_flag=True, help="Mend what can be mended. Loses no message.")
 @click.option("--write-off", is_flag=True, help="Also accept a difference of the books that nothing explains.")
-@click.option("--lease", type=click.FloatRange(min=0), default=LeaseOptions().lease_s, show_default=True,
+@click.option("--lease", type=Number(min=0), default=LeaseOptions().lease_s, show_default=True,
               metavar="SECONDS", help="As the pools have it: so long a supervisor may be missing.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @click.pass_obj

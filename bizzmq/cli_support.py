@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from contextlib import contextmanager
 from typing import Any, Iterator, Sequence
@@ -12,6 +13,16 @@ from bizzmq import census, embedded, logs
 from bizzmq.broker import BATCH_LIMIT, Broker
 from bizzmq.connections import connect
 from bizzmq.url import check_url
+
+
+class Number(click.FloatRange):
+    """A finite number; click's own range lets NaN through, which no comparison holds back."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no finite number", param, ctx)
+        return number
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import click
 
 from bizzmq import logs
 from bizzmq.cli_publish import read_document
-from bizzmq.cli_support import table
+from bizzmq.cli_support import Number, table
 from bizzmq.errors import ConfigurationError
 from bizzmq.testing.binaries import server_binary
 from bizzmq.testing.site import SingleServer
@@ -35,20 +35,20 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @click.command()
 @click.argument("handler", metavar="MODULE:CALLABLE")
-@click.option("--seconds", type=click.FloatRange(1, 1e6), default=60.0, show_default=True, help="How long.")
+@click.option("--seconds", type=Number(1, 1e6), default=60.0, show_default=True, help="How long.")
 @click.option(
     "--seed", type=click.IntRange(min=0), help="Draw the same faults again.  [default: another one each time]"
 )
 @click.option("-c", "--concurrency", type=click.IntRange(1, 200), default=4, show_default=True, metavar="N",
               help="Worker processes.")  # fmt: skip
-@click.option("--rate", type=click.FloatRange(0.1, 5000), default=50.0, show_default=True, metavar="N",
+@click.option("--rate", type=Number(0.1, 5000), default=50.0, show_default=True, metavar="N",
               help="Messages to publish each second.")  # fmt: skip
 @click.option("--body", metavar="JSON", help="The body of every message.  [default: {}]")
 @click.option("--bodies", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
               help="JSON lines: the bodies, published in turn.")  # fmt: skip
 @click.option("--faults", default=",".join(FAULTS), show_default=True, metavar="NAME,NAME...",
               help="The faults to choose from.")  # fmt: skip
-@click.option("--patience", type=click.FloatRange(1, 1e6), default=60.0, show_default=True, metavar="SECONDS",
+@click.option("--patience", type=Number(1, 1e6), default=60.0, show_default=True, metavar="SECONDS",
               help="How long nothing may happen at the end before that is a hang.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def torture(
@@ -77,6 +77,8 @@ def torture(
     for name in names:
         if name not in FAULTS:
             raise click.UsageError(f"there is no fault {name!r}; there are {', '.join(FAULTS)}")
+    if not names:
+        raise click.UsageError(f"--faults names none; there are {', '.join(FAULTS)}")
     settings = Settings(
         handler=handler,
         seconds=seconds,

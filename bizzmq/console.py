@@ -39,6 +39,13 @@ def _elsewhere() -> str:
     return secret_files.read(Path(path)) if path else os.environ.get("REDIS_URL") or DEFAULT_URL
 
 
+def stated(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    """Refuse an option that is left empty, as by an unset variable of a shell. As a callback of click's."""
+    if value is not None and not value.strip():
+        raise click.BadParameter("it is empty; leave the option out, or give it a value")
+    return value
+
+
 def open_standard_streams() -> None:
     """Put /dev/null where stdin, stdout or stderr are closed, before anything else gets their numbers."""
     while True:

@@ -56,7 +56,8 @@ class MessageOptions:
             raise ConfigurationError("delay_s must be 0 or more, and less than 100 years")
         if self.timeout_s is not None and not 0 < self.timeout_s <= MAX_DELAY_S:
             raise ConfigurationError("timeout_s must be more than 0, and less than 100 years, or None for no limit")
-        if self.confirm and not _CONFIRM.match(self.confirm):
+        confirm: Any = self.confirm
+        if not isinstance(confirm, str) or (confirm and not _CONFIRM.match(confirm)):
             raise ConfigurationError(f"confirm must be replicas:N with N of 1 or more, or aof, not {self.confirm!r}")
 
     def header(self) -> bytes:

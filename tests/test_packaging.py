@@ -154,5 +154,5 @@ def test_the_commands_are_declared(wheel: Path) -> None:
         (name,) = (name for name in archive.namelist() if name.endswith("entry_points.txt"))
         declared = archive.read(name).decode()
 
-    assert "bizzmq = bizzmq.cli:main" in declared
-    assert "bizzmq-worker = bizzmq.workers.cli:main" in declared
+    assert "bizzmq = bizzmq.__main__:main" in declared
+    assert "bizzmq-worker = bizzmq.workers.__main__:main" in declared

@@ -3,7 +3,10 @@
 if __name__ != "bizzmq.workers":
     raise ImportError(f"this is bizzmq.workers; it does not work under the name {__name__!r}")
 
-from bizzmq.workers.config import WorkerConfig
-from bizzmq.workers.supervisor import Supervisor
+from bizzmq.interrupts import QuietImports
+
+with QuietImports():
+    from bizzmq.workers.config import WorkerConfig
+    from bizzmq.workers.supervisor import Supervisor
 
 __all__ = ["Supervisor", "WorkerConfig"]

@@ -1,6 +1,11 @@
-"""`python -m bizzmq.workers` is `bizzmq-worker`."""
+"""The `bizzmq-worker` command, also as `python -m bizzmq.workers`."""
 
-from bizzmq.workers.cli import main
+from bizzmq.interrupts import QuietImports
+
+with QuietImports():
+    from bizzmq.workers.cli import main
+
+__all__ = ["main"]
 
 if __name__ == "__main__":
     main()

@@ -64,7 +64,7 @@ _logger = logging.getLogger("bizzmq.supervisor")
               help="What a worker's memory is measured by.")  # fmt: skip
 @click.option("--preload", type=click.Choice(["auto", "on", "off"]), default="auto", show_default=True,
               help="Import the handler once and fork the workers from there.")  # fmt: skip
-@click.option("--journal", default="", metavar="DIR",
+@click.option("--journal", callback=console.stated, metavar="DIR",
               help="Keep there what could not be told to Redis, until it can be.  [default: off]")  # fmt: skip
 @click.option("--control", default=AUTO, show_default=True, metavar="PATH|auto|off",
               help="Socket by which the pool is asked what it does; auto: in a directory of your own.")  # fmt: skip
@@ -107,7 +107,7 @@ def command(
     kill_memory: float,
     memory_metric: str,
     preload: str,
-    journal: str,
+    journal: str | None,
     control: str,
     health_port: int | None,
     health_host: str,
@@ -154,7 +154,7 @@ def command(
             kill_memory_mb=kill_memory,
             memory_metric=memory_metric,
             preload=preload,
-            journal=journal,
+            journal=journal or "",
             control=control,
             health_port=health_port,
             health_host=health_host,

@@ -82,6 +82,8 @@ def judge(evidence: Evidence) -> Balance:
     known = evidence.published | evidence.unsure
     lost = evidence.published - handled - evidence.dead.keys() - evidence.stored
     balance = Balance(len(known), len(handled & known), len(evidence.dead), len(lost), doubtful=evidence.doubtful)
+    if not balance.handled:
+        balance.problems.append(f"nothing was handled, so this shows nothing{_example(evidence)}")
     balance.problems += [f"G1: {message_id} is lost" for message_id in sorted(lost)]
     balance.problems += [f"G1: {message_id} is still stored" for message_id in sorted(evidence.stored)]
     strangers = (runs_of.keys() | evidence.dead.keys()) - known
@@ -94,6 +96,15 @@ def judge(evidence: Evidence) -> Balance:
     if len(balance.problems) > _MOST:
         balance.problems[_MOST:] = [f"and {len(balance.problems) - _MOST} more"]
     return balance
+
+
+def _example(evidence: Evidence) -> str:
+    """An error of the handler, in one line, as the end of a sentence."""
+    record = next(iter(evidence.dead.values()), None)
+    if record is None:
+        return ""
+    said = " ".join(f"{record.get('error_type')}: {record.get('error')}".split())
+    return f"; the handler's error: {said[:200]}"
 
 
 def _judge_repeats(balance: Balance, message_id: str, runs: Sequence[Run], reached: _Reached) -> None:

@@ -9,7 +9,8 @@ from typing import Callable
 
 from bizzmq.testing.strike import Hit, Kind
 
-_LONGEST_S = 120.0
+LONGEST_S = 120.0
+"""How long the undoing of one fault may take at the end, seconds."""
 
 
 @dataclass
@@ -47,7 +48,8 @@ class _Lasting:
 class Healing:
     """All faults that last. Of each group there is one at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, longest_s: float = LONGEST_S) -> None:
+        self._longest_s = longest_s
         self._lasting: list[_Lasting] = []
         self._healing: list[_Lasting] = []
 
@@ -74,16 +76,22 @@ class Healing:
                 raise AssertionError(f"{one.kind.name} could not be healed: {one.error}") from one.error
 
     def finish(self) -> None:
-        """Undo everything now; returns when it is done. Raises as `tick`."""
+        """Undo everything now; returns when it is done. Raises as `tick`, and AssertionError for what does not end."""
         self._begin(float("inf"))
         self.join()
+        hung = [one for one in self._healing if not one.is_over]
+        self._healing = [one for one in self._healing if one not in hung]
+        if hung:
+            names = ", ".join(one.kind.name for one in hung)
+            raise AssertionError(f"{names}: the healing hangs, it has not ended in {self._longest_s:g} s")
         self.tick()
 
     def join(self) -> None:
-        """Wait for what is being undone."""
+        """Wait for what is being undone, for at most `longest_s` in all."""
+        give_up_s = time.monotonic() + self._longest_s
         for one in self._healing:
             if one.thread is not None:
-                one.thread.join(_LONGEST_S)
+                one.thread.join(max(0.0, give_up_s - time.monotonic()))
 
     def _begin(self, now_s: float) -> None:
         for one in [one for one in self._lasting if one.until_s <= now_s]:

@@ -35,6 +35,7 @@ def recoveries(
     claimed: set[int] = set()
 
     def note(strike: Strike, from_s: float, to_s: float) -> None:
+        assert from_s <= to_s, f"{strike.kind}: the work went on {from_s - to_s} s before it was stopped"
         others = (other for other in stopping if other is not strike)
         if not any(other.at_s < to_s and other.healed_s > strike.at_s for other in others):
             found.append(Recovery(strike.kind, strike.at_s, to_s - from_s))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, Iterator
+from typing import Any, Callable, Iterator
 
 import pytest
 from redis import Redis
@@ -26,6 +26,7 @@ from bizzmq.testing.wait import eventually
 PrivateServer = Callable[..., RedisServer]
 REPLICA = MessageOptions(confirm="replicas:1")
 DISK = MessageOptions(confirm="aof")
+WRONG_LEVELS = ["replicas", "replicas:0", "replicas:-1", "replicas:x", "AOF", "disk", "replicas:1 "]
 
 
 @pytest.fixture
@@ -133,8 +134,8 @@ def test_a_disk_that_is_not_written_is_said_before_anything_is_published(mq: Biz
     assert mq.stats("q").published == 0
 
 
-@pytest.mark.parametrize("wrong", ["replicas", "replicas:0", "replicas:-1", "replicas:x", "AOF", "disk", "replicas:1 "])
-def test_a_level_that_cannot_be_meant_is_refused(wrong: str) -> None:
+@pytest.mark.parametrize("wrong", [*WRONG_LEVELS, None, 1, 0, True, b"aof", ["aof"]], ids=repr)
+def test_a_level_that_cannot_be_meant_is_refused(wrong: Any) -> None:
     with pytest.raises(ConfigurationError, match="confirm must be"):
         MessageOptions(confirm=wrong)
 

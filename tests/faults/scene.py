@@ -128,7 +128,8 @@ class Scene:
             return next((event.time_s for event in wanted if event.time_s > since_s), None)
 
         at_s = eventually(first, PATIENCE_S, lambda: f"a message to run again; {self.ledger.totals()}")
-        self.figures.recovered((at_s or since_s) - since_s)
+        assert at_s is not None
+        self.figures.recovered(at_s - since_s)
 
     def works_again(self, since_s: float, condition: Callable[[], object]) -> None:
         """Wait for this; that is how long recovery took."""

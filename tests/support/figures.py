@@ -20,7 +20,8 @@ class Figures:
 
     def recovered(self, seconds: float) -> None:
         """One more recovery took so long."""
-        self._properties.append((RECOVERY, round(max(0.0, seconds), 6)))
+        assert seconds >= 0, f"{seconds} s: what is measured ended before it began"
+        self._properties.append((RECOVERY, round(seconds, 6)))
 
     def lost(self, messages: int) -> None:
         """So many messages were published and are neither handled nor stored; the last word counts."""

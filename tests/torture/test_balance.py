@@ -109,3 +109,14 @@ def test_where_faults_overlap_nobody_can_tell_whose_the_delay_is(evidence: Evide
 def test_percentiles() -> None:
     assert [percentile([3.0, 1.0, 2.0], percent) for percent in (1, 50, 99)] == [1.0, 2.0, 3.0]
     assert percentile([], 50) is None
+
+
+def test_without_a_message_that_was_handled_the_first_problem_says_so_and_why(evidence: Evidence) -> None:
+    own = [run for run in evidence.runs if run.id == "bad"]
+    dead = {"bad": {"error_type": "ValueError", "error": "two\nlines"}}
+    failing = replace(evidence, published=frozenset({"bad"}), runs=own, dead=dead, strikes=[])
+
+    assert judge(failing).problems == [
+        "nothing was handled, so this shows nothing; the handler's error: ValueError: two lines"
+    ]
+    assert judge(Evidence(published=frozenset(), runs=[])).problems == ["nothing was handled, so this shows nothing"]

@@ -33,6 +33,10 @@ def plain(body):
     time.sleep(0.01)
 
 
+def broken(body):
+    body["n"]
+
+
 async def picky(body, context):
     await asyncio.sleep(0.005)
     if body["n"] == 1:
@@ -116,6 +120,14 @@ def test_what_the_handler_fails_by_itself_is_counted_and_is_no_loss(torture: Any
     assert report["retried"] > 0
     assert report["lost"] == 0
     assert set(report["faults"]) <= {"worker-kill", "cut"}
+
+
+def test_a_handler_that_handles_nothing_shows_nothing(torture: Any) -> None:
+    command = torture("tasks:broken", "--seconds=2", "--rate=5", "--faults=worker-kill", "-c1")
+    assert command.process.wait(PATIENCE_S) == 1, command.output()
+
+    *_, problem, _kept = command.output().splitlines()
+    assert problem == "PROBLEM  nothing was handled, so this shows nothing; the handler's error: KeyError: 'n'"
 
 
 def test_an_interrupt_leaves_nothing_behind(torture: Any) -> None:

@@ -14,6 +14,7 @@ from bizzmq.testing.strike import Hit, Kind
 from bizzmq.testing.torture import Torture
 from tests.support.paths import ROOT
 
+FAILING = "tests.soak.work:handler"
 SLOW = [{"ms": 40, "fails": ""}]
 FAR = float("inf")
 
@@ -55,6 +56,25 @@ def test_what_lasts_blocks_its_group_until_it_is_healed() -> None:
     assert not healing.is_outage
 
 
+def test_a_healing_that_hangs_is_reported() -> None:
+    healing, allowed = Healing(longest_s=0.05), threading.Event()
+    healing.add(kind("g"), Hit("x", heal=allowed.wait), FAR, lambda: None)
+
+    with pytest.raises(AssertionError, match=r"k: the healing hangs, it has not ended in 0\.05 s"):
+        healing.finish()
+
+    healing.join()  # what was reported is waited for no more
+    allowed.set()
+
+
+def test_a_healing_that_fails_at_the_end_is_reported() -> None:
+    healing = Healing()
+    healing.add(kind("g"), Hit("x", heal=lambda: 1 / 0), FAR, lambda: None)
+
+    with pytest.raises(AssertionError, match="k could not be healed: division by zero"):
+        healing.finish()
+
+
 def test_what_would_last_longer_is_healed_at_the_end() -> None:
     healing, healed = Healing(), threading.Event()
     healing.add(kind(""), Hit("x", heal=lambda: None), FAR, healed.set)
@@ -74,3 +94,17 @@ def test_what_cannot_be_healed_is_said() -> None:
         healing.finish()
 
     assert healing.is_free("g")
+
+
+def test_a_handler_that_handles_nothing_shows_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    site = SingleServer()
+    try:
+        bodies = [{"ms": 0, "fails": "always"}]
+        verdict = Torture(site, Settings(FAILING, 2.0, 1, 1, 5.0, bodies, ("worker-kill",)), tmp_path).run()
+    finally:
+        site.close()
+
+    assert not verdict.holds
+    assert verdict.balance.failed == verdict.balance.published > 0
+    assert "nothing was handled, so this shows nothing; the handler's error: Planned" in verdict.balance.problems[0]

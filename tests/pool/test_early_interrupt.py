@@ -1,0 +1,70 @@
+"""Ctrl+C while a command is still importing what it is made of."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bizzmq.testing.wait import eventually
+from tests.pool.command import NAMES, OPERATOR, WORKER
+from tests.support.paths import ROOT
+
+PATIENCE_S = 30.0
+SLOW = "import os, pathlib, time\npathlib.Path(os.environ['IMPORTING']).touch()\ntime.sleep(600)\n"
+"""A module that stands in the way of the one that is wanted, and takes its time."""
+
+
+def _interrupted(tmp_path: Path, command: list[str], slow: str) -> tuple[int, str]:
+    """Exit code and stderr of a command that got SIGINT while it was importing this module."""
+    (tmp_path / "path").mkdir()
+    (tmp_path / "path" / f"{slow}.py").write_text(SLOW)
+    marker = tmp_path / "importing"
+    env = {**os.environ, "PYTHONPATH": f"{tmp_path / 'path'}:{ROOT}", "IMPORTING": str(marker)}
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=env, cwd=str(tmp_path)
+    )
+    try:
+        eventually(marker.exists, PATIENCE_S, lambda: f"the import, the exit code is {process.poll()}")
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=PATIENCE_S)
+    finally:
+        process.kill()
+        process.wait()
+    return process.returncode, said
+
+
+def _script(tmp_path: Path, module: str) -> Path:
+    """What an installer makes of an entry point."""
+    path = tmp_path / NAMES[module]
+    path.write_text(f"import sys\nfrom {module}.__main__ import main\nsys.exit(main())\n")
+    return path
+
+
+@pytest.mark.parametrize("slow", ["redis", "click"])
+@pytest.mark.parametrize("module", [OPERATOR, WORKER])
+def test_a_command_that_is_interrupted_while_it_imports_says_so_in_one_line(
+    tmp_path: Path, module: str, slow: str
+) -> None:
+    code, said = _interrupted(tmp_path, [sys.executable, str(_script(tmp_path, module)), "--help"], slow)
+
+    assert (code, said) == (130, f"{NAMES[module]}: interrupted\n")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="before, a module does not know that it is run by -m")
+@pytest.mark.parametrize("slow", ["redis", "click"])
+@pytest.mark.parametrize("module", [OPERATOR, WORKER])
+def test_so_does_the_module(tmp_path: Path, module: str, slow: str) -> None:
+    code, said = _interrupted(tmp_path, [sys.executable, "-m", module, "--help"], slow)
+
+    assert (code, said) == (130, f"{NAMES[module]}: interrupted\n")
+
+
+def test_in_another_program_an_interrupt_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("try:\n    import bizzmq\nexcept KeyboardInterrupt:\n    raise SystemExit(7)\n")
+
+    assert _interrupted(tmp_path, [sys.executable, str(tmp_path / "mine.py")], "redis") == (7, "")

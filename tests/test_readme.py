@@ -1,0 +1,48 @@
+"""What the README says of the `bizzmq` command is what its `--help` says."""
+
+from __future__ import annotations
+
+import re
+
+import click
+
+from bizzmq.cli import command
+from tests.support.paths import ROOT
+
+_SECTION = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## `bizzmq`\n")[2].partition("\n## ")[0]
+ROWS = [line.split(" | ") for line in _SECTION.replace("\\|", "/").splitlines() if line.startswith("| `")]
+WAYS = [way.replace("/", "|") for usage, *_ in ROWS for way in re.findall("`(.+?)`", usage)]
+
+
+def test_every_command_has_its_row() -> None:
+    assert {way.split()[0] for way in WAYS} == set(command.commands)
+
+
+def test_each_row_names_the_arguments_and_options_that_the_command_takes() -> None:
+    for way in WAYS:
+        name, *rest = way.split()
+        options = re.findall(r"--[a-z-]+", way)
+        for one in _meant(command.commands[name], rest):
+            taken = [word for piece in one.params if piece.param_type_name == "option" for word in piece.opts]
+            assert set(options) <= set(taken), way
+            context = click.Context(one, info_name=name)
+            pieces = one.collect_usage_pieces(context)[1:]
+            if one is not command.commands[name]:  # a row of several: what all of them need
+                pieces = [piece for piece in pieces if not piece.startswith("[")]
+            assert pieces == _arguments(" ".join(rest)), way
+
+
+def test_each_option_that_a_row_speaks_of_exists() -> None:
+    for usage, *text in ROWS:
+        name = usage.split("`")[1].split()[0]
+        taken = {word for piece in command.commands[name].params for word in piece.opts}
+        assert set(re.findall(r"`(--[a-z-]+)`", " ".join(text))) <= taken, name
+
+
+def _meant(one: click.Command, rest: list[str]) -> list[click.Command]:
+    """The command, or all of its own commands that a row names."""
+    return [one.commands[name] for name in rest.pop(0).split("|")] if isinstance(one, click.Group) else [one]
+
+
+def _arguments(rest: str) -> list[str]:
+    return re.sub(r"\[--[^\]]*\]", "", rest).split()

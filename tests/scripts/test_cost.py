@@ -62,6 +62,15 @@ def test_acks_in_order_are_one_trim(broker: Broker, client: Redis) -> None:
     assert counted["hlen"] == 1  # the type of the totals; that of `messages` shows when it is written
 
 
+def test_acks_of_all_that_is_held_are_one_trim(broker: Broker, client: Redis) -> None:
+    put(client, QUEUE, held("m1", "m2"))
+
+    counted = commands(client, lambda: claim_ids(broker, 0, "m1", "m2"))
+
+    assert counted["ltrim"] == 1
+    assert "lrem" not in counted
+
+
 def test_acks_out_of_order_are_removed_one_by_one(broker: Broker, client: Redis) -> None:
     put(client, QUEUE, held("m1", "m2", "m3"))
 

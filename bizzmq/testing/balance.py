@@ -55,6 +55,7 @@ class Balance:
         retried: runs that their handler failed, and that were repeated.
         crashed: runs that ended with their worker without any fault: the handler's own crashes.
         doubtful: publishes that have failed: each may have published a message, or not.
+        unconfirmed: published, and gone with a server before anything had confirmed it: their publisher was told.
     """
 
     published: int = 0
@@ -66,6 +67,7 @@ class Balance:
     retried: int = 0
     crashed: int = 0
     doubtful: int = 0
+    unconfirmed: int = 0
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -82,6 +84,7 @@ def judge(evidence: Evidence) -> Balance:
     known = evidence.published | evidence.unsure
     lost = evidence.published - handled - evidence.dead.keys() - evidence.stored
     balance = Balance(len(known), len(handled & known), len(evidence.dead), len(lost), doubtful=evidence.doubtful)
+    balance.unconfirmed = len(evidence.unsure - handled - evidence.dead.keys() - evidence.stored)
     if not balance.handled:
         balance.problems.append(f"nothing was handled, so this shows nothing{_example(evidence)}")
     balance.problems += [f"G1: {message_id} is lost" for message_id in sorted(lost)]

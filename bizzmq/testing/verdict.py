@@ -37,6 +37,7 @@ class Verdict:
             "published": f"{balance.published:,}",
             "handled": f"{balance.handled:,}",
             "failed by the handler itself": f"{balance.failed:,}, dead-lettered",
+            **({"never confirmed, and gone": f"{balance.unconfirmed:,}"} if balance.unconfirmed else {}),
             "lost": f"{balance.lost:,}",
             "duplicated": f"{balance.duplicated:,}: {balance.cut_off:,} cut off, {balance.twice:,} by a lost ack",
             "recovery p50 / p99": f"{quick} / {slow}",

@@ -43,6 +43,7 @@ def test_what_is_not_confirmed_may_be_lost_or_handled(evidence: Evidence) -> Non
     unsure = with_runs(evidence, run_of("maybe", 1, 3.0), unsure=frozenset({"maybe", "gone"}))
 
     assert judge(unsure).problems == []
+    assert judge(unsure).unconfirmed == 1
 
 
 def test_a_publish_that_failed_may_have_published_one_message(evidence: Evidence) -> None:

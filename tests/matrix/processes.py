@@ -142,8 +142,13 @@ PROCESSES = (
     ),
     Row(
         "P17",
-        "the GIL held in C, endless loops, locks, everything swallowed; every worker at once",
-        ("faults/test_p_stuck.py", "supervision/test_limits.py", "supervision/test_limits_hard.py"),
+        "the GIL held in C, endless loops, locks, everything swallowed; every worker at once; what was claimed behind",
+        (
+            "faults/test_p_stuck.py",
+            "faults/test_p_mixed.py",
+            "supervision/test_limits.py",
+            "supervision/test_limits_hard.py",
+        ),
     ),
     Row(
         "P18",

@@ -36,6 +36,17 @@ def test_a_claim_that_takes_all_it_has_promoted_has_others_promote_the_rest(brok
     assert (after.waiting, after.wake) == ((), True)
 
 
+def test_a_claim_that_finds_nothing_sets_no_marker_for_what_is_due_soon(broker: Broker, redis: Redis) -> None:
+    """Whoever was told would find as little, and tell the next one: all would be awake until it is due."""
+    put(redis, QUEUE, held())
+    redis.hset(Keys(QUEUE).messages, "m1", "1\n1")
+    redis.zadd(Keys(QUEUE).delayed, {"m1": time.time() * 1000 + 4000})
+
+    assert claim_ids(broker, 1) == []
+
+    assert not look(redis, QUEUE).wake
+
+
 def test_a_claim_that_finds_nothing_tells_when_something_is_due(broker: Broker, redis: Redis) -> None:
     put(redis, QUEUE, held(delayed=("m1", "m2")))
 

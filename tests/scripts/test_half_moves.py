@@ -118,6 +118,19 @@ def test_a_publish_that_failed_says_so_and_can_be_repeated(broker: Broker, redis
     assert (after.waiting, after.stats) == (("m1",), {"published": 1})
 
 
+@pytest.mark.parametrize("key", [KEYS.waiting, KEYS.prioritized, KEYS.wake])
+def test_a_recall_gives_back_all_or_nothing(broker: Broker, redis: Redis, key: str) -> None:
+    counts = {"m2": "0 0 0 5", "m4": "0 0 0 5"}
+    put(redis, QUEUE, held("m1", "m2", "m3", "m4", attempts=counts))
+    redis.set(key, "of the wrong type")
+    before = everything(redis)
+
+    with pytest.raises(BrokerReplyError):
+        broker.recall(QUEUE, "w1", "m1", 1)
+
+    assert everything(redis) == before
+
+
 def test_a_release_gives_back_all_or_nothing(broker: Broker, redis: Redis) -> None:
     put(redis, QUEUE, held("m1", "m2", attempts={"m1": "0 0 0 5"}))
     redis.set(KEYS.prioritized, "of the wrong type")

@@ -48,6 +48,17 @@ def test_the_reply_is_one_of_the_header_s(url: str, redis: Redis, move: Move) ->
     assert DONE[move.script](connection.reply)
 
 
+@pytest.mark.parametrize(("worker", "running", "reply"), [("w1", "m1", 1), ("w1", "m2", 0), ("w2", "m1", -1)])
+def test_a_recall_says_how_many_or_why_none(url: str, redis: Redis, worker: str, running: str, reply: int) -> None:
+    connection = RecordingConnection(url)
+    put(redis, QUEUE, held("m1", "m2"))
+
+    Broker(connection).recall(QUEUE, worker, running, 1)
+
+    connection.drop()
+    assert connection.reply == reply
+
+
 @pytest.mark.parametrize(
     ("worker", "counter", "reply"), [("w1", "7", [1, 1, 0, b"", 0]), ("w2", "7", [-1]), ("w1", "6", [-2])]
 )

@@ -10,7 +10,7 @@ import time
 from typing import Iterator
 
 from bizzmq import clock
-from bizzmq.doctor_finding import Facts, Finding, fail, ok, warn
+from bizzmq.doctor_finding import FULL, NEARLY_FULL, Facts, Finding, fail, ok, warn
 from bizzmq.foreign import NoScriptError
 from bizzmq.server_info import REFUSED
 
@@ -18,7 +18,6 @@ PINGS = 50
 _OLDEST = (5, 0)
 _SLOW_MS, _STALLED_MS = 5.0, 100.0
 _SKEW_S = 1.0
-_NEARLY_FULL, _FULL = 0.8, 0.95
 _SCRIPT = "return ARGV[1]"
 _SCRIPT_SHA1 = hashlib.sha1(_SCRIPT.encode()).hexdigest()  # noqa: S324 - Redis names scripts by SHA1
 
@@ -139,9 +138,9 @@ def connections(facts: Facts) -> Iterator[Finding]:
     if used is None or not limit:
         return
     what = f"{used:,} of {limit:,} connections are used; each worker needs one, each pool two more"
-    if used <= _NEARLY_FULL * limit:
+    if used <= NEARLY_FULL * limit:
         yield ok("connections", what)
     else:
-        yield (fail if used > _FULL * limit else warn)(
+        yield (fail if used > FULL * limit else warn)(
             "connections", what, "raise maxclients (and the server's ulimit -n)"
         )

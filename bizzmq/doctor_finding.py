@@ -9,6 +9,9 @@ from enum import Enum
 from bizzmq.connection import Connection
 from bizzmq.server_info import REFUSED, config, info
 
+NEARLY_FULL, FULL = 0.8, 0.95
+"""From which share of a limit on it is a warning, and a failure: of memory, and of connections."""
+
 
 class Level(Enum):
     """How bad it is. Only FAIL makes the doctor's exit code 1."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from bizzmq.doctor_finding import Facts, Finding, fail, ok, warn
+from bizzmq.doctor_finding import FULL, NEARLY_FULL, Facts, Finding, fail, ok, warn
 from bizzmq.server_info import KEEPS_ALL
 
 _AOF = "CONFIG SET appendonly yes, and `appendonly yes` in its configuration file"
@@ -15,7 +15,6 @@ _FSYNC = {
     "no": "the append-only file is flushed when the kernel likes: if the machine crashes, about the last 30 seconds "
     "are lost; if only the server does, nothing",
 }
-_NEARLY_FULL, _FULL = 0.8, 0.95
 _HOLDS_SCRIPTS = (7, 0)
 
 
@@ -79,15 +78,18 @@ def memory(facts: Facts) -> Iterator[Finding]:
         return
     if limit:
         what = f"{_mb(used)} of maxmemory {_mb(limit)} are used ({used / limit:.0%})"
-        do = "raise maxmemory, or find out why messages pile up (bizzmq queues); a full server refuses to publish"
-        yield (fail if used > _FULL * limit else warn if used > _NEARLY_FULL * limit else ok)(
-            "memory", what, do if used > _NEARLY_FULL * limit else ""
-        )
+        do = "raise maxmemory, or find out why messages pile up (bizzmq queues)"
+        if used > FULL * limit:
+            yield fail("memory", f"full: {what}; it refuses to publish, or is about to", do)
+        elif used > NEARLY_FULL * limit:
+            yield warn("memory", f"nearly full: {what}; a full server refuses to publish", do)
+        else:
+            yield ok("memory", what)
         return
     total = facts.number("memory", "total_system_memory") or 0
     what = f"{_mb(used)} are used, of {_mb(total)} in the machine; maxmemory is not set"
     do = "set maxmemory below what the machine has, so that a full server refuses to publish and is not killed"
-    yield (warn if total and used > _NEARLY_FULL * total else ok)("memory", what, do)
+    yield (warn if total and used > NEARLY_FULL * total else ok)("memory", what, do)
 
 
 def replication(facts: Facts) -> Iterator[Finding]:

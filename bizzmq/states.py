@@ -47,11 +47,19 @@ set aside because that queue's own handler could not handle it either.
 REPAIRS: dict[tuple[State, str], tuple[State, ...]] = {
     (State.STRAY, "restore"): (State.WAITING,),
     (State.HOLLOW, "drop"): (State.GONE,),
-    (State.DOUBLED, "unify"): (State.PROCESSING, State.WAITING, State.DELAYED, State.PARKED),
+    (State.DOUBLED, "unify"): (
+        State.PROCESSING,
+        State.WAITING,
+        State.DELAYED,
+        State.PARKED,
+        State.DEAD_LETTERED,
+        State.STRAY,
+    ),
     (State.PROCESSING, "reclaim"): (State.WAITING,),
 }
 """What `bizzmq audit --repair` may do to what damage from outside has left, and nothing else does.
 
 No transition leads to these states: stray is stored but in no place, hollow is an id in a place that is not stored,
-doubled is in several places. `reclaim` is for a list whose worker is not registered.
+doubled is in several places, or stored both in a queue and in its dead-letter queue; then it may have no place at all,
+and is stray afterwards. `reclaim` is for a list whose worker is not registered.
 """

@@ -7,7 +7,6 @@ template, and a first worker, the canary, has booted with it. Else the old gener
 from __future__ import annotations
 
 import logging
-from collections import deque
 from enum import Enum
 from typing import Callable
 
@@ -15,9 +14,9 @@ from bizzmq import clock
 from bizzmq.logs import log
 from bizzmq.workers.boot import BootFailure
 from bizzmq.workers.crew import Crew
-from bizzmq.workers.scoreboard import Activity
 from bizzmq.workers.slot import Phase, Slot
 from bizzmq.workers.template_link import TemplateLink, TemplateState
+from bizzmq.workers.turns import Turns, is_busy
 
 _logger = logging.getLogger("bizzmq.supervisor")
 _PATIENCE_S = 1.0
@@ -54,7 +53,7 @@ class Renewal:
         self._crew = crew
         self._new_template = new_template
         self._may_start = may_start
-        self._waiting: deque[tuple[Slot, str]] = deque()
+        self._turns = Turns()
         self._old: Slot | None = None
         self._old_worker = ""
         self._new: Slot | None = None
@@ -74,9 +73,8 @@ class Renewal:
 
     def replace(self, slot: Slot, why: str) -> None:
         """Replace a worker when it is its turn."""
-        is_waiting = any(slot is waiting for waiting, _ in self._waiting)
-        if not is_waiting and not slot.retiring and not self._is_being_replaced(slot):
-            self._waiting.append((slot, why))
+        if not slot.retiring and not self._is_being_replaced(slot):
+            self._turns.add(slot, why)
 
     def _is_being_replaced(self, slot: Slot) -> bool:
         """Whether the worker that is in this slot now has an understudy."""
@@ -98,7 +96,7 @@ class Renewal:
 
     def cancel(self) -> None:
         """The pool is draining: nothing is renewed any more."""
-        self._waiting.clear()
+        self._turns.clear()
         self._again = False
         if self.next_template is not None:
             self.next_template.end()
@@ -139,7 +137,7 @@ class Renewal:
         is_canary = self.state is Reload.CANARY
         if not is_canary and not self._may_start():
             return
-        old, why = self._canarys_partner() if is_canary else self._next_waiting()
+        old, why = self._canarys_partner() if is_canary else self._turns.take()
         if old is None and not is_canary:
             if self.state is Reload.RENEWING:
                 self._finish()
@@ -155,24 +153,11 @@ class Renewal:
             self._old, self._old_worker = old, old.worker if old else ""
             log(_logger, logging.DEBUG, "replacing a worker", slot=old.index if old else None, by=spare.index, why=why)
         elif old is not None and not is_canary:
-            self._waiting.appendleft((old, why))
+            self._turns.give_back(old, why)
 
     def _canarys_partner(self) -> tuple[Slot | None, str]:
         up = [slot for slot in self._crew.counted if slot.phase is Phase.UP]
-        return min(up, key=_is_busy, default=None), "reload"
-
-    def _next_waiting(self) -> tuple[Slot | None, str]:
-        """The longest waiting one that is idle, or else the longest waiting one: it may run a message for hours."""
-        self._waiting = deque(
-            (slot, why)
-            for slot, why in self._waiting
-            if slot.phase is Phase.UP and slot.counts and not slot.ended_by_us
-        )
-        if not self._waiting:
-            return None, ""
-        chosen = min(self._waiting, key=lambda waiting: _is_busy(waiting[0]))
-        self._waiting.remove(chosen)
-        return chosen
+        return min(up, key=is_busy, default=None), "reload"
 
     def _see_understudy(self, new: Slot) -> None:
         if new.phase is not Phase.UP or new.worker != self._new_worker:
@@ -240,7 +225,3 @@ class Renewal:
             self.next_template = None
         self.state = Reload.NONE
         self._reload_again()
-
-
-def _is_busy(slot: Slot) -> bool:
-    return slot.record.read().activity is not Activity.IDLE

@@ -1,10 +1,13 @@
--- unify: messages that stand in several places stay in one of them.
+-- unify: messages that stand in several places, or are stored on both sides, stay once.
 --
--- It stays where a registered worker holds it, else where it can be claimed, else where it is held back; in the
--- queue rather than in its dead-letter queue. Nothing is removed that does not stand somewhere else at that moment.
+-- The sides are the queue and its dead-letter queue. A message stays in the queue, unless it has a place in the
+-- dead-letter queue only; there, where a registered worker holds it, else where it can be claimed, else where it is
+-- held back, else where it was set aside, else in the list of a worker that is not registered. Of several copies in one
+-- list the oldest stays. Nothing is removed that is not kept somewhere else at that moment. An id without an envelope is
+-- left alone.
 --
 -- uses       places
--- edge       doubled -> processing | waiting | delayed | parked
+-- edge       doubled -> processing | waiting | delayed | parked | dead-lettered | stray
 -- KEYS[1]    messages          HASH  id -> envelope
 -- KEYS[2]    attempts          HASH  id -> counts and priority
 -- KEYS[3]    workers           HASH  worker id -> supervisor id
@@ -12,7 +15,7 @@
 -- KEYS[5]    parked            LIST  ids that were set aside
 -- KEYS[6]    prioritized       ZSET  ids of another priority
 -- KEYS[7]    delayed           ZSET  id -> due time in ms
--- KEYS[8]    dead_messages     HASH  the same of the dead-letter queue
+-- KEYS[8]    dead_messages     HASH  of the dead-letter queue, as are the next six: id -> envelope
 -- KEYS[9]    dead_attempts     HASH
 -- KEYS[10]   dead_workers      HASH
 -- KEYS[11]   dead_waiting      LIST
@@ -21,7 +24,7 @@
 -- KEYS[14]   dead_delayed      ZSET
 -- KEYS[15..] processing        LIST  of each worker of both queues, registered or not
 -- ARGV[1..]  ids, at most 100
--- returns    how many stood in several places, -2 the list of a registered worker is missing among the keys
+-- returns    how many there were of them | -2 nothing is done, the list of a registered worker is missing among the keys
 local messages, attempts, workers, waiting, parked = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local prioritized, delayed, dead_messages, dead_attempts, dead_workers = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local dead_waiting, dead_parked, dead_prioritized, dead_delayed = KEYS[11], KEYS[12], KEYS[13], KEYS[14]

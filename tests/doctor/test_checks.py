@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import time
+from functools import partial
 from typing import Any, Callable
 
 import pytest
 from redis import Redis
 
-from bizzmq import doctor_checks
+from bizzmq import BizzMQ, BrokerFullError, doctor_checks
+from bizzmq.doctor_finding import FULL, NEARLY_FULL
 from bizzmq.testing.ports import LOOPBACK, free_port
 from bizzmq.testing.proxy import Proxy
 from bizzmq.testing.server import RedisServer
@@ -16,6 +20,8 @@ from bizzmq.testing.wait import eventually
 from tests.doctor.conftest import Examine, Patient
 from tests.doctor.sentinel import a_sentinel
 from tests.support.features import need_acl
+
+MEMORY_BYTES = 60 * 2**20
 
 
 def test_a_good_server_is_healthy(patient: Patient, examined: Examine) -> None:
@@ -78,17 +84,44 @@ def test_eviction_without_a_limit_is_a_warning(patient: Patient, examined: Exami
     assert examined(patient("maxmemory-policy allkeys-lru").url).of("eviction")[0] == "warn"
 
 
-@pytest.mark.parametrize(("share", "level"), [(2.0, "ok"), (1.15, "warn"), (1.0, "fail")])
-def test_memory_that_runs_out(patient: Patient, examined: Examine, share: float, level: str) -> None:
-    server = patient()
-    client = server.client()
-    client.set("ballast", "x" * 50_000_000)
-    client.config_set("maxmemory", int(client.info("memory")["used_memory"] * share))
+@pytest.mark.parametrize(
+    ("share", "level", "begins"),
+    [(NEARLY_FULL - 0.05, "ok", ""), (NEARLY_FULL + 0.05, "warn", "nearly full: "), (FULL + 0.02, "fail", "full: ")],
+)
+def test_memory_that_runs_out(patient: Patient, examined: Examine, share: float, level: str, begins: str) -> None:
+    server = patient(f"maxmemory {MEMORY_BYTES}")
+    _fill(server.client(), share)
 
     found = examined(server.url).of("memory")
 
     assert found[0] == level
-    assert "MB of maxmemory" in found[1]
+    assert re.match(rf"{begins}[0-9.,]+ MB of maxmemory {MEMORY_BYTES / 2**20:,.1f} MB", found[1]), found
+    assert bool(found[2]) == (level != "ok")
+
+
+def test_a_server_that_refuses_to_publish_is_found_to_be_full(patient: Patient, examined: Examine) -> None:
+    server = patient(f"maxmemory {MEMORY_BYTES}")
+    with BizzMQ(server.url) as mq:
+        mq.create_queue("q")
+        _fill(server.client(), 0.97)
+        publish = partial(mq.publish_message_to_queue, "q")
+        with pytest.raises(BrokerFullError):
+            list(map(publish, itertools.repeat("x" * 500_000, 1000)))
+
+    level, what, do = examined(server.url).of("memory")
+
+    assert (level, what.startswith("full: ")) == ("fail", True)
+    assert "it refuses to publish" in what
+    assert "raise maxmemory" in do
+
+
+def _fill(client: Redis, share: float) -> None:
+    """Store until so much of its memory is used."""
+    piece = "x" * 200_000
+    for number in itertools.count():
+        if client.info("memory")["used_memory"] > share * MEMORY_BYTES:
+            return
+        client.set(f"ballast-{number}", piece)
 
 
 def test_a_replica_is_refused_and_its_master_told_what_it_lacks(patient: Patient, examined: Examine) -> None:

@@ -144,6 +144,10 @@ SERVERS = (
     Row(
         "R25",
         "each key in turn has the wrong type",
-        ("faults/test_r_wrong_type.py", "scripts/test_wrong_types.py"),
+        (
+            "faults/test_r_wrong_type.py",
+            "scripts/test_wrong_types.py",
+            *tests_of(CLUSTER, "a_wrong_type_in_one_queue_stops_this_queue_only_until_it_is_mended"),
+        ),
     ),
 )

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Sequence
 
 from bizzmq.testing.family import Family
 from tests.support.paths import ROOT
@@ -36,15 +36,15 @@ class Finished:
         return self.out.splitlines()
 
 
-def run(module: str, *arguments: str, stdin: bytes = b"", **env: str) -> Finished:
-    """`python -m MODULE ARGUMENTS`, with no settings of BizzMQ but those of `env`.
+def run(module: str, *arguments: str, stdin: bytes = b"", via: Sequence[str] = (), **env: str) -> Finished:
+    """`python -m MODULE ARGUMENTS`, with no settings of BizzMQ but those of `env`; `via` goes before the command.
 
     Raises AssertionError if a process of it is left behind.
     """
     family = Family()
     inherited = {name: text for name, text in os.environ.items() if not name.startswith("BIZZMQ_")}
     inherited.pop("REDIS_URL", None)
-    command = [sys.executable, "-m", module, *arguments]
+    command = [*via, sys.executable, "-m", module, *arguments]
     environment = {**inherited, **family.mark(), **env}
     try:
         ended = subprocess.run(

@@ -14,6 +14,7 @@ from bizzmq.connection import Connection
 from bizzmq.states import EDGES, REPAIRS, State
 from tests.scripts.containers import put
 from tests.scripts.moves import DEAD, QUEUE
+from tests.scripts.table_repairs import UNIFY
 from tests.scripts.test_moves import MOVES
 
 ALLOWED_COMMANDS = {
@@ -64,6 +65,27 @@ def test_the_edges_of_all_headers_are_the_table() -> None:
     table = {(source, move, to) for (source, move), targets in {**EDGES, **REPAIRS}.items() for to in targets}
 
     assert set().union(*[edges_of(name) for name in scripts.names()]) == table
+
+
+def test_each_edge_of_unify_is_shown_by_a_row_and_no_row_shows_another_one() -> None:
+    shown = {(State.DOUBLED, "unify", _state_of(move, "m1")) for move in UNIFY if move.returns == 1}
+
+    assert shown == edges_of("unify")
+
+
+def _state_of(move: Any, message: str) -> State:
+    """Where a message is after a move."""
+    for found, is_dead in ((move.after, False), (move.after_dead, True)):
+        held = [one for ids in found.processing.values() for one in ids]
+        waiting = State.DEAD_LETTERED if is_dead else State.WAITING
+        places = {
+            State.PROCESSING: held, waiting: [*found.waiting, *found.prioritized], State.PARKED: found.parked,
+            State.DELAYED: [*found.due, *found.delayed], State.STRAY: found.stray,
+        }  # fmt: skip
+        for state, ids in places.items():
+            if message in ids:
+                return state
+    raise AssertionError(f"{move}: {message} is gone")
 
 
 @every_script

@@ -26,6 +26,7 @@ from tests.pool.command import OPERATOR, WORKER, refused, run
 from tests.supervision.asking import socket_of
 from tests.supervision.test_pid1 import can_unshare
 from tests.support.paths import ROOT
+from tests.support.somebody import as_somebody, give_away
 
 WARNING = "running as root"
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -105,6 +106,15 @@ def test_a_pool_of_root_is_warned_about_once(start_pool: Callable[..., Pool], ur
     assert pool.wait(PATIENCE_S) == 0
     assert [line for line in pool.log().splitlines() if WARNING in line and " WARNING " in line]
     assert pool.log().count(WARNING) == 1
+
+
+def test_a_pool_of_somebody_else_is_not_warned_about(start_pool: Callable[..., Pool], url: str, runtime: Path) -> None:
+    give_away(runtime)
+    pool = start_pool(url, via=as_somebody(), args=["--burst"], handler="tests.handlers:noop")
+
+    assert pool.wait(PATIENCE_S) == 0
+    assert "pool ended" in pool.log()
+    assert WARNING not in pool.log()
 
 
 @as_root

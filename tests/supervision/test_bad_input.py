@@ -12,6 +12,7 @@ from redis import Redis
 
 from bizzmq.testing.ports import LOOPBACK, free_port
 from tests.pool.command import WORKER, refused, run
+from tests.support.somebody import as_somebody, give_away
 
 HANDLER = "tests.handlers:noop"
 NEGATIVE = [
@@ -38,7 +39,7 @@ class Refusal:
 
     env: dict[str, Any]
 
-    def __init__(self, *arguments: str, **env: str) -> None:
+    def __init__(self, *arguments: str, **env: Any) -> None:
         self.line = refused(WORKER, HANDLER, *arguments, **{**self.env, **env})
 
 
@@ -115,11 +116,20 @@ def test_a_socket_directory_of_somebody_else(refusal: type[Refusal], runtime: Pa
     assert "belongs to another user" in refusal().line
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_socket_directory_that_cannot_be_written_to(refusal: type[Refusal], runtime: Path) -> None:
     (runtime / "bizzmq").mkdir(mode=0o500)
+    give_away(runtime, runtime / "bizzmq")
 
-    assert "cannot be written to" in refusal().line
+    assert "cannot be written to" in refusal(via=as_somebody()).line
+
+
+def test_a_journal_directory_that_cannot_be_written_to_or_not_created(refusal: type[Refusal], runtime: Path) -> None:
+    journal, below = runtime / "journal", runtime / "journal" / "below"
+    journal.mkdir(mode=0o500)
+    give_away(runtime, journal)
+
+    assert "cannot be written to" in refusal(f"--journal={journal}", via=as_somebody()).line
+    assert "cannot be used: Permission denied" in refusal(f"--journal={below}", via=as_somebody()).line
 
 
 def test_named_sockets_that_cannot_be(refusal: type[Refusal], tmp_path: Path) -> None:

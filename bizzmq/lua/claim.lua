@@ -109,11 +109,6 @@ end
 
 local function take_waiting()
   if room <= 0 then return end
-  if room == 1 then
-    local id = redis.call('RPOPLPUSH', waiting, processing)
-    if id then took({id}) end
-    return
-  end
   local ids = redis.call('LRANGE', waiting, -room, -1)
   local count = #ids
   if count == 0 then return end

@@ -85,7 +85,7 @@ def test_a_claim_without_acks_looks_for_none(broker: Broker, client: Redis) -> N
 
     counted = commands(client, lambda: claim_ids(broker, 1))
 
-    assert (counted["lrange"], counted["rpoplpush"]) == (1, 1)  # what is held, and the one that waits
+    assert counted["lrange"] == 2  # what is held, and what waits
     assert "lrem" not in counted
 
 
@@ -95,7 +95,6 @@ def test_several_messages_are_claimed_by_one_push(broker: Broker, client: Redis)
     counted = commands(client, lambda: claim_ids(broker, 2))
 
     assert (counted["lpush"], counted["ltrim"], counted["lrange"]) == (1, 1, 2)  # what is held, and what waits
-    assert "rpoplpush" not in counted
 
 
 def test_a_claim_looks_into_no_set_that_is_not_there(broker: Broker, client: Redis) -> None:

@@ -257,8 +257,8 @@ class Consumer:
         timeout_s = message.timeout_s or settings.timeout_s or self._options.timeout_s or None
         context = Context(message, attempts, now_s, timeout_s, self._drain)
         self._failpoint("before-handler")
-        delivery = 1 if counts is None else attempts.delivery
-        self._record.begin(message_id, index, now_s, now_s + timeout_s if timeout_s else 0.0, delivery, rest)
+        number = 1 if counts is None else attempts.delivery
+        self._record.begin(message_id, index, now_s, now_s + timeout_s if timeout_s else 0.0, number, rest)
         failure = self._handler.run(message.body, context)
         if failure is None:
             self._finished.append(message_id)

@@ -60,9 +60,11 @@ class Recaller:
         now_s = clock.monotonic()
         for slot in self._crew.up:
             since_s = slot.record.holds_back_s()
-            if since_s:
-                self._until_s = now_s + _CALM_S
-            if since_s and now_s - since_s >= LONG_S and slot.working and not slot.ended_by_us:
+            if not since_s or self._asked.get(slot.index) == (slot.worker, since_s):
+                self._marked.pop(slot.index, None)
+                continue
+            self._until_s = now_s + _CALM_S
+            if now_s - since_s >= LONG_S and slot.working and not slot.ended_by_us:
                 self._look(slot, now_s)
             else:
                 self._marked.pop(slot.index, None)
@@ -76,7 +78,7 @@ class Recaller:
         """At a worker whose message is a long one: mark it, and ask for the rest when it is sure to stay there."""
         record = slot.record.read()
         run = (slot.worker, record.started_s)
-        if record.activity is not Activity.RUNNING or not record.rest or self._asked.get(slot.index) == run:
+        if record.activity is not Activity.RUNNING or not record.rest:
             self._marked.pop(slot.index, None)
             return
         worker, started_s, marked_s = self._marked.get(slot.index, ("", 0.0, 0.0))

@@ -40,6 +40,7 @@ RECYCLE = "recycle"
 HOLDING = "holding"
 _DRAIN_GRACE_S = 2.0
 _LOOK_S = 0.005
+_NUDGE_S = 0.1
 
 
 @dataclass
@@ -68,6 +69,7 @@ class Worker:
 
     _limited: LimitedHandler | None = field(default=None, init=False)
     _look_at_s: float = field(default=0.0, init=False)
+    _nudge_at_s: float = field(default=0.0, init=False)
 
     def main(self) -> int:
         """The whole life of the process; returns its exit code."""
@@ -95,7 +97,7 @@ class Worker:
             self.record.left(Leave.DRAINED)
             return exits.DRAINED
         title.show("working")
-        self.record.nudge_by(lambda: self.channel.send(op=HOLDING))
+        self.record.nudge_by(self._say_that_it_holds_several)
         consumer = Consumer(
             Broker(connect(self.url)), self.worker_id, self.config.queues, function, stop, self.record,
             ConsumerOptions(
@@ -170,6 +172,13 @@ class Worker:
                 return False
             stop.wait(60.0, self.channel.fileno())
         return False
+
+    def _say_that_it_holds_several(self) -> None:
+        """Not at each claim: a supervisor that stands still is told no more than it can take."""
+        now_s = clock.monotonic()
+        if now_s >= self._nudge_at_s:
+            self._nudge_at_s = now_s + _NUDGE_S
+            self.channel.send(op=HOLDING)
 
     def _supervisor_is_gone(self) -> bool:
         """Asked before each claim, looked at every few milliseconds: it costs a system call."""

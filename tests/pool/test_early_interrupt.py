@@ -26,8 +26,9 @@ def _interrupted(tmp_path: Path, command: list[str], slow: str) -> tuple[int, st
     marker = tmp_path / "importing"
     env = {**os.environ, "PYTHONPATH": f"{tmp_path / 'path'}:{ROOT}", "IMPORTING": str(marker)}
     process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=env, cwd=str(tmp_path)
-    )
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=env, cwd=str(tmp_path),
+        preexec_fn=_interruptible,  # noqa: PLW1509 - this process has no threads that hold locks
+    )  # fmt: skip
     try:
         eventually(marker.exists, PATIENCE_S, lambda: f"the import, the exit code is {process.poll()}")
         process.send_signal(signal.SIGINT)
@@ -36,6 +37,11 @@ def _interrupted(tmp_path: Path, command: list[str], slow: str) -> tuple[int, st
         process.kill()
         process.wait()
     return process.returncode, said
+
+
+def _interruptible() -> None:
+    """Background jobs of a shell without job control inherit that SIGINT is ignored, and so would this one."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _script(tmp_path: Path, module: str) -> Path:

@@ -127,3 +127,9 @@ def everything(redis: Redis) -> dict[str, Any]:
 
 def _in_order(redis: Redis, key: str) -> Ids:
     return tuple(reversed(redis.lrange(key, 0, -1)))
+
+
+def can_search_lists(redis: Redis) -> bool:
+    """Whether the server has LPOS: Redis 6.0.6 and newer, Valkey."""
+    version = str(redis.info("server")["redis_version"])  # Valkey says which Redis it is like
+    return tuple(map(int, version.split("."))) >= (6, 0, 6)

@@ -9,7 +9,7 @@ from redis import Redis
 
 from bizzmq.broker import Broker
 from bizzmq.testing.server import RedisServer
-from tests.scripts.containers import Containers, put
+from tests.scripts.containers import Containers, can_search_lists, put
 from tests.scripts.moves import QUEUE, claim_ids, held
 from tests.scripts.table_repairs import inspecting
 
@@ -122,7 +122,10 @@ def test_a_list_is_searched_for_few_ids_and_read_through_for_many(broker: Broker
     few = commands(client, lambda: inspecting(*ids[:1])(broker))
     many = commands(client, lambda: inspecting(*ids)(broker))
 
-    assert (few["lpos"], few.get("lrange", 0)) == (2, 0)  # can it, and where; in no list that is empty
+    if can_search_lists(client):
+        assert (few["lpos"], few.get("lrange", 0)) == (2, 0)  # can it, and where; in no list that is empty
+    else:
+        assert (few.get("lpos", 0), few["lrange"]) == (0, 1)
     assert (many.get("lpos", 0), many["lrange"]) == (0, 1)
 
 

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 import time
 from dataclasses import asdict, replace
-from importlib import util
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
 import click
 
-import bizzmq
-from bench import goals
+from bench import goals, report
 from bench.fair.lab import lab
 from bench.measures import arms_goals
 from bench.measures.registry import MEASURES, SCALES
 from bench.measures.scale import Scale
 from bench.peers import ARMS
 from bench.peers.own import OWN_ARMS
-from bizzmq.workers import processors
 
 PEERS = [name for name in ARMS if name not in {peer.name for peer in OWN_ARMS}]
 
@@ -30,16 +25,7 @@ def conditions() -> dict[str, Any]:
     """Where the figures were taken."""
     with lab() as on:
         facts = on.about()
-    return {
-        "bizzmq": bizzmq.__version__,
-        "python": platform.python_version(),
-        "hiredis": util.find_spec("hiredis") is not None,
-        "system": f"{platform.system()} {platform.machine()}",
-        "processors": processors.available(),
-        "load_before": round(os.getloadavg()[0], 2),
-        "date": time.strftime("%Y-%m-%d"),
-        **facts,
-    }
+    return {**report.machine(), "date": time.strftime("%Y-%m-%d"), **facts}
 
 
 def measured(names: Sequence[str], scale: Scale) -> dict[str, Any]:

@@ -28,6 +28,11 @@ def options(function: F) -> F:
 
 def conditions(server: Server) -> dict[str, Any]:
     """Where a figure was taken."""
+    return {**machine(), **server.about()}
+
+
+def machine() -> dict[str, Any]:
+    """The versions and the machine that a figure belongs to."""
     return {
         "bizzmq": bizzmq.__version__,
         "python": platform.python_version(),
@@ -35,7 +40,6 @@ def conditions(server: Server) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "processors": processors.available(),
         "load_before": round(os.getloadavg()[0], 2),
-        **server.about(),
     }
 
 

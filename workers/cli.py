@@ -165,7 +165,7 @@ def command(
         raise ConfigurationError(_by_option(str(error))) from None
     signals.ignore_until_ready()
     supervisor = Supervisor(config, for_good=True)
-    _warn_of_root()
+    _warn_of_root(os.geteuid(), os.getpid())
     code = supervisor.run()
     if supervisor.failure is not None:
         if supervisor.failure.traceback:
@@ -175,9 +175,9 @@ def command(
     sys.exit(code)
 
 
-def _warn_of_root() -> None:
+def _warn_of_root(user: int, process: int) -> None:
     """Handlers need no rights over the whole machine. Process 1 is alone in its container, where root is the usual."""
-    if os.geteuid() == 0 and os.getpid() != 1:
+    if user == 0 and process != 1:
         log(_logger, logging.WARNING, "running as root, handlers should not: start the pool as a user of its own")
 
 

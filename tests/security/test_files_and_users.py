@@ -143,14 +143,9 @@ def test_process_1_does_not_warn(url: str, environment: dict[str, str], tmp_path
 
 
 @pytest.mark.parametrize(("user", "pid", "warnings"), [(0, 4711, 1), (1000, 4711, 0), (0, 1, 0), (1000, 1, 0)])
-def test_who_is_warned(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, user: int, pid: int, warnings: int
-) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: user)
-    monkeypatch.setattr(os, "getpid", lambda: pid)
-
+def test_who_is_warned(caplog: pytest.LogCaptureFixture, user: int, pid: int, warnings: int) -> None:
     with caplog.at_level(logging.WARNING):
-        cli._warn_of_root()
+        cli._warn_of_root(user, pid)
 
     assert len(caplog.records) == warnings
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from functools import partial
 from typing import Any, Callable, Mapping, Sequence
@@ -33,7 +34,7 @@ FailedOver = Callable[[float], object]
 """Waits until another master has taken over, at most so many seconds, and raises AssertionError then."""
 
 
-class SeveralServers:
+class SeveralServers(ABC):
     """What Sentinel's and Cluster's servers have in common. Subclasses say how masters change."""
 
     servers: Sequence[RedisServer]
@@ -108,23 +109,26 @@ class SeveralServers:
 
         return Hit(str(replica.port), heal)
 
+    @abstractmethod
     def _master(self, rng: random.Random) -> tuple[RedisServer, FailedOver, str]:
         """A master, how to wait until another one has taken over, and the queue that it has; "" if all."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _replica(self, rng: random.Random) -> RedisServer:
-        raise NotImplementedError
+        """A server that follows a master."""
 
+    @abstractmethod
     def _fail_over(self, rng: random.Random) -> Hit:
-        raise NotImplementedError
+        """Have another master take over while the old one lives."""
 
     def _wait_replicates(self) -> None:
         """Return when every master has a replica that could take over, and that keeps up with what is written."""
         self._wait_online()
         eventually(lambda: all(map(_keeps_up, self._living())), _PATIENCE_S, "replicas that keep up", (RedisError,))
 
+    @abstractmethod
     def _wait_online(self) -> None:
-        raise NotImplementedError
+        """Return when each master has a replica that is connected."""
 
 
 def _insist(ask: Callable[[], object], failed_over: FailedOver) -> None:

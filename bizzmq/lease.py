@@ -48,6 +48,7 @@ class LeaseKeeper:
         create: what to do about a queue, of so many shards, that has vanished with Redis's data; None only reports it.
         living: the supervisor's workers that live or are being started. A registration of any other one, such as
             a request leaves that executes after its worker's end, is ended when it is still there at the next scan.
+        asking: called before each queue's turn, which can last as long as Redis may take to answer.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class LeaseKeeper:
         now_s: clock.Monotonic = clock.monotonic,
         create: Callable[[str, int], None] | None = None,
         living: Callable[[], Collection[str]] | None = None,
+        asking: Callable[[], None] = lambda: None,
     ) -> None:
         self._broker = broker
         self._supervisor = supervisor
@@ -68,6 +70,7 @@ class LeaseKeeper:
         self._now_s = now_s
         self._create = create
         self._living = living
+        self._asking = asking
         self._unknown: dict[tuple[str, str], float] = {}
         self._pause_at_s = 0.0
         self._ticked_s = self._next_beat_s = now_s()
@@ -122,6 +125,7 @@ class LeaseKeeper:
         failure: BrokerUnavailableError | WrongTypeError | None = None
         for queue in self._queues():
             try:
+                self._asking()
                 action(queue)
             except (BrokerUnavailableError, WrongTypeError) as error:
                 failure = error

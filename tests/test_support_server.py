@@ -15,6 +15,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from bizzmq.testing import ports
 from bizzmq.testing.family import is_living
 from bizzmq.testing.server import NO_ANSWER, RedisServer
 from bizzmq.testing.wait import eventually
@@ -128,3 +129,15 @@ def test_a_server_outlives_the_thread_that_started_it(private_server: StartServe
     thread.join()
 
     assert started[0].client().ping()
+
+
+def test_a_free_port_is_given_to_one_process_only() -> None:
+    port = ports.free_port()
+    look = f"from bizzmq.testing import ports; ports.FIRST_PORT = ports.LAST_PORT = {port}; print(ports.free_port())"
+
+    other = subprocess.run(
+        [sys.executable, "-c", look], cwd=str(ROOT), stderr=subprocess.PIPE, text=True, check=False
+    )
+
+    assert other.returncode == 1
+    assert f"no free port between {port} and {port}" in other.stderr

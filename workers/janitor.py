@@ -53,8 +53,9 @@ class Janitor:
         self._broker = Broker(connection)
         lease = LeaseOptions(config.beat_s, config.lease_s, config.scan_s)
         self._keeper = LeaseKeeper(
-            self._broker, supervisor, config.queues, lease, create=self._create, living=self._living_workers
-        )
+            self._broker, supervisor, config.queues, lease, create=self._create, living=self._living_workers,
+            asking=self._say_alive,
+        )  # fmt: skip
         self._undertaker = Undertaker(config, scoreboard)
         self._leftovers = Leftovers(
             config.journal, self._broker, server_of(config.redis_url), config.queues, self._living_workers,
@@ -79,7 +80,7 @@ class Janitor:
             if self._channel.closed:
                 return self._outlive()
             wait_s = self.tick()
-            self._channel.send(op="alive", away=self._outage.lasts)
+            self._say_alive()
             if not self._owed.left:
                 self._wait(wait_s)
         return exits.DRAINED
@@ -113,6 +114,9 @@ class Janitor:
             return 0.1
         except BizzMQError as error:  # a wrong type, say: only an operator can mend it, so it is asked again
             return self._outage.failed(BrokerRefusesError(str(error)))
+
+    def _say_alive(self) -> None:
+        self._channel.send(op="alive", away=self._outage.lasts)
 
     def _living_workers(self) -> set[str]:
         return self._owed.living_workers()

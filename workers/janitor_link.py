@@ -136,7 +136,7 @@ class JanitorLink:
             if message["op"] == "left":
                 self.left = True
             if message["op"] == "alive":
-                self.redis_is_away = message["away"]
+                self.redis_is_away = message.get("away", self.redis_is_away)
         return messages
 
     def tend(self) -> None:

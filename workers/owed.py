@@ -93,6 +93,7 @@ class Owed:
             if request["op"] == "leave" and failure is not None:
                 break
             try:
+                self._channel.send(op="alive")
                 self._do(request)
             except BizzMQError as error:
                 if not is_of_one_queue(self._broker, error):
@@ -132,6 +133,7 @@ class Owed:
         shards = [(shard, queue) for queue in self._queues for shard in self._keeper.shards_of(queue)]
         for shard, queue in shards:
             try:
+                self._channel.send(op="alive")  # each of them can last as long as its server may take to answer
                 if shard not in unsettled:
                     self._requeue_on(shard, self._addressed(request, queue, shard))
             except BizzMQError as error:

@@ -28,7 +28,10 @@ from bizzmq.workers.watchdog import Watchdog
 from bizzmq.workers.worker import Worker
 
 _SILENCE_S = 10.0
-"""A janitor that has been silent for so long is stuck: longer than any call to a Redis that does not answer."""
+"""A janitor that has been silent for so long is stuck: longer than any call to a Redis that does not answer.
+
+It is heard before each call, of which one round can take many: a beat and a scan for each queue.
+"""
 
 
 class Parts:

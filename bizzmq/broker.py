@@ -83,7 +83,7 @@ class Broker(Registry):
     def publish(
         self, queue: str, publisher: str, request: int, delay_ms: int, priority: int, entries: Sequence[Any]
     ) -> None:
-        """Publish at most BATCH_LIMIT messages; `entries` alternates ids and envelopes.
+        """Publish some messages at once; `entries` alternates ids and envelopes.
 
         Raises:
             QueueNotFoundError: nothing was published.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any, NoReturn
+from json import encoder
+from typing import Any, Callable, NoReturn
 
 from bizzmq.errors import DecodeError, EncodeError
 
@@ -12,8 +13,26 @@ def _refuse_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is not JSON")
 
 
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-_encode_ascii = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
+def _encoding(*, ascii_only: bool) -> Callable[[Any], str]:
+    """The standard library's encoding of a value.
+
+    Its own `encode` makes a new C encoder for each call, which costs more than a small body does. One that was made
+    without a memory of what it is inside of can be kept: a cycle ends in a RecursionError then.
+    """
+    standard = json.JSONEncoder(ensure_ascii=ascii_only, allow_nan=False, separators=(",", ":"))
+    quote = getattr(encoder, "c_encode_basestring_ascii" if ascii_only else "c_encode_basestring", None)
+    make = getattr(encoder, "c_make_encoder", None)
+    try:
+        if make is None or quote is None:
+            return standard.encode
+        chunks = make(None, standard.default, quote, None, ":", ",", False, False, False)
+        chunks([], 0)
+    except TypeError:  # neither is documented, and another Python may have another one
+        return standard.encode
+    return lambda value: "".join(chunks(value, 0))
+
+
+_encode, _encode_ascii = _encoding(ascii_only=False), _encoding(ascii_only=True)
 _decoder = json.JSONDecoder(parse_constant=_refuse_constant)
 _scan = _decoder.raw_decode
 

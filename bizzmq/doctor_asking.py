@@ -23,7 +23,7 @@ _BY_TYPE: dict[str, dict[str, Sequence[Any]]] = {
     },
     "list": {
         "llen": (), "lpos": ("v",), "lpush": ("v",), "lrange": (0, 0), "lrem": (0, "v"), "ltrim": (0, -1),
-        "rpush": ("v",),
+        "rpoplpush": (PROBE + "waiting",), "rpush": ("v",),
     },
     "zset": {
         "bzpopmin": (1,), "zadd": (0, "m"), "zcard": (), "zrange": (0, 0), "zrangebyscore": (0, 0), "zrem": ("m",),

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import random
 import time
-from typing import Any, Callable, Iterable, Sequence
+from typing import Any, Callable, Iterable, Iterator, Sequence
 
 from bizzmq import clock, confirm, ids
-from bizzmq.broker import BATCH_LIMIT, Broker
+from bizzmq.broker import Broker
 from bizzmq.errors import BrokerUnavailableError, NotConfirmedError, QueueNotFoundError
 from bizzmq.message import MAX_PAYLOAD_BYTES, MessageOptions, encode_body
 from bizzmq.outage import Outage
@@ -17,6 +17,10 @@ from bizzmq.signing import Signer
 RETRY_FOR_S = 10.0
 """How long a publish is tried again while Redis is away. Far below the 120 s for which Redis remembers
 the number of a publisher's last request (publish.lua), so a repeat is always recognised."""
+
+BATCH_MESSAGES = 500
+BATCH_BYTES = 256 * 1024
+"""What one request publishes at most, a single larger message apart: so none holds Redis for more than about 2 ms."""
 
 _logger = logging.getLogger("bizzmq.publisher")
 
@@ -72,8 +76,8 @@ class Publisher:
         if level is not None:
             self._insist(lambda: confirm.check(self._broker, queue, level))
         try:
-            for start in range(0, len(envelopes), BATCH_LIMIT):
-                published += self._send(self._shard(queue), envelopes[start : start + BATCH_LIMIT], options)
+            for batch in batches(envelopes):
+                published += self._send(self._shard(queue), batch, options)
         except Exception as error:
             if isinstance(error, QueueNotFoundError):
                 self._shards.pop(queue, None)  # it may be created anew in another number
@@ -94,7 +98,7 @@ class Publisher:
         self._turn += 1
         return shards[self._turn % len(shards)]
 
-    def _send(self, queue: str, envelopes: list[bytes], options: MessageOptions) -> list[str]:
+    def _send(self, queue: str, envelopes: Sequence[bytes], options: MessageOptions) -> list[str]:
         if not self._clock.known:
             self._insist(lambda: self._clock.sync(*self._broker.time()))
         message_ids = self._ids.take(self._clock.micros(), len(envelopes))
@@ -140,3 +144,15 @@ class Publisher:
                 return
             except BrokerUnavailableError as again:
                 error = again
+
+
+def batches(envelopes: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """The envelopes in order, in runs that fit into one request."""
+    start = size = 0
+    for index, envelope in enumerate(envelopes):
+        size += len(envelope)
+        if index > start and (size > BATCH_BYTES or index - start == BATCH_MESSAGES):
+            yield envelopes[start:index]
+            start, size = index, len(envelope)
+    if envelopes:
+        yield envelopes[start:]

@@ -135,9 +135,7 @@ def test_a_free_port_is_given_to_one_process_only() -> None:
     port = ports.free_port()
     look = f"from bizzmq.testing import ports; ports.FIRST_PORT = ports.LAST_PORT = {port}; print(ports.free_port())"
 
-    other = subprocess.run(
-        [sys.executable, "-c", look], cwd=str(ROOT), stderr=subprocess.PIPE, text=True, check=False
-    )
+    other = subprocess.run([sys.executable, "-c", look], cwd=str(ROOT), stderr=subprocess.PIPE, text=True, check=False)
 
     assert other.returncode == 1
     assert f"no free port between {port} and {port}" in other.stderr

@@ -81,11 +81,11 @@ if has_delayed then
 end
 
 -- No more than a fair share: what is left is for the workers that are about to ask. What the worker holds counts in, so
--- that a claim sent twice takes no second share.
+-- that a claim sent twice takes no second share. A share is never less than one message.
 local ready = redis.call('LLEN', waiting) + (has_prioritized and redis.call('ZCARD', prioritized) or 0)
 local room = 0
 if ready > 0 then
-  local share = math.ceil((#held + ready) / redis.call('HLEN', workers))
+  local share = want > 1 and math.ceil((#held + ready) / redis.call('HLEN', workers)) or 1
   room = math.min(want, share) - #held
 end
 
@@ -109,6 +109,11 @@ end
 
 local function take_waiting()
   if room <= 0 then return end
+  if room == 1 then
+    local id = redis.call('RPOPLPUSH', waiting, processing)
+    if id then took({id}) end
+    return
+  end
   local ids = redis.call('LRANGE', waiting, -room, -1)
   local count = #ids
   if count == 0 then return end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -64,6 +65,17 @@ def test_any_value_arrives_as_published(mq: BizzMQ, broker: Broker, queue: str) 
         assert same(decode_envelope(message_id, "q", envelope).body, value)
 
     check()
+
+
+@settings(max_examples=200, deadline=None, database=None)
+@given(json_values)
+def test_a_body_is_stored_as_the_standard_library_writes_it(value: Any) -> None:
+    try:
+        plain = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:
+        plain = json.dumps(value, separators=(",", ":")).encode()
+
+    assert codec.dumps(value) == plain
 
 
 @settings(max_examples=200, deadline=None, database=None)

@@ -9,7 +9,7 @@ from bizzmq import BizzMQ, BrokerUnavailableError, ConfigurationError, MessageOp
 from bizzmq.broker import Broker
 from bizzmq.connection import Connection
 from bizzmq.ids import published_us
-from bizzmq.publisher import Publisher
+from bizzmq.publisher import BATCH_BYTES, BATCH_MESSAGES, Publisher, batches
 from bizzmq.testing.proxy import Proxy
 from tests.client.conftest import Seen
 from tests.scripts.containers import look
@@ -129,14 +129,24 @@ def test_a_publish_whose_request_is_lost_is_sent_again(proxied: Publisher, proxy
     assert mq.stats("q").published == 3
 
 
+def test_requests_are_bounded_in_messages_and_in_bytes_and_hold_what_is_larger_alone() -> None:
+    small, large = b"x", b"y" * (BATCH_BYTES + 1)
+    half = b"z" * (BATCH_BYTES // 2)
+
+    assert list(batches([])) == []
+    assert [len(batch) for batch in batches([small] * (2 * BATCH_MESSAGES + 1))] == [BATCH_MESSAGES, BATCH_MESSAGES, 1]
+    assert list(batches([small, large, small, half, half])) == [[small], [large], [small, half], [half]]
+    assert list(batches([half, half, small])) == [[half, half], [small]]
+
+
 def test_who_gives_up_says_what_was_published_before(proxied: Publisher, proxy: Proxy, redis: Redis) -> None:
     proxy.lose_request(nth=2)
 
     with pytest.raises(BrokerUnavailableError) as gave_up:
-        proxied.publish("q", range(250), MessageOptions())
+        proxied.publish("q", range(2 * BATCH_MESSAGES + 1), MessageOptions())
 
     published = gave_up.value.published_ids
-    assert len(published) == 100
+    assert len(published) == BATCH_MESSAGES
     assert look(redis, "q").waiting[1:] == tuple(published)
 
 

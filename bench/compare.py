@@ -104,6 +104,6 @@ def compare(quick: bool, peers: str | None, path: Path | None) -> None:
 @PEERS_OPTION
 @JSON_OPTION
 def run(names: Sequence[str], scale: str, rounds: int | None, peers: str | None, path: Path | None) -> None:
-    """Single measurements of a comparison: arms, cpu, fairness, recovery, depth, work, workers, idle, memory."""
+    """Single measurements of a comparison, such as arms, cpu, recovery or depth."""
     chosen = SCALES[scale](_peers(peers))
     publish(measured(names, replace(chosen, rounds=rounds or chosen.rounds)), path)

@@ -9,6 +9,7 @@ import click
 
 from bench import goals, render_rows
 from bench.goals import Goal
+from bench.measures import deaths
 
 BEGIN, END = "<!-- comparison: written by `python -m bench report` -->", "<!-- /comparison -->"
 PICTURES = {
@@ -37,6 +38,8 @@ def section(results: Mapping[str, Any], folder: Path, beside: Path) -> str:
     compared = results["measures"].get("arms")
     if compared:
         parts += render_rows.grids(compared, grid)
+    if "deaths" in results["measures"]:
+        parts.append(grid(deaths.HEADINGS, deaths.rows(results["measures"]["deaths"])))
     parts += [
         f"![{what}]({(folder / name).relative_to(beside.parent).as_posix()}.png)"
         for name, what in PICTURES.items()

@@ -11,6 +11,7 @@ import click
 
 from bench import compare, markdown, memory_plot, plots, render_rows
 from bench.goals import table
+from bench.measures import deaths
 
 
 def workers_text(result: Mapping[str, Any]) -> str:
@@ -49,6 +50,8 @@ def show(results: Mapping[str, Any]) -> None:
     measures = results["measures"]
     if "arms" in measures:
         click.echo("\n\n".join(render_rows.grids(measures["arms"], table)) + "\n")
+    if "deaths" in measures:
+        click.echo(table(deaths.HEADINGS, deaths.rows(measures["deaths"])) + "\n")
     if "workers" in measures:
         click.echo(workers_text(measures["workers"]) + "\n")
     compare.show(results)

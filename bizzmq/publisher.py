@@ -148,11 +148,10 @@ class Publisher:
 
 def batches(envelopes: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
     """The envelopes in order, in runs that fit into one request."""
-    start = size = 0
-    for index, envelope in enumerate(envelopes):
-        size += len(envelope)
-        if index > start and (size > BATCH_BYTES or index - start == BATCH_MESSAGES):
-            yield envelopes[start:index]
-            start, size = index, len(envelope)
-    if envelopes:
-        yield envelopes[start:]
+    start = 0
+    while start < len(envelopes):
+        batch = envelopes[start : start + BATCH_MESSAGES]
+        while len(batch) > 1 and sum(map(len, batch)) > BATCH_BYTES:
+            batch = batch[: len(batch) // 2]
+        yield batch
+        start += len(batch)

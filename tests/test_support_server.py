@@ -131,11 +131,15 @@ def test_a_server_outlives_the_thread_that_started_it(private_server: StartServe
     assert started[0].client().ping()
 
 
-def test_a_free_port_is_given_to_one_process_only() -> None:
-    port = ports.free_port()
-    look = f"from bizzmq.testing import ports; ports.FIRST_PORT = ports.LAST_PORT = {port}; print(ports.free_port())"
+def test_each_process_goes_round_in_ports_of_its_own() -> None:
+    look = "import os; from bizzmq.testing.ports import free_port; print(os.getpid(), *(free_port() for _ in range(9)))"
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", look], cwd=str(ROOT), stdout=subprocess.PIPE, text=True, check=True
+        ).stdout
+        for _ in range(2)
+    ]
 
-    other = subprocess.run([sys.executable, "-c", look], cwd=str(ROOT), stderr=subprocess.PIPE, text=True, check=False)
-
-    assert other.returncode == 1
-    assert f"no free port between {port} and {port}" in other.stderr
+    for pid, *found in (map(int, text.split()) for text in said):
+        assert len(set(found)) == 9
+        assert {(port - ports.FIRST_PORT) // 100 for port in found} == {pid % 120}

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Callable, Iterator, Mapping
+from typing import Any, Callable, Iterator, Mapping, Sequence
 
 import click
 import psutil
@@ -36,7 +36,7 @@ class Arm:
     def __init__(self, peer: Peer, place: Environment, lab: Lab, tallies: Tallies, folder: Path,
                  turns_per_us: float) -> None:  # fmt: skip
         self.peer, self.lab, self.tallies = peer, lab, tallies
-        self.published = 0
+        self.published = self._handled = 0
         self.boot_s = 0.0
         self._place = place
         self._log = (folder / "log").open("wb")
@@ -51,11 +51,7 @@ class Arm:
     def boot(self, warm_up: int, processes: int = 2) -> None:
         """Start the workers, have each handle something, and wait until they are idle."""
         begin_s = time.monotonic()
-        self._workers = [
-            subprocess.Popen(self._command(command), cwd=str(self._place.folder), env=self._env,
-                             stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log)
-            for command in self.peer.workers
-        ]  # fmt: skip
+        self._workers = [self._start(command) for command in self.peer.workers]
         self.publish("single", 1)
         self.wait_handled()
         self.boot_s = time.monotonic() - begin_s
@@ -65,6 +61,16 @@ class Arm:
             self.wait_handled()
         self.publish("bulk", warm_up)
         self.wait_acked()
+
+    def revive(self) -> None:
+        """Start those of the workers' commands again that have ended."""
+        for number, command in enumerate(self.peer.workers):
+            if self._workers[number].poll() is not None:
+                self._workers[number] = self._start(command)
+
+    def _start(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(self._command(command), cwd=str(self._place.folder), env=self._env,
+                                stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log)  # fmt: skip
 
     def publish(self, do: str, count: int, us: int = 0, at: list[float] | None = None) -> dict[str, Any]:
         """Have the publisher publish the next ids; what it says of that."""
@@ -79,7 +85,9 @@ class Arm:
 
     def wait_handled(self) -> None:
         """Until every id was handled."""
-        self._wait(lambda: self.tallies.handled() >= self.published, "its messages to be handled", 0.004)
+        due = range(self._handled, self.published)
+        self._wait(lambda: self.tallies.are_handled(due), "its messages to be handled", 0.002)
+        self._handled = self.published
 
     def wait_acked(self) -> None:
         """Until every id was handled, and nothing is left in Redis of what was not acked."""

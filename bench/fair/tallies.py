@@ -9,6 +9,8 @@ from typing import Mapping, Sequence
 
 from bench.peers.apps import tally
 
+_LAST = 64
+
 
 @dataclass(frozen=True)
 class Run:
@@ -30,9 +32,17 @@ class Tallies:
         """One for each process that has handled anything."""
         return sorted(path for path in self._directory.glob("slot-*") if path.stat().st_size)
 
-    def handled(self) -> int:
-        """How many ids were handled; one that two workers have handled counts twice."""
-        return sum(self.capacity - seen.count(0) for seen in map(self._seen, self.slots()))
+    def are_handled(self, ids: range) -> bool:
+        """Whether as many of these ids, in publish order, were handled; one that two workers have handled counts twice.
+
+        Asked hundreds of times a second beside workers that share the processors, so it has to cost little: while one
+        of the last few is missing, nothing more is looked at.
+        """
+        return self._have(ids[-_LAST:]) and self._have(ids)
+
+    def _have(self, ids: range) -> bool:
+        columns = [self._seen(path, ids.start, len(ids)) for path in self.slots()]
+        return sum(len(column) - column.count(0) for column in columns) >= len(ids)
 
     def counts(self) -> Sequence[int]:
         """For each id, how often it was handled."""
@@ -49,9 +59,19 @@ class Tallies:
                     found[n] = Run(number, began_s[n], ended_s[n])
         return found
 
-    def _seen(self, path: Path) -> bytes:
+    def _seen(self, path: Path, first: int = 0, count: int = -1) -> bytes:
         with path.open("rb") as file:
-            return file.read(self.capacity)
+            file.seek(first)
+            return file.read(count if count >= 0 else self.capacity)
+
+    def slot_that_began(self, number: int) -> Path | None:
+        """The slot whose worker has begun this id."""
+        return next((path for path in self.slots() if self._stamps(path)[0][number]), None)
+
+    def begun_after(self, number: int, since_s: float) -> float | None:
+        """When a worker began this id, if that was later than `since_s`. Monotonic seconds."""
+        times = (self._stamps(path)[0][number] for path in self.slots())
+        return next((at_s for at_s in times if at_s > since_s), None)
 
     def _stamps(self, path: Path) -> tuple[array.array[float], array.array[float]]:
         began_s, ended_s = array.array("d"), array.array("d")

@@ -23,6 +23,8 @@ from bench.peers.own import COMMAND
 from bizzmq import BizzMQ, ids
 
 SHALLOW, CHUNK, CALLS, EMPTY = 1000, 20_000, 300, 1000
+_POLL_S = 0.004
+"""Each look is a command of the same server."""
 SERVED = 199
 """A pool serves at most 200 queues."""
 
@@ -61,7 +63,7 @@ def chunk_per_s(on: Lab, depth: int, empty: int, *, served: bool) -> float:
             acked = int(on.redis.hget("bizzmq:{bench}:stats", "acked") or 0) - (arm.published - depth - CHUNK)
             if acked >= CHUNK:
                 return acked / (time.perf_counter() - begin_s)
-            time.sleep(0.001)
+            time.sleep(_POLL_S)
 
 
 def calls_s(on: Lab, depth: int) -> list[float]:

@@ -7,7 +7,7 @@ from typing import Any, Callable, Mapping, Sequence
 
 from bench.fair.session import Plan
 from bench.goals import Goal
-from bench.measures import arms, arms_goals, cpu, depth, fairness, own, work, workers
+from bench.measures import arms, arms_goals, cpu, deaths, depth, fairness, own, work, workers
 from bench.measures.scale import Scale
 from bench.peers import ARMS, QUICK
 from bench.peers.own import OWN_ARMS
@@ -27,6 +27,7 @@ MEASURES: Mapping[str, Measure] = {
     "cpu": Measure("CPU-bound handlers against a bare loop", cpu.measure, cpu.goals),
     "fairness": Measure("short messages among long ones", fairness.measure, fairness.goals),
     "recovery": Measure("from SIGKILL until the message runs again", own.measure_recovery, own.recovery_goals),
+    "deaths": Measure("what each arm does about a killed worker", deaths.measure, deaths.goals),
     "depth": Measure("deep queues, and many empty ones", depth.measure, depth.goals),
     "work": Measure("commands, bytes, memory and round trips", work.measure, work.goals),
     "workers": Measure("throughput by the number of workers", workers.measure, workers.goals),
@@ -42,6 +43,7 @@ def full(peers: Sequence[str] = ()) -> Scale:
         arms=(*OWN_NAMES, *(peers or [name for name in ARMS if name not in OWN_NAMES])),
         plan=Plan(drain_s=1.5, most=250_000, singles=2000, idle=400, load_s=3.0),
         rounds=7, cpu_s=4.0, depth=1_000_000, kills=100, idle_s=20.0, memory_messages=10_000, memory_workers=8,
+        patience_s=700.0,
     )  # fmt: skip
 
 
@@ -51,6 +53,7 @@ def quick(peers: Sequence[str] = ()) -> Scale:
         arms=(*OWN_NAMES, *(peers or QUICK)),
         plan=Plan(drain_s=0.5, most=100_000, singles=300, idle=100, load_s=1.2),
         rounds=3, cpu_s=1.0, depth=200_000, kills=30, idle_s=8.0, memory_messages=1000, memory_workers=4,
+        patience_s=40.0,
     )  # fmt: skip
 
 
@@ -60,6 +63,7 @@ def tiny(peers: Sequence[str] = ()) -> Scale:
         arms=(*OWN_NAMES, *peers),
         plan=Plan(drain_s=0.05, most=3000, singles=20, idle=10, load_s=0.2),
         rounds=2, cpu_s=0.1, depth=2000, kills=3, idle_s=0.5, memory_messages=5, memory_workers=2,
+        patience_s=2.0,
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ class Scale:
         arms: the names of the arms.
         depth: waiting messages of the deep queue.
         cpu_s: how long each CPU-bound block lasts.
+        patience_s: how long a killed worker's message is waited for.
     """
 
     arms: Sequence[str]
@@ -27,3 +28,4 @@ class Scale:
     idle_s: float
     memory_messages: int
     memory_workers: int
+    patience_s: float

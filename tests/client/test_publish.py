@@ -135,8 +135,8 @@ def test_requests_are_bounded_in_messages_and_in_bytes_and_hold_what_is_larger_a
 
     assert list(batches([])) == []
     assert [len(batch) for batch in batches([small] * (2 * BATCH_MESSAGES + 1))] == [BATCH_MESSAGES, BATCH_MESSAGES, 1]
-    assert list(batches([small, large, small, half, half])) == [[small], [large], [small, half], [half]]
-    assert list(batches([half, half, small])) == [[half, half], [small]]
+    assert list(batches([small, large, small, half, half])) == [[small], [large], [small], [half, half]]
+    assert list(batches([half, half, small])) == [[half], [half, small]]
 
 
 def test_who_gives_up_says_what_was_published_before(proxied: Publisher, proxy: Proxy, redis: Redis) -> None:

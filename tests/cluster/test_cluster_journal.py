@@ -136,12 +136,12 @@ def test_a_queue_whose_node_is_away_hears_of_a_death_by_the_journal_first(
     assert isinstance(owed.pay(), BrokerUnavailableError)
     assert [scene.mq.stats(queue).acked for queue in queues] == [0, 1]
     assert scene.mq.stats(queues[0]).processing == 1
-    assert up.receive() == []
+    assert {said["op"] for said in up.receive()} == {"alive"}
 
     assert owed.pay() is None
     assert [scene.mq.stats(queue).acked for queue in queues] == [1, 1]
     assert not list((tmp_path / "journal").iterdir())
-    assert [said["op"] for said in up.receive()] == ["requeued"]
+    assert [said["op"] for said in up.receive() if said["op"] != "alive"] == ["requeued"]
     end.close()
     up.close()
     broker.connection.drop()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from json import encoder
-from typing import Any, Callable, NoReturn
+from typing import Any, Callable, Iterable, NoReturn
 
 from bizzmq.errors import DecodeError, EncodeError
 
@@ -13,26 +13,24 @@ def _refuse_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is not JSON")
 
 
-def _encoding(*, ascii_only: bool) -> Callable[[Any], str]:
-    """The standard library's encoding of a value.
+def _encoder(*, ascii_only: bool) -> Callable[[Any, int], Iterable[str]]:
+    """The standard library's encoding of a value, in pieces; the number is 0.
 
     Its own `encode` makes a new C encoder for each call, which costs more than a small body does. One that was made
     without a memory of what it is inside of can be kept: a cycle ends in a RecursionError then.
     """
     standard = json.JSONEncoder(ensure_ascii=ascii_only, allow_nan=False, separators=(",", ":"))
     quote = getattr(encoder, "c_encode_basestring_ascii" if ascii_only else "c_encode_basestring", None)
-    make = getattr(encoder, "c_make_encoder", None)
     try:
-        if make is None or quote is None:
-            return standard.encode
-        chunks = make(None, standard.default, quote, None, ":", ",", False, False, False)
-        chunks([], 0)
-    except TypeError:  # neither is documented, and another Python may have another one
-        return standard.encode
-    return lambda value: "".join(chunks(value, 0))
+        made = encoder.c_make_encoder(None, standard.default, quote, None, ":", ",", False, False, False)  # type: ignore[attr-defined]
+        made([], 0)
+    except (AttributeError, TypeError):  # none of it is documented, and another Python may have another one
+        return lambda value, _: [standard.encode(value)]
+    encode: Callable[[Any, int], Iterable[str]] = made
+    return encode
 
 
-_encode, _encode_ascii = _encoding(ascii_only=False), _encoding(ascii_only=True)
+_encode, _encode_ascii = _encoder(ascii_only=False), _encoder(ascii_only=True)
 _decoder = json.JSONDecoder(parse_constant=_refuse_constant)
 _scan = _decoder.raw_decode
 
@@ -59,11 +57,11 @@ def dumps(value: Any) -> bytes:
     """
     try:
         _check_keys(value)
-        text = _encode(value)
+        text = "".join(_encode(value, 0))
         try:
             return text.encode("utf-8")
         except UnicodeEncodeError:  # lone surrogates survive only as escapes
-            return _encode_ascii(value).encode("ascii")
+            return "".join(_encode_ascii(value, 0)).encode("ascii")
     except (TypeError, ValueError, RecursionError) as error:
         if isinstance(error, EncodeError):
             raise

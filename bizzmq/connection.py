@@ -118,7 +118,7 @@ class Connection:
     def send(self, *commands: Sequence[Any]) -> None:
         """Send some commands at once, without waiting for their replies."""
         wire = self._open()
-        packed = [pack(command) for command in commands]
+        packed = b"".join([pack(command) for command in commands])
         try:
             wire.send(packed)
         except BaseException as error:
@@ -142,9 +142,15 @@ class Connection:
 
     def execute(self, *args: Any) -> Any:
         """Send one command and return its reply. Raises as `read` does, and WrongTypeError."""
-        self.send(args)
+        wire = self._open()
+        packed = pack(args)
         try:
-            return self.read()
+            try:
+                wire.send(packed)
+                return wire.read()
+            except BaseException as error:
+                self._fail(error)
+                raise
         except BrokerReplyError as error:
             raise self._named(error, args) from error.__cause__
 

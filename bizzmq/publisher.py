@@ -19,6 +19,7 @@ RETRY_FOR_S = 10.0
 the number of a publisher's last request (publish.lua), so a repeat is always recognised."""
 
 BATCH_MESSAGES = 500
+SHARD_BATCH_MESSAGES = 100
 BATCH_BYTES = 256 * 1024
 """What one request publishes at most, a single larger message apart: so none holds Redis for more than about 2 ms."""
 
@@ -76,8 +77,9 @@ class Publisher:
         if level is not None:
             self._insist(lambda: confirm.check(self._broker, queue, level))
         try:
-            for batch in batches(envelopes):
-                published += self._send(self._shard(queue), batch, options)
+            shards = self._shards_of(queue) if envelopes else ()
+            for batch in batches(envelopes, BATCH_MESSAGES if len(shards) == 1 else SHARD_BATCH_MESSAGES):
+                published += self._send(self._next_of(shards), batch, options)
         except Exception as error:
             if isinstance(error, QueueNotFoundError):
                 self._shards.pop(queue, None)  # it may be created anew in another number
@@ -85,16 +87,18 @@ class Publisher:
             raise
         return published
 
-    def _shard(self, queue: str) -> str:
-        """The shard whose turn it is: that of the queue, if it has no others."""
-        shards = self._shards.get(queue, ())
-        if not shards:
+    def _shards_of(self, queue: str) -> Sequence[str]:
+        """The queue itself, if it has no others."""
+        if not self._shards.get(queue):
 
             def ask() -> None:
                 self._shards[queue] = self._broker.shards(queue)
 
             self._insist(ask)
-            shards = self._shards[queue]
+        return self._shards[queue]
+
+    def _next_of(self, shards: Sequence[str]) -> str:
+        """The shard whose turn it is."""
         self._turn += 1
         return shards[self._turn % len(shards)]
 
@@ -146,11 +150,11 @@ class Publisher:
                 error = again
 
 
-def batches(envelopes: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-    """The envelopes in order, in runs that fit into one request."""
+def batches(envelopes: Sequence[bytes], most: int = BATCH_MESSAGES) -> Iterator[Sequence[bytes]]:
+    """The envelopes in order, in runs of at most so many that fit into one request."""
     start = 0
     while start < len(envelopes):
-        batch = envelopes[start : start + BATCH_MESSAGES]
+        batch = envelopes[start : start + most]
         while len(batch) > 1 and sum(map(len, batch)) > BATCH_BYTES:
             batch = batch[: len(batch) // 2]
         yield batch

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 DEFAULT_LIMIT = 64
-BUDGET_S = 0.005
-"""Work that a worker may hold, seconds. A handler of this time or longer gets one message at a time."""
+BUDGET_S = 0.008
+"""Work that a worker may hold, seconds. A handler of more than half of it gets one message at a time."""
 
 
 class ClaimSize:

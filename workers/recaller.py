@@ -21,7 +21,7 @@ from bizzmq.workers.scoreboard import Activity, Scoreboard
 from bizzmq.workers.slot import Slot
 
 LONG_S = 0.010
-"""A message that runs for so long is a long one for those behind it. Claims are meant to hold half of it."""
+"""A message that runs for so long is a long one for those behind it. Claims are meant to hold less."""
 _LOOK_S = 0.010
 _SURE_S = 0.003
 """Between the two looks. Thousands of times what a write to memory may take to be seen."""

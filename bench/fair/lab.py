@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from dataclasses import dataclass
 from typing import Any, Iterator, Mapping, Sequence
 
+import click
 from redis import Redis
 
 from bizzmq.testing.server import RedisServer
 
 OWN_COMMANDS = ("info", "config|resetstat", "flushall", "xpending", "xinfo", "llen", "hlen", "zcard", "xlen")
 """What the bench itself asks, some of it; snapshots are taken where it asks nothing else."""
+
+_PATIENCE_S = 120.0
+_FSYNC_S = 1.05
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,26 @@ class Lab:
         """Forget everything, scripts included."""
         self.redis.flushall()
         self.redis.script_flush()
+
+    def wait_written(self) -> None:
+        """Until the server's disk has what was published: it is neither compacting its file nor behind with it.
+
+        A second first, after which it has begun to flush everything: what follows is measured, not the disk.
+        """
+        time.sleep(_FSYNC_S)
+        give_up_s = time.monotonic() + _PATIENCE_S
+        while time.monotonic() < give_up_s:
+            facts = self.redis.info("persistence")
+            busy = (
+                "aof_rewrite_in_progress",
+                "aof_rewrite_scheduled",
+                "aof_pending_bio_fsync",
+                "rdb_bgsave_in_progress",
+            )
+            if not any(int(facts.get(name, 0)) for name in busy):
+                return
+            time.sleep(0.05)
+        raise click.ClickException("the server's disk does not keep up")
 
     def snapshot(self) -> Snapshot:
         stats, cpu = self.redis.info("commandstats"), self.redis.info("cpu")

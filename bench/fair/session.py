@@ -74,6 +74,7 @@ def drain(arm: Arm, plan: Plan) -> dict[str, Any]:
     first = arm.lab.snapshot()
     with arm.suspended():
         enqueued_s = arm.publish("bulk", count)["seconds"]
+        arm.lab.wait_written()
         before, used_s, begin_s = arm.lab.snapshot(), cpu_s(arm), time.perf_counter()
     arm.wait_acked()
     took_s = time.perf_counter() - begin_s

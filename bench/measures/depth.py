@@ -22,7 +22,7 @@ from bench.peers.environment import prepare
 from bench.peers.own import COMMAND
 from bizzmq import BizzMQ, ids
 
-SHALLOW, CHUNK, CALLS, EMPTY = 1000, 20_000, 300, 1000
+SHALLOW, CHUNK, CALLS, EMPTY = 1000, 100_000, 300, 1000
 _POLL_S = 0.004
 """Each look is a command of the same server."""
 SERVED = 199
@@ -58,6 +58,7 @@ def chunk_per_s(on: Lab, depth: int, empty: int, *, served: bool) -> float:
         arm.boot(3000)
         with arm.suspended():
             arm.publish("bulk", depth + CHUNK)
+            on.wait_written()
             begin_s = time.perf_counter()
         while True:
             acked = int(on.redis.hget("bizzmq:{bench}:stats", "acked") or 0) - (arm.published - depth - CHUNK)
@@ -78,6 +79,7 @@ def calls_s(on: Lab, depth: int) -> list[float]:
     broker.register("bench", supervisor, 1, worker)
     broker.claim("bench", worker, 0)
     broker.connection.drop()
+    on.wait_written()
     claim, raw, finished, took_s = claim_command("bench", worker, 1), Raw(on.url), (), []
     names = [f"{published[-1][:-6]}x{number:05}" for number in range(CALLS)]
     for command in publish_commands("bench", "depth", names, b"{}"):

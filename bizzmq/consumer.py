@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from functools import partial
 from typing import Any, Callable, Sequence
 
 from bizzmq import clock, failpoints
@@ -12,8 +11,9 @@ from bizzmq.apart import Apart
 from bizzmq.broker import Broker, Claimed
 from bizzmq.claim_size import ClaimSize
 from bizzmq.context import Context, Deadline
-from bizzmq.errors import BrokerUnavailableError, DecodeError, LeaseLostError, WrongTypeError
+from bizzmq.errors import BrokerUnavailableError, DecodeError, LeaseLostError
 from bizzmq.handler import Handler
+from bizzmq.idler import Idler
 from bizzmq.logs import log
 from bizzmq.loop import ConsumerOptions, Insistence, Journal, Leave, Leaving
 from bizzmq.message import Attempts, decode_envelope
@@ -28,8 +28,6 @@ from bizzmq.stop import Stop
 _logger = logging.getLogger("bizzmq.consumer")
 _GATE_S = 0.25
 """How often a closed gate is looked at, seconds."""
-_DEAF_S = 1.0
-"""How often queues are looked at whose wake-ups cannot be waited for, seconds."""
 
 
 class Consumer:
@@ -66,6 +64,7 @@ class Consumer:
         self._apart: Apart | None = None
         self._insist = Insistence(_logger, worker, stop, self._leaving, options.patience_s, self._note_owed)
         self._watched = (stop.fileno(), *lifeline_descriptors)
+        self._idler = Idler(broker, stop, self._watched, self._leaving, self._insist, None)
         self._claim_size = ClaimSize(options.prefetch)
         self._settler = Settler(broker, worker)
         self._settings: dict[str, QueueOptions] = {}
@@ -85,6 +84,7 @@ class Consumer:
             self._insist(lambda: self._places.spread(self._broker.shards), owed=False)
             if self._broker.connection.spans_nodes and len(self._places.queues) > 1:
                 self._apart = Apart(_logger, self._worker)
+            self._idler = Idler(self._broker, self._stop, self._watched, self._leaving, self._insist, self._apart)
             while True:
                 leave = self.tick()
                 if leave is not None:
@@ -128,10 +128,10 @@ class Consumer:
             self._stop.wait(_GATE_S, *self._watched)
             return None
         if self._options.burst:
-            if all(map(self._is_empty, self._places.queues)):
+            if all(map(self._idler.is_empty, self._places.queues)):
                 return Leave.BURST
             due_s = min(due_s, 0.2)  # others may still fail messages into these queues: look again soon
-        self._idle(due_s)
+        self._idler.wait(self._places.queues, due_s)
         return None
 
     def _leaving(self) -> bool:
@@ -279,45 +279,6 @@ class Consumer:
         if settings is None:
             settings = self._settings[queue] = self._insist(lambda: self._broker.options(queue), owed=False)
         return settings
-
-    def _is_empty(self, queue: str) -> bool:
-        """Whether nothing is left to do there; a queue that is away alone may have something."""
-        ask = partial(self._broker.outstanding, queue)
-        return (self._insist(ask, owed=False) if self._apart is None else self._apart.attempt(queue, ask)) == 0
-
-    def _idle(self, timeout_s: float) -> None:
-        """Wait until there may be something to claim."""
-        apart = self._apart
-        if apart is None:
-            self._insist(lambda: self._wait(self._places.queues, timeout_s), owed=False)
-            return
-        audible = apart.audible(self._places.queues)
-        if not audible:
-            self._stop.wait(min(timeout_s, _DEAF_S), *self._watched)
-            return
-        try:
-            self._wait(audible, timeout_s)
-        except WrongTypeError as error:
-            for queue in [error.queue] if error.queue in audible else audible:
-                apart.unheard(queue, error)
-        except BrokerUnavailableError as error:
-            self._stop.wait(apart.failed("waiting", error), *self._watched)
-        else:
-            apart.heard(audible)
-
-    def _wait(self, queues: Sequence[str], timeout_s: float) -> None:
-        """Wait until there may be something to claim, a stop is requested or the time is over."""
-        connection = self._broker.connection
-        give_up_s = clock.monotonic() + self._broker.block(queues, timeout_s)
-        while not connection.wait(give_up_s - clock.monotonic(), *self._watched):
-            is_late = clock.monotonic() >= give_up_s
-            if is_late or self._leaving():
-                connection.drop()  # the reply that is still due must not answer another command
-                if is_late:
-                    raise BrokerUnavailableError("no reply to a blocking command in time")
-                return
-            self._stop.clear()  # some signal that the handler's own code has to do with
-        self._broker.woken()
 
 
 def _no_failpoint(_name: str) -> None:

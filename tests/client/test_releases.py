@@ -30,7 +30,7 @@ def test_a_release_keeps_its_number_when_it_is_sent_again(
 
     monkeypatch.setattr(Broker, "release", release_and_lose_every_other_reply)
     # Fast ones make it claim many at once; what it holds behind a slow one it gives back.
-    seen = Seen(lambda body, _context: time.sleep(0.03) if body % 100 == 90 else None)
+    seen = Seen(lambda body, _context: time.sleep(0.05) if body % 100 == 90 else None)
     mq.publish_messages_to_queue("q", list(range(300)))
 
     mq.consume_message_from_queue("q", seen)

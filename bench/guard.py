@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any, Callable, Iterator, Mapping
@@ -46,13 +47,18 @@ def measure() -> dict[str, float]:
 @contextlib.contextmanager
 def timeless() -> Iterator[None]:
     """Handlers take no time inside the block: how much a worker claims at once depends on nothing but their number."""
-    observe, overdue = ClaimSize.observe, ClaimSize.overdue
+    observe, init = ClaimSize.observe, ClaimSize.__init__
+
+    def patient(self: ClaimSize, *arguments: Any) -> None:
+        init(self, *arguments)
+        self.longest_s = math.inf
+
     ClaimSize.observe = lambda self, count, _elapsed_s: observe(self, count, 0.0)  # type: ignore[method-assign]
-    ClaimSize.overdue = lambda self, _elapsed_s: overdue(self, 0.0)  # type: ignore[method-assign]
+    ClaimSize.__init__ = patient  # type: ignore[method-assign]
     try:
         yield
     finally:
-        ClaimSize.observe, ClaimSize.overdue = observe, overdue  # type: ignore[method-assign]
+        ClaimSize.observe, ClaimSize.__init__ = observe, init  # type: ignore[method-assign]
 
 
 def once(on: Lab) -> dict[str, float]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Sequence
 from bizzmq import keys
 from bizzmq.connections import AnyConnection
 from bizzmq.errors import BrokerReplyError, ConfigurationError, LeaseLostError, QueueNotFoundError
+from bizzmq.foreign import NoScriptError
 from bizzmq.queue import QueueOptions
 from bizzmq.registry import Death, Registry, Requeued, as_text
 from bizzmq.store import grave, owned, pairs
@@ -36,7 +37,7 @@ class Broker(Registry):
 
     def __init__(self, connection: AnyConnection) -> None:
         super().__init__(connection)
-        self._claim_keys: dict[tuple[str, str], tuple[str, ...]] = {}  # made once: this is asked most often
+        self._claims: dict[tuple[str, str], tuple[Any, ...]] = {}  # commands made once: this is asked most often
         self._whole_seconds = False  # Redis 5 blocks for whole seconds only
 
     def create(self, queue: str, options: QueueOptions) -> bool:
@@ -96,12 +97,11 @@ class Broker(Registry):
 
     def claim(self, queue: str, worker: str, want: int, finished: Sequence[Any] = ()) -> Claimed:
         """Ack what is finished (oldest first), then hold up to `want` messages and return all that are held."""
-        key_names = self._claim_keys.get((queue, worker))
-        if key_names is None:
-            k = self.keys(queue)
-            own = (k.workers, k.processing(worker), k.waiting, k.prioritized, k.delayed)
-            key_names = self._claim_keys[queue, worker] = (*own, k.messages, k.attempts, k.wake, k.stats)
-        reply = self.run("claim", key_names, worker, want, *finished)
+        command = self._claims.get((queue, worker)) or self._claim_command(queue, worker)
+        try:
+            reply = self.connection.execute(*command, want, *finished)
+        except NoScriptError:
+            reply = self.run("claim", command[3:-1], worker, want, *finished)
         status = reply[0]
         if status == -1:
             raise LeaseLostError(queue, worker)
@@ -112,6 +112,13 @@ class Broker(Registry):
             return Claimed([(ids[0], envelopes[0], attempts[0] if attempts else None)])
         counts = attempts or [None] * len(ids)
         return Claimed(list(zip(reversed(ids), reversed(envelopes), reversed(counts))))
+
+    def _claim_command(self, queue: str, worker: str) -> tuple[Any, ...]:
+        k = self.keys(queue)
+        own = (k.workers, k.processing(worker), k.waiting, k.prioritized, k.delayed)
+        key_names = (*own, k.messages, k.attempts, k.wake, k.stats)
+        command = self._claims[queue, worker] = (*self.called("claim", key_names), worker)
+        return command
 
     def retry(self, queue: str, worker: str, message_id: str, seen: str, counted: str, delay_ms: int) -> bool:
         """Put a failed message back; False if that was done before."""

@@ -8,11 +8,18 @@ BUDGET_S = 0.008
 
 
 class ClaimSize:
-    """Starts at one, doubles while measured handler time leaves room, falls at once when it does not."""
+    """Starts at one, doubles while measured handler time leaves room, falls at once when it does not.
+
+    Attributes:
+        size: how many to claim now.
+        longest_s: a batch that has taken so many seconds has taken so much longer than planned that its rest should go
+            to others.
+    """
 
     def __init__(self, limit: int = DEFAULT_LIMIT, budget_s: float = BUDGET_S) -> None:
         self._limit = limit
         self._budget_s = budget_s
+        self.longest_s = 4 * budget_s
         self.size = 1
 
     def observe(self, count: int, elapsed_s: float) -> None:
@@ -21,7 +28,3 @@ class ClaimSize:
             return
         fitting = int(self._budget_s * count / elapsed_s) if elapsed_s > 0 else self._limit
         self.size = max(1, min(self._limit, fitting, self.size * 2))
-
-    def overdue(self, elapsed_s: float) -> bool:
-        """Whether a batch has taken so much longer than planned that its rest should go to others."""
-        return elapsed_s > 4 * self._budget_s

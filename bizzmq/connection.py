@@ -118,7 +118,7 @@ class Connection:
     def send(self, *commands: Sequence[Any]) -> None:
         """Send some commands at once, without waiting for their replies."""
         wire = self._open()
-        packed = b"".join([pack(command) for command in commands])
+        packed = b"".join([pack(tuple(command)) for command in commands])
         try:
             wire.send(packed)
         except BaseException as error:
@@ -142,7 +142,9 @@ class Connection:
 
     def execute(self, *args: Any) -> Any:
         """Send one command and return its reply. Raises as `read` does, and WrongTypeError."""
-        wire = self._open()
+        wire = self._wire
+        if wire is None or self._pid != os.getpid():
+            wire = self._open()
         packed = pack(args)
         try:
             try:

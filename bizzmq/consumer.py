@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import replace
+from functools import partial
 from typing import Any, Callable, Sequence
 
 from bizzmq import clock, failpoints
@@ -15,7 +17,7 @@ from bizzmq.errors import BrokerUnavailableError, DecodeError, LeaseLostError
 from bizzmq.handler import Handler
 from bizzmq.idler import Idler
 from bizzmq.logs import log
-from bizzmq.loop import ConsumerOptions, Insistence, Journal, Leave, Leaving
+from bizzmq.loop import CURABLE, ConsumerOptions, Insistence, Journal, Leave, Leaving
 from bizzmq.message import Attempts, decode_envelope
 from bizzmq.places import Places
 from bizzmq.queue import QueueOptions
@@ -73,7 +75,7 @@ class Consumer:
         self._unsent: Callable[[], Death] | None = None
         self._journal = journal or Journal()
         self._handled = 0
-        self._is_spent = False
+        self._spent_at = options.max_messages or math.inf
         self._on_max_messages = on_max_messages or stop.request
         self._decode = decode
         self._failpoint = failpoints.armed() or _no_failpoint
@@ -106,12 +108,12 @@ class Consumer:
         if self._leaving():
             self._settle_all()
             return Leave.DRAINED
-        if 0 < self._options.max_messages <= self._handled and not self._is_spent:
-            self._is_spent = True
+        if self._handled >= self._spent_at:
+            self._spent_at = math.inf
             self._on_max_messages()
         due_s = self._options.block_s
         is_any_open = False
-        for index, queue in self._places:
+        for index, queue in self._places.order:
             if not self._gate.is_open(index):
                 due_s = _GATE_S
                 continue
@@ -144,16 +146,24 @@ class Consumer:
         self._record.claims()
         if self._apart is not None:
             return self._claim_apart(self._apart, queue)
-        want = self._claim_size.size
         finished = self._finished
         if finished:
             self._failpoint("before-ack")
-        claimed = self._insist(lambda: self._broker.claim(queue, self._worker, want, finished), owed=bool(finished))
+        try:
+            claimed = self._broker.claim(queue, self._worker, self._claim_size.size, finished)
+        except CURABLE as error:
+            claimed = self._claim_again(queue, finished, error)
         if finished:
             self._finished = []
             self._failpoint("after-ack")
             self._journal.clear(queue)
         return claimed
+
+    def _claim_again(self, queue: str, finished: Sequence[bytes], error: Exception) -> Claimed:
+        want = self._claim_size.size
+        return self._insist(
+            lambda: self._broker.claim(queue, self._worker, want, finished), owed=bool(finished), failed=error
+        )
 
     def _claim_apart(self, apart: Apart, queue: str) -> Claimed:
         """As `_claim`; nothing from a queue whose server is away, and what is finished there is acked later."""
@@ -215,31 +225,33 @@ class Consumer:
             self._journal.keep(self._finished_on, replace(owed, last_finished=finished))
 
     def _run_batch(self, queue: str, entries: Sequence[Any]) -> None:
-        settings = self._settings_of(queue)
-        index = self._places.index_of(queue)
+        settings = self._settings.get(queue) or self._settings_of(queue)
+        index = self._places.index_of[queue]
+        stop, record = self._stop, self._record
         self._finished_on = queue
-        started_s = clock.monotonic()
-        now_s = started_s
-        done = 0
+        started_s = now_s = clock.monotonic()
+        overdue_s = started_s + self._claim_size.longest_s
         rest = len(entries)
         if rest > 1:
-            self._record.holds_several()
+            record.holds_several()
         for entry in entries:
-            if self._stop.requested or self._record.is_recalled or self._claim_size.overdue(now_s - started_s):
+            if stop.requested or record.is_recalled or now_s > overdue_s:
                 break
             if self._apart is not None and self._apart.owes(queue):
                 break  # a later success would stand for all before it, also for the failure that is not sent yet
             rest -= 1
             now_s = self._run_one(queue, index, entry, settings, now_s, rest)
-            done += 1
-        self._record.idle()
+        done = len(entries) - rest
+        record.idle()
         self._places.worked_on(queue)
         self._handled += done
         self._claim_size.observe(done, now_s - started_s)
-        unstarted = [entry[0] for entry in reversed(entries[done:])]
-        if unstarted:
-            number = self._settler.number_release()
-            self._give(queue, lambda: self._broker.release(queue, self._worker, number, unstarted))
+        if rest:
+            self._give_back(queue, [entry[0] for entry in reversed(entries[done:])])
+
+    def _give_back(self, queue: str, unstarted: Sequence[bytes]) -> None:
+        number = self._settler.number_release()
+        self._give(queue, lambda: self._broker.release(queue, self._worker, number, unstarted))
 
     def _run_one(self, queue: str, index: int, entry: Any, settings: QueueOptions, now_s: float, rest: int) -> float:
         """Run one message, after which so many are left of this claim; returns when it ended."""
@@ -250,9 +262,8 @@ class Consumer:
             message = self._decode(message_id.decode(), queue, envelope)
             attempts = Attempts.decode(counts)
         except (DecodeError, UnicodeDecodeError) as error:
-            reason = error
             self._record.settling(message_id, index)
-            self._give(queue, lambda: self._settler.undecodable(queue, message_id, counts, reason))
+            self._give(queue, partial(self._settler.undecodable, queue, message_id, counts, error))
             return clock.monotonic()
         timeout_s = message.timeout_s or settings.timeout_s or self._options.timeout_s or None
         context = Context(message, attempts, now_s, timeout_s, self._drain)
@@ -266,13 +277,15 @@ class Consumer:
             self._failpoint("after-handler")
         else:
             self._record.settling(message_id, index)
-            delivery = Delivery(message, attempts, settings, failure)
-            decision = self._settler.decide(delivery)
-            self._unsent = lambda: self._settler.unsent(delivery, decision)
-            if self._give(queue, lambda: self._settler.apply(delivery, decision)):
-                self._journal.clear(queue)
-            self._unsent = None
+            self._settle_failure(queue, Delivery(message, attempts, settings, failure))
         return clock.monotonic()
+
+    def _settle_failure(self, queue: str, delivery: Delivery) -> None:
+        decision = self._settler.decide(delivery)
+        self._unsent = lambda: self._settler.unsent(delivery, decision)
+        if self._give(queue, lambda: self._settler.apply(delivery, decision)):
+            self._journal.clear(queue)
+        self._unsent = None
 
     def _settings_of(self, queue: str) -> QueueOptions:
         settings = self._settings.get(queue)

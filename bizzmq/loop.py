@@ -15,6 +15,8 @@ from bizzmq.registry import Death
 from bizzmq.stop import Stop
 
 T = TypeVar("T")
+CURABLE = (BrokerUnavailableError, BrokerFullError, WrongTypeError)
+"""What passes, or an operator can cure."""
 
 
 class Leave(Enum):
@@ -82,11 +84,12 @@ class Insistence:
         self._patience_s = patience_s
         self._away = away
 
-    def __call__(self, action: Callable[[], T], *, owed: bool = True) -> T:
+    def __call__(self, action: Callable[[], T], *, owed: bool = True, failed: Exception | None = None) -> T:
         """The result of an action, all of which are safe to repeat.
 
         Args:
             owed: whether a leaving loop must still have it done.
+            failed: how a first try has failed, if there was one already.
 
         Raises:
             Leaving: the loop is leaving, Redis is away, and the action is not owed.
@@ -94,20 +97,23 @@ class Insistence:
         """
         leaving_since_s: float | None = None
         while True:
-            try:
-                result = action()
-                self._outage.over()
-                return result
-            except (BrokerUnavailableError, BrokerFullError, WrongTypeError) as error:  # what an operator can cure
-                wait_s = self._outage.failed(error)
-                self._away()
-                if not self._leaving():
-                    self._stop.wait(wait_s)
-                    continue
-                if not owed:
-                    raise Leaving from error
+            if failed is None:
+                try:
+                    result = action()
+                    self._outage.over()
+                    return result
+                except CURABLE as error:
+                    failed = error
+            wait_s = self._outage.failed(failed)
+            self._away()
+            if not self._leaving():
+                self._stop.wait(wait_s)
+            elif not owed:
+                raise Leaving from failed
+            else:
                 now_s = clock.monotonic()
                 leaving_since_s = leaving_since_s or now_s
                 if now_s - leaving_since_s > self._patience_s:
-                    raise BrokerUnavailableError(str(error)) from error
+                    raise BrokerUnavailableError(str(failed)) from failed
                 clock.sleep(wait_s)
+            failed = None

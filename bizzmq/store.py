@@ -27,11 +27,15 @@ class Store:
 
     def run(self, name: str, key_names: Sequence[Any], *args: Any) -> Any:
         """Run a script by its digest, or by its text if Redis has forgotten it."""
-        script = scripts.load(name)
         try:
-            return self.connection.execute("EVALSHA", script.digest, len(key_names), *key_names, *args)
+            return self.connection.execute(*self.called(name, key_names), *args)
         except NoScriptError:
+            script = scripts.load(name)
             return self.connection.execute("EVAL", script.source, len(key_names), *key_names, *args)
+
+    def called(self, name: str, key_names: Sequence[Any]) -> tuple[Any, ...]:
+        """The command that runs a script on these keys, its arguments apart."""
+        return ("EVALSHA", scripts.load(name).digest, len(key_names), *key_names)
 
     def ping(self) -> None:
         self.connection.execute("PING")

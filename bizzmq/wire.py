@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from typing import Any, Callable, Sequence
+from typing import Any, Callable
 
 import hiredis
 from redis import exceptions
@@ -25,15 +25,19 @@ class Wire:
     Args:
         link: a connection of redis-py that is connected, and whose replies have all been read. It says how long a
             read may take, and closes the socket.
+
+    Attributes:
+        send: sends packed commands. Raises OSError.
+        has_data: whether something was received that was not read yet.
     """
 
-    __slots__ = ("_link", "_pending", "_reader", "_receive", "_send", "has_data", "socket")
+    __slots__ = ("_feed", "_link", "_next", "_pending", "_reader", "_receive", "has_data", "send", "socket")
 
     def __init__(self, link: Any) -> None:
         self._link = link
         self.socket = link._sock  # noqa: SLF001 - no public name
         _let_the_kernel_time(self.socket)
-        self._send = self.socket.sendall
+        self.send = self.socket.sendall
         self._receive = self.socket.recv
         self._pending = getattr(self.socket, "pending", None)  # of TLS: what is decrypted, and not read yet
         self._reader = hiredis.Reader(
@@ -41,11 +45,8 @@ class Wire:
             replyError=link._parser.parse_error,  # noqa: SLF001 - the one place that makes classes of error codes
             notEnoughData=_NOTHING,
         )
+        self._feed, self._next = self._reader.feed, self._reader.gets
         self.has_data = self._reader.has_data
-
-    def send(self, packed: bytes) -> None:
-        """Send packed commands. Raises OSError."""
-        self._send(packed)
 
     def read(self) -> Any:
         """The next reply; waits for it as long as the link's timeout says.
@@ -54,8 +55,7 @@ class Wire:
             RedisError: the reply is an error, or the connection is closed.
             OSError: it is broken, or nothing came in time.
         """
-        reader = self._reader
-        reply = reader.gets()
+        reply = self._next()
         while reply is _NOTHING:
             try:
                 data = self._receive(_READ_BYTES)
@@ -63,8 +63,8 @@ class Wire:
                 raise socket.timeout("timed out") from None
             if not data:
                 raise exceptions.ConnectionError("Connection closed by server.")
-            reader.feed(data)
-            reply = reader.gets()
+            self._feed(data)
+            reply = self._next()
         if isinstance(reply, Exception):
             raise reply
         return reply
@@ -96,9 +96,5 @@ def _let_the_kernel_time(plain: Any) -> None:
     plain.settimeout(None)
 
 
-_pack: Callable[[Any], bytes] = hiredis.pack_command  # its own types allow one argument only
-
-
-def pack(command: Sequence[Any]) -> bytes:
-    """One command as bytes. Raises TypeError for what is no text, bytes or number."""
-    return _pack(tuple(command))
+pack: Callable[[Any], bytes] = hiredis.pack_command  # its own types allow one argument only
+"""One command, a tuple, as bytes. Raises TypeError for what is no text, bytes or number."""

@@ -170,8 +170,7 @@ def test_a_claim_of_at_most_one_stays_one() -> None:
     size.observe(1, 0.0)
 
     assert size.size == 1
-    assert size.overdue(4 * BUDGET_S + 0.001)
-    assert not size.overdue(4 * BUDGET_S)
+    assert size.longest_s == 4 * BUDGET_S
 
 
 def test_an_outage_is_said_once_waits_longer_each_time_and_its_end_is_said(caplog: pytest.LogCaptureFixture) -> None:

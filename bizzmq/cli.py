@@ -20,6 +20,7 @@ from bizzmq.cli_torture import torture
 from bizzmq.client import BizzMQ
 from bizzmq.console import stated
 from bizzmq.demo import Demo
+from bizzmq.keys import MAX_SHARDS
 from bizzmq.message import MessageOptions
 from bizzmq.queue import QueueOptions
 from bizzmq.torture import Torture
@@ -51,6 +52,8 @@ def command(context: click.Context, redis_url: str) -> None:
 @click.option("--timeout", type=Number(min=0, min_open=True), metavar="SECONDS",
               help="How long one delivery may take.")  # fmt: skip
 @click.option("--create", is_flag=True, help="Create the queue, with a dead-letter queue, if it does not exist.")
+@click.option("--shards", type=click.IntRange(1, MAX_SHARDS), metavar="N",
+              help="Create it with so many shards; order holds within each.  [default: 1]")  # fmt: skip
 @click.pass_obj
 def publish(
     redis_url: str,
@@ -63,6 +66,7 @@ def publish(
     confirm: str | None,
     timeout: float | None,
     create: bool,
+    shards: int | None,
 ) -> None:
     """Publish one JSON document, or with - (the default) one for each line of standard input.
 
@@ -71,10 +75,12 @@ def publish(
     options = MessageOptions(
         priority=priority, retries=retries, delay_s=delay, timeout_s=timeout, confirm=confirm or ""
     )
+    if shards and not create:
+        raise click.UsageError("--shards is for a queue that is created: add --create")
     body = None if document == "-" else read_document(document, "the argument")
     with BizzMQ(redis_url, signing_keys=signing.keys_from_environment()) as mq:
         if create:
-            mq.create_queue(queue, QueueOptions(config_dead_letter_queue=True))
+            mq.create_queue(queue, QueueOptions(config_dead_letter_queue=True, shards=shards or 1))
         if document == "-":
             mq.stats(queue)  # a queue that does not exist is said before anything is read
             publish_lines(mq, queue, sys.stdin.buffer, options)

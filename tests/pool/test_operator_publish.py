@@ -7,6 +7,8 @@ import json
 import pytest
 from redis import Redis
 
+from bizzmq.broker import Broker
+from bizzmq.connection import Connection
 from bizzmq.message import MAX_PAYLOAD_BYTES
 from bizzmq.testing.layout import attempts_of, envelope_of, snapshot
 from tests.faults.scene import QUEUE, Scene
@@ -41,6 +43,14 @@ def test_delay_and_create(redis: Redis, url: str) -> None:
 
     assert snapshot(redis, "fresh")[0].delayed == [message]
     assert [row["queue"] for row in run(OPERATOR, "queues", "--json", REDIS_URL=url).json()] == ["fresh", "fresh_dlq"]
+
+
+def test_a_queue_is_created_with_shards(url: str) -> None:
+    run(OPERATOR, "publish", "--create", "--shards=3", "wide", "null", REDIS_URL=url)
+
+    broker = Broker(Connection(url))
+    assert broker.shards("wide") == ["wide", "wide:1", "wide:2"]
+    broker.connection.drop()
 
 
 @pytest.mark.parametrize("document", ["{", "", "{'n': 1}", "NaN", "[1] [2]", "[" * 100_000, "\udcff"], ids=range(7))
@@ -83,6 +93,8 @@ def test_a_queue_that_does_not_exist_is_said_before_anything_is_read(redis: Redi
     [
         ["publish"],
         ["publish", "not/a/queue", "{}", "--create"],
+        ["publish", QUEUE, "{}", "--shards=2"],
+        ["publish", "fresh", "{}", "--create", "--shards=0"],
         ["publish", QUEUE, "{}", "--retries=-1"],
         ["publish", QUEUE, "{}", "--delay=soon"],
         ["publish", QUEUE, "{}", "--delay=nan"],

@@ -237,10 +237,10 @@ def test_a_burst_waits_for_a_queue_with_a_wrong_type_and_works_on_the_others(
     broken, sound, _ = cluster.names_on_each_node()
     for queue in (broken, sound):
         scene.mq.create_queue(queue)
-    pool = scene.pool("--burst", handler=HANDLER, queue=[broken, sound], concurrency=1)
     gate, opened = scene.gate(), scene.gate()
     opened.open()
-    first = scene.publish_one(gate.body(), queue=sound)
+    first = scene.publish_one(gate.body(), queue=sound)  # first: a burst that finds nothing has ended
+    pool = scene.pool("--burst", handler=HANDLER, queue=[broken, sound], concurrency=1, ready=False)
     scene.ledger.wait_started(first)
 
     with spoilt(cluster.at(broken), Keys(broken).waiting):

@@ -42,7 +42,7 @@ def full(peers: Sequence[str] = ()) -> Scale:
     return Scale(
         arms=(*OWN_NAMES, *(peers or [name for name in ARMS if name not in OWN_NAMES])),
         plan=Plan(drain_s=1.5, most=250_000, singles=2000, idle=400, load_s=3.0),
-        rounds=7, cpu_s=4.0, depth=1_000_000, kills=100, idle_s=20.0, memory_messages=10_000, memory_workers=8,
+        rounds=5, cpu_s=4.0, depth=1_000_000, kills=100, idle_s=20.0, memory_messages=10_000, memory_workers=8,
         patience_s=700.0,
     )  # fmt: skip
 

@@ -33,13 +33,14 @@ _NOT_TIMED = {peer.name for peer in OWN_ARMS[1:]}
 def measure(scale: Scale) -> dict[str, Any]:
     """Seconds from the kill until the message runs again, by arm; None if not within the scale's patience."""
     places, skipped = arms.environments([name for name in scale.arms if name not in _NOT_TIMED])
+    turns = {name: arms.turns_per_us(ARMS[name], place) for name, place in places.items()}
     after_s: dict[str, float | None] = {}
     with contextlib.ExitStack() as stack:
         killed: dict[str, tuple[Arm, float]] = {}
         for name, place in places.items():
             try:
                 on = stack.enter_context(lab())
-                arm = stack.enter_context(running(ARMS[name], place, on, CAPACITY, 1.0))
+                arm = stack.enter_context(running(ARMS[name], place, on, CAPACITY, turns[name]))
                 arm.boot(20)
                 killed[name] = (arm, kill_the_busy_one(arm))
             except arms.FAILURES as error:

@@ -15,6 +15,7 @@ from bench.fair import stats
 from bench.fair.arm import running
 from bench.fair.lab import Lab, lab
 from bench.fair.raw import Raw, broker_of, claim_command, publish_commands
+from bench.fair.yardsticks import in_processes
 from bench.goals import AT_LEAST, AT_MOST, Goal
 from bench.measures.scale import Scale
 from bench.peers import ARMS
@@ -22,7 +23,7 @@ from bench.peers.environment import prepare
 from bench.peers.own import COMMAND
 from bizzmq import BizzMQ, ids
 
-SHALLOW, CHUNK, CALLS, EMPTY = 1000, 100_000, 300, 1000
+SHALLOW, CHUNK, CALLS, EMPTY = 1000, 100_000, 1500, 1000
 _POLL_S = 0.004
 """Each look is a command of the same server."""
 SERVED = 199
@@ -72,16 +73,14 @@ def calls_s(on: Lab, depth: int) -> list[float]:
     on.empty()
     supervisor = ids.supervisor_id()
     worker = ids.worker_id(supervisor, 0)
-    with BizzMQ(on.url) as mq:
-        mq.create_queue("bench")
-        published = mq.publish_messages_to_queue("bench", [{"n": n} for n in range(depth)])
+    (last,) = in_processes([_publish], on.url, depth)  # this process must not be another one for what it has published
     broker = broker_of(on.url)
     broker.register("bench", supervisor, 1, worker)
     broker.claim("bench", worker, 0)
     broker.connection.drop()
     on.wait_written()
     claim, raw, finished, took_s = claim_command("bench", worker, 1), Raw(on.url), (), []
-    names = [f"{published[-1][:-6]}x{number:05}" for number in range(CALLS)]
+    names = [f"{last[:-6]}x{number:05}" for number in range(CALLS)]
     for command in publish_commands("bench", "depth", names, b"{}"):
         begin_s = time.perf_counter()
         raw.call(*command)
@@ -89,6 +88,12 @@ def calls_s(on: Lab, depth: int) -> list[float]:
         took_s.append(time.perf_counter() - begin_s)
     raw.close()
     return took_s
+
+
+def _publish(_barrier: Any, results: Any, _number: int, url: str, depth: int) -> None:
+    with BizzMQ(url) as mq:
+        mq.create_queue("bench")
+        results.put(mq.publish_messages_to_queue("bench", [{"n": n} for n in range(depth)])[-1])
 
 
 def goals(result: Mapping[str, Any]) -> list[Goal]:

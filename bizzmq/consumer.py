@@ -66,7 +66,7 @@ class Consumer:
         self._apart: Apart | None = None
         self._insist = Insistence(_logger, worker, stop, self._leaving, options.patience_s, self._note_owed)
         self._watched = (stop.fileno(), *lifeline_descriptors)
-        self._idler = Idler(broker, stop, self._watched, self._leaving, self._insist, None)
+        self._idler = Idler(broker, stop, self._watched, self._leaving, self._insist)
         self._claim_size = ClaimSize(options.prefetch)
         self._settler = Settler(broker, worker)
         self._settings: dict[str, QueueOptions] = {}
@@ -85,8 +85,7 @@ class Consumer:
         try:
             self._insist(lambda: self._places.spread(self._broker.shards), owed=False)
             if self._broker.connection.spans_nodes and len(self._places.queues) > 1:
-                self._apart = Apart(_logger, self._worker)
-            self._idler = Idler(self._broker, self._stop, self._watched, self._leaving, self._insist, self._apart)
+                self._apart = self._idler.apart = Apart(_logger, self._worker)
             while True:
                 leave = self.tick()
                 if leave is not None:

@@ -21,6 +21,8 @@ class Idler:
 
     Args:
         watched: descriptors that end a wait when they become readable.
+
+    Attributes:
         apart: what is known of queues on several servers; None if all are on one.
     """
 
@@ -31,23 +33,22 @@ class Idler:
         watched: Sequence[int],
         leaving: Callable[[], bool],
         insist: Insistence,
-        apart: Apart | None,
     ) -> None:
         self._broker = broker
         self._stop = stop
         self._watched = watched
         self._leaving = leaving
         self._insist = insist
-        self._apart = apart
+        self.apart: Apart | None = None
 
     def is_empty(self, queue: str) -> bool:
         """Whether nothing is left to do there; a queue that is away alone may have something."""
         ask = partial(self._broker.outstanding, queue)
-        return (self._insist(ask, owed=False) if self._apart is None else self._apart.attempt(queue, ask)) == 0
+        return (self._insist(ask, owed=False) if self.apart is None else self.apart.attempt(queue, ask)) == 0
 
     def wait(self, queues: Sequence[str], timeout_s: float) -> None:
         """Wait until there may be something to claim from one of the queues."""
-        apart = self._apart
+        apart = self.apart
         if apart is None:
             self._insist(lambda: self._wait(queues, timeout_s), owed=False)
             return

@@ -117,7 +117,7 @@ def test_signals_up_to_the_last_moment_do_not_change_the_exit_code(scene: Scene)
 
     while pool.exit_code is None:
         pool.signal(signal.SIGTERM)
-        time.sleep(0.001)
+        time.sleep(0.001)  # between two signals; what is waited for is the exit
 
     scene.gone(pool)
 

@@ -185,4 +185,4 @@ def _wait_out_two_leases(scene: Scene) -> None:
     while time.monotonic() < over_s:
         invariants.check_one_place(scene.redis, QUEUE)
         invariants.check_nothing_stranded(scene.redis, QUEUE)
-        time.sleep(0.1)
+        time.sleep(0.1)  # between two looks; the stall has to last

@@ -162,7 +162,7 @@ def _ended(running: Dict[int, _Running]) -> Iterator[Verdict]:
     """Wait for one to end, or to have taken too long."""
     pid, status = os.waitpid(-1, os.WNOHANG)
     if pid == 0:
-        time.sleep(0.02)
+        time.sleep(0.02)  # between two looks: waiting for any child has no time limit of its own
         now_s = time.monotonic()
         for late in [pid for pid, one in running.items() if now_s - one.started_s > LIMIT_S]:
             _kill(late)

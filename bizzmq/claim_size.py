@@ -1,10 +1,12 @@
-"""How many messages to claim at once: enough for a few milliseconds of work, so that nobody hoards."""
+"""How many messages to claim at once: enough work to make the round trip small, and less than others would wait for."""
 
 from __future__ import annotations
 
 DEFAULT_LIMIT = 64
-BUDGET_S = 0.008
-"""Work that a worker may hold, seconds. A handler of more than half of it gets one message at a time."""
+BUDGET_S = 0.030
+"""Work that a worker may hold, seconds. A handler of more than half of it gets one message at a time. See ADR 46."""
+LONGEST_S = 0.040
+"""A claim that takes longer than that goes back, as far as it was not started."""
 
 
 class ClaimSize:
@@ -12,14 +14,13 @@ class ClaimSize:
 
     Attributes:
         size: how many to claim now.
-        longest_s: a batch that has taken so many seconds has taken so much longer than planned that its rest should go
-            to others.
+        longest_s: a batch that has taken so many seconds should leave its rest to others.
     """
 
     def __init__(self, limit: int = DEFAULT_LIMIT, budget_s: float = BUDGET_S) -> None:
         self._limit = limit
         self._budget_s = budget_s
-        self.longest_s = 4 * budget_s
+        self.longest_s = LONGEST_S
         self.size = 1
 
     def observe(self, count: int, elapsed_s: float) -> None:

@@ -20,8 +20,9 @@ from bizzmq.workers.janitor_link import JanitorLink
 from bizzmq.workers.scoreboard import Activity, Scoreboard
 from bizzmq.workers.slot import Slot
 
-LONG_S = 0.010
-"""A message that runs for so long is a long one for those behind it. Claims are meant to hold less."""
+LONG_S = 0.025
+"""A message that runs for so long is a long one for those behind it. One of several in a claim is meant to take at most
+half of what a claim may hold."""
 _LOOK_S = 0.010
 _SURE_S = 0.003
 """Between the two looks. Thousands of times what a write to memory may take to be seen."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 DEFAULT_LIMIT = 64
 BUDGET_S = 0.030
 """Work that a worker may hold, seconds. A handler of more than half of it gets one message at a time. See ADR 46."""
-LONGEST_S = 0.040
+OVERDUE_S = 0.040
 """A claim that takes longer than that goes back, as far as it was not started."""
 
 
@@ -20,7 +20,7 @@ class ClaimSize:
     def __init__(self, limit: int = DEFAULT_LIMIT, budget_s: float = BUDGET_S) -> None:
         self._limit = limit
         self._budget_s = budget_s
-        self.longest_s = LONGEST_S
+        self.longest_s = OVERDUE_S
         self.size = 1
 
     def observe(self, count: int, elapsed_s: float) -> None:

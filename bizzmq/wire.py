@@ -15,6 +15,8 @@ from typing import Any, Callable
 import hiredis
 from redis import exceptions
 
+from bizzmq.busy_poll import BusyPoll
+
 _READ_BYTES = 65536
 _NOTHING = object()
 
@@ -31,14 +33,15 @@ class Wire:
         has_data: whether something was received that was not read yet.
     """
 
-    __slots__ = ("_feed", "_link", "_next", "_pending", "_reader", "_receive", "has_data", "send", "socket")
+    __slots__ = ("_feed", "_link", "_look", "_next", "_pending", "_reader", "_receive", "has_data", "send", "socket")
 
     def __init__(self, link: Any) -> None:
         self._link = link
         self.socket = link._sock  # noqa: SLF001 - no public name
-        _let_the_kernel_time(self.socket)
+        is_plain = _let_the_kernel_time(self.socket)
         self.send = self.socket.sendall
         self._receive = self.socket.recv
+        self._look: Callable[[int], bytes | None] = BusyPoll(self._receive) if is_plain else _see_nothing
         self._pending = getattr(self.socket, "pending", None)  # of TLS: what is decrypted, and not read yet
         self._reader = hiredis.Reader(
             protocolError=exceptions.InvalidResponse,
@@ -58,7 +61,9 @@ class Wire:
         reply = self._next()
         while reply is _NOTHING:
             try:
-                data = self._receive(_READ_BYTES)
+                data = self._look(_READ_BYTES)
+                if data is None:
+                    data = self._receive(_READ_BYTES)
             except BlockingIOError:
                 raise socket.timeout("timed out") from None
             if not data:
@@ -78,22 +83,27 @@ class Wire:
         self._link.disconnect()
 
 
-def _let_the_kernel_time(plain: Any) -> None:
+def _see_nothing(_size: int) -> None:
+    return None
+
+
+def _let_the_kernel_time(plain: Any) -> bool:
     """Have the kernel bound how long a call may take, in place of Python, which polls before each: two calls for one.
 
-    TLS is left alone: its library reads in a way of its own.
+    Returns whether it does. TLS is left alone: its library reads in a way of its own.
     """
     timeout_s = plain.gettimeout()
     if type(plain) is not socket.socket or not timeout_s:
-        return
+        return False
     whole = int(timeout_s)
     timeval = struct.pack("@ll", whole, max(1, int((timeout_s - whole) * 1e6)))
     try:
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
     except OSError:
-        return  # not here, then
+        return False  # not here, then
     plain.settimeout(None)
+    return True
 
 
 pack: Callable[[Any], bytes] = hiredis.pack_command  # its own types allow one argument only

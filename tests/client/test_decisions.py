@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bizzmq import QueueOptions, Reject, RetryLater
-from bizzmq.claim_size import BUDGET_S, LONGEST_S, ClaimSize
+from bizzmq.claim_size import BUDGET_S, OVERDUE_S, ClaimSize
 from bizzmq.errors import DecodeError
 from bizzmq.message import Attempts
 from bizzmq.outage import FIRST_S, LONGEST_S, Outage
@@ -170,7 +170,7 @@ def test_a_claim_of_at_most_one_stays_one() -> None:
     size.observe(1, 0.0)
 
     assert size.size == 1
-    assert size.longest_s == LONGEST_S
+    assert size.longest_s == OVERDUE_S
 
 
 def test_an_outage_is_said_once_waits_longer_each_time_and_its_end_is_said(caplog: pytest.LogCaptureFixture) -> None:

@@ -55,7 +55,7 @@ def test_what_was_given_back_is_not_blamed_on_a_worker_that_dies_over_the_long_o
 
 def test_giving_back_again_and_again_makes_no_message_run_twice(scene: Scene) -> None:
     pool = scene.pool("--log-level=debug", concurrency=3)
-    bodies = [{"do": "sleep", "sleep_s": 0.025 if number % 40 == 20 else 0.0002} for number in range(4000)]
+    bodies = [{"do": "sleep", "sleep_s": 0.06 if number % 40 == 20 else 0.0002} for number in range(4000)]
 
     scene.publish(*bodies)
 

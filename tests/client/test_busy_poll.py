@@ -1,0 +1,110 @@
+"""Looking for a reply before sleeping for it: what it finds, when it gives up, and when it tries again."""
+
+from __future__ import annotations
+
+import select
+import socket
+from typing import Iterator
+
+import pytest
+
+from bench.fair.delay import DelayingProxy
+from bizzmq.busy_poll import BusyPoll
+from bizzmq.connection import Connection
+
+SLEPT_FOR = 256
+
+
+class Near:
+    """This side of a pair of sockets. Counts how often it was looked at."""
+
+    def __init__(self, plain: socket.socket) -> None:
+        self._plain = plain
+        self.looks = 0
+
+    def recv(self, size: int, flags: int) -> bytes:
+        self.looks += 1
+        return self._plain.recv(size, flags)
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[Near, socket.socket]]:
+    near, far = socket.socketpair()
+    with near, far:
+        yield Near(near), far
+
+
+def test_what_is_there_is_found_at_the_first_look(pair: tuple[Near, socket.socket]) -> None:
+    near, far = pair
+    far.send(b"+OK\r\n")
+
+    assert BusyPoll(near.recv)(100) == b"+OK\r\n"
+    assert near.looks == 1
+
+
+def test_the_end_of_the_stream_is_found(pair: tuple[Near, socket.socket]) -> None:
+    near, far = pair
+    far.shutdown(socket.SHUT_WR)
+
+    assert BusyPoll(near.recv)(100) == b""
+
+
+def test_a_broken_connection_is_an_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        near = socket.create_connection(listener.getsockname())
+        far, _ = listener.accept()
+    with near, far:
+        near.send(b"PING\r\n")
+        far.recv(1)
+        far.close()  # with bytes that nobody has read: a reset
+        assert select.select([near], [], [], 5.0)[0]
+
+        with pytest.raises(ConnectionResetError):
+            BusyPoll(near.recv)(100)
+
+
+def test_a_server_that_is_far_away_is_slept_for_and_tried_again_now_and_then(
+    pair: tuple[Near, socket.socket],
+) -> None:
+    near, far = pair
+    look = BusyPoll(near.recv)
+    while near.looks:
+        near.looks = 0
+        assert look(100) is None
+
+    for _ in range(3):
+        near.looks = 0
+        for _ in range(SLEPT_FOR):
+            assert look(100) is None
+        assert near.looks, "it was tried once"
+        near.looks = 0
+        assert look(100) is None
+        assert not near.looks, "and has not paid"
+    far.send(b"+OK\r\n")
+    found = [look(100) for _ in range(SLEPT_FOR)]
+    assert found.count(b"+OK\r\n") == 1
+
+
+def test_a_server_that_has_come_nearer_is_looked_for_again(pair: tuple[Near, socket.socket]) -> None:
+    near, far = pair
+    look = BusyPoll(near.recv)
+    while near.looks:
+        near.looks = 0
+        look(100)
+    far.send(b"+OK\r\n")
+    while look(100) is None:
+        pass
+
+    for _ in range(10):
+        far.send(b"+OK\r\n")
+        assert look(100) == b"+OK\r\n"
+
+
+def test_replies_arrive_whether_they_are_looked_or_slept_for(url: str) -> None:
+    with DelayingProxy(url) as proxy:
+        connection = Connection(proxy.url)
+        for delay_s in (0.0, 0.002, 0.0):
+            proxy.delay_s = delay_s
+            for number in range(40):
+                assert connection.execute("ECHO", number) == str(number).encode()
+        connection.drop()

@@ -23,7 +23,6 @@ from bizzmq.workers.slot import Slot
 LONG_S = 0.025
 """A message that runs for so long is a long one for those behind it. One of several in a claim is meant to take at most
 half of what a claim may hold."""
-_LOOK_S = 0.010
 _SURE_S = 0.003
 """Between the two looks. Thousands of times what a write to memory may take to be seen."""
 _CALM_S = 1.0
@@ -44,6 +43,7 @@ class Recaller:
         self._marked: Dict[int, Tuple[str, float, float]] = {}
         self._asked: Dict[int, Tuple[str, float]] = {}
         self._until_s = 0.0
+        self._due_s = math.inf
 
     def nudged(self) -> None:
         """A worker holds more than one message, and has found nobody looking."""
@@ -52,23 +52,29 @@ class Recaller:
 
     def due_s(self) -> float:
         """When the next look is due; infinite while nobody holds anything back. Monotonic seconds."""
-        return clock.monotonic() + (_SURE_S if self._marked else _LOOK_S) if self._until_s else math.inf
+        return self._due_s if self._until_s else math.inf
 
     def tick(self) -> None:
         """Look, if there may be something to see."""
         if not self._until_s:
             return
         now_s = clock.monotonic()
+        self._due_s = now_s + LONG_S  # what begins after this look is not a long one before that
         for slot in self._crew.up:
             since_s = slot.record.holds_back_s()
             if not since_s or self._asked.get(slot.index) == (slot.worker, since_s):
                 self._marked.pop(slot.index, None)
                 continue
             self._until_s = now_s + _CALM_S
-            if now_s - since_s >= LONG_S and slot.working and not slot.ended_by_us:
+            if now_s - since_s < LONG_S:
+                self._marked.pop(slot.index, None)
+                self._due_s = min(self._due_s, since_s + LONG_S)
+            elif slot.working and not slot.ended_by_us:
                 self._look(slot, now_s)
             else:
                 self._marked.pop(slot.index, None)
+        if self._marked:
+            self._due_s = now_s + _SURE_S
         if now_s >= self._until_s:
             if self._scoreboard.is_watched:
                 self._scoreboard.set_watched(watched=False)  # and one more look, for whoever has read the word before

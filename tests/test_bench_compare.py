@@ -72,8 +72,9 @@ def test_what_handlers_count_is_read_back(tmp_path: Path) -> None:
 
     found = Tallies(tmp_path, 10)
 
-    assert found.are_handled(range(1))
-    assert not found.are_handled(range(2))
+    assert found.handled(range(1)) == 1
+    assert found.handled(range(2)) == 1
+    assert found.handled(range(4)) == 3
     assert list(found.counts()) == [1, 0, 0, 2, 0, 0, 0, 0, 0, 0]
     assert found.runs(range(10)) == {3: Run(0, 1.5, 2.5)}
 

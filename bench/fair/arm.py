@@ -84,15 +84,26 @@ class Arm:
         return self._answer()
 
     def wait_handled(self) -> None:
-        """Until every id was handled."""
+        """Until every id was handled. Looks seldom while much is left: a look takes time from the workers."""
         due = range(self._handled, self.published)
-        self._wait(lambda: self.tallies.are_handled(due), "its messages to be handled", 0.002)
+        begin_s, done = time.monotonic(), 0
+
+        def are_handled() -> bool:
+            nonlocal done
+            done = self.tallies.handled(due)
+            return done >= len(due)
+
+        def pause_s() -> float:
+            rest_s = (time.monotonic() - begin_s) * (len(due) - done) / max(1, done)
+            return min(0.25, max(0.002, rest_s / 2)) if done else 0.002
+
+        self._wait(are_handled, "its messages to be handled", pause_s)
         self._handled = self.published
 
     def wait_acked(self) -> None:
         """Until every id was handled, and nothing is left in Redis of what was not acked."""
         self.wait_handled()
-        self._wait(lambda: self.lab.left(self.peer.left) == 0, "its messages to be acked", 0.0005)
+        self._wait(lambda: self.lab.left(self.peer.left) == 0, "its messages to be acked", lambda: 0.0005)
 
     def processes(self) -> list[psutil.Process]:
         """All of the workers', parents first."""
@@ -149,14 +160,14 @@ class Arm:
         answer: dict[str, Any] = json.loads(line)
         return answer
 
-    def _wait(self, condition: Callable[[], bool], what: str, poll_s: float) -> None:
+    def _wait(self, condition: Callable[[], bool], what: str, pause_s: Callable[[], float]) -> None:
         give_up_s = time.monotonic() + PATIENCE_S
         while not condition():
             if all(worker.poll() is not None for worker in self._workers):
                 raise click.ClickException(f"{self.peer.name}: its workers have ended\n{self._said()}")
             if time.monotonic() > give_up_s:
                 raise click.ClickException(f"{self.peer.name}: waited {PATIENCE_S:.0f} s for {what}\n{self._said()}")
-            time.sleep(poll_s)
+            time.sleep(pause_s())
 
     def _said(self) -> str:
         return Path(self._log.name).read_text(errors="replace")[-6000:]

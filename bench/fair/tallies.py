@@ -9,8 +9,6 @@ from typing import Mapping, Sequence
 
 from bench.peers.apps import tally
 
-_LAST = 64
-
 
 @dataclass(frozen=True)
 class Run:
@@ -32,17 +30,10 @@ class Tallies:
         """One for each process that has handled anything."""
         return sorted(path for path in self._directory.glob("slot-*") if path.stat().st_size)
 
-    def are_handled(self, ids: range) -> bool:
-        """Whether as many of these ids, in publish order, were handled; one that two workers have handled counts twice.
-
-        Asked hundreds of times a second beside workers that share the processors, so it has to cost little: while one
-        of the last few is missing, nothing more is looked at.
-        """
-        return self._have(ids[-_LAST:]) and self._have(ids)
-
-    def _have(self, ids: range) -> bool:
+    def handled(self, ids: range) -> int:
+        """How many of these ids were handled; one that two workers have handled counts twice."""
         columns = [self._seen(path, ids.start, len(ids)) for path in self.slots()]
-        return sum(len(column) - column.count(0) for column in columns) >= len(ids)
+        return sum(len(column) - column.count(0) for column in columns)
 
     def counts(self) -> Sequence[int]:
         """For each id, how often it was handled."""

@@ -13,10 +13,9 @@ import psutil
 from redis.exceptions import RedisError
 
 import bizzmq
-from bench.fair import yardsticks
+from bench.fair import bare_work, yardsticks
 from bench.fair.lab import Lab, lab
 from bench.fair.session import Plan, session
-from bench.measures import cpu
 from bench.measures.scale import Scale
 from bench.peers import ARMS
 from bench.peers.apps import tally
@@ -35,9 +34,11 @@ def measure(scale: Scale) -> dict[str, Any]:
     turns = {name: turns_per_us(ARMS[name], place) for name, place in places.items()}
     arms: dict[str, Any] = {name: {**describe(ARMS[name], places[name]), "rounds": []} for name in places}
     bare: list[dict[str, Any]] = []
-    plan = replace(scale.plan, loads=loads(scale.plan))
+    rates: list[dict[str, float]] = []
     with lab() as on:
         for number in range(scale.rounds):
+            plan = replace(scale.plan, loads=loads(scale.plan))
+            rates.append(dict(plan.loads))
             bare.append(yardstick(on, scale))
             for name in rotated(list(places), number):
                 click.echo(f"round {number + 1} of {scale.rounds}: {name}", err=True)
@@ -48,15 +49,15 @@ def measure(scale: Scale) -> dict[str, Any]:
     return {
         "arms": {name: of for name, of in arms.items() if len(of["rounds"]) == scale.rounds},
         "yardsticks": bare,
-        "loads_per_s": dict(plan.loads),
+        "loads_per_s": {name: statistics.median(one[name] for one in rates) for name in rates[0]},
         "skipped": skipped,
     }
 
 
 def loads(plan: Plan) -> Tuple[Tuple[str, float], ...]:
-    """50% and 80% of what two bare processes do with this work while both are busy: the same rate for every arm."""
+    """50% and 80% of what two bare processes do with this work: the same rate for every arm of a round."""
     turns, ms = tally.turns_per_us(), plan.work_us // 1000
-    capacity = statistics.median(cpu.bare_per_s(int(150 * plan.load_s), ms, turns) for _ in range(3))
+    capacity = statistics.median(bare_work.per_s(int(150 * plan.load_s), ms, turns) for _ in range(3))
     return tuple((f"{share}%", capacity * share / 100) for share in LOADS)
 
 

@@ -6,10 +6,10 @@ import statistics
 import time
 from typing import Any, Mapping
 
-from bench.fair import stats
+from bench.fair import bare_work, stats
 from bench.fair.arm import running
+from bench.fair.bare_work import WORKERS
 from bench.fair.lab import Lab, lab
-from bench.fair.yardsticks import FORK
 from bench.goals import AT_LEAST, Goal
 from bench.measures.scale import Scale
 from bench.peers import ARMS
@@ -17,7 +17,6 @@ from bench.peers.apps import tally
 from bench.peers.environment import prepare
 
 LIMITS = {1: 0.90, 10: 0.97, 100: 0.99}
-WORKERS = 2
 
 
 def measure(scale: Scale) -> dict[str, Any]:
@@ -25,39 +24,14 @@ def measure(scale: Scale) -> dict[str, Any]:
     turns = tally.turns_per_us()
     found: dict[str, Any] = {str(ms): {"bare": [], "bizzmq": []} for ms in LIMITS}
     with lab() as on:
-        for number in range(scale.rounds):
+        for number in range(scale.cpu_rounds):
             for ms in LIMITS:
-                count = max(2 * WORKERS, int(scale.cpu_s * 1000 / ms) * WORKERS)
-                both = [("bare", lambda: bare_per_s(count, ms, turns)),  # noqa: B023 - called before the next turn
+                count = max(int(scale.cpu_s * 1000 / ms) * WORKERS, scale.cpu_messages * WORKERS)
+                both = [("bare", lambda: bare_work.per_s(count, ms, turns)),  # noqa: B023 - called before the next turn
                         ("bizzmq", lambda: pool_per_s(on, count, ms, turns))]  # noqa: B023 # fmt: skip
                 for name, rate in both if number % 2 else both[::-1]:
                     found[str(ms)][name].append(rate())
     return {"turns_per_us": turns, "by_ms": found}
-
-
-def bare_per_s(count: int, ms: int, turns: float) -> float:
-    """Two processes that take the next number from a shared counter until there is none."""
-    counter, barrier, results = FORK.Value("i", 0), FORK.Barrier(WORKERS), FORK.Queue()
-    processes = [FORK.Process(target=_loop, args=(counter, barrier, results, count, int(ms * 1000 * turns)))
-                 for _ in range(WORKERS)]  # fmt: skip
-    for process in processes:
-        process.start()
-    spans = [results.get(timeout=120) for _ in processes]
-    for process in processes:
-        process.join()
-    return float(count / (max(span[1] for span in spans) - min(span[0] for span in spans)))
-
-
-def _loop(counter: Any, barrier: Any, results: Any, count: int, turns: int) -> None:
-    barrier.wait()
-    begin_s = time.monotonic()
-    while True:
-        with counter.get_lock():
-            counter.value += 1
-            if counter.value > count:
-                break
-        tally.spin(turns)
-    results.put((begin_s, time.monotonic()))
 
 
 def pool_per_s(on: Lab, count: int, ms: int, turns: float) -> float:

@@ -42,7 +42,8 @@ def full(peers: Sequence[str] = ()) -> Scale:
     return Scale(
         arms=(*OWN_NAMES, *(peers or [name for name in ARMS if name not in OWN_NAMES])),
         plan=Plan(drain_s=1.5, most=250_000, singles=2000, idle=400, load_s=3.0),
-        rounds=5, cpu_s=4.0, depth=1_000_000, kills=100, idle_s=20.0, memory_messages=10_000, memory_workers=8,
+        rounds=5, cpu_rounds=10, cpu_s=2.0, cpu_messages=60, depth=1_000_000, kills=100,
+        idle_s=20.0, memory_messages=10_000, memory_workers=8,
         patience_s=700.0,
     )  # fmt: skip
 
@@ -52,7 +53,8 @@ def quick(peers: Sequence[str] = ()) -> Scale:
     return Scale(
         arms=(*OWN_NAMES, *(peers or QUICK)),
         plan=Plan(drain_s=0.5, most=100_000, singles=300, idle=100, load_s=1.2),
-        rounds=3, cpu_s=1.0, depth=200_000, kills=30, idle_s=8.0, memory_messages=1000, memory_workers=4,
+        rounds=3, cpu_rounds=3, cpu_s=1.0, cpu_messages=60, depth=200_000, kills=30,
+        idle_s=8.0, memory_messages=1000, memory_workers=4,
         patience_s=40.0,
     )  # fmt: skip
 
@@ -62,7 +64,8 @@ def tiny(peers: Sequence[str] = ()) -> Scale:
     return Scale(
         arms=(*OWN_NAMES, *peers),
         plan=Plan(drain_s=0.05, most=3000, singles=20, idle=10, load_s=0.2),
-        rounds=2, cpu_s=0.1, depth=2000, kills=3, idle_s=0.5, memory_messages=5, memory_workers=2,
+        rounds=2, cpu_rounds=2, cpu_s=0.1, cpu_messages=2, depth=2000, kills=3,
+        idle_s=0.5, memory_messages=5, memory_workers=2,
         patience_s=2.0,
     )  # fmt: skip
 

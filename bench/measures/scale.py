@@ -15,14 +15,19 @@ class Scale:
     Attributes:
         arms: the names of the arms.
         depth: waiting messages of the deep queue.
-        cpu_s: how long each CPU-bound block lasts.
+        cpu_rounds: blocks of CPU-bound work.
+        cpu_s: how long each CPU-bound block lasts at least.
+        cpu_messages: and how many messages each process has in it at least. One ends before the other, by a part of
+            a message, which has to be small beside all of them.
         patience_s: how long a killed worker's message is waited for.
     """
 
     arms: Sequence[str]
     plan: Plan
     rounds: int
+    cpu_rounds: int
     cpu_s: float
+    cpu_messages: int
     depth: int
     kills: int
     idle_s: float

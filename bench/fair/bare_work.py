@@ -1,0 +1,53 @@
+"""The yardstick of CPU-bound handlers: two processes that share the same work by a counter, and nothing else.
+
+They are forked by an interpreter that was started for this one block. How fast an interpreter runs the same loop differs
+by some percent from start to start (where its code and data lie in the caches), and keeps so while it lives; a pool is
+started for each block, so its yardstick has to be.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import subprocess
+import sys
+import time
+from typing import Any
+
+from bench.peers.apps import tally
+
+WORKERS = 2
+_FORK = multiprocessing.get_context("fork")
+
+
+def per_s(count: int, ms: int, turns_per_us: float) -> float:
+    """Messages a second, by a new interpreter."""
+    command = [sys.executable, "-m", __name__, str(count), str(int(ms * 1000 * turns_per_us))]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout)
+
+
+def shared(count: int, turns: int) -> float:
+    """Two processes take the next number until there is none. Messages a second, from the released barrier."""
+    counter, barrier, results = _FORK.Value("i", 0), _FORK.Barrier(WORKERS), _FORK.Queue()
+    processes = [_FORK.Process(target=_loop, args=(counter, barrier, results, count, turns)) for _ in range(WORKERS)]
+    for process in processes:
+        process.start()
+    spans = [results.get(timeout=120) for _ in processes]
+    for process in processes:
+        process.join()
+    return float(count / (max(span[1] for span in spans) - min(span[0] for span in spans)))
+
+
+def _loop(counter: Any, barrier: Any, results: Any, count: int, turns: int) -> None:
+    barrier.wait()
+    begin_s = time.monotonic()
+    while True:
+        with counter.get_lock():
+            counter.value += 1
+            if counter.value > count:
+                break
+        tally.spin(turns)
+    results.put((begin_s, time.monotonic()))
+
+
+if __name__ == "__main__":
+    print(shared(int(sys.argv[1]), int(sys.argv[2])))

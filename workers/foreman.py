@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 from signal import Signals as Signal
-from typing import Iterable
+from typing import Collection, Container
 
 from bizzmq import clock
 from bizzmq.logs import log
@@ -19,6 +19,8 @@ from bizzmq.workers.scoreboard import Activity
 from bizzmq.workers.slot import Phase, Slot
 
 _logger = logging.getLogger("bizzmq.supervisor")
+_ALL_S = 1.0
+"""How often all workers are looked at though none has died or said anything, as far as a signal or a channel tells."""
 
 
 class Foreman:
@@ -37,20 +39,17 @@ class Foreman:
         self._config = config
         self._reap_orphans = reap_orphans
         self._ever_booted = False
+        self._all_at_s = 0.0
         self._may_touch_redis = False  # no queue is created for a handler that cannot be imported
         self.failure: BootFailure | None = None
 
-    def tick(self, signals: Iterable[Signal]) -> None:
+    def tick(self, signals: Collection[Signal], readable: Container[int] = ()) -> None:
         """One round: act on signals, hear the children, bury the dead, start the missing."""
         for number in signals:
             self._act_on(number)
         self._tend_templates()
         self._tend_janitor()
-        for slot in self._crew.up:
-            self._hear(slot)
-            self._bury_if_dead(slot)
-        if self._reap_orphans:
-            platform.reap_strangers(self._parts.pids())
+        self._tend_workers(bool(signals), readable)
         self._parts.watchdog.tick()
         self._parts.stacks.tick()
         if self._drain.begun:
@@ -131,6 +130,19 @@ class Foreman:
         failure = self._parts.nursery.tend(first_start=not self._ever_booted)
         if failure is not None:
             self.failure = failure
+
+    def _tend_workers(self, is_due: bool, readable: Container[int]) -> None:
+        """All of them after a signal, and now and then; else those that have said something, or said their last."""
+        is_due = is_due or clock.monotonic() >= self._all_at_s
+        for slot in self._crew.up:
+            channel = slot.channel
+            if is_due or channel is None or channel.closed or channel.fileno() in readable:
+                self._hear(slot)
+                self._bury_if_dead(slot)
+        if is_due:
+            self._all_at_s = clock.monotonic() + _ALL_S
+            if self._reap_orphans:
+                platform.reap_strangers(self._parts.pids())
 
     def _hear(self, slot: Slot) -> None:
         failure, wants_recycling = self._crew.hear(slot)

@@ -10,6 +10,7 @@ import logging
 import os
 import select
 from dataclasses import replace
+from typing import Container
 
 from bizzmq import clock, embedded, ids
 from bizzmq.logs import log
@@ -86,8 +87,8 @@ class Supervisor:
                     self._parts.scout.start()
                 self._foreman.tick(self._signals.take())
                 while not self._foreman.finished:
-                    self._wait()
-                    self._foreman.tick(self._signals.take())
+                    readable = self._wait()
+                    self._foreman.tick(self._signals.take(), readable)
                 self._sign_off()
             finally:
                 self._end_everything()
@@ -135,22 +136,26 @@ class Supervisor:
         if self._server is not None:
             self._server.close()
 
-    def _poll(self, poller: select.poll, until_s: float) -> None:
-        """Wait for something to read, or for a moment. Looks at busy workers meanwhile, which needs no round."""
+    def _poll(self, poller: select.poll, until_s: float) -> Container[int]:
+        """Wait for something to read, or for a moment. Looks at busy workers meanwhile, which needs no round.
+
+        Returns the descriptors that have something.
+        """
         recaller = self._parts.recaller
         while True:
             recaller.tick()
             next_s = min(until_s, recaller.due_s())
-            if poller.poll(max(0.0, next_s - clock.monotonic()) * 1000 + 1) or clock.monotonic() >= until_s:
-                return
+            events = poller.poll(max(0.0, next_s - clock.monotonic()) * 1000 + 1)
+            if events or clock.monotonic() >= until_s:
+                return {descriptor for descriptor, _ in events}
 
     def _private(self) -> list[int]:
         """Descriptors that no child may keep open."""
         channels = [channel.fileno() for channel in self._parts.channels()]
         return [*self._signals.descriptors(), *self._front.descriptors(), *channels]
 
-    def _wait(self) -> None:
-        """Sleep until a signal, a child's word, or the next moment at which something is due."""
+    def _wait(self) -> Container[int]:
+        """Sleep until a signal, a child's word, or the next moment at which something is due; what is readable then."""
         self._front.tick()
         parts, now_s = self._parts, clock.monotonic()
         poller = select.poll()
@@ -164,7 +169,8 @@ class Supervisor:
             due_s.append(max(parts.drain.kill_at_s, now_s + 0.02))
         elif parts.nursery.may_start:
             due_s += [slot.start_at_s for slot in parts.crew.slots if slot.phase is Phase.EMPTY]
-        self._poll(poller, min(due_s))
+        readable = self._poll(poller, min(due_s))
         self._front.serve()
         for channel in parts.channels():
             channel.flush()
+        return readable

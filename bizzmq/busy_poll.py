@@ -13,14 +13,14 @@ import socket
 import time
 from typing import Callable
 
-LOOK_S = 0.000_090
+LOOK_S = 0.000_100
 """For how long, at most, beside what others are given meanwhile. A claim takes 30 to 50 us on a server nearby."""
 PAYS_S = 0.001
 """A reply that has taken longer would better have been slept for: others had the processor for their whole turn."""
-_TRUST, _LOSS = 16, 2
-"""What looking is worth is a number up to the first. A success adds one, and a failure takes the second."""
-_SLEEPS = 256
-"""So many replies are slept for before it is tried again."""
+_TRUST, _GAIN, _LOSS = 16, 2, 1
+"""What looking is worth is a number up to the first. A success adds the second, a failure takes the third."""
+_SLEEPS, _TRIES = 256, 4
+"""So many replies are slept for before it is tried again, and so often."""
 
 
 class BusyPoll:
@@ -55,12 +55,12 @@ class BusyPoll:
             if clock_s() - begin_s > PAYS_S:
                 self._worth -= _LOSS
             elif self._worth < _TRUST:
-                self._worth += 1
+                self._worth += _GAIN
             return data
 
     def _is_due(self) -> bool:
         self._slept += 1
         if self._slept < _SLEEPS:
             return False
-        self._slept, self._worth = 0, 1
+        self._slept, self._worth = 0, _TRIES * _LOSS
         return True

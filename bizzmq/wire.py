@@ -90,10 +90,11 @@ def _see_nothing(_size: int) -> None:
 def _let_the_kernel_time(plain: Any) -> bool:
     """Have the kernel bound how long a call may take, in place of Python, which polls before each: two calls for one.
 
-    Returns whether it does. TLS is left alone: its library reads in a way of its own.
+    Returns whether it does. TLS, and what other libraries put in the place of sockets, reads in a way of its own, and is
+    left alone.
     """
     timeout_s = plain.gettimeout()
-    if type(plain) is not socket.socket or not timeout_s:
+    if type(plain).__module__ != "socket" or not timeout_s:
         return False
     whole = int(timeout_s)
     timeval = struct.pack("@ll", whole, max(1, int((timeout_s - whole) * 1e6)))

@@ -90,8 +90,8 @@ def _see_nothing(_size: int) -> None:
 def _let_the_kernel_time(plain: Any) -> bool:
     """Have the kernel bound how long a call may take, in place of Python, which polls before each: two calls for one.
 
-    Returns whether it does. TLS, and what other libraries put in the place of sockets, reads in a way of its own, and is
-    left alone.
+    Returns whether it does. TLS, and what other libraries put in the place of sockets, is left alone: it reads in its
+    own way.
     """
     timeout_s = plain.gettimeout()
     if type(plain).__module__ != "socket" or not timeout_s:

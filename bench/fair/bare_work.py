@@ -7,16 +7,15 @@ pool is started for each block, so its yardstick has to be.
 
 from __future__ import annotations
 
-import multiprocessing
 import subprocess
 import sys
 import time
 from typing import Any
 
+from bench.fair.processes import counter, in_processes
 from bench.peers.apps import tally
 
 WORKERS = 2
-_FORK = multiprocessing.get_context("fork")
 
 
 def per_s(count: int, ms: int, turns_per_us: float) -> float:
@@ -27,23 +26,17 @@ def per_s(count: int, ms: int, turns_per_us: float) -> float:
 
 def shared(count: int, turns: int) -> float:
     """Two processes take the next number until there is none. Messages a second, from the released barrier."""
-    counter, barrier, results = _FORK.Value("i", 0), _FORK.Barrier(WORKERS), _FORK.Queue()
-    processes = [_FORK.Process(target=_loop, args=(counter, barrier, results, count, turns)) for _ in range(WORKERS)]
-    for process in processes:
-        process.start()
-    spans = [results.get(timeout=120) for _ in processes]
-    for process in processes:
-        process.join()
+    spans = in_processes([_loop] * WORKERS, counter(), count, turns)
     return float(count / (max(span[1] for span in spans) - min(span[0] for span in spans)))
 
 
-def _loop(counter: Any, barrier: Any, results: Any, count: int, turns: int) -> None:
+def _loop(barrier: Any, results: Any, _number: int, taken: Any, count: int, turns: int) -> None:
     barrier.wait()
     begin_s = time.monotonic()
     while True:
-        with counter.get_lock():
-            counter.value += 1
-            if counter.value > count:
+        with taken.get_lock():
+            taken.value += 1
+            if taken.value > count:
                 break
         tally.spin(turns)
     results.put((begin_s, time.monotonic()))

@@ -3,32 +3,18 @@
 from __future__ import annotations
 
 import csv
-import multiprocessing
 import shutil
 import subprocess
 import time
-from typing import Any, Callable, Sequence
+from typing import Any, Sequence
 from urllib.parse import urlsplit
 
 from bench.fair.lab import Lab
+from bench.fair.processes import in_processes
 from bench.fair.raw import Raw, broker_of, claim_command, publish_commands
 from bizzmq import BizzMQ, QueueOptions, ids
 
 QUEUE = "bare"
-FORK: Any = multiprocessing.get_context("fork")
-
-
-def in_processes(targets: Sequence[Callable[..., None]], *arguments: Any) -> list[Any]:
-    """Run each in a process of its own, started together by a barrier; what each has put into the queue."""
-    barrier, results = FORK.Barrier(len(targets)), FORK.Queue()
-    processes = [FORK.Process(target=target, args=(barrier, results, number, *arguments))
-                 for number, target in enumerate(targets)]  # fmt: skip
-    for process in processes:
-        process.start()
-    found = [results.get(timeout=120) for _ in targets]
-    for process in processes:
-        process.join()
-    return found
 
 
 def claims_per_s(lab: Lab, messages: int, connections: int, prefetch: int) -> float:

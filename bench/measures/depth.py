@@ -14,8 +14,8 @@ from typing import Any, Mapping
 from bench.fair import stats
 from bench.fair.arm import running
 from bench.fair.lab import Lab, lab
+from bench.fair.processes import in_processes
 from bench.fair.raw import Raw, broker_of, claim_command, publish_commands
-from bench.fair.yardsticks import in_processes
 from bench.goals import AT_LEAST, AT_MOST, Goal
 from bench.measures.scale import Scale
 from bench.peers import ARMS

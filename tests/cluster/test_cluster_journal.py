@@ -152,9 +152,13 @@ def test_a_death_that_cannot_be_told_to_one_node_holds_up_no_other_one(cluster: 
     scene = cluster_scene
     away, there = _queues(cluster, scene)
     pool = scene.pool("--lease=2", handler=HANDLER, queue=[away, there], concurrency=3)
-    gates = [scene.gate() for _ in range(2)]
-    messages = scene.publish(*[gate.body() for gate in gates], queue=there)
+    *gates, third = [scene.gate() for _ in range(3)]
+    *messages, first = scene.publish(*[gate.body() for gate in (*gates, third)], queue=there)
     victims = [scene.ledger.wait_started(message).pid for message in messages]
+    third.open()
+    scene.ledger.wait_handled(
+        first, timeout_s=PATIENCE_S
+    )  # so the third worker has begun, for which it needs both nodes
     janitor = int(re.findall(r"janitor started pid=(\d+)", pool.log())[0])
 
     cluster.master_of(away).pause()

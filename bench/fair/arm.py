@@ -94,8 +94,9 @@ class Arm:
             return done >= len(due)
 
         def pause_s() -> float:
-            rest_s = (time.monotonic() - begin_s) * (len(due) - done) / max(1, done)
-            return min(0.25, max(0.002, rest_s / 2)) if done else 0.002
+            passed_s = time.monotonic() - begin_s
+            rest_s = passed_s * (len(due) - done) / done if done else passed_s
+            return min(0.25, max(0.002, rest_s / 2))
 
         self._wait(are_handled, "its messages to be handled", pause_s)
         self._handled = self.published

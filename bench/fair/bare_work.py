@@ -1,8 +1,8 @@
 """The yardstick of CPU-bound handlers: two processes that share the same work by a counter, and nothing else.
 
-They are forked by an interpreter that was started for this one block. How fast an interpreter runs the same loop
-differs by some percent from start to start (where its code and data lie in the caches), and keeps so while it lives; a
-pool is started for each block, so its yardstick has to be.
+They are forked by an interpreter that was started for this one block. How fast an interpreter runs differs from start
+to start (where its code and data lie in the caches), and keeps so while it lives; a pool is started for each block, so
+its yardstick has to be.
 """
 
 from __future__ import annotations

@@ -1,0 +1,71 @@
+"""How queues and messages come in: queues created and looked up, messages published."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Sequence
+
+from bizzmq import keys
+from bizzmq.errors import ConfigurationError, QueueNotFoundError
+from bizzmq.queue import QueueOptions
+from bizzmq.registry import Registry, as_text
+from bizzmq.store import pairs
+
+
+class Intake(Registry):
+    """The transitions that create, and the looks at what was created."""
+
+    def create(self, queue: str, options: QueueOptions) -> bool:
+        """Create a queue with all its shards; False if it existed, in whatever number of shards.
+
+        Raises:
+            ConfigurationError: the name is none that a queue may be created by.
+        """
+        self.keys(queue)  # a bad name is said before anything is done
+        if keys.whole_of(queue) != queue:
+            raise ConfigurationError(f"{queue!r} is the name of a shard: create {keys.whole_of(queue)!r} with shards")
+        if options.shards > 1 and (not self.exists(queue) or len(self.shards(queue)) == options.shards):
+            for index in range(1, options.shards):  # first: whoever sees the queue finds all of it
+                self._create_one(keys.shard_of(queue, index), replace(options, shards=1))
+        self.connection.execute("SADD", keys.INDEX, queue)  # first: no queue may be there that it does not name
+        return self._create_one(queue, options)
+
+    def _create_one(self, queue: str, options: QueueOptions) -> bool:
+        own = self.keys(queue)
+        dead = own.dead_letters()
+        wants_dead = options.config_dead_letter_queue and not own.is_dead_letter_queue
+        fields = [part for pair in options.to_meta().items() for part in pair]
+        return bool(self.run("create", [own.meta, dead.meta], int(wants_dead), *fields))
+
+    def exists(self, queue: str) -> bool:
+        """Whether a queue was created, or came into being as the dead-letter queue of another one."""
+        return bool(self.connection.execute("EXISTS", self.keys(queue).meta))
+
+    def shards(self, queue: str) -> list[str]:
+        """The names of a queue's shards, the queue's own first; only that if it has no others, or does not exist."""
+        dead = self.keys(queue).is_dead_letter_queue
+        owner = self.keys(self.keys(queue).owner) if dead else self.keys(queue)
+        stored = self.connection.execute("HGET", owner.meta, "shards") or b""
+        count = min(int(stored), keys.MAX_SHARDS) if stored.isdigit() else 1
+        return [keys.shard_of(queue, index) for index in range(max(1, count))]
+
+    def options(self, queue: str) -> QueueOptions:
+        """The options that a queue was created with. Raises QueueNotFoundError."""
+        flat = self.connection.execute("HGETALL", self.keys(queue).meta)
+        if not flat:
+            raise QueueNotFoundError(queue)
+        return QueueOptions.from_meta({as_text(name): as_text(value) for name, value in pairs(flat)})
+
+    def publish(
+        self, queue: str, publisher: str, request: int, delay_ms: int, priority: int, entries: Sequence[Any]
+    ) -> None:
+        """Publish some messages at once; `entries` alternates ids and envelopes.
+
+        Raises:
+            QueueNotFoundError: nothing was published.
+        """
+        k = self.keys(queue)
+        key_names = [k.meta, k.messages, k.attempts, k.waiting, k.prioritized, k.delayed, k.wake, k.stats]
+        reply = self.run("publish", [*key_names, k.publisher(publisher)], request, delay_ms, priority, *entries)
+        if reply == -1:
+            raise QueueNotFoundError(queue)

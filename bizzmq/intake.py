@@ -64,8 +64,26 @@ class Intake(Registry):
         Raises:
             QueueNotFoundError: nothing was published.
         """
-        k = self.keys(queue)
-        key_names = [k.meta, k.messages, k.attempts, k.waiting, k.prioritized, k.delayed, k.wake, k.stats]
-        reply = self.run("publish", [*key_names, k.publisher(publisher)], request, delay_ms, priority, *entries)
-        if reply == -1:
+        if self.run("publish", self._publish_keys(queue, publisher), request, 0, delay_ms, priority, *entries) == -1:
             raise QueueNotFoundError(queue)
+
+    def send_publish(
+        self, queue: str, publisher: str, numbers: tuple[int, int], delay_ms: int, priority: int, entries: Sequence[Any]
+    ) -> None:
+        """Send a publish without waiting for its reply.
+
+        Args:
+            numbers: of this request, and of the one that must have been executed before it, since its reply was not
+                read yet, or 0.
+        """
+        command = self.called("publish", self._publish_keys(queue, publisher))
+        self.connection.at(command[3]).send((*command, *numbers, delay_ms, priority, *entries))
+
+    def has_published(self, queue: str) -> bool:
+        """Read the reply to the first `send_publish` that was not read yet; False if Redis did not execute it."""
+        return int(self.connection.at(self.keys(queue).meta).read()) >= 0
+
+    def _publish_keys(self, queue: str, publisher: str) -> list[str]:
+        k = self.keys(queue)
+        own = [k.meta, k.messages, k.attempts, k.waiting, k.prioritized, k.delayed, k.wake, k.stats]
+        return [*own, k.publisher(publisher)]

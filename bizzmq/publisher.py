@@ -12,22 +12,18 @@ from bizzmq.broker import Broker
 from bizzmq.errors import BrokerUnavailableError, NotConfirmedError, QueueNotFoundError
 from bizzmq.message import MAX_PAYLOAD_BYTES, MessageOptions, encode_body
 from bizzmq.outage import Outage
+from bizzmq.publish_stream import BATCH_MESSAGES, SHARD_BATCH_MESSAGES, PublishStream, Request, batches
 from bizzmq.signing import Signer
 
 RETRY_FOR_S = 10.0
 """How long a publish is tried again while Redis is away. Far below the 120 s for which Redis remembers
 the number of a publisher's last request (publish.lua), so a repeat is always recognised."""
 
-BATCH_MESSAGES = 500
-SHARD_BATCH_MESSAGES = 100
-BATCH_BYTES = 256 * 1024
-"""What one request publishes at most, a single larger message apart: so none holds Redis for more than about 2 ms."""
-
 _logger = logging.getLogger("bizzmq.publisher")
 
 
 class Publisher:
-    """Publishes for one user at a time: it numbers its requests, and has one under way.
+    """Publishes for one user at a time: it numbers its requests.
 
     Args:
         server_clock: shared by all publishers of a client, so that their ids keep one order.
@@ -49,7 +45,7 @@ class Publisher:
         self._retry_for_s = retry_for_s
         self._signer = signer
         self._nonce = ids.nonce()
-        self._request = 0
+        self._number = 0
         self._shards: dict[str, Sequence[str]] = {}
         self._turn = random.randrange(1 << 16)
         self._ids = ids.MessageIds(self._nonce)
@@ -67,7 +63,7 @@ class Publisher:
             ConfigurationError: the server cannot confirm what `options` asks for; none was published.
             NotConfirmedError: the confirmation has not come in time; the batch under way is stored.
             BrokerFullError, BrokerUnavailableError: see `published_ids` of the error for those that were;
-                the batch under way when Redis went away may have been published too.
+                the two batches under way when Redis went away may have been published too.
         """
         self._broker.keys(queue)  # a bad name is said before anything else
         header = options.header()
@@ -78,8 +74,15 @@ class Publisher:
             self._insist(lambda: confirm.check(self._broker, queue, level))
         try:
             shards = self._shards_of(queue) if envelopes else ()
-            for batch in batches(envelopes, BATCH_MESSAGES if len(shards) == 1 else SHARD_BATCH_MESSAGES):
-                published += self._send(self._next_of(shards), batch, options)
+            if not self._clock.known:
+                self._insist(lambda: self._clock.sync(*self._broker.time()))
+            parts = list(batches(envelopes, BATCH_MESSAGES if len(shards) == 1 else SHARD_BATCH_MESSAGES))
+            if len(parts) == 1 or len(shards) > 1 or level is not None or self._broker.connection.spans_nodes:
+                for part in parts:
+                    published += self._send(self._next_of(shards), part, options, level)
+            else:
+                for request in self._stream(queue, parts, options):
+                    published += request.message_ids
         except Exception as error:
             if isinstance(error, QueueNotFoundError):
                 self._shards.pop(queue, None)  # it may be created anew in another number
@@ -102,29 +105,51 @@ class Publisher:
         self._turn += 1
         return shards[self._turn % len(shards)]
 
-    def _send(self, queue: str, envelopes: Sequence[bytes], options: MessageOptions) -> list[str]:
-        if not self._clock.known:
-            self._insist(lambda: self._clock.sync(*self._broker.time()))
-        message_ids = self._ids.take(self._clock.micros(), len(envelopes))
-        if self._signer is not None:
-            sign = self._signer.sign
-            envelopes = [sign(message_id, queue, envelope) for message_id, envelope in zip(message_ids, envelopes)]
-        entries: list[Any] = [part for pair in zip(message_ids, envelopes) for part in pair]
-        delay_ms = round(options.delay_s * 1000)
-        self._request += 1
-        level = confirm.level_of(options.confirm)
+    def _stream(self, queue: str, parts: Sequence[Sequence[bytes]], options: MessageOptions) -> Iterator[Request]:
+        """The requests that publish them, each once it is stored; they are sent ahead."""
+        broker, delay_ms, priority = self._broker, _delay_ms(options), options.priority
+
+        def send(request: Request, before: int) -> None:
+            numbers = request.number, before
+            broker.send_publish(queue, self._nonce, numbers, delay_ms, priority, request.entries())
+
+        def store(request: Request) -> None:
+            self._insist(lambda: self._store(queue, request, options))
+
+        stream = PublishStream(send, lambda: broker.has_published(queue), store, broker.connection.drop)
+        return stream.stored(self._request(queue, part) for part in parts)
+
+    def _send(
+        self, queue: str, envelopes: Sequence[bytes], options: MessageOptions, level: confirm.Level | None
+    ) -> Sequence[str]:
+        """Publish by one request, and have it confirmed if a level asks for that; returns the ids."""
+        request = self._request(queue, envelopes)
         reached = 0
 
         def store() -> None:
             nonlocal reached
-            self._broker.publish(queue, self._nonce, self._request, delay_ms, options.priority, entries)
+            self._store(queue, request, options)
             if level is not None:
-                reached = confirm.wait(self._broker, queue, self._nonce, self._request, level)
+                reached = confirm.wait(self._broker, queue, self._nonce, request.number, level)
 
         self._insist(store)
         if level is not None and reached < (level.replicas or 1):
-            raise NotConfirmedError(message_ids, str(level), reached)
-        return message_ids
+            raise NotConfirmedError(list(request.message_ids), str(level), reached)
+        return request.message_ids
+
+    def _request(self, queue: str, envelopes: Sequence[bytes]) -> Request:
+        """The next one. From here on its messages have their ids."""
+        message_ids = self._ids.take(self._clock.micros(), len(envelopes))
+        if self._signer is not None:
+            sign = self._signer.sign
+            envelopes = [sign(message_id, queue, envelope) for message_id, envelope in zip(message_ids, envelopes)]
+        self._number += 1
+        return Request(self._number, message_ids, envelopes)
+
+    def _store(self, queue: str, request: Request, options: MessageOptions) -> None:
+        self._broker.publish(
+            queue, self._nonce, request.number, _delay_ms(options), options.priority, request.entries()
+        )
 
     def _insist(self, action: Callable[[], None]) -> None:
         """Repeat until it works or `retry_for_s` has passed; the same request number makes that safe."""
@@ -150,12 +175,5 @@ class Publisher:
                 error = again
 
 
-def batches(envelopes: Sequence[bytes], most: int = BATCH_MESSAGES) -> Iterator[Sequence[bytes]]:
-    """The envelopes in order, in runs of at most so many that fit into one request."""
-    start = 0
-    while start < len(envelopes):
-        batch = envelopes[start : start + most]
-        while len(batch) > 1 and sum(map(len, batch)) > BATCH_BYTES:
-            batch = batch[: len(batch) // 2]
-        yield batch
-        start += len(batch)
+def _delay_ms(options: MessageOptions) -> int:
+    return round(options.delay_s * 1000)

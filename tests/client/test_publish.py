@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 from redis import Redis
 
-from bizzmq import BizzMQ, BrokerUnavailableError, ConfigurationError, MessageOptions, QueueOptions
+from bizzmq import BizzMQ, ConfigurationError, MessageOptions, QueueOptions
 from bizzmq.broker import Broker
 from bizzmq.connection import Connection
 from bizzmq.ids import published_us
-from bizzmq.publisher import BATCH_BYTES, BATCH_MESSAGES, Publisher, batches
+from bizzmq.publish_stream import BATCH_BYTES, BATCH_MESSAGES, batches
+from bizzmq.publisher import Publisher
 from bizzmq.testing.proxy import Proxy
 from tests.client.conftest import Seen
 from tests.scripts.containers import look
@@ -137,17 +138,6 @@ def test_requests_are_bounded_in_messages_and_in_bytes_and_hold_what_is_larger_a
     assert [len(batch) for batch in batches([small] * (2 * BATCH_MESSAGES + 1))] == [BATCH_MESSAGES, BATCH_MESSAGES, 1]
     assert list(batches([small, large, small, half, half])) == [[small], [large], [small], [half, half]]
     assert list(batches([half, half, small])) == [[half], [half, small]]
-
-
-def test_who_gives_up_says_what_was_published_before(proxied: Publisher, proxy: Proxy, redis: Redis) -> None:
-    proxy.lose_request(nth=2)
-
-    with pytest.raises(BrokerUnavailableError) as gave_up:
-        proxied.publish("q", range(2 * BATCH_MESSAGES + 1), MessageOptions())
-
-    published = gave_up.value.published_ids
-    assert len(published) == BATCH_MESSAGES
-    assert look(redis, "q").waiting[1:] == tuple(published)
 
 
 def test_after_giving_up_the_next_publish_works(proxied: Publisher, proxy: Proxy, mq: BizzMQ) -> None:

@@ -19,6 +19,13 @@ def publish(broker: Broker, publisher: str, request: int, *ids: str) -> None:
     broker.publish(QUEUE, publisher, request, 0, 0, entries)
 
 
+def publish_behind(broker: Broker, request: int, before: int, *ids: str) -> bool:
+    """Whether Redis has executed a request that was sent before the reply to another one was there."""
+    entries: list[Any] = [part for name in ids for part in (name, b"1\n1")]
+    broker.send_publish(QUEUE, "pub", (request, before), 0, 0, entries)
+    return broker.has_published(QUEUE)
+
+
 # Each is sent for the first delivery, and once more while the second one is being run.
 OUTDATED: Dict[str, Callable[[Broker], bool]] = {
     "retry": lambda broker: broker.retry(QUEUE, "w1", "m1", NEW, ONCE, 0),
@@ -48,6 +55,42 @@ def test_an_old_request_stays_harmless_when_its_message_is_finished(broker: Brok
     publish(broker, "pub", 1, "m1")
 
     assert look(redis, QUEUE).ids() == set()
+
+
+def test_a_request_behind_one_that_was_executed_is_executed_once(broker: Broker, redis: Redis) -> None:
+    put(redis, QUEUE, Containers())
+    publish(broker, "pub", 1, "m1")
+
+    assert publish_behind(broker, 2, 1, "m2")
+    assert publish_behind(broker, 2, 1, "m2")
+
+    assert look(redis, QUEUE).waiting == ("m1", "m2")
+
+
+def test_a_request_behind_one_that_was_not_executed_changes_nothing(broker: Broker, redis: Redis) -> None:
+    put(redis, QUEUE, Containers())
+    publish(broker, "pub", 1, "m1")
+    before = everything(redis)
+
+    assert not publish_behind(broker, 3, 2, "m3")
+    assert everything(redis) == before
+
+    publish(broker, "pub", 2, "m2")
+    assert publish_behind(broker, 3, 2, "m3")
+    assert look(redis, QUEUE).waiting == ("m1", "m2", "m3")
+
+
+def test_a_late_copy_of_a_request_that_was_sent_ahead_changes_nothing(broker: Broker, redis: Redis) -> None:
+    put(redis, QUEUE, Containers())
+    publish(broker, "pub", 1, "m1")
+    publish(broker, "pub", 2, "m2")
+    publish(broker, "pub", 3, "m3")
+    before = everything(redis)
+
+    assert publish_behind(broker, 2, 1, "m2")
+    assert publish_behind(broker, 3, 2, "m3")
+
+    assert everything(redis) == before
 
 
 def test_request_numbers_of_publishers_are_their_own(broker: Broker, redis: Redis) -> None:

@@ -18,7 +18,7 @@ import click
 from bench.fair.lab import Lab, lab
 from bench.fair.raw import broker_of
 from bench.opcodes import counted
-from bizzmq import BizzMQ, ids
+from bizzmq import BizzMQ, codec, ids
 from bizzmq.claim_size import ClaimSize
 from bizzmq.consumer import Consumer
 from bizzmq.handler import Handler
@@ -33,8 +33,9 @@ BODY = {"n": 1, "text": "x" * 100}
 
 
 def version() -> str:
-    """Each Python has instructions of its own."""
-    return f"{sys.version_info[0]}.{sys.version_info[1]}"
+    """Each Python has instructions of its own, and so has each codec."""
+    python = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    return python if codec.NAME == "json" else f"{python} {codec.NAME}"
 
 
 def measure() -> dict[str, float]:

@@ -13,6 +13,7 @@ import click
 
 import bizzmq
 from bench.server import EMBEDDED, Server
+from bizzmq import codec
 from bizzmq.workers import processors
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -37,6 +38,7 @@ def machine() -> dict[str, Any]:
         "bizzmq": bizzmq.__version__,
         "python": platform.python_version(),
         "hiredis": util.find_spec("hiredis") is not None,
+        "codec": codec.NAME,
         "system": f"{platform.system()} {platform.machine()}",
         "processors": processors.available(),
         "load_before": round(os.getloadavg()[0], 2),

@@ -76,7 +76,8 @@ class Publisher:
             shards = self._shards_of(queue) if envelopes else ()
             if not self._clock.known:
                 self._insist(lambda: self._clock.sync(*self._broker.time()))
-            parts = list(batches(envelopes, BATCH_MESSAGES if len(shards) == 1 else SHARD_BATCH_MESSAGES))
+            most = BATCH_MESSAGES if len(shards) == 1 else SHARD_BATCH_MESSAGES
+            parts = [envelopes] if len(envelopes) == 1 else list(batches(envelopes, most))
             if len(parts) == 1 or len(shards) > 1 or level is not None or self._broker.connection.spans_nodes:
                 for part in parts:
                     published += self._send(self._next_of(shards), part, options, level)

@@ -11,7 +11,7 @@ from bizzmq.broker import Broker, Death
 from bizzmq.errors import LeaseLostError
 from bizzmq.testing.layout import Keys
 from tests.model.endings import CRASH_LIMIT, Fate
-from tests.model.queue import LEASE_LOST, Counts, Outcome, Queue, Request
+from tests.model.queue import GAP, LEASE_LOST, Counts, Outcome, Queue, Request
 from tests.scripts.containers import LATER_MS, NO_QUEUE, Containers, envelope, look, put
 from tests.scripts.moves import DEAD, QUEUE
 
@@ -26,9 +26,13 @@ def call(broker: Broker, request: Request) -> Any:
         return LEASE_LOST
 
 
-def _publish(broker: Broker, publisher: str, number: int, later: bool, priority: int, ids: Any) -> None:
+def _publish(broker: Broker, publisher: str, numbers: Any, later: bool, priority: int, ids: Any) -> Any:
     entries = [part for name in ids for part in (name, envelope(name))]
-    broker.publish(QUEUE, publisher, number, LATER_MS if later else 0, priority, entries)
+    number, before = numbers
+    if not before:
+        return broker.publish(QUEUE, publisher, number, LATER_MS if later else 0, priority, entries)
+    broker.send_publish(QUEUE, publisher, numbers, LATER_MS if later else 0, priority, entries)
+    return None if broker.has_published(QUEUE) else GAP
 
 
 def _claim(broker: Broker, worker: str, want: int, finished: Any) -> Any:

@@ -110,6 +110,8 @@ def forgetting(world: World) -> World:
     queue = world.queue
     stored = set(queue.places()) - set(queue.dead)
     for message_id, story in world.stories:
+        if story.state == "new" and message_id not in world.publishing:
+            raise Broken(f"G1: {message_id} was confirmed and never stored")
         if message_id in stored or story.state == "new":
             continue
         if not (message_id in queue.dead or story.is_done or story.is_given_up):
@@ -126,7 +128,7 @@ def forgetting(world: World) -> World:
 def _told(world: World, before: Queue, request: Request, *, is_late: bool) -> World:
     """The stories after a request: who can no longer be running what."""
     if request.script == "publish":
-        for message_id in request.args[-1]:
+        for message_id in set(request.args[-1]) & set(world.queue.places()):
             if world.story(message_id).state == "new":
                 world = world.telling(message_id, state="idle")
         return world

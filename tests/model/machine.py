@@ -29,7 +29,7 @@ class Machine(Actors):
         self.number += 1
         ids = tuple(f"m{self.number:02}{letter}" for letter in "abc"[:count])
         self.facts.published.update(ids)
-        self.ask(Request("publish", "p", (self.number, later, priority, ids)), again)
+        self.ask(Request("publish", "p", ((self.number, 0), later, priority, ids)), again)
 
     @precondition(lambda self: len(self.processes) < 4)
     @rule(supervisor=st.sampled_from(SUPERVISORS), again=times)

@@ -7,6 +7,7 @@ from typing import Any, Iterable, Mapping, NamedTuple, Tuple
 Ids = Tuple[str, ...]
 UNTRIED = "0 0 0 0"
 LEASE_LOST = "lease lost"
+GAP = "the request before is missing"
 
 
 class Request(NamedTuple):

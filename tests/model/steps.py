@@ -119,13 +119,17 @@ def _delayed(world: World, request: Request) -> World:
 
 
 def _publishing(world: World, rules: Rules) -> Iterator[Step]:
+    """The next one is published by a request of its own; the one behind it may be sent before that is answered."""
     number = len(rules.messages) - len(world.publishing) + 1
     first, *rest = world.publishing
-    priority = dict(zip(rules.messages, rules.priorities)).get(first, 0)
-    request = Request("publish", "p", (number, False, priority, (first,)))
+    priorities = dict(zip(rules.messages, rules.priorities))
+    request = Request("publish", "p", ((number, 0), False, priorities.get(first, 0), (first,)))
     after, executed = execute(world, request)
     yield Step(f"answered: {request}", after._replace(publishing=tuple(rest)), executed)
     if world.faults:
         spent = world._replace(faults=world.faults - 1)
         yield Step(f"reply lost: {request}", spent._replace(queue=after.queue, stories=after.stories), executed)
         yield Step(f"delayed: {request}", _delayed(spent, request))
+        for second in rest[:1]:
+            ahead = Request("publish", "p", ((number + 1, number), False, priorities.get(second, 0), (second,)))
+            yield Step(f"sent ahead: {ahead}", _delayed(spent, ahead))

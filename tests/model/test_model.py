@@ -58,8 +58,12 @@ def _retry_of_any_delivery(queue: Queue, worker: str, message_id: str, _seen: st
     return transitions.retry(queue, worker, message_id, queue.counts(message_id), *args)
 
 
-def _publish_without_numbers(queue: Queue, publisher: str, number: int, *args: Any) -> Outcome:
-    return transitions.publish(queue._replace(request=0), publisher, number, *args)
+def _publish_without_numbers(queue: Queue, publisher: str, numbers: tuple[int, int], *args: Any) -> Outcome:
+    return transitions.publish(queue._replace(request=0), publisher, (numbers[0], 0), *args)
+
+
+def _publish_behind_a_gap(queue: Queue, publisher: str, numbers: tuple[int, int], *args: Any) -> Outcome:
+    return transitions.publish(queue, publisher, (numbers[0], 0), *args)
 
 
 def _release_without_numbers(queue: Queue, worker: str, number: int, *args: Any) -> Outcome:
@@ -87,6 +91,7 @@ BROKEN: Dict[str, tuple[str, Callable[..., Outcome], Rules, str]] = {
     "requeue blames a stop": ("requeue", _requeue_that_blames_a_stop, Rules(faults=1), "G5"),
     "a retry fits any delivery": ("retry", _retry_of_any_delivery, Rules(faults=2, generations=1), "G5"),
     "a publish has no number": ("publish", _publish_without_numbers, PUBLISHED, "G2"),
+    "a publish fits behind a gap": ("publish", _publish_behind_a_gap, PUBLISHED, "G1"),
     "a recall fits any delivery": ("recall", _recall_from_any_delivery, RECALLED, "G3"),
     "a recall fits any message": ("recall", _recall_whatever_runs, RECALLED, "G3"),
     "a release has no number": ("release", _release_without_numbers, QUICK["a late release in a batch"], "G1"),

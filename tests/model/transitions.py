@@ -6,17 +6,20 @@ Written from the promises in the headers of the scripts. `test_conformance.py` h
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, Tuple
 
 from tests.model.endings import ENDINGS
-from tests.model.queue import LEASE_LOST, Counts, Ids, Outcome, Queue, Request, changed, totals
+from tests.model.queue import GAP, LEASE_LOST, Counts, Ids, Outcome, Queue, Request, changed, totals
 
 PURGE_ORDER = ("waiting", "prioritized", "due", "delayed")
 
 
-def publish(queue: Queue, _publisher: str, number: int, later: bool, priority: int, ids: Ids) -> Outcome:
+def publish(queue: Queue, _publisher: str, numbers: Tuple[int, int], later: bool, priority: int, ids: Ids) -> Outcome:
+    number, before = numbers
     if queue.request >= number:
         return Outcome(queue, None)
+    if queue.request < before:
+        return Outcome(queue, GAP)
     if priority:
         queue = queue.with_counts(dict.fromkeys(ids, f"0 0 0 {priority}"))
     queue = queue._replace(delayed=queue.delayed + ids) if later else queue.enqueued(ids)

@@ -9,6 +9,7 @@ from typing import Any, Callable, Iterator, Mapping, Sequence
 
 from bench import memory_plot
 from bench.fair import stats
+from bench.measures import workers as workers_measure
 from bench.peers.peer import AT_LEAST_ONCE, OWN
 
 OURS, AT_LEAST, AT_MOST = "#D55E00", "#0072B2", "#999999"
@@ -90,14 +91,15 @@ def latency(axes: Any, result: Mapping[str, Any]) -> None:
 
 def workers(axes: Any, result: Mapping[str, Any]) -> None:
     """Lines by the number of workers."""
-    for (kind, by_size), tint in zip(result["per_s"].items(), (OURS, AT_LEAST)):
-        sizes = [int(size) for size in by_size]
-        axes.plot(sizes, [statistics.median(rates) for rates in by_size.values()], marker="o", label=kind, color=tint)
-    axes.set_xticks([int(size) for by_size in result["per_s"].values() for size in by_size])
-    axes.set_ylim(bottom=0)
-    axes.set_xlabel("workers")
-    axes.set_ylabel("no-op messages a second")
-    axes.legend(frameon=False)
+    for name, by_size in result["per_s"].items():
+        ours, dashes = name in (workers_measure.OWN, workers_measure.ONE), "--" if name == workers_measure.ONE else "-"
+        sizes, rates = [int(size) for size in by_size], [statistics.median(rates) for rates in by_size.values()]
+        axes.plot(sizes, rates, dashes, marker="o", label=name, color=OURS if ours else None, lw=3 if ours else 1.2)
+    axes.set_xticks(sorted({int(size) for by_size in result["per_s"].values() for size in by_size}))
+    axes.set_yscale("log")
+    axes.set_xlabel("worker processes")
+    axes.set_ylabel("no-op messages a second, log scale")
+    axes.legend(frameon=False, fontsize=8, ncols=2)
 
 
 def recovery(axes: Any, result: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from bench import memory_plot
 from tests.support.program import ROOT, StartProgram, programs
 
 Measure = Callable[..., Mapping[str, Any]]
-CONDITIONS = {"bizzmq", "python", "hiredis", "system", "processors", "load_before", "server", "aof"}
+CONDITIONS = {"bizzmq", "python", "hiredis", "codec", "system", "processors", "load_before", "server", "aof"}
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells how memory is shared")
 

@@ -63,6 +63,19 @@ def test_the_check_of_ids_finds_what_is_lost_doubled_or_foreign() -> None:
     assert check([1, 0, 2, 1, 1], 4) == {"published": 4, "handled": 4, "lost": 1, "duplicated": 1, "foreign": 1}
 
 
+@pytest.mark.parametrize("name", ARMS)
+def test_an_arm_of_another_size_has_so_many_workers_and_the_same_settings(name: str) -> None:
+    peer = ARMS[name]
+    one, four = peer.of_size(1), peer.of_size(4)
+
+    assert peer.of_size(2) == peer
+    assert one != peer != four
+    if len(peer.workers) == 2:
+        assert (one.workers, four.workers) == ([peer.workers[0]], [peer.workers[0]] * 4)
+    else:
+        assert [word.replace("=4", "=2") for word in four.workers[0]] == list(peer.workers[0])
+
+
 def test_what_handlers_count_is_read_back(tmp_path: Path) -> None:
     first, second = tally.Slot(tmp_path / "slot-0", 10), tally.Slot(tmp_path / "slot-1", 10)
     first.seen[0] += 1

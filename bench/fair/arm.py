@@ -84,7 +84,11 @@ class Arm:
         return self._answer()
 
     def wait_handled(self) -> None:
-        """Until every id was handled. Looks seldom while much is left: a look takes time from the workers."""
+        """Until every id was handled, noticed no later than by a twentieth of the time that it took.
+
+        Looks seldom while much is left: a look takes time from the workers. What is left is guessed by what is done,
+        which says little of an arm that has just begun.
+        """
         due = range(self._handled, self.published)
         begin_s, done = time.monotonic(), 0
 
@@ -95,8 +99,8 @@ class Arm:
 
         def pause_s() -> float:
             passed_s = time.monotonic() - begin_s
-            rest_s = passed_s * (len(due) - done) / done if done else passed_s
-            return min(0.25, max(0.002, rest_s / 2))
+            rest_s = passed_s * (len(due) - done) / max(1, done)
+            return max(0.001, min(rest_s / 2, passed_s / 20))
 
         self._wait(are_handled, "its messages to be handled", pause_s)
         self._handled = self.published

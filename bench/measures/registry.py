@@ -44,7 +44,7 @@ def full(peers: Sequence[str] = ()) -> Scale:
         plan=Plan(drain_s=1.5, most=250_000, singles=2000, idle=400, load_s=3.0),
         rounds=5, cpu_rounds=10, cpu_s=2.0, cpu_messages=60, depth=1_000_000, kills=100,
         idle_s=20.0, memory_messages=10_000, memory_workers=8,
-        patience_s=700.0,
+        patience_s=330.0, scaled_peers=peers or QUICK,
     )  # fmt: skip
 
 

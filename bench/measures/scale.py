@@ -20,6 +20,7 @@ class Scale:
         cpu_messages: and how many messages each process has in it at least. One ends before the other, by a part of
             a message, which has to be small beside all of them.
         patience_s: how long a killed worker's message is waited for.
+        scaled_peers: arms that are measured with other numbers of workers, too.
     """
 
     arms: Sequence[str]
@@ -34,3 +35,4 @@ class Scale:
     memory_messages: int
     memory_workers: int
     patience_s: float
+    scaled_peers: Sequence[str] = ()

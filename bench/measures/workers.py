@@ -1,53 +1,55 @@
-"""No-op drains of pools of several sizes, and of one worker against one bare loop: what of a connection is left."""
+"""No-op drains by the number of workers, of BizzMQ and its peers, and of one worker against one bare loop."""
 
 from __future__ import annotations
 
 import statistics
-import time
-from dataclasses import replace
 from typing import Any, Mapping
 
 from bench.fair import stats, yardsticks
 from bench.fair.arm import running
 from bench.fair.lab import Lab, lab
+from bench.fair.session import CAPACITY, Plan, drain
 from bench.goals import AT_LEAST, Goal
+from bench.measures import arms
 from bench.measures.scale import Scale
 from bench.peers import ARMS
-from bench.peers.environment import prepare
-from bench.peers.own import COMMAND
+from bench.peers.environment import Environment
+from bench.peers.peer import Peer
 from bizzmq.workers import processors
 
 SIZES = [size for size in (1, 2, 4, 8, 16, 32) if size <= 2 * processors.available()]
-ONE = "--prefetch 1"
-KINDS: Mapping[str, tuple[str, int]] = {"default settings": ("--prefetch=64", 1), ONE: ("--prefetch=1", 10)}
+OWN, ONE = "bizzmq", "bizzmq --prefetch 1"
+PEER_ROUNDS = 2
+"""Peers are drawn beside ours, and no goal hangs on them here."""
 
 
 def measure(scale: Scale) -> dict[str, Any]:
-    """Messages a second, by kind and workers; and of the bare loop that claims one message at a time."""
-    found: dict[str, dict[str, list[float]]] = {kind: {str(size): [] for size in SIZES} for kind in KINDS}
+    """Messages a second, by arm and workers; and of the bare loop that claims one message at a time."""
+    places, skipped = arms.environments([OWN, ONE, *scale.scaled_peers])
+    found: dict[str, dict[str, list[float]]] = {name: {str(size): [] for size in SIZES} for name in places}
     bare: list[float] = []
     with lab() as on:
         for number in range(scale.rounds):
-            bare.append(yardsticks.claims_per_s(on, max(1000, scale.plan.most // KINDS[ONE][1]), 1, 1))
+            bare.append(yardsticks.claims_per_s(on, max(1000, scale.plan.most // 10), 1, 1))
+            names = [name for name in places if name in (OWN, ONE) or number < PEER_ROUNDS]
             for size in SIZES if number % 2 else SIZES[::-1]:
-                for kind in KINDS:
-                    found[kind][str(size)].append(per_s(on, kind, size, scale))
-    return {"per_s": found, "bare_per_s": bare}
+                for name in arms.rotated(names, number):
+                    try:
+                        found[name][str(size)].append(
+                            per_s(on, ARMS[name].of_size(size), places[name], size, scale.plan)
+                        )
+                    except arms.FAILURES as error:
+                        if ARMS[name].is_own:
+                            raise
+                        skipped[name] = f"{size} workers: {str(error).strip().splitlines()[0]}"
+    whole = {name: by_size for name, by_size in found.items() if all(by_size.values())}
+    return {"per_s": whole, "bare_per_s": bare, "skipped": skipped}
 
 
-def per_s(on: Lab, kind: str, workers: int, scale: Scale) -> float:
-    option, share = KINDS[kind]
-    count = max(1000, scale.plan.most // share)
-    command = [*COMMAND, f"--concurrency={workers}", option, "bizzmq_app:handler"]
-    peer = replace(ARMS["bizzmq"], workers=[command])
-    with running(peer, prepare(peer), on, count + 20_000, 1.0) as arm:
-        arm.boot(1000, processes=workers)
-        with arm.suspended():
-            arm.publish("bulk", count)
-            on.wait_written()
-            begin_s = time.perf_counter()
-        arm.wait_acked()
-        return count / (time.perf_counter() - begin_s)
+def per_s(on: Lab, peer: Peer, place: Environment, processes: int, plan: Plan) -> float:
+    with running(peer, place, on, CAPACITY, 1.0) as arm:
+        arm.boot(20, processes)
+        return float(drain(arm, plan)["per_s"])
 
 
 def goals(result: Mapping[str, Any]) -> list[Goal]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import Sequence, Tuple
 
 AT_LEAST_ONCE = "at least once"
 AT_MOST_ONCE = "at most once"
 PYTHON, NODE, RUBY = "Python", "Node", "Ruby"
 OWN = "BizzMQ"
+PROCESSES = 2
+"""Workers of every arm, unless something else is said."""
+_COUNT = re.compile(r"(?<=--)((?:processes|workers|concurrency)=)2$")
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,13 @@ class Peer:
     source: str = ""
     language: str = PYTHON
     minimum: Tuple[int, int] = (3, 9)
+
+    def of_size(self, processes: int) -> Peer:
+        """The same with another number of worker processes."""
+        if len(self.workers) == PROCESSES:
+            return replace(self, workers=[self.workers[0]] * processes)
+        (command,) = self.workers
+        return replace(self, workers=[[_COUNT.sub(rf"\g<1>{processes}", word) for word in command]])
 
     @property
     def is_own(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-DEFAULT_LIMIT = 64
+DEFAULT_LIMIT = 100
 BUDGET_S = 0.030
 """Work that a worker may hold, seconds. A handler of more than half of it gets one message at a time. See ADR 46."""
 OVERDUE_S = 0.040

@@ -18,7 +18,7 @@ from bizzmq.handler import Handler
 from bizzmq.idler import Idler
 from bizzmq.logs import log
 from bizzmq.loop import CURABLE, ConsumerOptions, Insistence, Journal, Leave, Leaving
-from bizzmq.message import Attempts, decode_envelope
+from bizzmq.message import NO_ATTEMPTS, Attempts, decode_envelope
 from bizzmq.places import Places
 from bizzmq.queue import QueueOptions
 from bizzmq.record import Gate, Record
@@ -259,7 +259,7 @@ class Consumer:
             if not message_id:
                 raise DecodeError("a message without an id")
             message = self._decode(message_id.decode(), queue, envelope)
-            attempts = Attempts.decode(counts)
+            attempts = NO_ATTEMPTS if counts is None else Attempts.decode(counts)
         except (DecodeError, UnicodeDecodeError) as error:
             self._record.settling(message_id, index)
             self._give(queue, partial(self._settler.undecodable, queue, message_id, counts, error))

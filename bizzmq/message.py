@@ -148,6 +148,9 @@ class Message(NamedTuple):
     error: Mapping[str, Any] | None = None
 
 
+_new = tuple.__new__
+
+
 def encode_body(body: Any, limit_bytes: int = MAX_PAYLOAD_BYTES) -> bytes:
     """A body's JSON.
 
@@ -167,8 +170,8 @@ def decode_envelope(message_id: str, queue: str, envelope: bytes) -> Message:
     Raises:
         DecodeError: it is malformed or of an unknown version.
     """
-    if envelope.startswith(_PLAIN):
-        return Message(message_id, queue, codec.loads(envelope[2:]))
+    if envelope.startswith(_PLAIN):  # most are, so the tuple is made without a call of its class's own
+        return _new(Message, (message_id, queue, codec.loads(envelope[2:]), None, None, 0, None))
     header, newline, body = envelope.partition(b"\n")
     version, *parts = header.split(b"\t")
     if not newline or version != b"1" or len(parts) > 2:

@@ -19,6 +19,7 @@ from bench.measures.arms import rotated
 from bench.peers import ARMS, QUICK
 from bench.peers.apps import tally
 from bench.peers.environment import HERE, HOME, NotThere, prepare
+from bench.peers.own import OWN_ARMS
 from bench.peers.peer import AT_LEAST_ONCE, AT_MOST_ONCE, OWN, PYTHON
 from bizzmq import BizzMQ
 from bizzmq.errors import LeaseLostError
@@ -238,7 +239,7 @@ def test_our_own_arms_run_balance_and_are_reported(run: StartProgram, tmp_path: 
     results = json.loads(path.read_text(encoding="utf-8"))
 
     rounds = [one for of in results["measures"]["arms"]["arms"].values() for one in of["rounds"]]
-    assert len(rounds) == 3
+    assert len(rounds) == len(OWN_ARMS)
     for one in rounds:
         assert one["ids"]["published"] == one["ids"]["handled"] > 0
         assert one["ids"]["lost"] == one["ids"]["duplicated"] == one["ids"]["foreign"] == 0

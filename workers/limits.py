@@ -36,6 +36,7 @@ class LimitedHandler(Handler):
 
     def __init__(self, function: UserHandler, record: SlotRecord, cpu_limit_s: float | None) -> None:
         super().__init__(function)
+        self._run_plainly = super().run  # looked up once
         self._record = record
         self._cpu_limit_s = cpu_limit_s
         self._context: Context | None = None
@@ -51,7 +52,7 @@ class LimitedHandler(Handler):
         if context.timeout_s or self._cpu_limit_s:
             return self._run_limited(body, context)
         try:
-            return super().run(body, context)
+            return self._run_plainly(body, context)
         except (MessageTimeout, Draining) as late:  # it came between the handler's end and here
             return late
         finally:
@@ -60,7 +61,7 @@ class LimitedHandler(Handler):
     def _run_limited(self, body: Any, context: Context) -> BaseException | None:
         try:
             self._arm(context)
-            return super().run(body, context)
+            return self._run_plainly(body, context)
         except (MessageTimeout, Draining) as late:
             return late
         finally:

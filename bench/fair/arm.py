@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Callable, Iterator, Mapping, Sequence
+from typing import Any, Callable, Iterator, Sequence
 
 import click
 import psutil
@@ -18,7 +17,7 @@ import psutil
 from bench.fair.lab import Lab
 from bench.fair.tallies import Tallies
 from bench.peers.apps import tally
-from bench.peers.environment import ROOT, Environment
+from bench.peers.environment import Environment
 from bench.peers.peer import Peer
 
 PATIENCE_S = 90.0
@@ -40,7 +39,13 @@ class Arm:
         self.boot_s = 0.0
         self._place = place
         self._log = (folder / "log").open("wb")
-        self._env = _environment(place, lab, tallies, folder, turns_per_us)
+        self._env = {
+            **place.variables(peer.hidden),
+            "BENCH_URL": lab.url,
+            tally.DIRECTORY: str(folder),
+            tally.CAPACITY: str(tallies.capacity),
+            tally.TURNS: str(turns_per_us),
+        }
         self._workers: list[subprocess.Popen[bytes]] = []
         self._publisher = subprocess.Popen(
             self._command(peer.publisher), cwd=str(place.folder), env=self._env,
@@ -176,21 +181,6 @@ class Arm:
 
     def _said(self) -> str:
         return Path(self._log.name).read_text(errors="replace")[-6000:]
-
-
-def _environment(place: Environment, lab: Lab, tallies: Tallies, folder: Path, turns: float) -> Mapping[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("BIZZMQ_", "PYTHON"))}
-    paths = [str(place.folder), *([str(ROOT)] if place.bin == Path(place.python).parent else [])]
-    return {
-        **kept,
-        "PYTHONPATH": os.pathsep.join(paths),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "NODE_PATH": place.node_path,
-        "BENCH_URL": lab.url,
-        tally.DIRECTORY: str(folder),
-        tally.CAPACITY: str(tallies.capacity),
-        tally.TURNS: str(turns),
-    }
 
 
 @contextlib.contextmanager

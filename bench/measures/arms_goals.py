@@ -10,7 +10,7 @@ from bench.fair import stats
 from bench.goals import AT_LEAST, AT_MOST, Goal, exactly
 from bench.peers.peer import AT_LEAST_ONCE, NODE, PYTHON, RUBY
 
-OWN, AGAIN, ONE = "bizzmq", "bizzmq again", "bizzmq --prefetch 1"
+OWN, AGAIN, ONE, JSON = "bizzmq", "bizzmq again", "bizzmq --prefetch 1", "bizzmq, json"
 Rounds = Sequence[Mapping[str, Any]]
 
 
@@ -135,7 +135,10 @@ def holds(rounds: Rounds, load: str) -> bool:
 def balance(result: Mapping[str, Any]) -> list[Goal]:
     """The exact check of ids: of our arms."""
     ours = [
-        one["ids"] for name in (OWN, AGAIN, ONE) if name in result["arms"] for one in result["arms"][name]["rounds"]
+        one["ids"]
+        for name in (OWN, AGAIN, ONE, JSON)
+        if name in result["arms"]
+        for one in result["arms"][name]["rounds"]
     ]
     wrong = sum(ids["lost"] + ids["duplicated"] + ids["foreign"] for ids in ours)
     published = sum(ids["published"] for ids in ours)

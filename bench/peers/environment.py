@@ -33,6 +33,18 @@ class Environment:
     def command(self, words: Tuple[str, ...], url: str) -> list[str]:
         return [word.format(python=self.python, bin=self.bin, url=url) for word in words]
 
+    def variables(self, hidden: str) -> dict[str, str]:
+        """The environment variables of its processes; modules in the `hidden` folder stand before all others."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("BIZZMQ_", "PYTHON"))}
+        own = [ROOT] if self.bin == Path(self.python).parent else []
+        paths = [*([self.folder.parent / hidden] if hidden else []), self.folder, *own]
+        return {
+            **kept,
+            "PYTHONPATH": os.pathsep.join(map(str, paths)),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "NODE_PATH": self.node_path,
+        }
+
 
 def home() -> Path:
     return Path(os.environ.get(HOME) or Path.home() / ".cache" / "bizzmq-bench")

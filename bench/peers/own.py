@@ -1,4 +1,5 @@
-"""BizzMQ's own arms: twice with default settings, which gives the noise floor, and claiming one message at a time."""
+"""BizzMQ's own arms: twice with default settings, which gives the noise floor; claiming one message at a time; without
+the extra `speed`, which the others have if it is installed."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ LEFT = (
 WHY = "acks after the handler, always; its ack travels with the next claim"
 
 
-def arm(name: str, settings: str, *options: str) -> Peer:
+def arm(name: str, settings: str, *options: str, hidden: str = "") -> Peer:
     return Peer(
         name=name,
         package="bizzmq",
@@ -25,6 +26,7 @@ def arm(name: str, settings: str, *options: str) -> Peer:
         recovery="milliseconds: the supervisor sees its worker die (measured below)",
         source="docs/performance.md",
         language=OWN,
+        hidden=hidden,
     )
 
 
@@ -32,4 +34,9 @@ OWN_ARMS = (
     arm("bizzmq", f"default settings; {WHY}"),
     arm("bizzmq again", "the same, for the noise floor"),
     arm("bizzmq --prefetch 1", "claims one message at a time, with the ack of the last one", "--prefetch=1"),
+    arm(
+        "bizzmq, json",
+        "default settings, without the extra `speed`: JSON by the standard library",
+        hidden="standard_json",
+    ),
 )

@@ -30,6 +30,7 @@ class Peer:
         left: Redis commands whose replies are all 0 once everything is acked.
         recovery: what its default does for a message whose worker was killed, as its source says.
         source: where that is written.
+        hidden: a folder beside its adapter with modules that stand before installed ones.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Peer:
     source: str = ""
     language: str = PYTHON
     minimum: Tuple[int, int] = (3, 9)
+    hidden: str = ""
 
     def of_size(self, processes: int) -> Peer:
         """The same with another number of worker processes."""

@@ -23,7 +23,7 @@ from bench.peers.environment import prepare
 from bench.peers.own import COMMAND
 from bizzmq import BizzMQ, ids
 
-SHALLOW, CHUNK, CALLS, EMPTY = 1000, 100_000, 1500, 1000
+SHALLOW, CHUNK, CALLS, EMPTY = 1000, 300_000, 1500, 1000
 _POLL_S = 0.004
 """Each look is a command of the same server."""
 SERVED = 199

@@ -52,7 +52,7 @@ def quick(peers: Sequence[str] = ()) -> Scale:
     """Below ten minutes on two processors."""
     return Scale(
         arms=(*OWN_NAMES, *(peers or QUICK)),
-        plan=Plan(drain_s=0.5, most=100_000, singles=300, idle=100, load_s=1.2),
+        plan=Plan(drain_s=0.5, most=100_000, singles=300, idle=300, load_s=1.2),
         rounds=3, cpu_rounds=3, cpu_s=1.0, cpu_messages=60, depth=200_000, kills=30,
         idle_s=8.0, memory_messages=1000, memory_workers=4,
         patience_s=40.0,

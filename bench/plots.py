@@ -99,7 +99,7 @@ def workers(axes: Any, result: Mapping[str, Any]) -> None:
     axes.set_yscale("log")
     axes.set_xlabel("worker processes")
     axes.set_ylabel("no-op messages a second, log scale")
-    axes.legend(frameon=False, fontsize=8, ncols=2)
+    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
 
 
 def recovery(axes: Any, result: Mapping[str, Any]) -> None:

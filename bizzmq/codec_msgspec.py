@@ -14,8 +14,9 @@ import msgspec
 from bizzmq import codec_standard
 
 _LEAST = (0, 19)
+"""The oldest release that is tested."""
 if tuple(map(int, msgspec.__version__.split(".")[:2])) < _LEAST:
-    raise ImportError("msgspec is too old to be relied upon")
+    raise ImportError(f"msgspec {msgspec.__version__} is older than what is tested")
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode

@@ -13,6 +13,8 @@ from bench.measures import workers as workers_measure
 from bench.peers.peer import AT_LEAST_ONCE, OWN
 
 OURS, AT_LEAST, AT_MOST = "#D55E00", "#0072B2", "#999999"
+COLOURS = 10
+"""So many lines matplotlib draws before it begins with the first colour again."""
 SHARES = [number / 1000 for number in range(1, 1000, 2)]
 
 
@@ -76,13 +78,13 @@ def throughput(axes: Any, result: Mapping[str, Any]) -> None:
 def latency(axes: Any, result: Mapping[str, Any]) -> None:
     """Waits at the highest load by percentile, of all arms that were timed."""
     load = list(result["loads_per_s"])[-1]
-    for name, of in result["arms"].items():
+    for number, (name, of) in enumerate(result["arms"].items()):
         waits = sorted(1e3 * wait for one in of["rounds"] for wait in one.get("load_s", {}).get(load, []))
         if waits:
             line = [stats.percentile(waits, share) for share in SHARES]
             ours = of["language"] == OWN
-            axes.plot([100 * share for share in SHARES], line, label=name, lw=3 if ours else 1.2,
-                      color=OURS if ours else None)  # fmt: skip
+            axes.plot([100 * share for share in SHARES], line, "-" if number < COLOURS else "--", label=name,
+                      lw=3 if ours else 1.2, color=OURS if ours else None)  # fmt: skip
     axes.set_yscale("log")
     axes.set_xlabel(f"percentile of messages, at {load} load ({result['loads_per_s'][load]:.0f}/s of 4 ms each)")
     axes.set_ylabel("publish to handler start, ms, log scale")

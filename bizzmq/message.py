@@ -21,6 +21,7 @@ PRIORITY_LIMIT = 2**53
 MAX_DELAY_S = 100 * 365 * 86400.0
 
 _PLAIN = b"1\n"
+_new = tuple.__new__
 _CONFIRM = re.compile(r"(aof|replicas:[1-9][0-9]{0,2})\Z")
 _COUNT = rb"(0|[1-9][0-9]{0,15})"
 _COUNTS = re.compile(rb"%b %b %b (0|-?[1-9][0-9]{0,15})(?:\t([^\n]+))?\Z" % (_COUNT, _COUNT, _COUNT))
@@ -146,9 +147,6 @@ class Message(NamedTuple):
     timeout_s: float | None = None
     priority: int = 0
     error: Mapping[str, Any] | None = None
-
-
-_new = tuple.__new__
 
 
 def encode_body(body: Any, limit_bytes: int = MAX_PAYLOAD_BYTES) -> bytes:

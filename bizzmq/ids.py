@@ -14,6 +14,7 @@ MESSAGE_ID_LENGTH = 20
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _NONCE_LENGTH = 7
 _TIME_DIGITS = 13
+_MESSAGE_ID = re.compile(rb"[0-9a-f]{%d}[0-9A-Za-z]{%d}\Z" % (_TIME_DIGITS, MESSAGE_ID_LENGTH - _TIME_DIGITS))
 
 
 def nonce(length: int = _NONCE_LENGTH) -> str:
@@ -38,6 +39,11 @@ class MessageIds:
         self._last_us = first + count - 1
         suffix = self._suffix
         return [f"{stamp:013x}{suffix}" for stamp in range(first, first + count)]
+
+
+def is_message_id(raw: bytes) -> bool:
+    """Whether this is an id as `MessageIds` makes them. Anything else in a queue is forged, and undecodable."""
+    return _MESSAGE_ID.match(raw) is not None
 
 
 def published_us(message_id: str) -> int:

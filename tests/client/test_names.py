@@ -8,7 +8,7 @@ import pytest
 
 from bizzmq import ConfigurationError, DecodeError, MessageOptions
 from bizzmq.clock import ServerClock
-from bizzmq.ids import MessageIds, host_name, nonce, published_us, supervisor_id, worker_id
+from bizzmq.ids import MessageIds, host_name, is_message_id, nonce, published_us, supervisor_id, worker_id
 from bizzmq.keys import QueueKeys
 from bizzmq.message import Attempts, decode_envelope, encode_body
 
@@ -45,6 +45,24 @@ def test_no_two_names_are_alike() -> None:
 def test_what_is_no_id_tells_no_time(text: str) -> None:
     with pytest.raises(DecodeError):
         published_us(text)
+
+
+def test_a_message_id_is_one_that_was_made_as_such() -> None:
+    (good,) = MessageIds("aZ09bcd").take(NOW_US, 1)
+    raw = good.encode()
+
+    assert is_message_id(raw)
+    for bad in (
+        b"",
+        raw[:-1],
+        raw + b"x",
+        raw + b"\n",
+        raw.upper(),
+        b"\xff" + raw[1:],
+        raw[:-1] + b"_",
+        raw[:-1] + b"\0",
+    ):
+        assert not is_message_id(bad), bad
 
 
 def test_the_server_s_clock_goes_on_between_two_readings() -> None:

@@ -24,6 +24,8 @@ with QuietImports():
         QueueNotFoundError,
         Reject,
         RetryLater,
+        SignatureError,
+        UnsignedError,
         WrongTypeError,
     )
     from bizzmq.message import Message, MessageOptions
@@ -56,5 +58,7 @@ __all__ = [
     "QueueStats",
     "Reject",
     "RetryLater",
+    "SignatureError",
+    "UnsignedError",
     "WrongTypeError",
 ]

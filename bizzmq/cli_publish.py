@@ -11,7 +11,7 @@ import click
 from bizzmq import codec
 from bizzmq.client import BizzMQ
 from bizzmq.errors import DecodeError
-from bizzmq.message import MessageOptions, encode_body
+from bizzmq.message import MessageOptions, decode_body, encode_body
 
 _BATCH = 1000
 _IN_MEMORY_BYTES = 64 * 1024 * 1024
@@ -20,10 +20,12 @@ _IN_MEMORY_BYTES = 64 * 1024 * 1024
 def read_document(text: str, where: str) -> Any:
     """A JSON document from the command line. Raises click.UsageError."""
     try:
-        body = codec.loads(text.encode("utf-8", "surrogateescape"))
+        body = decode_body(text.encode("utf-8", "surrogateescape"))
+        encode_body(body)
     except DecodeError as error:
         raise click.UsageError(f"{where} is {error}") from None
-    encode_body(body)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
     return body
 
 
@@ -41,7 +43,7 @@ def publish_lines(mq: BizzMQ, queue: str, source: IO[bytes], options: MessageOpt
         for number, line in enumerate(source, start=1):
             if line.strip():
                 try:
-                    encode_body(codec.loads(line))
+                    encode_body(decode_body(line))
                 except ValueError as error:
                     raise click.UsageError(f"line {number}: {error}; nothing was published") from None
                 checked.write(line.strip() + b"\n")

@@ -6,6 +6,7 @@ import json
 from json import encoder
 from typing import Any, Callable, Iterable, NoReturn
 
+from bizzmq import nesting
 from bizzmq.errors import DecodeError, EncodeError
 
 
@@ -62,10 +63,18 @@ def dumps(value: Any) -> bytes:
             return text.encode("utf-8")
         except UnicodeEncodeError:  # lone surrogates survive only as escapes
             return "".join(_encode_ascii(value, 0)).encode("ascii")
-    except (TypeError, ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise EncodeError(_too_deep(value)) from error
+    except (TypeError, ValueError) as error:
         if isinstance(error, EncodeError):
             raise
         raise EncodeError(f"the message is not JSON: {error}") from error
+
+
+def _too_deep(value: Any) -> str:
+    if nesting.is_deep_value(value):
+        return f"the message is {nesting.TOO_DEEP}, or contains itself"
+    return "the message cannot be written: its publisher's own calls have used up Python's stack"
 
 
 def loads(data: bytes) -> Any:
@@ -81,5 +90,7 @@ def loads(data: bytes) -> Any:
         except ValueError:
             return _decoder.decode(text)  # white space in front, or a true error with a good text
         return value if end == len(text) else _decoder.decode(text)
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise DecodeError("nested too deep to be read") from error
+    except ValueError as error:
         raise DecodeError(f"not JSON: {error}") from error

@@ -84,7 +84,14 @@ class DecodeError(BizzMQError, ValueError):
 
 
 class SignatureError(DecodeError):
-    """A stored envelope without a good signature, where only signed ones are accepted."""
+    """A stored envelope without a good signature, where only signed ones are accepted.
+
+    Raised itself if there is a signature, and it is wrong: by another key, or of another message or queue.
+    """
+
+
+class UnsignedError(SignatureError):
+    """A stored envelope that is not signed at all, where only signed ones are accepted."""
 
 
 class PayloadTooLargeError(BizzMQError, ValueError):

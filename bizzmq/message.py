@@ -12,8 +12,9 @@ import re
 from dataclasses import dataclass
 from typing import Any, Mapping, NamedTuple
 
-from bizzmq import codec
-from bizzmq.errors import ConfigurationError, DecodeError, PayloadTooLargeError
+from bizzmq import codec, nesting
+from bizzmq.errors import ConfigurationError, DecodeError, EncodeError, PayloadTooLargeError
+from bizzmq.nesting import SHORT_BYTES
 
 MAX_PAYLOAD_BYTES = 1024 * 1024
 PRIORITY_LIMIT = 2**53
@@ -21,7 +22,8 @@ PRIORITY_LIMIT = 2**53
 MAX_DELAY_S = 100 * 365 * 86400.0
 
 _PLAIN = b"1\n"
-_new = tuple.__new__
+_BODY, _BEYOND_SHORT = slice(len(_PLAIN), None), slice(len(_PLAIN) + SHORT_BYTES, None)
+_new, _loads = tuple.__new__, codec.loads
 _CONFIRM = re.compile(r"(aof|replicas:[1-9][0-9]{0,2})\Z")
 _COUNT = rb"(0|[1-9][0-9]{0,15})"
 _COUNTS = re.compile(rb"%b %b %b (0|-?[1-9][0-9]{0,15})(?:\t([^\n]+))?\Z" % (_COUNT, _COUNT, _COUNT))
@@ -107,7 +109,7 @@ class Attempts:
         if not self.last_crash:
             return None
         try:
-            record = codec.loads(self.last_crash.encode("utf-8"))
+            record = decode_body(self.last_crash.encode("utf-8"))
         except DecodeError:
             return None
         return record if isinstance(record, dict) else None
@@ -153,13 +155,31 @@ def encode_body(body: Any, limit_bytes: int = MAX_PAYLOAD_BYTES) -> bytes:
     """A body's JSON.
 
     Raises:
-        EncodeError: it is not JSON.
-        PayloadTooLargeError: it has more than `limit_bytes` bytes.
+        EncodeError: it is not JSON, or nested more than 200 levels deep.
+        PayloadTooLargeError: it has more than `limit_bytes` bytes, which may be no fewer than SHORT_BYTES.
     """
     data = codec.dumps(body)
+    if len(data) > SHORT_BYTES:
+        _check_long(data, limit_bytes)
+    return data
+
+
+def _check_long(data: bytes, limit_bytes: int) -> None:
     if len(data) > limit_bytes:
         raise PayloadTooLargeError(len(data), limit_bytes)
-    return data
+    if nesting.is_deep(data):
+        raise EncodeError(f"the message is {nesting.TOO_DEEP}")
+
+
+def decode_body(data: bytes) -> Any:
+    """The value of a body's JSON.
+
+    Raises:
+        DecodeError: it is not one JSON document, or nested more than 200 levels deep.
+    """
+    if nesting.is_deep(data):
+        raise DecodeError(f"JSON {nesting.TOO_DEEP}")
+    return codec.loads(data)
 
 
 def decode_envelope(message_id: str, queue: str, envelope: bytes) -> Message:
@@ -168,13 +188,14 @@ def decode_envelope(message_id: str, queue: str, envelope: bytes) -> Message:
     Raises:
         DecodeError: it is malformed or of an unknown version.
     """
-    if envelope.startswith(_PLAIN):  # most are, so the tuple is made without a call of its class's own
-        return _new(Message, (message_id, queue, codec.loads(envelope[2:]), None, None, 0, None))
+    # Most are plain and short: neither is asked twice, and the tuple is made without a call of its class's own.
+    if envelope.startswith(_PLAIN) and not envelope[_BEYOND_SHORT]:
+        return _new(Message, (message_id, queue, _loads(envelope[_BODY]), None, None, 0, None))
     header, newline, body = envelope.partition(b"\n")
     version, *parts = header.split(b"\t")
     if not newline or version != b"1" or len(parts) > 2:
         raise DecodeError(f"unknown envelope header {header[:80]!r}")
-    decoded = [codec.loads(part) for part in parts]
+    decoded = [decode_body(part) for part in parts]
     if not all(isinstance(part, dict) for part in decoded):
         raise DecodeError("an envelope's options and error record must be JSON objects")
     stored: dict[str, Any] = decoded[0] if decoded else {}
@@ -185,7 +206,7 @@ def decode_envelope(message_id: str, queue: str, envelope: bytes) -> Message:
     return Message(
         message_id,
         queue,
-        codec.loads(body),
+        decode_body(body),
         retries=options.retries,
         timeout_s=options.timeout_s,
         priority=options.priority,

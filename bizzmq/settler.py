@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bizzmq.broker import Broker
+from bizzmq.errors import SignatureError, UnsignedError
 from bizzmq.logs import log
 from bizzmq.message import Attempts, Message
 from bizzmq.queue import QueueOptions
@@ -95,7 +96,7 @@ class Settler:
         seen = counts.decode("utf-8", "backslashreplace") if counts else _UNTRIED
         record = error_record(error, queue=queue, worker=self._worker, attempts=Attempts())
         self._broker.dead_letter(queue, self._worker, message_id, _UNTRIED if counts is None else counts, record)
-        log(_logger, logging.ERROR, "message is undecodable, kept as a dead letter", id=text, queue=queue,
+        log(_logger, logging.ERROR, _refusal(error), id=text, queue=queue,
             attempts=seen, error=str(error))  # fmt: skip
 
     def _log(self, delivery: Delivery, decision: Settlement) -> None:
@@ -110,6 +111,15 @@ class Settler:
             log(_logger, logging.ERROR, "message failed, discarded", error=error, **facts)
         elif isinstance(decision, PutBack):
             log(_logger, logging.INFO, "message put back, the pool is draining", **facts)
+
+
+def _refusal(error: Exception) -> str:
+    """The log's sentence about a message that is kept unread."""
+    if isinstance(error, UnsignedError):
+        return "message is unsigned, kept as a dead letter"
+    if isinstance(error, SignatureError):
+        return "message has a wrong signature, kept as a dead letter"
+    return "message is undecodable, kept as a dead letter"
 
 
 def _line(error: BaseException) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Callable, Sequence, Union
 
 from bizzmq import secret_files
-from bizzmq.errors import ConfigurationError, SignatureError
+from bizzmq.errors import ConfigurationError, SignatureError, UnsignedError
 from bizzmq.keys import DEAD_LETTER_SUFFIX, whole_of
 from bizzmq.message import Message, decode_envelope
 
@@ -61,14 +61,18 @@ class Signer:
         """As `decode_envelope`, of a message with a good signature.
 
         Raises:
-            SignatureError: it has none, or not that of this message in this queue by one of the keys.
+            UnsignedError: it has none.
+            SignatureError: it has not that of this message in this queue by one of the keys.
             DecodeError: as `decode_envelope`.
         """
         header, _, body = envelope.partition(b"\n")
         version, _, rest = header.partition(b"\t")
-        found = _SIGNED.fullmatch(rest.partition(b"\t")[0])
+        options = rest.partition(b"\t")[0]
+        found = _SIGNED.fullmatch(options)
+        if found is None and b'"sig"' not in options:
+            raise UnsignedError("the message is not signed, and this consumer accepts signed ones only")
         if found is None:
-            raise SignatureError("the message is not signed, and this consumer accepts signed ones only")
+            raise SignatureError("the signature is wrong: it is no signature as publishers write it")
         covered, given = found.groups()
         if not any(
             hmac.compare_digest(given, _mac(key, version, message_id, queue, covered, body)) for key in self._keys

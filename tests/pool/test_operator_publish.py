@@ -133,3 +133,17 @@ def test_bad_input_is_one_line_and_publishes_nothing(scene: Scene, arguments: li
 def _nothing_was_published(scene: Scene) -> None:
     assert scene.mq.stats(QUEUE).published == 0
     assert not scene.waiting()
+
+
+def test_a_document_and_a_line_are_nested_200_levels_at_most(scene: Scene) -> None:
+    deepest, deeper = "[" * 200 + "]" * 200, '{"k":' * 201 + "1" + "}" * 201
+
+    assert "nested more than 200 levels deep" in refused(OPERATOR, "publish", QUEUE, deeper, REDIS_URL=scene.url)
+    lines = f"{deepest}\n{deeper}\n".encode()
+    said = refused(OPERATOR, "publish", QUEUE, stdin=lines, REDIS_URL=scene.url)
+    assert "line 2: JSON nested more than 200 levels deep; nothing was published" in said
+    _nothing_was_published(scene)
+
+    assert run(OPERATOR, "publish", QUEUE, deepest, REDIS_URL=scene.url).code == 0
+    assert run(OPERATOR, "publish", QUEUE, stdin=f"{deepest}\n".encode(), REDIS_URL=scene.url).code == 0
+    assert len(scene.waiting()) == 2

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bizzmq import BizzMQ, ConfigurationError, MessageOptions
-from bizzmq.errors import SignatureError
+from bizzmq.errors import SignatureError, UnsignedError
 from bizzmq.message import decode_envelope
 from bizzmq.signing import Signer
 from bizzmq.workers import WorkerConfig
@@ -29,8 +29,19 @@ def signed(options: MessageOptions = OPTIONS["all"], body: bytes = b'{"n":1}', k
 
 
 def refused(envelope: bytes, message_id: str = ID, queue: str = QUEUE, *keys: bytes) -> None:
-    with pytest.raises(SignatureError):
+    """Refused for its signature, which is wrong."""
+    assert _refusal(envelope, message_id, queue, *keys) is SignatureError
+
+
+def unsigned(envelope: bytes) -> None:
+    """Refused because there is no signature at all."""
+    assert _refusal(envelope, ID, QUEUE) is UnsignedError
+
+
+def _refusal(envelope: bytes, message_id: str, queue: str, *keys: bytes) -> type[Exception]:
+    with pytest.raises(SignatureError) as caught:
         Signer(keys or [NEW]).decode(message_id, queue, envelope)
+    return caught.type
 
 
 @by_options
@@ -64,12 +75,13 @@ def test_a_message_without_its_signature_is_refused(options: MessageOptions) -> 
     plain = options.header() + b'{"n":1}'
     signature = json.loads(signed(options).partition(b"\n")[0].partition(b"\t")[2])["sig"].encode()
 
-    refused(plain)
-    refused(b"")
-    refused(b"1")
+    unsigned(plain)
+    unsigned(plain.replace(b"1", b'1\t{"priority":3}\t{"sig":"in the record of an error"}', 1))
+    unsigned(b"")
+    unsigned(b"1")
+    unsigned(signed(options).replace(b'"sig"', b'"gis"'))
     refused(signed(options).replace(signature, b""))
     refused(signed(options).replace(signature, b"A" * 43))
-    refused(signed(options).replace(b'"sig"', b'"gis"'))
 
 
 def test_a_signature_is_taken_from_no_other_place() -> None:
@@ -77,7 +89,7 @@ def test_a_signature_is_taken_from_no_other_place() -> None:
     signature = envelope.partition(b'"sig":')[2].partition(b"}")[0]
 
     refused(b'1\t{"sig":%b,"retries":9}\n1' % signature)
-    refused(b'1\t{}\t{"sig":%b}\n1' % signature)
+    unsigned(b'1\t{}\t{"sig":%b}\n1' % signature)
     refused(b'1\t{"sig":%b }\n1' % signature)
     refused(b'1\t{"sig":%b,"sig":%b}\n1' % (signature, signature))
     refused(b'1\t{"x":{"sig":%b}\n1' % signature)

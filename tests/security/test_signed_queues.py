@@ -90,7 +90,7 @@ def test_signed_messages_are_handled_and_others_kept_with_the_reason(client: Any
     consume(signer).wait("one", "two")
 
     records = refusals(broker, 2)
-    assert [record["error_type"] for record in records] == ["SignatureError"] * 2
+    assert [record["error_type"] for record in records] == ["UnsignedError", "SignatureError"]
     assert "not signed" in records[0]["error"]
     assert "the signature is wrong" in records[1]["error"]
 
@@ -125,7 +125,9 @@ def test_all_shards_of_a_queue_are_signed_for(client: Any) -> None:
     eventually(lambda: sorted(seen.bodies) == list(range(9)), PATIENCE_S, lambda: str(seen.bodies))
 
 
-def test_a_message_that_was_moved_to_another_queue_is_refused(client: Any, redis: Redis, broker: Broker) -> None:
+def test_a_message_that_was_moved_to_another_queue_is_refused(
+    client: Any, redis: Redis, broker: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
     mq = client(NEW)
     message_id = mq.publish_message_to_queue("q", "for q")
     envelope = redis.hget(Keys("q").messages, message_id)
@@ -135,7 +137,10 @@ def test_a_message_that_was_moved_to_another_queue_is_refused(client: Any, redis
 
     seen = consume(mq, "r")
 
-    assert "the signature is wrong" in refusals(broker, 1, "r")[0]["error"]
+    (record,) = refusals(broker, 1, "r")
+    assert record["error_type"] == "SignatureError"
+    assert "the signature is wrong" in record["error"]
+    assert [line.getMessage() for line in caplog.records if "wrong signature" in line.getMessage()]
     assert seen.bodies == []
     consume(mq).wait("for q")
 
@@ -185,8 +190,12 @@ def test_a_pool_and_the_command_take_the_keys_from_the_environment(
     (published,) = run(OPERATOR, f"--redis-url={scene.url}", "publish", "q", "{}", **keys).lines()
 
     eventually(lambda: published in scene.ledger.handled(), PATIENCE_S, pool.log)
-    assert refusals(broker, 1)[0]["error_type"] == "SignatureError"
-    assert "message is undecodable, kept as a dead letter" in pool.log()
+    assert refusals(broker, 1)[0]["error_type"] == "UnsignedError"
+    assert "message is unsigned, kept as a dead letter" in pool.log()
+    assert "undecodable" not in pool.log()
+    (row,) = run(OPERATOR, f"--redis-url={scene.url}", "dlq", "list", "q").lines()[1:]
+    assert "UnsignedError" in row
+    assert "the message is not signed" in row
     assert NEW_TEXT not in pool.log()
     scene.retire(pool)
 

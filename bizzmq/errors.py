@@ -67,6 +67,10 @@ class WrongTypeError(BrokerReplyError):
         self.found = found
 
 
+class HandlerResultError(BizzMQError, TypeError):
+    """A handler returned something that shows that its work was not done: a generator, a function, a lost future."""
+
+
 class QueueNotFoundError(BizzMQError, ValueError):
     """The queue was never created."""
 

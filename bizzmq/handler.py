@@ -9,14 +9,16 @@ import os
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Callable, Generator
+from typing import Any, Callable
 
+from bizzmq import handler_result
 from bizzmq.context import Context
 from bizzmq.errors import ConfigurationError
 from bizzmq.handler_shape import check, takes_context
 
 UserHandler = Callable[..., Any]
 _ASYNCIO = str(Path(asyncio.__file__).parent)
+_OURS = (__file__, handler_result.__file__)
 
 
 class HandlerImportError(Exception):
@@ -52,11 +54,19 @@ class Handler:
             result = self._function(body, context) if self._takes_context else self._function(body)
             if result is None or result is True:
                 return None
-            if inspect.isawaitable(result):
-                result = self._await(result)
-            return result if isinstance(result, BaseException) else None
+            return handler_result.failure_in(self._final(result))
         except BaseException as error:  # noqa: BLE001 - see `run`
             return error.with_traceback(from_user(error.__traceback__))
+
+    def _final(self, result: Any) -> Any:
+        """What comes of a result that has to be awaited, or waited for."""
+        while True:
+            if handler_result.is_pending(result):
+                result = handler_result.wait_for(result)
+            elif inspect.isawaitable(result):
+                result = self._await(result)
+            else:
+                return result
 
     def interrupt(self, error: BaseException) -> None:
         """From a signal handler in the main thread: raise an error in the user's handler, async or not."""
@@ -75,11 +85,8 @@ class Handler:
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
 
-        async def outcome() -> Any:
-            return await _Interruptible(awaitable, self._take_interrupt)
-
         self._interrupt = None
-        self._task = self._loop.create_task(outcome())
+        self._task = self._loop.create_task(handler_result.awaited(awaitable, self._loop, self._take_interrupt))
         try:
             return self._loop.run_until_complete(self._task)
         except asyncio.CancelledError:
@@ -104,34 +111,6 @@ class Handler:
             self._loop.run_until_complete(asyncio.gather(*rest, return_exceptions=True))
 
 
-class _Interruptible:
-    """Awaits something. If its task is cancelled for an interrupt, that one's error is raised where it waits."""
-
-    def __init__(self, awaitable: Any, take_interrupt: Callable[[], BaseException | None]) -> None:
-        self._awaitable = awaitable
-        self._take_interrupt = take_interrupt
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        async def inner() -> Any:
-            return await self._awaitable
-
-        steps = inner()
-        step: Callable[[Any], Any] = steps.send
-        given: Any = None
-        while True:
-            try:
-                waits_for = step(given)
-            except StopIteration as end:
-                return end.value
-            try:
-                given = yield waits_for
-                step = steps.send
-            except BaseException as error:  # noqa: BLE001 - it is raised where the awaitable waits
-                cancelled = isinstance(error, asyncio.CancelledError)
-                given = (self._take_interrupt() if cancelled else None) or error
-                step = steps.throw
-
-
 def from_user(trace: TracebackType | None) -> TracebackType | None:
     """A traceback from the user's first line on: what led there, through this module, explains nothing."""
     inner = trace
@@ -141,7 +120,7 @@ def from_user(trace: TracebackType | None) -> TracebackType | None:
 
 
 def _ours(file_name: str) -> bool:
-    return file_name == __file__ or "importlib" in file_name or file_name.startswith(_ASYNCIO)
+    return file_name in _OURS or "importlib" in file_name or file_name.startswith(_ASYNCIO)
 
 
 def _exit_code(failure: BaseException | None) -> int:

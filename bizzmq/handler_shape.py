@@ -1,21 +1,29 @@
-"""With what arguments a user's callable can be called, as far as it tells."""
+"""With what arguments a user's callable can be called, and whether a call runs its body, as far as it tells."""
 
 from __future__ import annotations
 
+import functools
 import inspect
 from typing import Any, Callable
 
 from bizzmq.errors import ConfigurationError
 
+_DEEPEST = 10
+"""How many partials, methods and objects with `__call__` may lie around what is called in the end."""
+
 
 def check(function: Callable[..., Any], name: str = "the handler") -> None:
-    """See that this can be given a message.
+    """See that this can be given a message, and that a call does something with it.
 
     Raises:
-        ConfigurationError: it is not callable, or its parameters allow neither a message nor a message and a context.
+        ConfigurationError: it is not callable, its parameters allow neither a message nor a message and a context, or
+            a call would run nothing of its body: a generator function, an async generator function, a class.
     """
     if not callable(function):
         raise ConfigurationError(f"{name} must be callable, not {type(function).__name__}")
+    why = _why_it_runs_nothing(function)
+    if why:
+        raise ConfigurationError(f"{name} cannot take a message: {why}")
     signature = _signature(function)
     if signature is None:
         return
@@ -39,3 +47,37 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
         return inspect.signature(function)
     except (TypeError, ValueError):  # some builtins have no signature
         return None
+
+
+def _why_it_runs_nothing(function: Callable[..., Any]) -> str:
+    """Why a call would only build an object, or "".
+
+    A decorator's `__wrapped__` is not followed: what a decorator makes of a generator may well run it.
+    """
+    called = _called_in_the_end(function)
+    if inspect.isclass(called):
+        return "it is a class, and a call only makes an object; name a function, or an object that has __call__"
+    flags = getattr(getattr(called, "__code__", None), "co_flags", 0)
+    if flags & inspect.CO_ASYNC_GENERATOR or (
+        flags & inspect.CO_GENERATOR and not flags & inspect.CO_ITERABLE_COROUTINE
+    ):
+        kind = "an async generator" if flags & inspect.CO_ASYNC_GENERATOR else "a generator"
+        return f"it is {kind} function, whose body a call does not run; write it without yield"
+    return ""
+
+
+def _called_in_the_end(function: Any) -> Any:
+    """The function or class that a call of this reaches through partials, methods and `__call__`."""
+    for _ in range(_DEEPEST):
+        if isinstance(function, functools.partial):
+            function = function.func
+        elif inspect.isclass(function) or inspect.isfunction(function):
+            break
+        elif inspect.ismethod(function) or isinstance(function, (staticmethod, classmethod)):
+            function = function.__func__
+        else:
+            call = getattr(type(function), "__call__", None)
+            if not (inspect.isfunction(call) or isinstance(call, functools.partial)):
+                break
+            function = call
+    return function

@@ -8,14 +8,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bizzmq import clock, handler
+from bizzmq import clock, handler, handler_result
 from bizzmq.retry import shorten
 from bizzmq.workers.death import Exit
 from bizzmq.workers.processors import control_groups
 from bizzmq.workers.scoreboard import Activity, Snapshot
 
 _CGROUP = Path("/sys/fs/cgroup")
-_OURS = (handler.__file__, str(Path(__file__).parent / "worker.py"))
+_OURS = (handler.__file__, handler_result.__file__, str(Path(__file__).parent / "worker.py"))
 
 
 class StackFile:

@@ -6,7 +6,7 @@ import math
 import os
 from pathlib import Path
 
-_CGROUP = Path("/sys/fs/cgroup")
+CGROUP = Path("/sys/fs/cgroup")
 
 
 def available() -> int:
@@ -15,7 +15,7 @@ def available() -> int:
         count = len(os.sched_getaffinity(0))
     else:
         count = os.cpu_count() or 1
-    quota = _quota(_CGROUP, control_groups())
+    quota = _quota(CGROUP, control_groups())
     return max(1, count if quota is None else min(count, math.ceil(quota)))
 
 
@@ -36,18 +36,18 @@ def control_groups() -> dict[str, str]:
 def _quota(root: Path, groups: dict[str, str]) -> float | None:
     """The tightest quota on the way from this process's group to the root, in processors."""
     found: list[float] = []
-    for folder in _upwards(root, groups.get("")):
+    for folder in upwards(root, groups.get("")):
         text = _read(folder / "cpu.max").split()  # "200000 100000" or "max 100000"
         if len(text) == 2 and text[0] != "max":
             found.append(int(text[0]) / int(text[1]))
-    for folder in _upwards(root / "cpu", groups.get("cpu")):
+    for folder in upwards(root / "cpu", groups.get("cpu")):
         quota_us, period_us = _read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")
         if quota_us and period_us and int(quota_us) > 0:
             found.append(int(quota_us) / int(period_us))
     return min(found) if found else None
 
 
-def _upwards(root: Path, path: str | None) -> list[Path]:
+def upwards(root: Path, path: str | None) -> list[Path]:
     """The folder of a group and all above it. In a container the path may not exist below the root."""
     if path is None:
         return []

@@ -90,6 +90,8 @@ class PoolStatus:
         """Why the pool cannot handle messages now, or ""."""
         if self._drain.begun:
             return self.state()
+        if self._gate.paused:
+            return "paused"
         if not self.working:
             return "no worker works"
         return "Redis is away" if self._janitor.redis_is_away else ""

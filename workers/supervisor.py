@@ -15,7 +15,7 @@ from typing import Container
 from bizzmq import clock, embedded, ids
 from bizzmq.logs import log
 from bizzmq.url import check_url
-from bizzmq.workers import exits, journal, platform
+from bizzmq.workers import exits, journal, platform, system_limits
 from bizzmq.workers.boot import BootFailure
 from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.foreman import Foreman
@@ -45,10 +45,12 @@ class Supervisor:
             ignored, and foreign orphans are reaped, since it may be PID 1.
 
     Raises:
-        ConfigurationError: a socket, an address or the journal's directory cannot be had; nothing has been started.
+        ConfigurationError: a socket, an address or the journal's directory cannot be had, or the system's limits
+            do not allow so many workers; nothing has been started.
     """
 
     def __init__(self, config: WorkerConfig, *, for_good: bool = False) -> None:
+        system_limits.check(config)
         if config.journal:
             config = replace(config, journal=journal.prepared(config.journal))
         self._config = config

@@ -46,11 +46,6 @@ class Both:
         return given.append((body,))
 
 
-class Noting:
-    def __init__(self, body: Any) -> None:
-        given.append((body,))
-
-
 given: list[tuple] = []
 
 
@@ -76,7 +71,7 @@ SHAPES: dict[str, tuple[Any, int]] = {
     "bound by name": (functools.partial(third, "extra", context=None), 0),
     "any names": (lambda body, **_: given.append((body,)), 1),
     "one default": (lambda body=None: given.append((body,)), 1),
-    "third default": (lambda body, c, _more=None: given.append((body, c)), 2), "class": (Noting, 1),
+    "third default": (lambda body, c, _more=None: given.append((body, c)), 2),
 }  # fmt: skip
 
 
@@ -94,8 +89,8 @@ def test_a_handler_gets_the_body_and_the_context_if_it_takes_one(name: str) -> N
         assert all(isinstance(argument, Context) for argument in arguments[1:])
 
 
-@pytest.mark.parametrize("result", [None, True, False, 0, 1, "", "error", [], {}, ValueError, object()], ids=_kind)
-def test_any_value_but_an_exception_is_success(result: Any) -> None:
+@pytest.mark.parametrize("result", [None, True, False, 0, 1, "", "error", [], {}, range(3), object()], ids=_kind)
+def test_a_plain_value_is_success(result: Any) -> None:
     async def later(body: Any) -> Any:
         return result
 
@@ -192,6 +187,6 @@ def test_what_cannot_take_a_message_is_no_handler(name: str) -> None:
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("builtin", [dict, type, max, ValueError, min], ids=_kind)
+@pytest.mark.parametrize("builtin", [max, min, print], ids=_kind)
 def test_a_builtin_that_does_not_tell_its_parameters_is_a_handler(builtin: Any) -> None:
     Handler(builtin).close()

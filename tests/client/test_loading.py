@@ -15,7 +15,8 @@ SOURCES = {
     "good.py": "def handler(body): pass\nvalue = 3\n"
     "class Holder:\n    def __init__(self, body): pass\n    @staticmethod\n    def method(body): pass\n"
     "class Caller:\n    def __call__(self, body): pass\ncaller, uncalled = Caller(), Caller\n"
-    "def none(): pass\ndef three(body, context, more): pass\ndef named(body, *, name): pass\n",
+    "def none(): pass\ndef three(body, context, more): pass\ndef named(body, *, name): pass\n"
+    "def lazy(body): yield\nasync def lazy_async(body): yield\n",
     "raising.py": "raise ValueError('while importing')\n",
     "leaving.py": "import sys\nsys.exit(0)\n",
     "needing.py": "import no_such_dependency\n",
@@ -40,9 +41,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             del sys.modules[name]
 
 
-@pytest.mark.parametrize(
-    "spec", ["good:handler", "good:Holder.method", "good:Holder", "good:caller", "package.inner:handler"]
-)
+@pytest.mark.parametrize("spec", ["good:handler", "good:Holder.method", "good:caller", "package.inner:handler"])
 def test_a_callable_of_the_current_directory_is_found(spec: str) -> None:
     assert callable(load(spec))
 
@@ -68,6 +67,9 @@ def test_what_names_no_handler_is_refused(spec: str) -> None:
         ("good:three", "missing a required argument: 'more'"),
         ("good:named", "missing a required"),
         ("good:uncalled", "cannot take a message"),
+        ("good:Holder", "good:Holder cannot take a message: it is a class"),
+        ("good:lazy", "it is a generator function"),
+        ("good:lazy_async", "it is an async generator function"),
     ],
 )
 def test_what_is_not_there_or_cannot_take_a_message_is_said_in_one_line(spec: str, said: str) -> None:

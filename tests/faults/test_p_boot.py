@@ -12,7 +12,7 @@ import pytest
 from bizzmq.testing import invariants
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.wait import eventually
-from tests.faults.scene import PATIENCE_S, Scene, log_says
+from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 from tests.support.paths import ROOT
 
 OK = "from tests.handlers import ok as handler\n"
@@ -42,6 +42,8 @@ def start_tasks(scene: Scene, tmp_path: Path) -> StartTasks:
         ("handler = 42\n", "handler", "must be callable, not int"),
         (RAISES, "handler", "RuntimeError: no configuration"),
         ("def handler():\n    pass\n", "handler", "the handler tasks:handler cannot take a message"),
+        ("def handler(message):\n    yield\n", "handler", "cannot take a message: it is a generator function"),
+        ("class Handler:\n    def __init__(self, message): pass\n", "Handler", "cannot take a message: it is a class"),
         ("import sys; sys.exit(0)\n", "handler", "SystemExit: 0"),
         ("raise KeyboardInterrupt\n", "handler", "KeyboardInterrupt"),
         ("def handler(:\n", "handler", "SyntaxError"),
@@ -69,6 +71,20 @@ def test_a_handler_that_cannot_be_imported_is_said_once_and_ends_the_pool_with_3
     assert scene.waiting() == [message]
     invariants.check_nobody_blamed(scene.redis, "q")
     assert not scene.registered()
+
+
+def test_a_handler_whose_result_shows_that_it_ran_nothing_leaves_a_dead_letter_that_says_so(
+    scene: Scene, start_tasks: StartTasks
+) -> None:
+    pool = start_tasks("import contextlib\n\n@contextlib.contextmanager\ndef handler(message):\n    yield\n")
+    message = scene.publish_one({}, retries=0)
+
+    eventually(lambda: scene.mq.stats(QUEUE).dead_lettered == 1, PATIENCE_S, pool.log)
+
+    log_says(pool, "HandlerResultError: the handler returned a context manager")
+    assert f"id={message}" in pool.log()
+    assert not scene.totals().get("acked")
+    scene.retire(pool)
 
 
 def test_a_module_that_does_not_exist_is_one_clear_line(scene: Scene) -> None:

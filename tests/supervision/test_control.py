@@ -22,7 +22,7 @@ from bizzmq.errors import ConfigurationError
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.wait import eventually
 from bizzmq.workers import control_paths
-from bizzmq.workers.control import CHECK, STATUS, ControlSocket, PoolSilentError, answer_with, ask, find
+from bizzmq.workers.control import CHECK, READY, STATUS, ControlSocket, PoolSilentError, answer_with, ask, find
 from bizzmq.workers.stream_server import MAX_CLIENTS, MAX_REQUEST_BYTES, PATIENCE_S, StreamServer
 from tests.faults.gated import HANDLER, Gate
 from tests.supervision.asking import run, socket_of, status_of, wait_for_status
@@ -111,8 +111,10 @@ def test_every_state_has_its_word(start_pool: StartPool, url: str, runtime: Path
 
     pool.signal(signal.SIGTSTP)
     eventually(lambda: ask(path, CHECK) == "paused")
+    assert ask(path, READY) == "paused"
     pool.signal(signal.SIGCONT)
     eventually(lambda: ask(path, CHECK) == "ok")
+    assert ask(path, READY) == "ok"
     pool.signal(signal.SIGHUP)
     eventually(lambda: ask(path, CHECK) == "reloading")
     retiring = slots_in("retiring")(wait_for_status(path, slots_in("retiring")))

@@ -16,6 +16,8 @@ from bizzmq.testing.pool import Pool
 from bizzmq.testing.wait import eventually
 from bizzmq.workers import WorkerConfig, health
 from tests.faults.gated import HANDLER, Gate
+from tests.pool.command import WORKER, refused, run
+from tests.supervision.asking import socket_of
 
 StartPool = Callable[..., Pool]
 TOKEN = "a token that nobody guesses"
@@ -74,6 +76,27 @@ def test_a_pool_whose_workers_cannot_work_yet_is_not_ready(start_pool: StartPool
     assert get(pool, "/live")[0] == 200
     gate.touch()
     eventually(lambda: get(pool, "/ready")[0] == 200)
+
+
+def test_a_paused_pool_lives_and_is_not_ready(start_pool: StartPool, url: str, runtime: Path) -> None:
+    pool = start_pool(url, args=HEALTH, handler="tests.handlers:noop")
+    eventually(lambda: get(pool, "/ready")[0] == 200, 20.0)
+    at = f"--control={socket_of(pool, runtime)}"
+    assert run(WORKER, at, "--check=ready").code == 0
+
+    pool.signal(signal.SIGTSTP)
+
+    eventually(lambda: get(pool, "/ready") == (503, "paused"), 20.0)
+    assert get(pool, "/live")[0] == 200
+    assert "the pool is not ready: paused" in refused(WORKER, at, "--check=ready", code=1)
+    assert run(WORKER, at, "--check=live").code == 0
+    pool.signal(signal.SIGTSTP)
+    pool.signal(signal.SIGCONT)
+    eventually(lambda: get(pool, "/ready") == (200, "ok"), 20.0)
+    pool.signal(signal.SIGTSTP)
+    eventually(lambda: get(pool, "/ready") == (503, "paused"), 20.0)
+    pool.signal(signal.SIGTERM)
+    assert pool.wait() == 0
 
 
 def test_a_draining_pool_lives_and_is_not_ready(start_pool: StartPool, url: str, redis: Any, tmp_path: Path) -> None:

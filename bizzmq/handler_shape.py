@@ -76,7 +76,7 @@ def _called_in_the_end(function: Any) -> Any:
         elif inspect.ismethod(function) or isinstance(function, (staticmethod, classmethod)):
             function = function.__func__
         else:
-            call = getattr(type(function), "__call__", None)
+            call = getattr(type(function), "__call__", None)  # noqa: B004 - it is looked into
             if not (inspect.isfunction(call) or isinstance(call, functools.partial)):
                 break
             function = call

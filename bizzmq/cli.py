@@ -9,7 +9,7 @@ import sys
 import click
 
 import bizzmq
-from bizzmq import census, console, logs, signing
+from bizzmq import census, console, logs, signing, streams
 from bizzmq.cli_audit import audit_command
 from bizzmq.cli_dead_letters import dlq
 from bizzmq.cli_doctor import doctor
@@ -18,17 +18,20 @@ from bizzmq.cli_publish import publish_lines, read_document
 from bizzmq.cli_support import Number, confirm_deletion, open_broker, purge_all, table
 from bizzmq.cli_torture import torture
 from bizzmq.client import BizzMQ
-from bizzmq.console import stated
+from bizzmq.console import CommandError, stated
 from bizzmq.demo import Demo
 from bizzmq.keys import MAX_SHARDS
 from bizzmq.message import MessageOptions
 from bizzmq.queue import QueueOptions
+from bizzmq.streams import OutputError, show
 from bizzmq.torture import Torture
 
 _OWN_SERVER = ("demo", "torture")
 
 
-@click.group(context_settings={"auto_envvar_prefix": "BIZZMQ", "help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=console.Group, context_settings={"auto_envvar_prefix": "BIZZMQ", "help_option_names": ["-h", "--help"]}
+)
 @console.redis_url()
 @click.version_option(bizzmq.__version__, "--version", message="%(prog)s %(version)s")
 @click.pass_context
@@ -54,6 +57,8 @@ def command(context: click.Context, redis_url: str) -> None:
 @click.option("--create", is_flag=True, help="Create the queue, with a dead-letter queue, if it does not exist.")
 @click.option("--shards", type=click.IntRange(1, MAX_SHARDS), metavar="N",
               help="Create it with so many shards; order holds within each.  [default: 1]")  # fmt: skip
+@click.option("--resume-from", type=click.IntRange(min=1), metavar="LINE",
+              help="Skip the lines before this one, from 1 on: they are stored already.")  # fmt: skip
 @click.pass_obj
 def publish(
     redis_url: str,
@@ -67,25 +72,37 @@ def publish(
     timeout: float | None,
     create: bool,
     shards: int | None,
+    resume_from: int | None,
 ) -> None:
     """Publish one JSON document, or with - (the default) one for each line of standard input.
 
-    All lines are checked before the first one is published.
+    All lines are checked before the first one is published. If it ends before the last one is, it says how many are
+    stored, and with which --resume-from to go on.
     """
     options = MessageOptions(
         priority=priority, retries=retries, delay_s=delay, timeout_s=timeout, confirm=confirm or ""
     )
     if shards and not create:
         raise click.UsageError("--shards is for a queue that is created: add --create")
+    if resume_from and document != "-":
+        raise click.UsageError("--resume-from is for lines of standard input")
     body = None if document == "-" else read_document(document, "the argument")
     with BizzMQ(redis_url, signing_keys=signing.keys_from_environment()) as mq:
         if create:
             mq.create_queue(queue, QueueOptions(config_dead_letter_queue=True, shards=shards or 1))
         if document == "-":
             mq.stats(queue)  # a queue that does not exist is said before anything is read
-            publish_lines(mq, queue, sys.stdin.buffer, options)
+            publish_lines(mq, queue, sys.stdin.buffer, options, resume_from or 1)
         else:
-            click.echo(mq.publish_message_to_queue(queue, body, options))
+            _show_id(mq.publish_message_to_queue(queue, body, options))
+
+
+def _show_id(message_id: str) -> None:
+    try:
+        show(message_id)
+    except OutputError as error:
+        said = f"the message is published as {message_id}, but {console.unwritable(error)}"
+        raise CommandError(said, console.FAILED) from None
 
 
 @command.command()
@@ -96,7 +113,7 @@ def queues(redis_url: str, as_json: bool) -> None:
     with open_broker(redis_url) as broker:
         rows = [{"queue": name, **census.stats(broker, name).as_dict()} for name in census.queue_names(broker)]
     if as_json:
-        click.echo(json.dumps(rows))
+        show(json.dumps(rows))
         return
     shown = ("queue", "waiting", "delayed", "processing", "dead_lettered", "published", "acked")
     table([[row[name] for name in shown] for row in rows], shown)
@@ -111,22 +128,22 @@ def stats(redis_url: str, queue: str, as_json: bool) -> None:
     with open_broker(redis_url) as broker:
         counts = census.stats(broker, queue).as_dict()
     if as_json:
-        click.echo(json.dumps(counts))
+        show(json.dumps(counts))
         return
     for name, count in counts.items():
-        click.echo(f"{name:<14} {count:>12,}")
+        show(f"{name:<14} {count:>12,}")
 
 
 @command.command()
 @click.argument("queue")
-@click.option("--yes", is_flag=True, help="Do not ask first, as is done on a terminal.")
+@click.option("--yes", is_flag=True, help="Do not ask first. A script needs it.")
 @click.pass_obj
 def purge(redis_url: str, queue: str, yes: bool) -> None:
     """Delete all messages of a queue that nobody is handling."""
     with open_broker(redis_url) as broker:
         counts = census.stats(broker, queue)
         confirm_deletion(f"{counts.waiting + counts.delayed} messages of {queue}", yes)
-        click.echo(f"{purge_all(broker, queue)} messages deleted")
+        show(f"{purge_all(broker, queue)} messages deleted")
 
 
 command.add_command(audit_command)
@@ -158,4 +175,5 @@ def demo(messages: int, concurrency: int | None, *, torture: bool, seconds: floa
 
 def main() -> None:
     """The entry point."""
+    streams.open_closed(usable=False)
     console.run(command, "bizzmq")

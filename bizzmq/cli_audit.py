@@ -15,6 +15,7 @@ from bizzmq.cli_support import Number, open_broker
 from bizzmq.findings import Finding
 from bizzmq.lease import LeaseOptions
 from bizzmq.repair import repair
+from bizzmq.streams import show
 
 _SHOWN = 10
 BALANCED, REMAIN = 0, 1
@@ -43,7 +44,7 @@ def audit_command(redis_url: str, queue: str, *, mend: bool, write_off: bool, le
             found = audit(broker, queue, lease)
         name = broker.keys(queue).owner
     if as_json:
-        click.echo(json.dumps(_document(name, mended, found)))
+        show(json.dumps(_document(name, mended, found)))
     else:
         _show(mended, found)
     sys.exit(BALANCED if found.balanced else REMAIN)
@@ -87,10 +88,10 @@ def _show(mended: list[tuple[Finding, int]], found: Diagnosis) -> None:
     for finding in found.findings:
         _block("FINDING", finding, "-> ", finding.do)
     if found.balanced:
-        click.echo("Balanced: every message is accounted for, and where it belongs.")
+        show("Balanced: every message is accounted for, and where it belongs.")
     else:
         mendable = sum(bool(finding.done) for finding in found.findings)
-        click.echo(f"Findings: {len(found.findings)}, of which --repair can mend {mendable}.")
+        show(f"Findings: {len(found.findings)}, of which --repair can mend {mendable}.")
 
 
 def _show_books(books: tuple[Books, ...]) -> None:
@@ -98,8 +99,8 @@ def _show_books(books: tuple[Books, ...]) -> None:
     text = [(name, [f"{cell:,}" if isinstance(cell, int) else cell for cell in cells]) for name, cells in rows]
     width = max(len(cell) for _, cells in text for cell in cells)
     for name, cells in text:
-        click.echo(f"{name:<20}" + "".join(f"  {cell:>{width}}" for cell in cells))
-    click.echo("")
+        show(f"{name:<20}" + "".join(f"  {cell:>{width}}" for cell in cells))
+    show("")
 
 
 def _rows(books: tuple[Books, ...]) -> list[tuple[str, list[Any]]]:
@@ -117,10 +118,10 @@ def _rows(books: tuple[Books, ...]) -> list[tuple[str, list[Any]]]:
 
 
 def _block(word: str, finding: Finding, arrow: str, then: str) -> None:
-    click.echo(f"{word}  {finding.kind.value}, {finding.queue}: {logs.escape(finding.what)}")
+    show(f"{word}  {finding.kind.value}, {finding.queue}: {logs.escape(finding.what)}")
     for subject in finding.subjects[:_SHOWN]:
-        click.echo(f"    {logs.escape(subject)}")
+        show(f"    {logs.escape(subject)}")
     if len(finding.subjects) > _SHOWN:
-        click.echo(f"    ... and {len(finding.subjects) - _SHOWN:,} more (--json names all)")
-    click.echo(f"  {arrow}{logs.escape(then)}")
-    click.echo("")
+        show(f"    ... and {len(finding.subjects) - _SHOWN:,} more (--json names all)")
+    show(f"  {arrow}{logs.escape(then)}")
+    show("")

@@ -10,7 +10,9 @@ import click
 from bizzmq import census, logs
 from bizzmq.broker import Broker
 from bizzmq.cli_support import confirm_deletion, open_broker, purge_all, table
+from bizzmq.console import Group
 from bizzmq.errors import ConfigurationError
+from bizzmq.streams import say, show
 
 _STACKS = ("traceback", "stack")
 _FURTHER = {
@@ -19,7 +21,7 @@ _FURTHER = {
 }
 
 
-@click.group()
+@click.group(cls=Group)
 def dlq() -> None:
     """Dead letters: messages that could not be handled. QUEUE is a queue or its dead-letter queue."""
 
@@ -36,33 +38,33 @@ def list_(redis_url: str, queue: str, limit: int, offset: int, as_json: bool) ->
         total = _total(broker, queue)
         letters = census.dead_letters(broker, queue, offset, limit)
     if as_json:
-        click.echo(json.dumps([_summary(letter) for letter in letters]))
+        show(json.dumps([_summary(letter) for letter in letters]))
         return
     head = ("id", "place", "failed_at", "error_type", "error")
     table([[*(_summary(letter)[name] for name in head[:4]), _short(letter)] for letter in letters], head)
     if offset + len(letters) < total:
-        click.echo(f"... {total - offset - len(letters)} more", err=True)
+        say(f"... {total - offset - len(letters)} more")
 
 
-@dlq.command()
+@dlq.command("show")
 @click.argument("queue")
 @click.argument("message_id", metavar="[ID]", required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @click.pass_obj
-def show(redis_url: str, queue: str, message_id: str | None, as_json: bool) -> None:
+def show_(redis_url: str, queue: str, message_id: str | None, as_json: bool) -> None:
     """Show one dead letter, by default the oldest: its body, and everything that is known of its error."""
     with open_broker(redis_url) as broker:
         letter = _find(broker, queue, message_id) if message_id else _oldest(broker, queue)
     body = letter.message.body if letter.message else None
     if as_json:
-        click.echo(json.dumps({"id": letter.id, "body": body, "error": dict(letter.error)}))
+        show(json.dumps({"id": letter.id, "body": body, "error": dict(letter.error)}))
         return
-    click.echo(f"id                {logs.escape(letter.id)}")
-    click.echo(f"body              {json.dumps(body) if letter.message else logs.escape(repr(letter.envelope))}")
+    show(f"id                {logs.escape(letter.id)}")
+    show(f"body              {json.dumps(body) if letter.message else logs.escape(repr(letter.envelope))}")
     _show_record(letter.error)
     for name, sentence in _FURTHER.items():
         if isinstance(letter.error.get(name), dict):
-            click.echo(sentence)
+            show(sentence)
             _show_record(letter.error[name])
 
 
@@ -80,19 +82,19 @@ def replay(redis_url: str, queue: str, message_ids: tuple[str, ...]) -> None:
             census.dead_letter(broker, queue, one) for one in message_ids or census.dead_letter_ids(broker, queue)
         )
         count = sum(census.replay(broker, queue, letter) for letter in letters if letter is not None)
-    click.echo(f"{count} messages put back")
+    show(f"{count} messages put back")
 
 
 @dlq.command()
 @click.argument("queue")
-@click.option("--yes", is_flag=True, help="Do not ask first, as is done on a terminal.")
+@click.option("--yes", is_flag=True, help="Do not ask first. A script needs it.")
 @click.pass_obj
 def purge(redis_url: str, queue: str, yes: bool) -> None:
     """Delete all dead letters that nobody is handling."""
     with open_broker(redis_url) as broker:
         total = _total(broker, queue)
         confirm_deletion(f"{total} dead letters of {queue}", yes)
-        click.echo(f"{purge_all(broker, broker.keys(queue).dead_letters().queue)} messages deleted")
+        show(f"{purge_all(broker, broker.keys(queue).dead_letters().queue)} messages deleted")
 
 
 def _total(broker: Broker, queue: str) -> int:
@@ -131,7 +133,7 @@ def _show_record(error: Any) -> None:
     """Every fact on a line of its own, then the stacks line by line."""
     for name, value in error.items():
         if name not in _STACKS and not isinstance(value, dict):
-            click.echo(f"{logs.escape(name):<17} {logs.escape(str(value))}")
+            show(f"{logs.escape(name):<17} {logs.escape(str(value))}")
     for name in _STACKS:
         for line in str(error.get(name, "")).splitlines():
-            click.echo(f"  {logs.escape(line)}")
+            show(f"  {logs.escape(line)}")

@@ -12,6 +12,7 @@ from bizzmq import logs
 from bizzmq.cli_support import open_broker
 from bizzmq.doctor import examine
 from bizzmq.doctor_finding import Level
+from bizzmq.streams import show
 
 HEALTHY, FAILS = 0, 1
 
@@ -31,12 +32,12 @@ def doctor(redis_url: str, other_url: str | None, as_json: bool) -> None:
     counts = {level: sum(finding.level is level for finding in findings) for level in Level}
     if as_json:
         rows = [{**asdict(finding), "level": finding.level.value} for finding in findings]
-        click.echo(json.dumps({"healthy": not counts[Level.FAIL], "findings": rows}))
+        show(json.dumps({"healthy": not counts[Level.FAIL], "findings": rows}))
     else:
         for finding in findings:
-            click.echo(f"{finding.level.value:<4}  {finding.check:<11}  {logs.escape(finding.what)}")
+            show(f"{finding.level.value:<4}  {finding.check:<11}  {logs.escape(finding.what)}")
             if finding.do:
-                click.echo(f"{'':<17}  -> {logs.escape(finding.do)}")
-        click.echo("")
-        click.echo(", ".join(f"{count} {level.value}" for level, count in counts.items()))
+                show(f"{'':<17}  -> {logs.escape(finding.do)}")
+        show("")
+        show(", ".join(f"{count} {level.value}" for level, count in counts.items()))
     sys.exit(FAILS if counts[Level.FAIL] else HEALTHY)

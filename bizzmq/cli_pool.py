@@ -10,6 +10,7 @@ import click
 
 from bizzmq import clock, logs
 from bizzmq.cli_support import table
+from bizzmq.streams import show
 from bizzmq.workers.control import AUTO, STATUS, PoolSilentError, ask, find
 
 _REFRESH_S = 1.0
@@ -32,9 +33,9 @@ def pool(as_json: bool, watch: bool, control: str) -> None:
         text = ask(path, STATUS)
         status = _decode(text)
         if watch and not as_json and sys.stdout.isatty():
-            click.echo(_CLEAR, nl=False)
+            show(_CLEAR, end="")
         if as_json:
-            click.echo(text)
+            show(text)
         else:
             _show(status)
         if not watch:
@@ -54,7 +55,7 @@ def _decode(text: str) -> Mapping[str, Any]:
 
 def _show(status: Mapping[str, Any]) -> None:
     for line in _summary(status):
-        click.echo(logs.escape(line))
+        show(logs.escape(line))
     table([_row(slot) for slot in status["slots"]], _HEAD)
 
 

@@ -12,6 +12,8 @@ import click
 from bizzmq import census, embedded, logs
 from bizzmq.broker import BATCH_LIMIT, Broker
 from bizzmq.connections import connect
+from bizzmq.console import FAILED, INTERRUPTED, CommandError
+from bizzmq.streams import say, show
 from bizzmq.url import check_url
 
 
@@ -39,9 +41,29 @@ def open_broker(redis_url: str) -> Iterator[Broker]:
 
 
 def confirm_deletion(what: str, yes: bool) -> None:
-    """Ask on a terminal whether to delete, unless that was said already. A script is taken at its word."""
-    if not yes and sys.stdin.isatty():
-        click.confirm(f"Delete {what} for good?", abort=True, err=True)
+    """Return if the user agrees: by --yes, or by an answer on a terminal.
+
+    Raises:
+        click.UsageError: nobody can be asked; --yes is needed.
+        CommandError: the user does not agree.
+    """
+    if yes:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise click.UsageError(f"this deletes {what} for good, and there is no terminal to ask on: add --yes")
+    question = f"Delete {logs.escape(what)} for good? [y/N]: "
+    try:
+        say(question, end="")
+        answer = sys.stdin.readline()
+    except KeyboardInterrupt:
+        say("")
+        raise CommandError("nothing was deleted", INTERRUPTED) from None
+    except (OSError, ValueError):  # the terminal has gone, or says what is no text
+        answer = ""
+    if answer.strip().lower() not in ("y", "yes"):
+        if not answer.endswith("\n"):
+            say("")  # the line of the question ends here
+        raise CommandError("nothing was deleted", FAILED)
 
 
 def purge_all(broker: Broker, queue: str) -> int:
@@ -62,4 +84,4 @@ def table(rows: list[list[Any]], head: Sequence[str]) -> None:
     numeric = [all(isinstance(row[i], int) for row in rows) and bool(rows) for i in range(len(head))]
     for line in (list(head), *text):
         cells = [cell.rjust(w) if right else cell.ljust(w) for cell, w, right in zip(line, widths, numeric)]
-        click.echo("  ".join(cells).rstrip())
+        show("  ".join(cells).rstrip())

@@ -18,6 +18,7 @@ from bizzmq import logs
 from bizzmq.cli_publish import read_document
 from bizzmq.cli_support import Number, table
 from bizzmq.errors import ConfigurationError
+from bizzmq.streams import show
 from bizzmq.testing.binaries import server_binary
 from bizzmq.testing.site import SingleServer
 from bizzmq.testing.stage import Settings
@@ -95,7 +96,7 @@ def torture(
         signal.signal(number, _leave)
     verdict, kept = _run(settings, None if as_json else Show(seconds))
     if as_json:
-        click.echo(json.dumps({**verdict.as_dict(), "log": kept}))
+        show(json.dumps({**verdict.as_dict(), "log": kept}))
     else:
         _show(verdict, kept)
     sys.exit(HOLDS if verdict.holds else WRONG)
@@ -120,15 +121,15 @@ def _run(settings: Settings, show: Show | None) -> tuple[Verdict, str]:
 
 
 def _show(verdict: Verdict, kept: str) -> None:
-    click.echo()
+    show()
     table(verdict.fault_rows(), ("fault", "times", "recovery p50", "p99"))
-    click.echo()
+    show()
     for name, value in verdict.rows().items():
-        click.echo(f"{name:<29} {value}")
+        show(f"{name:<29} {value}")
     for problem in verdict.balance.problems:
-        click.echo(f"PROBLEM  {problem}")
+        show(f"PROBLEM  {problem}")
     if kept:
-        click.echo(f"the pools' log is kept in {kept}")
+        show(f"the pools' log is kept in {kept}")
 
 
 def _bodies(body: str | None, path: Path | None) -> Sequence[Any]:

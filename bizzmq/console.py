@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -10,15 +11,16 @@ from typing import Any, Callable, NoReturn, TypeVar
 
 import click
 
-from bizzmq import secret_files
-from bizzmq.errors import BizzMQError, BrokerUnavailableError, ConfigurationError
-from bizzmq.log_stream import LineWriter
+from bizzmq import logs, secret_files
+from bizzmq.errors import BizzMQError, BrokerUnavailableError, ConfigurationError, QueueNotFoundError
+from bizzmq.streams import GuardedStreams, OutputError, say
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_URL = "redis://localhost:6379/0"
 URL_FILE = "BIZZMQ_REDIS_URL_FILE"
-UNAVAILABLE = 1
+FAILED = 1
+INTERRUPTED = 130
 
 
 def redis_url(*variables: str) -> Callable[[F], F]:
@@ -46,60 +48,96 @@ def stated(_context: click.Context, _option: click.Parameter, value: str | None)
     return value
 
 
-def open_standard_streams() -> None:
-    """Put /dev/null where stdin, stdout or stderr are closed, before anything else gets their numbers."""
-    while True:
-        descriptor = os.open(os.devnull, os.O_RDWR)
-        if descriptor > 2:
-            os.close(descriptor)
-            break
-        os.set_inheritable(descriptor, True)
-    for name, number in (("stdout", 1), ("stderr", 2)):
-        if getattr(sys, name) is None:
-            setattr(sys, name, os.fdopen(number, "w", buffering=1, errors="backslashreplace"))
+class CommandError(BizzMQError):
+    """What a command could not do, or not all of it, in words; the command exits with `code`."""
+
+    def __init__(self, text: str, code: int) -> None:
+        super().__init__(text)
+        self.code = code
 
 
-def run(command: click.Command, name: str, *, usage_code: int = 2, crash_code: int = 70) -> NoReturn:
+class Group(click.Group):
+    """Commands of which one must be named: without one, the help is shown."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args:
+            raise _NoCommand(ctx.get_help())
+        return super().parse_args(ctx, args)
+
+
+class _NoCommand(Exception):  # noqa: N818 - not an error but a question
+    """A group of commands was called without one. Its text is the help."""
+
+
+def run(
+    command: click.Command,
+    name: str,
+    *,
+    usage_code: int = 2,
+    crash_code: int = 70,
+    streams: GuardedStreams | None = None,
+) -> NoReturn:
     """Run a command and exit: bad input is one line on stderr, never a traceback of ours.
 
-    Exit codes: what the command returns; `usage_code` for wrong input; 1 for a server that is unavailable
-    or refuses; 130 for an interrupt; `crash_code` for a defect of this program, whose traceback is shown.
+    Exit codes: what the command returns; `usage_code` for wrong input, and for a server that no waiting mends; 1 for a
+    server that is unavailable or refuses, and for output that cannot be written; 130 for an interrupt; `crash_code` for
+    a defect of this program, whose traceback is shown.
     """
+    with streams or GuardedStreams():
+        code, text = _outcome(command, name, usage_code, crash_code)
+        try:
+            sys.stdout.flush()
+        except OutputError as error:
+            code, text = code or FAILED, text or f"{name}: {unwritable(error)}"
+        if text:
+            say(text)
+    sys.exit(code)
+
+
+def _outcome(command: click.Command, name: str, usage_code: int, crash_code: int) -> tuple[int, str]:  # noqa: C901, PLR0911 - a table
+    """The exit code, and what is to be said on stderr."""
     try:
         code = command.main(prog_name=name, standalone_mode=False)
-    except click.exceptions.Abort:
-        fail(name, "interrupted", 130)
+    except SystemExit as end:
+        return (end.code if isinstance(end.code, int) else int(end.code is not None)), ""
+    except _NoCommand as question:
+        return usage_code, str(question)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        return INTERRUPTED, _line(name, "interrupted")
     except click.ClickException as error:
         hint = f" (see {name} --help)" if isinstance(error, click.UsageError) else ""
-        fail(name, error.format_message().replace("\n", " ") + hint, usage_code)
+        return usage_code, _line(name, error.format_message().replace("\n", " ") + hint)
     except ConfigurationError as error:
-        fail(name, str(error), usage_code)
+        return usage_code, _line(name, str(error))
+    except CommandError as error:
+        return error.code, _line(name, str(error))
+    except QueueNotFoundError as error:
+        return FAILED, _line(name, _missing(error.queue))
     except BrokerUnavailableError as error:
-        fail(name, f"Redis is unavailable: {error}", UNAVAILABLE)
+        return FAILED, _line(name, f"Redis is unavailable: {error}")
     except BizzMQError as error:
-        fail(name, str(error), UNAVAILABLE)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(UNAVAILABLE)
-    except KeyboardInterrupt:
-        fail(name, "interrupted", 130)
+        return FAILED, _line(name, str(error))
+    except OutputError as error:
+        return FAILED, "" if error.errno == errno.EPIPE else _line(name, unwritable(error))
     except Exception:  # noqa: BLE001 - the last resort: shown whole, with a code of its own
-        traceback.print_exc()
-        fail(name, "this is a defect of the program; please report it with the lines above", crash_code)
-    sys.exit(code if isinstance(code, int) else 0)
+        defect = _line(name, "this is a defect of the program; please report it with the lines above")
+        return crash_code, traceback.format_exc() + defect
+    return (code if isinstance(code, int) else 0), ""
 
 
-def say(text: str) -> None:
-    """Write to stderr, beside the log, without waiting for whoever reads it."""
-    try:
-        descriptor = sys.stderr.fileno()
-    except (AttributeError, OSError, ValueError):  # it is closed, or no file at all
-        click.echo(text, err=True)
-    else:
-        LineWriter(descriptor).write(text.encode("utf-8", "backslashreplace") + b"\n")
+def _line(name: str, text: str) -> str:
+    return f"{name}: {logs.escape(text)}"
 
 
-def fail(name: str, text: str, code: int) -> NoReturn:
-    """Say one line on stderr and exit."""
-    click.echo(f"{name}: {text}", err=True)
-    sys.exit(code)
+def unwritable(error: OutputError) -> str:
+    reason = "it is closed" if error.errno == errno.EBADF else error.strerror
+    return f"standard output cannot be written: {reason}"
+
+
+def _missing(queue: str) -> str:
+    name = queue.partition(":")[0]
+    owner = name[: -len("_dlq")] if name.endswith("_dlq") else name
+    return (
+        f"queue {name!r} does not exist (bizzmq queues lists those that do); create it: "
+        f"bizzmq queue create {owner}, or bizzmq publish --create {owner}"
+    )

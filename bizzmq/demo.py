@@ -20,6 +20,7 @@ from bizzmq.client import BizzMQ
 from bizzmq.demo_ledger import Balance, balance, read_runs
 from bizzmq.demo_tasks import LEDGER
 from bizzmq.queue import QueueOptions
+from bizzmq.streams import say, show
 
 QUEUE = "demo"
 _BELOW, _PRIMES = 2600, 378  # some milliseconds of trial division
@@ -48,17 +49,17 @@ class Demo:
             ledger.mkdir()
             url = f"embedded://{name}/server"
             with BizzMQ(url) as mq:
-                click.echo(f"server         a private one, started in {_ms(begin_s)} ms")
+                show(f"server         a private one, started in {_ms(begin_s)} ms")
                 published = self._publish(mq)
                 with self._pool(url, ledger, Path(name) / "pool.log") as pool:
                     done = self._watch(mq, pool, ledger)
                     begin_s = clock.monotonic()
                     pool.send_signal(signal.SIGTERM)
                     code = pool.wait(timeout=60)
-                    click.echo(f"drained        in {_ms(begin_s)} ms after SIGTERM, exit code {code}")
+                    show(f"drained        in {_ms(begin_s)} ms after SIGTERM, exit code {code}")
                 result = balance(read_runs(ledger), published, self._victim, self._killed_s)
                 if not done or code != 0:
-                    click.echo((Path(name) / "pool.log").read_text(errors="replace"), err=True)
+                    say((Path(name) / "pool.log").read_text(errors="replace"))
         self._summary(result)
         return 0 if done and code == 0 and result.lost == 0 and result.recovery_s is not None else 1
 
@@ -67,7 +68,7 @@ class Demo:
         begin_s = clock.monotonic()
         body = {"below": _BELOW, "primes": _PRIMES}
         ids = mq.publish_messages_to_queue(QUEUE, [body] * self._messages)
-        click.echo(f"published      {len(ids):,} messages of CPU-bound work in {_ms(begin_s)} ms")
+        show(f"published      {len(ids):,} messages of CPU-bound work in {_ms(begin_s)} ms")
         return ids
 
     @contextmanager
@@ -81,7 +82,7 @@ class Demo:
                 env=environment, stdout=output, stderr=output, start_new_session=True,
             )  # fmt: skip
             try:
-                click.echo(f"pool           bizzmq-worker with {self._concurrency} worker processes")
+                show(f"pool           bizzmq-worker with {self._concurrency} worker processes")
                 yield pool
             finally:
                 if pool.poll() is None:
@@ -107,7 +108,7 @@ class Demo:
                     return False
                 clock.sleep(0.02)
         if self._victim:
-            click.echo(f"killed         worker {self._victim} with SIGKILL half-way, while it was running a message")
+            show(f"killed         worker {self._victim} with SIGKILL half-way, while it was running a message")
         return True
 
     def _kill_one(self, ledger: Path) -> None:
@@ -126,14 +127,14 @@ class Demo:
         rate = result.handled / (result.span_s or 1.0)
         recovery = "never" if result.recovery_s is None else f"{result.recovery_s * 1000:.1f} ms after the kill"
         mean_ms = 1000 * result.work_s / (result.handled or 1)
-        click.echo()
-        click.echo(f"published      {result.published:,}")
-        click.echo(f"handled        {result.handled:,}")
-        click.echo(f"lost           {result.lost:,}")
-        click.echo(f"handled twice  {result.twice:,}")
-        click.echo(f"recovered      the killed worker's message ran again {recovery}")
-        click.echo(f"throughput     {rate:,.0f} messages a second of {mean_ms:.1f} ms each")
-        click.echo(f"time           {busy:.1f}% of the workers' time in the handler, {100 - busy:.1f}% elsewhere")
+        show()
+        show(f"published      {result.published:,}")
+        show(f"handled        {result.handled:,}")
+        show(f"lost           {result.lost:,}")
+        show(f"handled twice  {result.twice:,}")
+        show(f"recovered      the killed worker's message ran again {recovery}")
+        show(f"throughput     {rate:,.0f} messages a second of {mean_ms:.1f} ms each")
+        show(f"time           {busy:.1f}% of the workers' time in the handler, {100 - busy:.1f}% elsewhere")
 
 
 @contextmanager

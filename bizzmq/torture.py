@@ -12,14 +12,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Callable, Iterator, Mapping
 
-import click
-
 from bizzmq import census, clock, embedded_keeper
 from bizzmq import torture_plan as plan
 from bizzmq.cli_support import open_broker
 from bizzmq.client import BizzMQ
 from bizzmq.demo_ledger import read_runs
 from bizzmq.queue import QueueOptions
+from bizzmq.streams import show
 from bizzmq.torture_attack import Attack
 from bizzmq.torture_balance import MOST_FAULTS_SHOWN, TRIES, Evidence, Verdict, judge
 from bizzmq.torture_module import Module
@@ -192,7 +191,7 @@ class Torture:
             }
         )
         for fault in verdict.faults[:MOST_FAULTS_SHOWN]:
-            click.echo(f"FAULT  {fault}")
+            show(f"FAULT  {fault}")
 
 
 def _has_begun(pool: TorturePool) -> bool:

@@ -6,10 +6,9 @@ import sys
 from collections import Counter
 from typing import Any, Mapping
 
-import click
-
 from bizzmq import clock
 from bizzmq.logs import escape
+from bizzmq.streams import show
 
 _BAR_WIDTH = 40
 _NEWS = {
@@ -40,7 +39,7 @@ class Show:
     def line(self, who: str, text: str) -> None:
         """One line, with the time."""
         self._clear()
-        click.echo(f"{clock.monotonic() - self._begin_s:7.2f} s  {who:<5}  {escape(text)}")
+        show(f"{clock.monotonic() - self._begin_s:7.2f} s  {who:<5}  {escape(text)}")
         self._draw()
 
     def did(self, what: str, about: str = "") -> None:
@@ -71,15 +70,15 @@ class Show:
         """Names and values, after the last line of all."""
         self._clear()
         self._bar = ""
-        click.echo()
+        show()
         for name, value in rows.items():
             shown = f"{value:,}" if isinstance(value, int) else value
-            click.echo(f"{name:<20} {shown}")
+            show(f"{name:<20} {shown}")
 
     def _clear(self) -> None:
         if self._bar:
-            click.echo("\r\x1b[K", nl=False)
+            show("\r\x1b[K", end="")
 
     def _draw(self) -> None:
         if self._bar:
-            click.echo(self._bar, nl=False)
+            show(self._bar, end="")

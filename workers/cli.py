@@ -11,7 +11,7 @@ import sys
 import click
 
 import bizzmq
-from bizzmq import console, logs, signing
+from bizzmq import console, logs, signing, streams
 from bizzmq.claim_size import DEFAULT_LIMIT
 from bizzmq.errors import ConfigurationError
 from bizzmq.handler import split_spec
@@ -23,6 +23,7 @@ from bizzmq.workers.supervisor import Supervisor
 
 _VARIABLES = "BIZZMQ_WORKER"
 _logger = logging.getLogger("bizzmq.supervisor")
+_guard = streams.GuardedStreams()
 
 
 @click.command(context_settings={"auto_envvar_prefix": _VARIABLES, "help_option_names": ["-h", "--help"]})
@@ -126,8 +127,11 @@ def command(
         _check(control, check)
         return
     if handler is None:
-        raise click.UsageError("Missing argument 'MODULE:CALLABLE'.")
+        raise click.UsageError(
+            "Missing argument 'MODULE:CALLABLE', the function that handles messages: bizzmq-worker tasks:handler"
+        )
     split_spec(handler)
+    _guard.give_back()  # from here on stdout and stderr are those that handlers print to
     logs.configure(log_level, log_format)
     try:
         config = WorkerConfig(
@@ -169,8 +173,8 @@ def command(
     code = supervisor.run()
     if supervisor.failure is not None:
         if supervisor.failure.traceback:
-            console.say(supervisor.failure.traceback.rstrip())
-        console.say(f"bizzmq-worker: {_by_option(supervisor.failure.error)}")
+            streams.say(supervisor.failure.traceback.rstrip())
+        streams.say(f"bizzmq-worker: {_by_option(supervisor.failure.error)}")
     logging.shutdown()
     sys.exit(code)
 
@@ -200,5 +204,5 @@ def _check(where: str, what: str) -> None:
 
 def main() -> None:
     """The entry point."""
-    console.open_standard_streams()
-    console.run(command, "bizzmq-worker", usage_code=exits.USAGE, crash_code=exits.INTERNAL_ERROR)
+    streams.open_closed()
+    console.run(command, "bizzmq-worker", usage_code=exits.USAGE, crash_code=exits.INTERNAL_ERROR, streams=_guard)

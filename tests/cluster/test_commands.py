@@ -51,7 +51,7 @@ def test_everything_takes_the_address_and_tells_no_secret(url: str, ledger: Ledg
     assert _bizzmq(url, "dlq", "replay", QUEUE).strip() == "1 messages put back"
     with BizzMQ(url) as mq:
         eventually(lambda: mq.stats(QUEUE).dead_lettered, PATIENCE_S)
-    assert _bizzmq(url, "dlq", "purge", QUEUE).strip() == "1 messages deleted"
+    assert _bizzmq(url, "dlq", "purge", QUEUE, "--yes").strip() == "1 messages deleted"
     told += [_bizzmq(_wrong(url), "stats", QUEUE, fails=True)]
     assert "invalid username-password pair" in told[-1]
     assert len(told[-1].splitlines()) == 1

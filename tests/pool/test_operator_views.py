@@ -93,10 +93,10 @@ def test_dlq_replay_puts_back_the_named_ones_or_all(scene: Scene, letters: list[
 
 
 def test_purges_delete_what_nobody_handles_and_nothing_else(scene: Scene, letters: list[str]) -> None:
-    assert _run(scene, "dlq", "purge", QUEUE).lines() == ["3 messages deleted"]
+    assert _run(scene, "dlq", "purge", QUEUE, "--yes").lines() == ["3 messages deleted"]
     assert (scene.mq.stats(QUEUE).dead_lettered, scene.mq.stats(QUEUE).waiting) == (0, 2)
 
-    assert _run(scene, "purge", QUEUE).lines() == ["3 messages deleted"]
+    assert _run(scene, "purge", QUEUE, "--yes").lines() == ["3 messages deleted"]
     invariants.check_at_rest(scene.redis, QUEUE)
 
 

@@ -1,0 +1,92 @@
+"""Nothing is deleted that nobody has agreed to."""
+
+from __future__ import annotations
+
+import os
+import pty
+
+import pytest
+
+from bizzmq.testing.wait import eventually
+from tests.faults.scene import QUEUE, Scene
+from tests.pool.command import OPERATOR, refused
+from tests.support.forked import CLOSED, CTRL_C, EOF, Terminal, bizzmq
+
+PURGES = [["purge", QUEUE], ["dlq", "purge", QUEUE]]
+
+
+@pytest.fixture
+def full(scene: Scene) -> Scene:
+    """Two messages wait, and two are dead letters."""
+    scene.publish({}, {}, retries=0)
+    stop = scene.mq.consume_message_from_queue(QUEUE, _fail)
+    eventually(lambda: scene.mq.stats(QUEUE).dead_lettered == 2)
+    stop()
+    scene.publish({}, {})
+    return scene
+
+
+def _fail(_body: object) -> None:
+    raise ValueError
+
+
+@pytest.mark.parametrize("command", PURGES)
+@pytest.mark.parametrize("stdin", [b"", b"n\n", b"y\n", CLOSED])
+def test_a_script_has_to_say_yes(full: Scene, command: list[str], stdin: bytes | int) -> None:
+    ended = bizzmq(*command, stdin=stdin, REDIS_URL=full.url)
+
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith("bizzmq: this deletes 2 ")
+    assert "add --yes" in ended.err
+    assert ended.err.count("\n") == 1
+    _nothing_was_deleted(full)
+
+
+def test_the_command_itself_refuses_in_a_script(full: Scene) -> None:
+    assert "add --yes" in refused(OPERATOR, "purge", QUEUE, stdin=b"n\n", REDIS_URL=full.url)
+    _nothing_was_deleted(full)
+
+
+@pytest.mark.parametrize("command", PURGES)
+def test_with_yes_a_script_deletes(full: Scene, command: list[str]) -> None:
+    assert bizzmq(*command, "--yes", REDIS_URL=full.url).lines() == ["2 messages deleted"]
+
+
+@pytest.mark.parametrize("command", PURGES)
+@pytest.mark.parametrize(
+    ("keys", "code"),
+    [(b"n\n", 1), (b"\n", 1), (EOF, 1), (b"yes please\n", 1), (b"\xff\xfe\n", 1), (CTRL_C, 130)],
+    ids=["n", "enter", "eof", "other", "bytes", "ctrl-c"],
+)
+def test_on_a_terminal_whatever_is_no_yes_deletes_nothing(
+    full: Scene, command: list[str], keys: bytes, code: int
+) -> None:
+    with Terminal(*command, REDIS_URL=full.url) as terminal:
+        terminal.wait_for("for good? [y/N]")
+        terminal.type(keys)
+        assert terminal.code() == code
+        assert terminal.screen.splitlines()[-1] == "bizzmq: nothing was deleted"
+    _nothing_was_deleted(full)
+
+
+@pytest.mark.parametrize("command", PURGES)
+def test_on_a_terminal_a_yes_deletes(full: Scene, command: list[str]) -> None:
+    with Terminal(*command, REDIS_URL=full.url) as terminal:
+        terminal.wait_for("for good? [y/N]")
+        terminal.type(b"y\n")
+        assert terminal.lines()[-1] == "2 messages deleted"
+
+
+def test_a_question_that_nobody_can_see_is_not_asked(full: Scene) -> None:
+    own, other = pty.openpty()
+    ended = bizzmq("purge", QUEUE, stdin=other, REDIS_URL=full.url)
+    os.close(own)
+    os.close(other)
+
+    assert (ended.code, ended.out) == (2, "")
+    _nothing_was_deleted(full)
+
+
+def _nothing_was_deleted(scene: Scene) -> None:
+    stats = scene.mq.stats(QUEUE)
+    assert (stats.waiting, stats.dead_lettered) == (2, 2)

@@ -1,4 +1,4 @@
-"""One worker's queues on several servers: what is wrong with one of them must not stop the work on the others."""
+"""One worker's queues apart: what is wrong with one of them must not stop the work on the others."""
 
 from __future__ import annotations
 
@@ -7,22 +7,31 @@ from collections import deque
 from typing import Any, Callable, Sequence, TypeVar
 
 from bizzmq import clock
-from bizzmq.errors import BrokerFullError, BrokerUnavailableError, WrongTypeError
+from bizzmq.errors import QUEUE_TROUBLE, BizzMQError
+from bizzmq.loop import CURABLE, Insistence
 from bizzmq.outage import Outage
 
 T = TypeVar("T")
 
 
 class Apart:
-    """What a worker owes each of its queues, and which of them cannot be asked now: away, full, or with a wrong key.
+    """What a worker owes each of its queues, and which of them are set aside: with a wrong key, say, or unreadable.
+
+    Where queues are on several servers, one that is away or full sets its own queues aside, too. With one server that
+    is everybody's trouble, and is waited for.
 
     Whatever is said to a queue is said in the order in which it came up, so nothing is claimed from a queue that is
     still owed the outcome of an earlier claim. All of it is safe to repeat.
+
+    Args:
+        insist: how to wait for the only server; None if there are several.
     """
 
-    def __init__(self, logger: logging.Logger, who: str) -> None:
+    def __init__(self, logger: logging.Logger, who: str, insist: Insistence | None = None) -> None:
         self._logger = logger
         self._who = who
+        self._insist = insist
+        self._alone: tuple[type[BizzMQError], ...] = QUEUE_TROUBLE if insist else (*QUEUE_TROUBLE, *CURABLE)
         self._owed: dict[str, deque[Callable[[], object]]] = {}
         self._outages: dict[str, Outage] = {}
         self._away_until_s: dict[str, float] = {}
@@ -35,13 +44,17 @@ class Apart:
         """Whether this queue has not been told everything yet."""
         return bool(self._owed.get(queue))
 
-    def attempt(self, queue: str, action: Callable[[], T]) -> T | None:
-        """The result of an action; None if the queue is away, or is just found to be."""
+    def attempt(self, queue: str, action: Callable[[], T], *, owed: bool = False) -> T | None:
+        """The result of an action; None if the queue is set aside, or just was.
+
+        Args:
+            owed: as for Insistence.
+        """
         if self.away_s(queue):
             return None
         try:
-            result = action()
-        except (BrokerUnavailableError, BrokerFullError, WrongTypeError) as error:  # what an operator can cure
+            result = action() if self._insist is None else self._insist(action, owed=owed)
+        except self._alone as error:  # what an operator can cure
             self.failed(queue, error)
             return None
         self.over(queue)
@@ -53,7 +66,7 @@ class Apart:
 
     def unheard(self, queue: str, error: Exception) -> float:
         """Note that a queue's wake-up cannot be waited for; the claims from it go on. Returns as `failed` does."""
-        return self.failed(_wake_up_of(queue), error)
+        return self._note(_wake_up_of(queue), queue, error)
 
     def heard(self, queues: Sequence[str]) -> None:
         """Note that the wake-ups of some queues have been waited for."""
@@ -68,11 +81,15 @@ class Apart:
 
     def failed(self, queue: str, error: Exception) -> float:
         """Note that a queue is away; returns how long to let it rest, seconds."""
-        outage = self._outages.get(queue)
+        return self._note(queue, queue, error)
+
+    def _note(self, what: str, queue: str, error: Exception) -> float:
+        outage = self._outages.get(what)
         if outage is None:
-            outage = self._outages[queue] = Outage(self._logger, f"{self._who} on {queue}")
+            who = f"{self._who} on {what}" if self._insist is None else self._who
+            outage = self._outages[what] = Outage(self._logger, who, queue=queue)
         rest_s = outage.failed(error)
-        self._away_until_s[queue] = clock.monotonic() + rest_s
+        self._away_until_s[what] = clock.monotonic() + rest_s
         return rest_s
 
     def owe(self, queue: str, action: Callable[[], object]) -> None:
@@ -84,17 +101,25 @@ class Apart:
         """Do what is owed to a queue; False if not all of it could be done."""
         owed = self._owed.get(queue)
         while owed:
-            if self.attempt(queue, _answered(owed[0])) is None:
+            if self.attempt(queue, _answered(owed[0]), owed=True) is None:
                 return False
             owed.popleft()
         return True
 
-    def pay_all(self, insist: Callable[[Callable[[], object]], object]) -> None:
-        """Do everything that is owed: first what can be done, then the rest with all insistence."""
+    def pay_all(self, insist: Insistence) -> None:
+        """Do everything that is owed: first what can be done, then the rest with all insistence.
+
+        What is wrong with a queue itself is not waited for: its lease, or a journal, has what is left.
+        """
+        for queue in self._owed:
+            self._away_until_s.pop(queue, None)  # it is now or never
         for queue in [queue for queue in self._owed if not self.pay(queue)]:
-            while self._owed[queue]:
-                insist(self._owed[queue][0])
-                self._owed[queue].popleft()
+            try:
+                while self._owed[queue]:
+                    insist(self._owed[queue][0])
+                    self._owed[queue].popleft()
+            except QUEUE_TROUBLE as error:
+                self.failed(queue, error)
 
 
 def _wake_up_of(queue: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Sequence
 from bizzmq import books, clock, findings
 from bizzmq.books import Books
 from bizzmq.broker import Broker
-from bizzmq.errors import BrokerReplyError
+from bizzmq.errors import QUEUE_TROUBLE, DecodeError, QueueNotFoundError
 from bizzmq.findings import Finding, Held, Kind
 from bizzmq.keys import QueueKeys
 from bizzmq.sight import DEAD, OWN, Sight
@@ -50,8 +50,8 @@ def shards_of(broker: Broker, queue: str) -> list[str]:
     owner = broker.keys(queue).owner
     try:
         return broker.shards(owner)
-    except BrokerReplyError:
-        return [owner]  # its options are of a wrong type, which the audit will say
+    except QUEUE_TROUBLE:
+        return [owner]  # its options are of a wrong type, or unreadable, which the audit will say
 
 
 def together(parts: Sequence[Diagnosis]) -> Diagnosis:
@@ -66,7 +66,13 @@ def diagnose(survey: Survey, lease_s: float) -> Diagnosis:
     wrong = _wrong_types(survey)
     if wrong:
         return Diagnosis((), tuple(wrong))
-    found = [*_without_options(survey), *_astray(survey), *_orphaned(survey), *_unsupervised(survey, lease_s)]
+    found = [
+        *_without_options(survey),
+        *_bad_options(survey),
+        *_astray(survey),
+        *_orphaned(survey),
+        *_unsupervised(survey, lease_s),
+    ]
     pair = books.read_settled(survey)
     return Diagnosis(pair, (*found, *_off_balance(survey, pair, found)))
 
@@ -119,6 +125,18 @@ def _without_options(survey: Survey) -> list[Finding]:
         has_options, has_messages = survey.broker.look(("EXISTS", k.meta), ("EXISTS", k.messages))
         if has_messages and not has_options:
             found.append(findings.no_options(side, k.queue, k.meta))
+    return found
+
+
+def _bad_options(survey: Survey) -> list[Finding]:
+    found = []
+    for side, k in enumerate(survey.sides):
+        try:
+            survey.broker.options(k.queue)
+        except DecodeError as error:
+            found.append(findings.bad_options(side, k.queue, k.meta, str(error)))
+        except QueueNotFoundError:
+            continue
     return found
 
 

@@ -7,10 +7,12 @@ from typing import Any, Mapping
 
 from bizzmq import keys
 from bizzmq.broker import Broker
-from bizzmq.errors import DecodeError, QueueNotFoundError
+from bizzmq.errors import QUEUE_TROUBLE, DecodeError, QueueNotFoundError
 from bizzmq.message import Message, decode_envelope
+from bizzmq.outage import TEXT_LIMIT
 from bizzmq.queue import QueueStats
 from bizzmq.registry import as_text
+from bizzmq.soundness import faults
 from bizzmq.store import pairs
 
 _TOTALS = ("published", "acked", "retried", "requeued", "discarded")
@@ -48,6 +50,19 @@ def _totals(queue: str, stored: Mapping[bytes, bytes]) -> dict[str, int]:
         return {name: int(stored.get(name.encode(), b"0")) for name in _TOTALS}
     except ValueError as error:
         raise DecodeError(f"a total of queue {queue!r} is no number; bizzmq audit {queue} says which") from error
+
+
+def overview(broker: Broker) -> list[dict[str, Any]]:
+    """All queues with their stats as a row each; a queue that cannot be asked has an `error` instead, in words."""
+    rows: list[dict[str, Any]] = []
+    for name in queue_names(broker):
+        try:
+            found = faults(broker, name)
+            about = {"error": "; ".join(found)[:TEXT_LIMIT]} if found else stats(broker, name).as_dict()
+            rows.append({"queue": name, **about})
+        except QUEUE_TROUBLE as error:
+            rows.append({"queue": name, "error": str(error)[:TEXT_LIMIT]})
+    return rows
 
 
 def queue_names(broker: Broker) -> list[str]:

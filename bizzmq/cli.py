@@ -15,15 +15,14 @@ from bizzmq.cli_dead_letters import dlq
 from bizzmq.cli_doctor import doctor
 from bizzmq.cli_pool import pool
 from bizzmq.cli_publish import publish_lines, read_document
-from bizzmq.cli_support import Number, confirm_deletion, open_broker, purge_all, table
+from bizzmq.cli_support import Number, confirm_deletion, create_implicitly, open_broker, purge_all, table
 from bizzmq.cli_torture import torture
 from bizzmq.client import BizzMQ
 from bizzmq.console import CommandError, stated
 from bizzmq.demo import Demo
 from bizzmq.keys import MAX_SHARDS
 from bizzmq.message import MessageOptions
-from bizzmq.queue import QueueOptions
-from bizzmq.streams import OutputError, show
+from bizzmq.streams import OutputError, say, show
 from bizzmq.torture import Torture
 
 _OWN_SERVER = ("demo", "torture")
@@ -89,7 +88,7 @@ def publish(
     body = None if document == "-" else read_document(document, "the argument")
     with BizzMQ(redis_url, signing_keys=signing.keys_from_environment()) as mq:
         if create:
-            mq.create_queue(queue, QueueOptions(config_dead_letter_queue=True, shards=shards or 1))
+            create_implicitly(redis_url, queue, shards)
         if document == "-":
             mq.stats(queue)  # a queue that does not exist is said before anything is read
             publish_lines(mq, queue, sys.stdin.buffer, options, resume_from or 1)
@@ -111,12 +110,15 @@ def _show_id(message_id: str) -> None:
 def queues(redis_url: str, as_json: bool) -> None:
     """List all queues with what they hold."""
     with open_broker(redis_url) as broker:
-        rows = [{"queue": name, **census.stats(broker, name).as_dict()} for name in census.queue_names(broker)]
+        rows = census.overview(broker)
     if as_json:
         show(json.dumps(rows))
         return
     shown = ("queue", "waiting", "delayed", "processing", "dead_lettered", "published", "acked")
-    table([[row[name] for name in shown] for row in rows], shown)
+    table([[row.get(name, "?") for name in shown] for row in rows], shown)
+    for row in rows:
+        if "error" in row:
+            say(f"{row['queue']}: {logs.escape(row['error'])}")
 
 
 @command.command()

@@ -82,6 +82,9 @@ def _summary(status: Mapping[str, Any]) -> list[str]:
             f"reloads {status['reloads']}, generation {status['generation']}"
         ),
     ]
+    lines += [
+        f"queue {queue['queue']} is set aside: {queue['aside']}" for queue in status["queues"] if queue.get("aside")
+    ]
     if status["last_reload_error"]:
         lines.append(f"the last reload failed: {status['last_reload_error']}")
     return lines

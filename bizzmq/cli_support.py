@@ -13,6 +13,7 @@ from bizzmq import census, embedded, logs
 from bizzmq.broker import BATCH_LIMIT, Broker
 from bizzmq.connections import connect
 from bizzmq.console import FAILED, INTERRUPTED, CommandError
+from bizzmq.queue import QueueOptions
 from bizzmq.streams import say, show
 from bizzmq.url import check_url
 
@@ -38,6 +39,16 @@ def open_broker(redis_url: str) -> Iterator[Broker]:
         connection.drop()
         if server is not None:
             server.close()
+
+
+def create_implicitly(redis_url: str, queue: str, shards: int | None) -> None:
+    """Create a queue with a dead-letter queue if it is not there, in a way that leaves its options to be chosen."""
+    with open_broker(redis_url) as broker:
+        wanted = QueueOptions(config_dead_letter_queue=True, shards=shards or 1)
+        is_new = broker.create(queue, wanted, implicit=True)
+        there = len(broker.shards(queue)) if shards and not is_new else shards
+    if there != shards:
+        say(f"Warning: {queue} exists: --shards {shards} asked, {there} stored, which stays")
 
 
 def confirm_deletion(what: str, yes: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from types import TracebackType
 from typing import Any, Callable, Iterable, Sequence
 
@@ -11,8 +12,9 @@ from bizzmq.broker import Broker
 from bizzmq.census import stats
 from bizzmq.clock import ServerClock
 from bizzmq.connections import connect
-from bizzmq.errors import BizzMQError
+from bizzmq.errors import BizzMQError, DecodeError
 from bizzmq.handler import UserHandler
+from bizzmq.logs import log
 from bizzmq.message import MessageOptions
 from bizzmq.publisher import Publisher
 from bizzmq.queue import QueueOptions, QueueStats
@@ -21,6 +23,7 @@ from bizzmq.reservoir import Reservoir
 from bizzmq.url import check_url
 
 _DEFAULTS = MessageOptions()
+_logger = logging.getLogger("bizzmq.client")
 
 
 class BizzMQ:
@@ -90,7 +93,9 @@ class BizzMQ:
     def create_queue(self, queue_name: str, options: QueueOptions | None = None) -> bool:
         """Create a queue, and its dead-letter queue if the options ask for one.
 
-        Skipped if the queue exists, whatever its options are. Returns whether it was created.
+        Skipped if the queue exists: if its options differ from the given ones, that is a warning in the log. Where
+        nobody has chosen the options of a queue, as that of a pool that was there first or of a dead-letter queue, it
+        gets the given ones. Returns whether it was created, or got them.
 
         Raises:
             ConfigurationError: the name is not allowed.
@@ -98,7 +103,11 @@ class BizzMQ:
         """
         broker = self._brokers.take()
         try:
-            return broker.create(queue_name, options or QueueOptions())
+            if options is None:
+                return not broker.exists(queue_name) and broker.create(queue_name, QueueOptions())
+            is_new = broker.create(queue_name, options)
+            _warn_of_difference(broker, queue_name, options)
+            return is_new
         finally:
             self._brokers.give_back(broker)
 
@@ -158,3 +167,16 @@ class BizzMQ:
             return stats(broker, queue_name)
         finally:
             self._brokers.give_back(broker)
+
+
+def _warn_of_difference(broker: Broker, queue: str, asked: QueueOptions) -> None:
+    """Say which options of a queue are not those that were asked for. That it may not be asked is no failure."""
+    try:
+        difference = asked.difference(broker.options(queue))
+    except DecodeError as error:
+        difference = str(error)
+    except BizzMQError:
+        return
+    if difference:
+        log(_logger, logging.WARNING, "the queue exists with other options, which stay", queue=queue,
+            options=difference)  # fmt: skip

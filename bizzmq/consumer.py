@@ -6,19 +6,28 @@ import logging
 import math
 from dataclasses import replace
 from functools import partial
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, Collection, Sequence
 
 from bizzmq import clock, failpoints
 from bizzmq.apart import Apart
-from bizzmq.broker import Broker, Claimed
+from bizzmq.broker import BATCH_LIMIT, Broker, Claimed
 from bizzmq.claim_size import ClaimSize
 from bizzmq.context import Context, Deadline
-from bizzmq.errors import BrokerUnavailableError, DecodeError, LeaseLostError
+from bizzmq.errors import (
+    QUEUE_TROUBLE,
+    BrokerReplyError,
+    BrokerUnavailableError,
+    DecodeError,
+    LeaseLostError,
+)
 from bizzmq.handler import Handler
 from bizzmq.idler import Idler
+from bizzmq.ids import MESSAGE_ID_LENGTH, is_message_id
+from bizzmq.keys import whole_of
 from bizzmq.logs import log
 from bizzmq.loop import CURABLE, ConsumerOptions, Insistence, Journal, Leave, Leaving
 from bizzmq.message import NO_ATTEMPTS, Attempts, decode_envelope
+from bizzmq.options_cache import OptionsCache
 from bizzmq.places import Places
 from bizzmq.queue import QueueOptions
 from bizzmq.record import Gate, Record
@@ -33,7 +42,11 @@ _GATE_S = 0.25
 
 
 class Consumer:
-    """Runs messages of some queues, in order of preference, under one registered worker id."""
+    """Runs messages of some queues, in order of preference, under one registered worker id.
+
+    Args:
+        unregistered: queues on which the worker could not be registered yet, for a trouble of their own.
+    """
 
     def __init__(
         self,
@@ -52,6 +65,7 @@ class Consumer:
         on_max_messages: Callable[[], None] | None = None,
         decode: Decode = decode_envelope,
         journal: Journal | None = None,
+        unregistered: Collection[str] = (),
     ) -> None:
         self._broker = broker
         self._worker = worker
@@ -66,10 +80,13 @@ class Consumer:
         self._apart: Apart | None = None
         self._insist = Insistence(_logger, worker, stop, self._leaving, options.patience_s, self._note_owed)
         self._watched = (stop.fileno(), *lifeline_descriptors)
-        self._idler = Idler(broker, stop, self._watched, self._leaving, self._insist)
+        self._idler = Idler(broker, stop, self._watched, self._leaving, self._insist, self._set_apart)
         self._claim_size = ClaimSize(options.prefetch)
         self._settler = Settler(broker, worker)
-        self._settings: dict[str, QueueOptions] = {}
+        self._options_of = OptionsCache(broker)
+        self._unregistered = frozenset(unregistered)
+        self._claimed_from: set[str] = set()  # since each queue is looked at for itself
+        self._unspread: set[str] = set()  # queues whose shards are not known
         self._finished: list[bytes] = []
         self._finished_on = queues[0]
         self._unsent: Callable[[], Death] | None = None
@@ -83,9 +100,9 @@ class Consumer:
     def run(self) -> Leave:
         """Work until it is time to leave; what is not started has been given back by then."""
         try:
-            self._insist(lambda: self._places.spread(self._broker.shards), owed=False)
-            if self._broker.connection.spans_nodes and len(self._places.queues) > 1:
-                self._apart = self._idler.apart = Apart(_logger, self._worker)
+            self._places.spread(self._shards_of)
+            if self._unregistered or (self._broker.connection.spans_nodes and len(self._places.queues) > 1):
+                self._set_apart()
             while True:
                 leave = self.tick()
                 if leave is not None:
@@ -150,22 +167,46 @@ class Consumer:
             self._failpoint("before-ack")
         try:
             claimed = self._broker.claim(queue, self._worker, self._claim_size.size, finished)
-        except CURABLE as error:
-            claimed = self._claim_again(queue, finished, error)
+        except (*CURABLE, *QUEUE_TROUBLE) as error:
+            again = self._claim_again(queue, finished, error)
+            if again is None:
+                return self._claim_apart(self._set_apart(), queue)
+            claimed = again
         if finished:
             self._finished = []
             self._failpoint("after-ack")
             self._journal.clear(queue)
         return claimed
 
-    def _claim_again(self, queue: str, finished: Sequence[bytes], error: Exception) -> Claimed:
+    def _claim_again(self, queue: str, finished: Sequence[bytes], error: Exception) -> Claimed | None:
+        """The rest of a claim that has failed; None if it is about this queue alone."""
         want = self._claim_size.size
-        return self._insist(
-            lambda: self._broker.claim(queue, self._worker, want, finished), owed=bool(finished), failed=error
-        )
+        try:
+            if isinstance(error, QUEUE_TROUBLE):
+                raise error
+            return self._insist(
+                lambda: self._broker.claim(queue, self._worker, want, finished), owed=bool(finished), failed=error
+            )
+        except QUEUE_TROUBLE:
+            return None
+
+    def _set_apart(self) -> Apart:
+        """From now on each queue is looked at for itself: something is wrong with one, or may be."""
+        if self._apart is None:
+            spans = self._broker.connection.spans_nodes
+            self._apart = self._idler.apart = Apart(_logger, self._worker, None if spans else self._insist)
+        return self._apart
+
+    def _shards_of(self, queue: str) -> Sequence[str]:
+        try:
+            return self._insist(lambda: self._broker.shards(queue), owed=False)
+        except QUEUE_TROUBLE as error:
+            self._unspread.add(queue)
+            self._set_apart().failed(queue, error)
+            return [queue]
 
     def _claim_apart(self, apart: Apart, queue: str) -> Claimed:
-        """As `_claim`; nothing from a queue whose server is away, and what is finished there is acked later."""
+        """As `_claim`; nothing from a queue that is set aside, and what is finished there is acked later."""
         want, finished = self._claim_size.size, self._finished
         claimed = None
         if apart.pay(queue):
@@ -179,10 +220,17 @@ class Consumer:
         return claimed or Claimed((), apart.away_s(queue))
 
     def _claimed_with_settings(self, queue: str, want: int, finished: Sequence[bytes]) -> Claimed:
-        """Claim, and know how to handle it. If that cannot be asked, what is held is what the next claim returns."""
-        claimed = self._broker.claim(queue, self._worker, want, finished)
-        if claimed.entries and queue not in self._settings:
-            self._settings[queue] = self._broker.options(queue)
+        """Claim, knowing how to handle it: what cannot be handled is not held."""
+        if not finished:
+            self._options_of.renew(clock.monotonic())
+            self._refreshed(queue)
+        try:
+            claimed = self._broker.claim(queue, self._worker, want, finished)
+        except LeaseLostError:
+            if queue in self._claimed_from or whole_of(queue) not in self._unregistered:
+                raise
+            raise BrokerReplyError("this worker is not registered here yet") from None
+        self._claimed_from.add(queue)
         return claimed
 
     def _settle(self) -> None:
@@ -208,12 +256,16 @@ class Consumer:
     def _give(self, queue: str, action: Callable[[], object]) -> bool:
         """Have Redis do what follows from a claim; False if this queue's server alone is away, and it is done later."""
         if self._apart is None:
-            self._insist(action)
-        else:
-            self._apart.owe(queue, action)
-            if self._apart.owes(queue):
-                self._note_owed()
-                return False
+            try:
+                self._insist(action)
+                return True
+            except QUEUE_TROUBLE:
+                self._set_apart()
+        assert self._apart is not None
+        self._apart.owe(queue, action)
+        if self._apart.owes(queue):
+            self._note_owed()
+            return False
         return True
 
     def _note_owed(self) -> None:
@@ -224,15 +276,21 @@ class Consumer:
             self._journal.keep(self._finished_on, replace(owed, last_finished=finished))
 
     def _run_batch(self, queue: str, entries: Sequence[Any]) -> None:
-        settings = self._settings.get(queue) or self._settings_of(queue)
+        started_s = now_s = clock.monotonic()
+        if started_s >= self._options_of.stale_at_s:
+            self._options_of.renew(started_s)
+        settings = self._options_of.fresh.get(queue) or self._settings_of(queue)
+        if settings is None:
+            return  # what is held is what the next claim returns
         index = self._places.index_of[queue]
         stop, record = self._stop, self._record
         self._finished_on = queue
-        started_s = now_s = clock.monotonic()
         overdue_s = started_s + self._claim_size.longest_s
         rest = len(entries)
         if rest > 1:
             record.holds_several()
+            if rest > BATCH_LIMIT:  # nobody of us has put so many there; the next claim returns the others
+                entries, rest = entries[:BATCH_LIMIT], BATCH_LIMIT
         for entry in entries:
             if stop.requested or record.is_recalled or now_s > overdue_s:
                 break
@@ -256,12 +314,13 @@ class Consumer:
         """Run one message, after which so many are left of this claim; returns when it ended."""
         message_id, envelope, counts = entry
         try:
-            if not message_id:
-                raise DecodeError("a message without an id")
+            if len(message_id) != MESSAGE_ID_LENGTH or not message_id.isalnum():  # a call for it costs 2 %
+                raise DecodeError("what stands for the message's id is none")
             message = self._decode(message_id.decode(), queue, envelope)
             attempts = NO_ATTEMPTS if counts is None else Attempts.decode(counts)
         except (DecodeError, UnicodeDecodeError) as error:
-            self._record.settling(message_id, index)
+            if is_message_id(message_id):  # a record has room for an id, and keeps nothing that others may mistake
+                self._record.settling(message_id, index)
             self._give(queue, partial(self._settler.undecodable, queue, message_id, counts, error))
             return clock.monotonic()
         timeout_s = message.timeout_s or settings.timeout_s or self._options.timeout_s or None
@@ -286,11 +345,23 @@ class Consumer:
             self._journal.clear(queue)
         self._unsent = None
 
-    def _settings_of(self, queue: str) -> QueueOptions:
-        settings = self._settings.get(queue)
-        if settings is None:
-            settings = self._settings[queue] = self._insist(lambda: self._broker.options(queue), owed=False)
-        return settings
+    def _settings_of(self, queue: str) -> QueueOptions | None:
+        """The options to handle this queue's messages by; None if they cannot be had, and the queue is set aside."""
+        if self._apart is not None:
+            return self._apart.attempt(queue, lambda: self._refreshed(queue))
+        try:
+            return self._insist(lambda: self._refreshed(queue), owed=False)
+        except QUEUE_TROUBLE as error:
+            self._set_apart().failed(queue, error)
+            return None
+
+    def _refreshed(self, queue: str) -> QueueOptions:
+        """The options. Where they could not be read at the start, the shards are known now, too."""
+        options = self._options_of.read(queue)
+        if queue in self._unspread:
+            self._unspread.discard(queue)
+            self._places.spread_one(queue, self._broker.shards(queue))
+        return options
 
 
 def _no_failpoint(_name: str) -> None:

@@ -10,6 +10,7 @@ from bizzmq.connection import Connection
 from bizzmq.doctor_asking import PROBE
 from bizzmq.doctor_finding import Facts, Finding, Level, fail, ok, warn
 from bizzmq.doctor_permissions import permissions
+from bizzmq.doctor_queues import queues
 from bizzmq.errors import BizzMQError, BrokerRefusesError, BrokerReplyError, BrokerUnavailableError
 from bizzmq.redaction import redact
 
@@ -64,6 +65,7 @@ def examine(broker: Broker) -> list[Finding]:
         facts = Facts(connection, address.parse(url).kind if address.is_group(url) else "")
         for check in CHECKS:
             found += check(facts)
+        found += queues(broker)
     except BizzMQError as error:
         found.append(_unreachable(error))
     return [*found, *(_refusal(name, why) for name, why in (facts.refused.items() if facts else ()))]

@@ -115,6 +115,10 @@ class PayloadTooLargeError(BizzMQError, ValueError):
         self.limit_bytes = limit_bytes
 
 
+QUEUE_TROUBLE = (BrokerReplyError, QueueNotFoundError, DecodeError)
+"""What is wrong with one queue and no other: a key of a wrong type, a script's error, options that cannot be read."""
+
+
 class LeaseLostError(BizzMQError):
     """This worker is no longer registered: what it held belongs to others, and nothing was changed."""
 

@@ -14,6 +14,7 @@ class Kind(Enum):
 
     WRONG_TYPE = "wrong type"
     NO_OPTIONS = "no options"
+    BAD_OPTIONS = "bad options"
     UNREADABLE = "unreadable"
     HOLLOW = "hollow"
     STRAY = "stray"
@@ -71,6 +72,7 @@ _ABOUT_IDS = {
                     "forgotten"),
 }  # fmt: skip
 _REPAIR = "run it again with --repair"
+_SHOWN_BYTES = 200
 
 
 def about_ids(kind: Kind, side: int, queue: str, sights: Sequence[Sight]) -> Finding:
@@ -93,6 +95,14 @@ def no_options(side: int, queue: str, key: str) -> Finding:
         Kind.NO_OPTIONS, side, queue, (key,),
         "messages are stored, but the queue itself is gone: nobody can publish to it or work on it",
         "create the queue again with its options (create_queue), or start a pool on it",
+    )  # fmt: skip
+
+
+def bad_options(side: int, queue: str, key: str, what: str) -> Finding:
+    return Finding(
+        Kind.BAD_OPTIONS, side, queue, (key,),
+        f"{what}: pools have set the queue aside",
+        f"redis-cli HSET {key} OPTION VALUE; they come back to it within seconds",
     )  # fmt: skip
 
 
@@ -152,8 +162,8 @@ def judge(sight: Sight) -> list[tuple[Kind, int]]:
 
 
 def shown(raw: bytes) -> str:
-    """An id or a name as text, whatever its bytes."""
-    return raw.decode("utf-8", "backslashreplace")
+    """An id or a name as text, whatever its bytes; of a long one, the beginning."""
+    return raw[:_SHOWN_BYTES].decode("utf-8", "backslashreplace") + ("..." if len(raw) > _SHOWN_BYTES else "")
 
 
 def _count(number: int, what: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Sequence
 
 from bizzmq import keys
 from bizzmq.errors import ConfigurationError, QueueNotFoundError
-from bizzmq.queue import QueueOptions
+from bizzmq.queue import QueueOptions, stored_shards
 from bizzmq.registry import Registry, as_text
 from bizzmq.store import pairs
 
@@ -15,8 +15,12 @@ from bizzmq.store import pairs
 class Intake(Registry):
     """The transitions that create, and the looks at what was created."""
 
-    def create(self, queue: str, options: QueueOptions) -> bool:
+    def create(self, queue: str, options: QueueOptions, *, implicit: bool = False) -> bool:
         """Create a queue with all its shards; False if it existed, in whatever number of shards.
+
+        Args:
+            implicit: nobody has chosen these options: the first create that is not implicit still sets them, all but
+                the number of shards, by which others may be at work already. See docs/adr/0061.
 
         Raises:
             ConfigurationError: the name is none that a queue may be created by.
@@ -24,37 +28,45 @@ class Intake(Registry):
         self.keys(queue)  # a bad name is said before anything is done
         if keys.whole_of(queue) != queue:
             raise ConfigurationError(f"{queue!r} is the name of a shard: create {keys.whole_of(queue)!r} with shards")
-        if options.shards > 1 and (not self.exists(queue) or len(self.shards(queue)) == options.shards):
-            for index in range(1, options.shards):  # first: whoever sees the queue finds all of it
-                self._create_one(keys.shard_of(queue, index), replace(options, shards=1))
+        shards = len(self.shards(queue)) if self.exists(queue) else options.shards
+        for index in range(1, shards):  # first: whoever sees the queue finds all of it
+            self._create_one(keys.shard_of(queue, index), replace(options, shards=1), implicit)
         self.connection.execute("SADD", keys.INDEX, queue)  # first: no queue may be there that it does not name
-        return self._create_one(queue, options)
+        return self._create_one(queue, replace(options, shards=shards), implicit)
 
-    def _create_one(self, queue: str, options: QueueOptions) -> bool:
+    def _create_one(self, queue: str, options: QueueOptions, implicit: bool) -> bool:
         own = self.keys(queue)
         dead = own.dead_letters()
         wants_dead = options.config_dead_letter_queue and not own.is_dead_letter_queue
         fields = [part for pair in options.to_meta().items() for part in pair]
-        return bool(self.run("create", [own.meta, dead.meta], int(wants_dead), *fields))
+        return bool(self.run("create", [own.meta, dead.meta], int(wants_dead), int(implicit), *fields))
 
     def exists(self, queue: str) -> bool:
         """Whether a queue was created, or came into being as the dead-letter queue of another one."""
         return bool(self.connection.execute("EXISTS", self.keys(queue).meta))
 
     def shards(self, queue: str) -> list[str]:
-        """The names of a queue's shards, the queue's own first; only that if it has no others, or does not exist."""
+        """The names of a queue's shards, the queue's own first; only that if it has no others, or does not exist.
+
+        Raises:
+            DecodeError: what is stored is no such number.
+        """
         dead = self.keys(queue).is_dead_letter_queue
         owner = self.keys(self.keys(queue).owner) if dead else self.keys(queue)
-        stored = self.connection.execute("HGET", owner.meta, "shards") or b""
-        count = min(int(stored), keys.MAX_SHARDS) if stored.isdigit() else 1
-        return [keys.shard_of(queue, index) for index in range(max(1, count))]
+        count = stored_shards(as_text(self.connection.execute("HGET", owner.meta, "shards") or b""))
+        return [keys.shard_of(queue, index) for index in range(count)]
 
     def options(self, queue: str) -> QueueOptions:
-        """The options that a queue was created with. Raises QueueNotFoundError."""
+        """The options that a queue was created with. Raises QueueNotFoundError, DecodeError."""
+        return self.meta(queue)[0]
+
+    def meta(self, queue: str) -> tuple[QueueOptions, bool]:
+        """The options of a queue, and whether nobody has chosen them. Raises as `options`."""
         flat = self.connection.execute("HGETALL", self.keys(queue).meta)
         if not flat:
             raise QueueNotFoundError(queue)
-        return QueueOptions.from_meta({as_text(name): as_text(value) for name, value in pairs(flat)})
+        stored = {as_text(name): as_text(value) for name, value in pairs(flat)}
+        return QueueOptions.from_meta(stored), "implicit" in stored
 
     def publish(
         self, queue: str, publisher: str, request: int, delay_ms: int, priority: int, entries: Sequence[Any]

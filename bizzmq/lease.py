@@ -16,9 +16,10 @@ from typing import Callable, Collection, Sequence
 
 from bizzmq import clock
 from bizzmq.broker import Broker
-from bizzmq.errors import BrokerUnavailableError, QueueNotFoundError, WrongTypeError
+from bizzmq.errors import QUEUE_TROUBLE, BizzMQError, BrokerUnavailableError, QueueNotFoundError
 from bizzmq.keys import whole_of
 from bizzmq.logs import log
+from bizzmq.outage import TEXT_LIMIT, Outage
 from bizzmq.registry import Death
 
 _logger = logging.getLogger("bizzmq.lease")
@@ -44,11 +45,15 @@ class _Watched:
 class LeaseKeeper:
     """Beats for one supervisor on its queues, and reaps others there. Call `tick` when it says so.
 
+    What is wrong with one queue is said once, and keeps no other queue from its turn. Once it is mended, the workers
+    that live by then are registered there, too.
+
     Args:
         create: what to do about a queue, of so many shards, that has vanished with Redis's data; None only reports it.
         living: the supervisor's workers that live or are being started. A registration of any other one, such as
             a request leaves that executes after its worker's end, is ended when it is still there at the next scan.
         asking: called before each queue's turn, which can last as long as Redis may take to answer.
+        seen: called with each queue at each scan.
     """
 
     def __init__(
@@ -58,9 +63,11 @@ class LeaseKeeper:
         queues: Sequence[str],
         options: LeaseOptions = LeaseOptions(),
         now_s: clock.Monotonic = clock.monotonic,
+        *,
         create: Callable[[str, int], None] | None = None,
         living: Callable[[], Collection[str]] | None = None,
         asking: Callable[[], None] = lambda: None,
+        seen: Callable[[str], None] = lambda _queue: None,
     ) -> None:
         self._broker = broker
         self._supervisor = supervisor
@@ -71,19 +78,74 @@ class LeaseKeeper:
         self._create = create
         self._living = living
         self._asking = asking
+        self._seen = seen
+        self._aside: dict[str, dict[str, str]] = {}  # by queue, and by what cannot be done there
+        self._outages: dict[str, Outage] = {}
+        self._unregistered: dict[str, set[str]] = {}  # by queue, workers that could not be registered there
         self._unknown: dict[tuple[str, str], float] = {}
         self._pause_at_s = 0.0
         self._ticked_s = self._next_beat_s = now_s()
         self._next_scan_s = now_s() + options.scan_s * random.random()
         self._watched: dict[tuple[str, str], _Watched] = {}
 
-    def register(self, worker: str = "") -> None:
-        """Register the supervisor, and a worker of it, on all queues. Raises QueueNotFoundError."""
-        shards = {queue: self._broker.shards(queue) for queue in self._wholes}  # anew: it may be another queue by now
-        for names in shards.values():
-            for name in names:
+    def register(self, worker: str = "") -> list[str]:
+        """Register the supervisor, and a worker of it, on all queues.
+
+        Returns the queues on which it was not possible, since something is wrong with them alone. It is done there
+        as soon as they are mended.
+
+        Raises:
+            QueueNotFoundError: one does not exist; those before it have been registered on.
+            QUEUE_TROUBLE: something is wrong with each of them.
+        """
+        failures: dict[str, BizzMQError] = {}
+        for queue in self._wholes:
+            try:
+                self._register_on(queue, [worker])
+            except QueueNotFoundError:
+                raise
+            except QUEUE_TROUBLE as error:
+                self.set_aside(queue, error, "register")
+                failures[queue] = error
+        if len(failures) == len(self._wholes):
+            raise failures[self._wholes[-1]]
+        for queue in failures:
+            self._unregistered.setdefault(queue, set()).add(worker)
+        return list(failures)
+
+    def _register_on(self, queue: str, workers: Collection[str]) -> None:
+        shards = self._broker.shards(queue)  # anew: it may be another queue by now
+        for name in shards:
+            for worker in workers:
                 self._broker.register(name, self._supervisor, secrets.randbelow(2**40), worker)
-        self._shards = shards
+        self._shards[queue] = shards
+
+    def _register_late(self, queue: str) -> None:
+        """Register on a queue that is mended those who could not be, as far as they live."""
+        late = self._unregistered.get(queue, set())
+        if self._living is not None:
+            late = {"", *(late & set(self._living()))}
+        self._register_on(queue, late)
+        self._unregistered.pop(queue, None)
+        self.is_well(queue, "register")
+
+    @property
+    def aside(self) -> dict[str, str]:
+        """What is wrong with each queue, or shard of one, that is set aside."""
+        return {queue: next(iter(troubles.values())) for queue, troubles in self._aside.items()}
+
+    def set_aside(self, queue: str, error: BizzMQError, what: str = "scan") -> float:
+        """Note what is wrong with a queue; returns how long to let it rest, seconds."""
+        self._aside.setdefault(queue, {})[what] = str(error)[:TEXT_LIMIT]
+        return self._outages.setdefault(queue, Outage(_logger, self._supervisor, queue=queue)).failed(error)
+
+    def is_well(self, queue: str, what: str) -> None:
+        """Note that this can be done on a queue (again)."""
+        troubles = self._aside.get(queue)
+        if troubles is None or troubles.pop(what, None) is None or troubles:
+            return
+        del self._aside[queue]
+        self._outages[queue].over()
 
     def shards_of(self, queue: str) -> Sequence[str]:
         """The shards of one of the queues as they were last registered on: the queue itself, if it has no others."""
@@ -95,13 +157,13 @@ class LeaseKeeper:
         if now_s - self._ticked_s > self._options.lease_s / 2:
             self._watched.clear()  # this process was suspended: it has not watched meanwhile
         self._ticked_s = now_s
-        failure: BrokerUnavailableError | WrongTypeError | None = None
+        failure: BrokerUnavailableError | None = None
         if now_s >= self._next_beat_s:
-            failure = self._on_each(self._beat)
+            failure = self._on_each("beat", self._beat)
             if failure is None:
                 self._next_beat_s = now_s + self._options.beat_s
         if now_s >= self._next_scan_s:
-            missed = self._on_each(self._scan)
+            missed = self._on_each("scan", self._scan)
             if missed is None:  # else again at once: a tick that asks nothing would pass for the end of the outage
                 self._next_scan_s = self._scan_due_s(now_s)
             failure = missed or failure
@@ -110,31 +172,44 @@ class LeaseKeeper:
         return max(0.0, min(self._next_beat_s, self._next_scan_s) - self._now_s())
 
     def leave(self) -> None:
-        """Strike the supervisor off its queues."""
+        """Strike the supervisor off its queues. Where something is wrong with one, its registration ends by itself."""
         for queue in self._queues():
-            self._broker.evict(queue, self._supervisor)
+            try:
+                self._broker.evict(queue, self._supervisor)
+            except QUEUE_TROUBLE as error:
+                self.set_aside(queue, error, "leave")
 
     def _queues(self) -> list[str]:
         return [shard for queue in self._wholes for shard in self.shards_of(queue)]
 
-    def _on_each(self, action: Callable[[str], None]) -> BrokerUnavailableError | WrongTypeError | None:
+    def _on_each(self, what: str, action: Callable[[str], None]) -> BrokerUnavailableError | None:
         """Do something on each queue. Where one of several servers is away, the queues on the others have their turn.
 
         Returns the failure of the last queue that was unavailable, if any was.
         """
-        failure: BrokerUnavailableError | WrongTypeError | None = None
+        failure: BrokerUnavailableError | None = None
         for queue in self._queues():
             try:
                 self._asking()
+                if queue in self._unregistered:
+                    self._register_late(queue)
                 action(queue)
-            except (BrokerUnavailableError, WrongTypeError) as error:
+            except QUEUE_TROUBLE as error:
+                self.set_aside(queue, error, what)
+                self._unwatch(queue)
+            except BrokerUnavailableError as error:
                 failure = error
-                alone = self._broker.connection.spans_nodes or isinstance(error, WrongTypeError)
-                # Who could not be watched all the time has not been watched at all.
-                self._watched = {key: value for key, value in self._watched.items() if alone and key[0] != queue}
-                if not alone:
+                if not self._broker.connection.spans_nodes:
+                    self._watched.clear()
                     break
+                self._unwatch(queue)
+            else:
+                self.is_well(queue, what)
         return failure
+
+    def _unwatch(self, queue: str) -> None:
+        """Who could not be watched all the time has not been watched at all."""
+        self._watched = {key: value for key, value in self._watched.items() if key[0] != queue}
 
     def _scan_due_s(self, now_s: float) -> float:
         """When to look next: before a scan's time has passed, and when the lease of a silent supervisor is over.
@@ -161,14 +236,15 @@ class LeaseKeeper:
                 self._broker.register(queue, self._supervisor, secrets.randbelow(2**40))
 
     def _scan(self, queue: str) -> None:
+        self._seen(queue)
         now_s = self._now_s()
         counters = self._broker.supervisors(queue)
         workers = self._broker.workers(queue)
+        self._pause_at_s = now_s + self._options.beat_s
         self._end_unknown(queue, workers, now_s)
         owned: dict[str, list[str]] = {}
         for worker, owner in workers.items():
             owned.setdefault(owner, []).append(worker)
-        self._pause_at_s = now_s + self._options.beat_s
         reaped: list[tuple[str, int]] = []
         seen: set[tuple[str, str]] = set()
         for supervisor in {*counters, *workers.values()} - {self._supervisor}:
@@ -190,6 +266,8 @@ class LeaseKeeper:
         living = self._living()
         unknown = {worker for worker, owner in workers.items() if owner == self._supervisor and worker not in living}
         for worker in unknown:
+            if self._now_s() >= self._pause_at_s:
+                break  # a beat of our own is due; the next scan goes on here
             if now_s - self._unknown.get((queue, worker), now_s) >= self._options.scan_s / 2:
                 self._broker.requeue(queue, worker, Death("silent"))
         known = {key: since_s for key, since_s in self._unknown.items() if key[0] != queue}

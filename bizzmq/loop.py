@@ -9,14 +9,14 @@ from typing import Callable, TypeVar
 
 from bizzmq import clock
 from bizzmq.claim_size import DEFAULT_LIMIT
-from bizzmq.errors import BrokerFullError, BrokerUnavailableError, WrongTypeError
+from bizzmq.errors import BrokerFullError, BrokerUnavailableError
 from bizzmq.outage import Outage
 from bizzmq.registry import Death
 from bizzmq.stop import Stop
 
 T = TypeVar("T")
-CURABLE = (BrokerUnavailableError, BrokerFullError, WrongTypeError)
-"""What passes, or an operator can cure."""
+CURABLE = (BrokerUnavailableError, BrokerFullError)
+"""What is wrong with a server, and passes, or an operator can cure it."""
 
 
 class Leave(Enum):
@@ -94,6 +94,7 @@ class Insistence:
         Raises:
             Leaving: the loop is leaving, Redis is away, and the action is not owed.
             BrokerUnavailableError: the loop is leaving, and Redis was away for its whole patience.
+            QUEUE_TROUBLE: it is about one queue; see `apart`.
         """
         leaving_since_s: float | None = None
         while True:

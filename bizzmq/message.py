@@ -105,12 +105,13 @@ class Attempts:
         return f"{counts}\t{self.last_crash}" if self.last_crash else counts
 
     def last_crash_record(self) -> Mapping[str, Any] | None:
-        """The record of the last crash; None if there was none, or it is unreadable."""
+        """The record of the last crash; None if there was none, or it cannot be read, or not be written again."""
         if not self.last_crash:
             return None
         try:
             record = decode_body(self.last_crash.encode("utf-8"))
-        except DecodeError:
+            codec.dumps(record)  # JSON's 1e999 is read as infinity, which is no JSON
+        except (DecodeError, EncodeError):
             return None
         return record if isinstance(record, dict) else None
 

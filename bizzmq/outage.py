@@ -6,7 +6,7 @@ import logging
 import random
 
 from bizzmq import clock
-from bizzmq.errors import BrokerRefusesError, WrongTypeError
+from bizzmq.errors import QUEUE_TROUBLE, BrokerRefusesError
 from bizzmq.logs import log
 
 FIRST_S = 0.05
@@ -14,6 +14,8 @@ LONGEST_S = 3.0
 QUIET_S = 10.0
 """After an outage was said, another one is said only if it comes later than this, or lasts longer."""
 _SAID_LIMIT = 5
+TEXT_LIMIT = 500
+"""Characters of an error that may quote what stands in Redis."""
 
 
 class Outage:
@@ -21,11 +23,18 @@ class Outage:
 
     That Redis cannot be reached is said once, whatever the socket has to say about it each time. What Redis
     answers, such as a wrong password, is said once for each different answer.
+
+    Args:
+        queue: the only queue that it is about; what is wrong with this queue itself is said as such.
     """
 
-    def __init__(self, logger: logging.Logger, who: str, now_s: clock.Monotonic = clock.monotonic) -> None:
+    def __init__(
+        self, logger: logging.Logger, who: str, now_s: clock.Monotonic = clock.monotonic, queue: str = ""
+    ) -> None:
         self._logger = logger
         self._who = who
+        self._queue = queue
+        self._is_aside = False
         self._now_s = now_s
         self._count = 0
         self._said: set[str] = set()
@@ -39,13 +48,18 @@ class Outage:
         return wait_s * (0.5 + random.random() / 2)
 
     def _say(self, error: BaseException) -> None:
-        cause = str(error) if isinstance(error, (BrokerRefusesError, WrongTypeError)) else "unreachable"
+        cause = str(error) if isinstance(error, (BrokerRefusesError, *QUEUE_TROUBLE)) else "unreachable"
         now_s = self._now_s()
         if cause in self._said or len(self._said) >= _SAID_LIMIT or (not self._said and now_s < self._quiet_until_s):
             return
         self._said.add(cause)
         self._quiet_until_s = now_s + QUIET_S
-        log(self._logger, logging.WARNING, "Redis is unavailable, retrying", who=self._who, error=str(error))
+        self._is_aside = bool(self._queue) and isinstance(error, QUEUE_TROUBLE)
+        if self._is_aside:
+            log(self._logger, logging.ERROR, "the queue is set aside, it cannot be worked on",
+                queue=self._queue, who=self._who, error=str(error)[:TEXT_LIMIT])  # fmt: skip
+        else:
+            log(self._logger, logging.WARNING, "Redis is unavailable, retrying", who=self._who, error=str(error))
 
     @property
     def lasts(self) -> bool:
@@ -55,6 +69,8 @@ class Outage:
     def over(self) -> None:
         """Note a success."""
         if self._said:
-            log(self._logger, logging.INFO, "Redis is available again", who=self._who, tries=self._count)
+            facts = {"queue": self._queue} if self._is_aside else {}
+            what = "the queue is worked on again" if self._is_aside else "Redis is available again"
+            log(self._logger, logging.INFO, what, **facts, who=self._who, tries=self._count)
             self._said.clear()
         self._count = 0

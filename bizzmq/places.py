@@ -25,11 +25,15 @@ class Places:
 
     def spread(self, shards_of: Callable[[str], Sequence[str]]) -> None:
         """Take the shards in for the queues. Every worker begins with another one of them."""
-        for index, whole in enumerate(self._wholes):
-            shards = shards_of(whole)
-            self.index_of.update(dict.fromkeys(shards, index))
-            self._groups[index] = deque(shards)
-            self._groups[index].rotate(random.randrange(len(shards)))
+        for whole in self._wholes:
+            self.spread_one(whole, shards_of(whole))
+
+    def spread_one(self, whole: str, shards: Sequence[str]) -> None:
+        """Take in the shards of one of the queues."""
+        index = self._wholes.index(whole)
+        self.index_of.update(dict.fromkeys(shards, index))
+        self._groups[index] = deque(shards)
+        self._groups[index].rotate(random.randrange(len(shards)))
         self.order = self._ordered()
 
     def _ordered(self) -> list[tuple[int, str]]:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, fields
 from typing import Mapping
 
 from bizzmq.errors import ConfigurationError, DecodeError
 from bizzmq.keys import MAX_SHARDS
+from bizzmq.message import MAX_DELAY_S
 
 LAYOUT_VERSION = 1
+MOST_RETRIES = 10**15 - 1
+"""The largest stored number of retries that is told from a larger one: so many digits a message's attempts hold."""
+_COUNT = re.compile(r"[0-9]{1,100}\Z")
+_SECONDS = re.compile(r"[0-9.eE+-]{1,100}\Z")
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,14 @@ class QueueOptions:
         if self.timeout_s is not None and not 0 < self.timeout_s < math.inf:
             raise ConfigurationError("timeout_s must be more than 0 and finite, or None for no limit")
 
+    def difference(self, stored: QueueOptions) -> str:
+        """Which options are stored as something else than these, both values of each; "" if none is."""
+        return "; ".join(
+            f"{field.name}: asked {getattr(self, field.name)!r}, stored {getattr(stored, field.name)!r}"
+            for field in fields(self)
+            if getattr(self, field.name) != getattr(stored, field.name)
+        )
+
     def to_meta(self) -> dict[str, str]:
         """The fields of the queue's meta hash."""
         return {
@@ -60,25 +74,62 @@ class QueueOptions:
 
     @classmethod
     def from_meta(cls, meta: Mapping[str, str]) -> QueueOptions:
-        """The options that a meta hash holds; fields that it lacks have their defaults.
+        """The options that a meta hash holds: the one place that checks what is stored as such.
+
+        Fields that it lacks have their defaults, and what is beyond a bound is at the bound, as 1e300 seconds are.
 
         Raises:
-            DecodeError: they are none.
+            DecodeError: a field is not what it should be; the text names it. Also a layout of another version.
         """
+        if meta.get("layout", str(LAYOUT_VERSION)) != str(LAYOUT_VERSION):
+            raise _unreadable("layout", meta["layout"], f"{LAYOUT_VERSION}: a newer release has made this queue")
         default = cls()
-        timeout_s = meta.get("timeout_s", "")
-        try:
-            return cls(
-                config_dead_letter_queue=meta.get("dead_letter") == "1",
-                max_retries=int(meta.get("max_retries", default.max_retries)),
-                retry=int(meta.get("retry", default.retry)),
-                retry_backoff_s=float(meta.get("retry_backoff_s", default.retry_backoff_s)),
-                retry_backoff_max_s=float(meta.get("retry_backoff_max_s", default.retry_backoff_max_s)),
-                timeout_s=float(timeout_s) if timeout_s else None,
-                shards=int(meta.get("shards", default.shards)),
-            )
-        except ValueError as error:
-            raise DecodeError(f"a queue's stored options cannot be meant: {error}") from error
+        return cls(
+            config_dead_letter_queue=_flag(meta),
+            max_retries=_count(meta, "max_retries", default.max_retries),
+            retry=_count(meta, "retry", default.retry),
+            retry_backoff_s=_seconds(meta, "retry_backoff_s", default.retry_backoff_s),
+            retry_backoff_max_s=_seconds(meta, "retry_backoff_max_s", default.retry_backoff_max_s),
+            timeout_s=_seconds(meta, "timeout_s", 0.0, least=1e-9) if meta.get("timeout_s") else None,
+            shards=stored_shards(meta.get("shards", "1")),
+        )
+
+
+def stored_shards(stored: str) -> int:
+    """The number of shards as it is stored, "" for one. Raises DecodeError."""
+    number = int(stored or "1") if len(stored) < 4 and (stored or "1").isdecimal() and stored.isascii() else 0
+    if not 1 <= number <= MAX_SHARDS:
+        raise _unreadable("shards", stored, f"a number from 1 to {MAX_SHARDS}")
+    return number
+
+
+def _flag(meta: Mapping[str, str]) -> bool:
+    stored = meta.get("dead_letter", "0")
+    if stored not in ("0", "1"):
+        raise _unreadable("dead_letter", stored, "0 or 1")
+    return stored == "1"
+
+
+def _count(meta: Mapping[str, str], name: str, default: int) -> int:
+    stored = meta.get(name, str(default))
+    if not _COUNT.match(stored):
+        raise _unreadable(name, stored, "a whole number of 0 or more")
+    return min(int(stored), MOST_RETRIES)
+
+
+def _seconds(meta: Mapping[str, str], name: str, default: float, least: float = 0.0) -> float:
+    stored = meta.get(name, repr(default))
+    try:
+        seconds = float(stored) if _SECONDS.match(stored) else -1.0
+    except ValueError:
+        seconds = -1.0
+    if not seconds >= least:
+        raise _unreadable(name, stored, "a number of seconds")
+    return min(seconds, MAX_DELAY_S)
+
+
+def _unreadable(name: str, stored: str, wanted: str) -> DecodeError:
+    return DecodeError(f"a queue's stored option {name} is {stored[:80]!r} and must be {wanted}")
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def backoff_s(options: QueueOptions, retry_count: int, jitter: float) -> float:
 
     `jitter` lies in [0, 1); equal jitter, as in "Exponential Backoff And Jitter" (AWS Architecture Blog).
     """
-    ceiling = min(options.retry_backoff_max_s, options.retry_backoff_s * 2.0 ** min(retry_count, 60))
+    ceiling = min(options.retry_backoff_max_s, MAX_DELAY_S, options.retry_backoff_s * 2.0 ** min(retry_count, 60))
     return ceiling * (0.5 + jitter / 2)
 
 

@@ -11,12 +11,14 @@ from bizzmq.broker import Broker
 from bizzmq.errors import SignatureError, UnsignedError
 from bizzmq.logs import log
 from bizzmq.message import Attempts, Message
+from bizzmq.outage import TEXT_LIMIT
 from bizzmq.queue import QueueOptions
 from bizzmq.registry import Death
 from bizzmq.retry import Ack, DeadLetter, Discard, PutBack, Retry, Settlement, error_record, settle
 
 _logger = logging.getLogger("bizzmq.consumer")
 _UNTRIED = "0 0 0 0"
+_SHOWN_BYTES = 200
 
 
 @dataclass(frozen=True)
@@ -92,12 +94,12 @@ class Settler:
 
     def undecodable(self, queue: str, message_id: bytes, counts: bytes | None, error: Exception) -> None:
         """Keep an envelope that cannot be read, whatever its queue is set to: nobody has seen what is in it."""
-        text = message_id.decode("utf-8", "backslashreplace")
-        seen = counts.decode("utf-8", "backslashreplace") if counts else _UNTRIED
+        text = _shown(message_id)
+        seen = _shown(counts) if counts else _UNTRIED
         record = error_record(error, queue=queue, worker=self._worker, attempts=Attempts())
         self._broker.dead_letter(queue, self._worker, message_id, _UNTRIED if counts is None else counts, record)
         log(_logger, logging.ERROR, _refusal(error), id=text, queue=queue,
-            attempts=seen, error=str(error))  # fmt: skip
+            attempts=seen, error=str(error)[:TEXT_LIMIT])  # fmt: skip
 
     def _log(self, delivery: Delivery, decision: Settlement) -> None:
         message, error = delivery.message, delivery.error
@@ -120,6 +122,11 @@ def _refusal(error: Exception) -> str:
     if isinstance(error, SignatureError):
         return "message has a wrong signature, kept as a dead letter"
     return "message is undecodable, kept as a dead letter"
+
+
+def _shown(stored: bytes) -> str:
+    """As text, whatever its bytes, and not longer than a line may be."""
+    return stored[:_SHOWN_BYTES].decode("utf-8", "backslashreplace") + ("..." if len(stored) > _SHOWN_BYTES else "")
 
 
 def _line(error: BaseException) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import signal
-from typing import Any, Callable, Iterable, Mapping
+from typing import Any, Callable, Iterable, Mapping, Sequence
 
 from bizzmq import clock, ids
 from bizzmq.logs import log
@@ -175,17 +175,17 @@ class Crew:
                 self.nudged()
         return failure, wants_recycling
 
-    def registered(self, worker_id: str) -> None:
-        """The janitor has registered a worker."""
+    def registered(self, worker_id: str, without: Sequence[str]) -> None:
+        """The janitor has registered a worker, on all queues but some that something is wrong with."""
         for slot in self.up:
             if slot.worker == worker_id:
-                slot.registered = True
+                slot.registered, slot.without = True, tuple(without)
                 self._let_go(slot)
 
     def _let_go(self, slot: Slot) -> None:
         if slot.registered and slot.booted and not slot.working and slot.channel is not None:
             slot.working = True
-            slot.channel.send(op=GO)
+            slot.channel.send(op=GO, without=slot.without)
             log(_logger, logging.INFO, "worker ready", slot=slot.index, pid=slot.pid, worker=slot.worker,
                 boot_s=round(clock.monotonic() - slot.started_s, 3))  # fmt: skip
 

@@ -83,7 +83,7 @@ class Foreman:
         """Take in what the janitor has said."""
         for message in self._parts.janitor.receive():
             if message["op"] == "registered":
-                self._crew.registered(message["worker"])
+                self._crew.registered(message["worker"], message["without"])
             elif message["op"] == "gauges" and not self._drain.begun:
                 self._parts.scaler.see(message)
 

@@ -15,18 +15,12 @@ from bizzmq import clock
 from bizzmq.broker import Broker
 from bizzmq.census import stats
 from bizzmq.connections import AnyConnection
-from bizzmq.errors import (
-    BizzMQError,
-    BrokerFullError,
-    BrokerRefusesError,
-    BrokerUnavailableError,
-    QueueNotFoundError,
-)
-from bizzmq.keys import shard_of
+from bizzmq.errors import QUEUE_TROUBLE, BizzMQError, BrokerFullError, BrokerUnavailableError, QueueNotFoundError
+from bizzmq.keys import shard_of, whole_of
 from bizzmq.lease import QUEUE_GONE, LeaseKeeper, LeaseOptions
 from bizzmq.logs import log
 from bizzmq.outage import Outage
-from bizzmq.queue import QueueOptions
+from bizzmq.queue import QueueOptions, QueueStats
 from bizzmq.server_info import warn_of_eviction
 from bizzmq.workers import exits, spawn
 from bizzmq.workers.channel import Channel
@@ -40,6 +34,8 @@ from bizzmq.workers.undertaker import Undertaker
 
 _logger = logging.getLogger("bizzmq.janitor")
 _GAUGES_S = 1.0
+_REST_S = 0.5
+"""How long to wait before what could not be done on one queue is tried again, seconds."""
 
 
 class Janitor:
@@ -54,7 +50,7 @@ class Janitor:
         lease = LeaseOptions(config.beat_s, config.lease_s, config.scan_s)
         self._keeper = LeaseKeeper(
             self._broker, supervisor, config.queues, lease, create=self._create, living=self._living_workers,
-            asking=self._say_alive,
+            asking=self._say_alive, seen=self._learn,
         )  # fmt: skip
         self._undertaker = Undertaker(config, scoreboard)
         self._leftovers = Leftovers(
@@ -62,6 +58,7 @@ class Janitor:
             config.scan_s, config.beat_s / 2,
         )  # fmt: skip
         self._outage = Outage(_logger, "janitor")
+        self._known: dict[str, tuple[QueueOptions, bool]] = {}  # by queue, as it was last seen; see Intake.meta
         self._owed = Owed(
             self._broker, self._keeper, self._undertaker, self._leftovers, channel, config.queues, config.max_crashes
         )
@@ -90,7 +87,7 @@ class Janitor:
         try:
             if not self._ready:
                 for queue in self._config.queues:
-                    self._create(queue, len(self._keeper.shards_of(queue)))
+                    self._prepare(queue)
                 self._keeper.register()
                 warn_of_eviction(self._broker.connection, _logger)
                 self._ready = True
@@ -112,11 +109,20 @@ class Janitor:
                 log(_logger, logging.ERROR, QUEUE_GONE, queue=error.queue)
             self._ready = False  # begin again
             return 0.1
-        except BizzMQError as error:  # a wrong type, say: only an operator can mend it, so it is asked again
-            return self._outage.failed(BrokerRefusesError(str(error)))
+        except QUEUE_TROUBLE:  # only an operator can mend it; the keeper has said so
+            self._outage.over()
+            return min(_REST_S, self._config.beat_s)
 
     def _say_alive(self) -> None:
-        self._channel.send(op="alive", away=self._outage.lasts)
+        self._channel.send(op="alive", away=self._outage.lasts, aside=self._keeper.aside)
+
+    def _prepare(self, queue: str) -> None:
+        """See that a queue is there. What is wrong with it alone keeps nobody else waiting."""
+        try:
+            self._create(queue, len(self._keeper.shards_of(queue)))
+            self._known[queue] = self._broker.meta(queue)
+        except QUEUE_TROUBLE as error:
+            self._keeper.set_aside(queue, error)
 
     def _living_workers(self) -> set[str]:
         return self._owed.living_workers()
@@ -136,18 +142,37 @@ class Janitor:
         now_s = clock.monotonic()
         if now_s >= self._next_gauges_s:
             self._next_gauges_s = now_s + _GAUGES_S
-            counts = [stats(self._broker, queue) for queue in self._config.queues]
+            counts = [count for queue in self._config.queues for count in self._counts(queue)]
             settled = sum(count.acked + count.retried + count.discarded for count in counts)
             self._channel.send(op="gauges", waiting=sum(count.waiting for count in counts), settled=settled)
         return self._next_gauges_s - now_s
+
+    def _counts(self, queue: str) -> list[QueueStats]:
+        """What a queue holds; nothing of one that cannot be asked, which others say."""
+        try:
+            return [stats(self._broker, queue)]
+        except QUEUE_TROUBLE:
+            return []
+
+    def _learn(self, queue: str) -> None:
+        """Remember a queue's options, for a Redis that loses its data. One that has vanished is created again."""
+        if queue != whole_of(queue):
+            return
+        try:
+            self._known[queue] = self._broker.meta(queue)
+        except QueueNotFoundError:
+            log(_logger, logging.ERROR, QUEUE_GONE, queue=queue)
+            self._create(queue, len(self._keeper.shards_of(queue)))
 
     def _create(self, queue: str, shards: int = 1) -> None:
         if all(self._broker.exists(shard_of(queue, index)) for index in range(shards)):
             return  # and nothing is written: so a pool can start to drain a Redis that is full
         is_dead = self._broker.keys(queue).is_dead_letter_queue
-        if self._broker.create(queue, QueueOptions(config_dead_letter_queue=not is_dead, shards=shards)):
+        default = QueueOptions(config_dead_letter_queue=not is_dead, shards=shards)
+        options, implicit = self._known.get(queue, (default, True))
+        if self._broker.create(queue, options, implicit=implicit):
             log(_logger, logging.INFO, "queue did not exist and was created", queue=queue,
-                dead_letter_queue=not is_dead)  # fmt: skip
+                dead_letter_queue=options.config_dead_letter_queue)  # fmt: skip
 
     def _wait(self, timeout_s: float) -> None:
         poller = select.poll()

@@ -28,6 +28,7 @@ class JanitorLink:
     Attributes:
         left: whether it has signed the supervisor off.
         redis_is_away: whether it could not reach Redis the last time it tried.
+        aside: what is wrong with each queue, or shard of one, that cannot be worked on now.
 
     Args:
         main: the janitor's life, given its end of the channel.
@@ -52,6 +53,7 @@ class JanitorLink:
         self.pid = 0
         self.left = False
         self.redis_is_away = True
+        self.aside: Mapping[str, str] = {}
 
     @property
     def settled(self) -> bool:
@@ -137,6 +139,7 @@ class JanitorLink:
                 self.left = True
             if message["op"] == "alive":
                 self.redis_is_away = message.get("away", self.redis_is_away)
+                self.aside = message.get("aside", self.aside)
         return messages
 
     def tend(self) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
 from typing import Any, Mapping, Sequence
 
+from bizzmq import clock
 from bizzmq.broker import Broker
-from bizzmq.errors import BizzMQError, BrokerUnavailableError, WrongTypeError
+from bizzmq.errors import QUEUE_TROUBLE, BizzMQError, BrokerUnavailableError, QueueNotFoundError
 from bizzmq.lease import LeaseKeeper
 from bizzmq.logs import log
 from bizzmq.workers.channel import Channel
@@ -18,12 +20,14 @@ from bizzmq.workers.verdict import death_of
 _logger = logging.getLogger("bizzmq.janitor")
 
 Request = Mapping[str, Any]
+_PATIENCE_S = 2.0
+"""How long a sign-off waits for a queue that cannot be worked on; its lease returns what is held there."""
 
 
 def is_of_one_queue(broker: Broker, error: BizzMQError) -> bool:
-    """Whether other queues, on another server or with sound keys, must not wait until this has been cured."""
+    """Whether other queues, on another server or sound themselves, must not wait until this has been cured."""
     away = isinstance(error, BrokerUnavailableError)
-    return isinstance(error, WrongTypeError) or (away and broker.connection.spans_nodes)
+    return isinstance(error, QUEUE_TROUBLE) or (away and broker.connection.spans_nodes)
 
 
 class Owed:
@@ -52,6 +56,7 @@ class Owed:
         self._max_crashes = max_crashes
         self._requests: deque[Request] = deque()
         self._starting: set[str] = set()  # to be registered, and their pids not known yet
+        self._leave_by_s = math.inf
         self.left = False
 
     def accept(self, request: Request) -> None:
@@ -90,7 +95,7 @@ class Owed:
         """
         failure: BizzMQError | None = None
         for request in list(self._requests):
-            if request["op"] == "leave" and failure is not None:
+            if request["op"] == "leave" and failure is not None and not self._may_leave(failure):
                 break
             try:
                 self._channel.send(op="alive")
@@ -102,6 +107,11 @@ class Owed:
             else:
                 self._requests.remove(request)
         return failure
+
+    def _may_leave(self, failure: BizzMQError) -> bool:
+        """Whether a sign-off has waited long enough for a queue that has to be mended first."""
+        self._leave_by_s = min(self._leave_by_s, clock.monotonic() + _PATIENCE_S)
+        return isinstance(failure, QUEUE_TROUBLE) and clock.monotonic() >= self._leave_by_s
 
     def _recall(self, request: Request) -> None:
         """Give back what a busy worker has not started. If the queue has shards, the script finds out where that is."""
@@ -116,8 +126,8 @@ class Owed:
 
     def _do(self, request: Request) -> None:
         if request["op"] == "register":
-            self._keeper.register(request["worker"])
-            self._channel.send(op="registered", worker=request["worker"])
+            without = self._keeper.register(request["worker"])
+            self._channel.send(op="registered", worker=request["worker"], without=without)
         elif request["op"] == "requeue":
             self._requeue(request)
         else:
@@ -140,6 +150,10 @@ class Owed:
                 failures.append(error)
                 if not is_of_one_queue(self._broker, error):
                     break
+                if isinstance(error, QUEUE_TROUBLE) and not isinstance(error, QueueNotFoundError):
+                    self._keeper.set_aside(shard, error, "requeue")
+            else:
+                self._keeper.is_well(shard, "requeue")
         if failures:
             raise next((error for error in failures if not is_of_one_queue(self._broker, error)), failures[0])
         self._channel.send(op="requeued", worker=request["worker"])

@@ -36,6 +36,7 @@ class Slot:
         pid: 0 while the template has been asked for the process.
         generation: which reload's code the worker runs.
         registered, booted: both are needed before the worker is told to go; `working` says that it was.
+        without: queues on which it could not be registered yet.
         understudy: it is there to replace another one, and does not count yet.
         retiring: it has been told to leave because another one has taken its place, and does not count any more.
         ended_by_us: why the supervisor has killed the worker; "" if it has not.
@@ -54,6 +55,7 @@ class Slot:
     channel: Channel | None = None
     generation: int = 0
     registered: bool = False
+    without: tuple[str, ...] = ()
     booted: bool = False
     working: bool = False
     understudy: bool = False

@@ -7,6 +7,7 @@ from typing import Any
 
 import bizzmq
 from bizzmq import clock
+from bizzmq.keys import whole_of
 from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.crew import Crew
 from bizzmq.workers.drain import Drain, Urgency
@@ -94,13 +95,22 @@ class PoolStatus:
             return "paused"
         if not self.working:
             return "no worker works"
-        return "Redis is away" if self._janitor.redis_is_away else ""
+        if self._janitor.redis_is_away:
+            return "Redis is away"
+        return "every queue is set aside" if all(map(self._aside, self._config.queues)) else ""
+
+    def _aside(self, queue: str) -> str:
+        """What is wrong with a queue, or one of its shards, that is set aside; "" if it is worked on."""
+        return next((text for name, text in self._janitor.aside.items() if whole_of(name) == queue), "")
 
     def headline(self) -> str:
         """One line that changes only when something has."""
         parts = [f"{self.state()}, {self.working} of {self._crew.target} workers"]
         if self._janitor.redis_is_away:
             parts.append("Redis is away")
+        aside = [queue for queue in self._config.queues if self._aside(queue)]
+        if aside:
+            parts.append(f"set aside: {', '.join(aside)}")
         if self._renewal.last_error:
             parts.append(f"the last reload failed: {self._renewal.last_error[:200]}")
         return ", ".join(parts)
@@ -125,7 +135,11 @@ class PoolStatus:
             "max_workers": self._config.worker_count,
             "capacity": self._crew.capacity,
             "queues": [
-                {"queue": queue, "closed_for_s": round(max(0.0, self._gate.closed_until_s(index) - now_s), 3)}
+                {
+                    "queue": queue,
+                    "closed_for_s": round(max(0.0, self._gate.closed_until_s(index) - now_s), 3),
+                    "aside": self._aside(queue),
+                }
                 for index, queue in enumerate(self._config.queues)
             ],
             "redis_away": self._janitor.redis_is_away,

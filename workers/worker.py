@@ -9,7 +9,7 @@ import random
 import signal
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Any
+from typing import Any, Sequence
 
 from bizzmq import clock, handler
 from bizzmq.broker import Broker
@@ -93,7 +93,8 @@ class Worker:
         self._limited = function
         self.record.idle()
         self.channel.send(op=BOOTED)
-        if not self._may_start(stop):
+        without = self._wait_for_leave_to_start(stop)
+        if without is None:
             self.record.left(Leave.DRAINED)
             return exits.DRAINED
         title.show("working")
@@ -114,6 +115,7 @@ class Worker:
             gate=self.gate,
             on_max_messages=self._ask_for_recycling,
             journal=self._journal(),
+            unregistered=without,
             decode=decoder(Signer(self.config.signing_keys) if self.config.signing_keys else None),
         )  # fmt: skip
         try:
@@ -163,15 +165,19 @@ class Worker:
     def _ask_for_recycling(self) -> None:
         self.channel.send(op=RECYCLE)
 
-    def _may_start(self, stop: Stop) -> bool:
-        """Wait until the supervisor says that this worker is registered; False if it is to leave instead."""
+    def _wait_for_leave_to_start(self, stop: Stop) -> Sequence[str] | None:
+        """Wait until the supervisor says that this worker is registered; None if it is to leave instead.
+
+        Returns the queues on which it is not, for a trouble of their own.
+        """
         while not stop.requested:
-            if any(message["op"] == GO for message in self.channel.receive()):
-                return True
+            for message in self.channel.receive():
+                if message["op"] == GO:
+                    return tuple(message["without"])
             if self.channel.closed:
-                return False
+                return None
             stop.wait(60.0, self.channel.fileno())
-        return False
+        return None
 
     def _say_that_it_holds_several(self) -> None:
         """Not at each claim: a supervisor that stands still is told no more than it can take."""

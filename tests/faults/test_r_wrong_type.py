@@ -132,7 +132,7 @@ def test_a_pool_that_meets_a_wrong_type_says_so_and_goes_on_when_it_is_mended(sc
             scene.publish_one(opened.body())
 
     scene.settle(extra_runs=1)
-    log_says(pool, "Redis is available again")
+    log_says(pool, "the queue is worked on again")
     assert pool.worker_pids() == pool.started_worker_pids(), "a worker has left"
     assert {event.fields["delivery"] for event in scene.ledger.starts()} == {1, 2}
     scene.retire(pool)

@@ -85,6 +85,11 @@ DATA = (
         remark="2026-11-24: a million, 100,000 and 10,000 of them need minutes: those cases are marked `soak`",
     ),
     Row("D8", "extremes of priority and delay", ("faults/test_d_extremes.py",)),
+    Row(
+        "D9",
+        "anything at all in one queue's keys, with a publisher's rights and with all",
+        ("security/test_fuzz_at_work.py", "security/test_set_aside.py", "security/test_forged_ids.py"),
+    ),
 )
 
 TIME_AND_OUTPUT = (

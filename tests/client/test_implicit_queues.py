@@ -1,0 +1,89 @@
+"""A queue whose options nobody has chosen takes the first chosen ones; a difference later on is said, both values."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import pytest
+from redis import Redis
+
+from bizzmq import BizzMQ, QueueOptions
+from bizzmq.broker import Broker
+from tests.scripts.containers import everything
+
+CHOSEN = QueueOptions(max_retries=0, timeout_s=5)
+DEFAULT = QueueOptions(config_dead_letter_queue=True)
+OTHER = "the queue exists with other options, which stay"
+
+
+def test_an_implicit_queue_takes_the_first_chosen_options(mq: BizzMQ, broker: Broker) -> None:
+    assert broker.create("q", DEFAULT, implicit=True)
+    assert broker.meta("q") == (DEFAULT, True)
+
+    assert mq.create_queue("q", CHOSEN)
+
+    assert broker.meta("q") == (CHOSEN, False)
+    assert not mq.create_queue("q", QueueOptions(max_retries=9))
+    assert broker.meta("q") == (CHOSEN, False)
+
+
+def test_what_nobody_has_chosen_replaces_nothing(mq: BizzMQ, broker: Broker, redis: Redis) -> None:
+    broker.create("q", DEFAULT, implicit=True)
+    before = everything(redis)
+
+    assert not broker.create("q", QueueOptions(), implicit=True)
+    assert not mq.create_queue("q")
+
+    assert everything(redis) == before
+
+
+@pytest.mark.parametrize("stored", [1, 3])
+def test_an_implicit_queue_keeps_its_number_of_shards_and_says_so(
+    mq: BizzMQ, broker: Broker, caplog: pytest.LogCaptureFixture, stored: int
+) -> None:
+    broker.create("q", QueueOptions(shards=stored), implicit=True)
+
+    with caplog.at_level(logging.WARNING, "bizzmq"):
+        assert mq.create_queue("q", QueueOptions(max_retries=7, shards=2))
+
+    assert broker.options("q") == QueueOptions(max_retries=7, shards=stored)
+    assert [broker.options(shard).max_retries for shard in broker.shards("q")] == [7] * stored
+    assert said(caplog) == [f"shards: asked 2, stored {stored}"]
+
+
+def test_a_difference_is_a_warning_with_both_values(mq: BizzMQ, caplog: pytest.LogCaptureFixture) -> None:
+    mq.create_queue("q", QueueOptions(max_retries=3))
+
+    with caplog.at_level(logging.WARNING, "bizzmq"):
+        assert not mq.create_queue("q", QueueOptions(max_retries=5, timeout_s=2.0))
+        assert not mq.create_queue("q", QueueOptions(max_retries=3))
+        assert not mq.create_queue("q")
+
+    assert said(caplog) == ["max_retries: asked 5, stored 3; timeout_s: asked 2.0, stored None"]
+
+
+def test_a_dead_letter_queue_that_came_by_itself_takes_them_too(mq: BizzMQ, broker: Broker) -> None:
+    mq.create_queue("q", DEFAULT)
+
+    assert mq.create_queue("q_dlq", CHOSEN)
+    assert broker.meta("q_dlq") == (CHOSEN, False)
+
+
+def test_a_consumer_learns_options_within_seconds(mq: BizzMQ, broker: Broker) -> None:
+    broker.create("q", DEFAULT, implicit=True)
+    limits = []
+    mq.consume_message_from_queue("q", lambda _body, context: limits.append(context.timeout_s))
+    mq.publish_message_to_queue("q", 0)
+
+    mq.create_queue("q", CHOSEN)
+
+    give_up_s = time.monotonic() + 15.0
+    while (not limits or limits[-1] != CHOSEN.timeout_s) and time.monotonic() < give_up_s:
+        mq.publish_message_to_queue("q", 1)
+        time.sleep(0.1)
+    assert limits[-1] == CHOSEN.timeout_s
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.__dict__["bizzmq_fields"]["options"] for record in caplog.records if record.getMessage() == OTHER]

@@ -1,0 +1,55 @@
+"""What stands for an id and is none is kept as a dead letter, and no other message is taken for it."""
+
+from __future__ import annotations
+
+from redis import Redis
+
+from bizzmq import QueueOptions
+from bizzmq.testing.layout import Keys, command
+from bizzmq.testing.wait import eventually
+from tests.faults.scene import PATIENCE_S, QUEUE, Scene
+
+K = Keys(QUEUE)
+
+
+def forge(redis: Redis, message_id: bytes, envelope: bytes = b'1\n{"do":"ok"}') -> None:
+    command(redis, "HSET", K.messages, message_id, envelope)
+    command(redis, "LPUSH", K.waiting, message_id)
+
+
+def test_forged_ids_that_begin_like_others_have_nobody_acked_or_blamed(scene: Scene) -> None:
+    pool = scene.pool("--max-crashes=1", concurrency=1, queue=["idle", QUEUE], ready=False)
+    pool.wait_ready()
+    blocked = scene.publish_one({"do": "sleep", "sleep_s": 1.0})
+    scene.ledger.wait_started(blocked)
+
+    warm = scene.publish(*[{"do": "ok"}] * 200)  # claims grow
+    victims = scene.publish(*[{"do": "ok"}] * 5)
+    for tail in (b"x", b"\0", b"0" * 10_000):
+        for victim in victims:
+            forge(scene.redis, victim.encode() + tail)
+            forge(scene.redis, victim.encode()[:-1])
+    killer = scene.publish_one({"do": "kill_self"})
+    last = scene.publish(*[{"do": "ok"}] * 20)
+
+    scene.ledger.wait_handled(*warm, *victims, *last, timeout_s=PATIENCE_S)
+    eventually(lambda: scene.totals().get("dead_lettered", 0) >= 21, PATIENCE_S, pool.log)
+    assert not scene.ledger.runs_of(killer)[0].succeeded
+    letters = command(scene.redis, "HKEYS", Keys(f"{QUEUE}_dlq").messages)
+    assert killer in letters
+    assert not set(letters) & {*warm, *victims, *last}, "others were blamed"
+    assert scene.totals()["acked"] == len({blocked, *warm, *victims, *last}), "others were acked"
+
+
+def test_an_undecodable_message_leaves_no_id_in_the_record(scene: Scene) -> None:
+    scene.mq.create_queue("other", QueueOptions())
+    pool = scene.pool(concurrency=1)
+    victim = scene.publish_one({"do": "ok"}, delay_s=60)
+    for forged in (victim.encode() + b"x", b"", b"\xff" * 20, b"x" * 1_000_000, b"\xc3\xa9" * 10):
+        forge(scene.redis, forged, b"no envelope")
+
+    scene.ledger.wait_handled(scene.publish_one({"do": "ok"}), timeout_s=PATIENCE_S)
+    eventually(lambda: not command(scene.redis, "LLEN", K.waiting), PATIENCE_S, pool.log)
+    assert len(pool.log()) < 100_000, "a line is as long as an id"
+    assert pool.worker_pids() == pool.started_worker_pids()
+    assert command(scene.redis, "HEXISTS", K.messages, victim)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, Sequence
 
 from bizzmq import keys
-from bizzmq.errors import ConfigurationError, QueueNotFoundError
+from bizzmq.errors import BrokerReplyError, ConfigurationError, QueueNotFoundError
 from bizzmq.queue import QueueOptions, stored_shards
 from bizzmq.registry import Registry, as_text
 from bizzmq.store import pairs
@@ -75,9 +75,17 @@ class Intake(Registry):
 
         Raises:
             QueueNotFoundError: nothing was published.
+            BrokerReplyError: the publisher's number in Redis is forged; whether it was published before is unknown.
         """
-        if self.run("publish", self._publish_keys(queue, publisher), request, 0, delay_ms, priority, *entries) == -1:
+        key_names = self._publish_keys(queue, publisher)
+        reply = self.run("publish", key_names, request, 0, delay_ms, priority, *entries)
+        if reply == -1:
             raise QueueNotFoundError(queue)
+        if reply == -3:
+            raise BrokerReplyError(
+                f"somebody has written to {key_names[-1]}, so Redis cannot tell whether these messages are stored: "
+                "publish them again if doubling them is better than losing them"
+            )
 
     def send_publish(
         self, queue: str, publisher: str, numbers: tuple[int, int], delay_ms: int, priority: int, entries: Sequence[Any]

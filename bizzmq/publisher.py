@@ -9,7 +9,7 @@ from typing import Any, Callable, Iterable, Iterator, Sequence
 
 from bizzmq import clock, confirm, ids
 from bizzmq.broker import Broker
-from bizzmq.errors import BrokerUnavailableError, NotConfirmedError, QueueNotFoundError
+from bizzmq.errors import BrokerReplyError, BrokerUnavailableError, NotConfirmedError, QueueNotFoundError
 from bizzmq.message import MAX_PAYLOAD_BYTES, MessageOptions, encode_body
 from bizzmq.outage import Outage
 from bizzmq.publish_stream import BATCH_MESSAGES, SHARD_BATCH_MESSAGES, PublishStream, Request, batches
@@ -44,10 +44,14 @@ class Publisher:
         self._limit_bytes = limit_bytes
         self._retry_for_s = retry_for_s
         self._signer = signer
-        self._nonce = ids.nonce()
-        self._number = 0
+        self._renumber()
         self._shards: dict[str, Sequence[str]] = {}
         self._turn = random.randrange(1 << 16)
+
+    def _renumber(self) -> None:
+        """Begin as another publisher: what Redis has of this one's number may be forged."""
+        self._nonce = ids.nonce()
+        self._number = 0
         self._ids = ids.MessageIds(self._nonce)
 
     def close(self) -> None:
@@ -87,6 +91,8 @@ class Publisher:
         except Exception as error:
             if isinstance(error, QueueNotFoundError):
                 self._shards.pop(queue, None)  # it may be created anew in another number
+            if isinstance(error, BrokerReplyError):
+                self._renumber()
             error.published_ids = published  # type: ignore[attr-defined]  # facts for the caller
             raise
         return published

@@ -7,4 +7,9 @@ local supervisors = KEYS[1]
 
 if redis.call('HEXISTS', supervisors, ARGV[1]) == 0 then return 0 end
 allow_when_full(supervisors)
-return redis.call('HINCRBY', supervisors, ARGV[1], 1)
+local counter = redis.pcall('HINCRBY', supervisors, ARGV[1], 1)
+if type(counter) == 'number' and counter > 0 then return counter end
+-- It was no counter, or has no room left. Any other number tells watchers that the supervisor lives.
+counter = now_ms()
+redis.call('HSET', supervisors, ARGV[1], string.format('%.0f', counter))
+return counter

@@ -22,6 +22,7 @@ local workers, processing, waiting, prioritized, delayed = KEYS[1], KEYS[2], KEY
 local messages, attempts, wake, stats = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local worker, want = ARGV[1], tonumber(ARGV[2])
 local finished = #ARGV - 2
+local HELD_LIMIT = 200
 
 -- The registration is the fence: a reaped worker can neither settle nor claim.
 if redis.call('HEXISTS', workers, worker) == 0 then return {-1} end
@@ -34,11 +35,19 @@ if redis.call('EXISTS', attempts, prioritized, delayed) > 0 then
   has_prioritized = redis.call('EXISTS', prioritized) == 1
   has_delayed = redis.call('EXISTS', delayed) == 1
 end
-local held = redis.call('LRANGE', processing, 0, -1) -- newest first, kept as the list is from here on
+-- Newest first, kept as the list is from here on. No worker holds more than a hundred: a longer list is forged.
+local held = redis.call('LRANGE', processing, -HELD_LIMIT, -1)
+local ready = redis.call('LLEN', waiting) + (has_prioritized and redis.call('ZCARD', prioritized) or 0)
+local due = has_delayed and redis.call('ZRANGEBYSCORE', delayed, '-inf', now_ms(), 'LIMIT', 0, 100) or {}
+-- All that may fail is met before the first write; that of `messages` is met by it if there are acks.
+if finished > 0 then
+  check_types(has_attempts and {stats, attempts} or {stats}, {}, {})
+elseif ready + #due > 0 then
+  check_types(has_attempts and {stats, messages, attempts} or {stats, messages}, {}, {})
+end
 local acked = {}
 
 if finished > 0 then
-  check_types(has_attempts and {stats, attempts} or {stats}, {}, {}) -- that of `messages` is met by the first write
   local kept = #held - finished
   local in_order = kept >= 0
   for i = 1, finished do in_order = in_order and held[#held + 1 - i] == ARGV[2 + i] end
@@ -55,34 +64,30 @@ if finished > 0 then
   if #acked > 0 then -- this frees memory first, which is what allows the rest when Redis is full
     redis.call('HDEL', messages, unpack(acked))
     if has_attempts then redis.call('HDEL', attempts, unpack(acked)) end
-    redis.call('HINCRBY', stats, 'acked', #acked)
+    count(stats, 'acked', #acked)
   end
   if in_order then
     redis.call('LTRIM', processing, 0, -finished - 1)
     for i = #held, kept + 1, -1 do held[i] = nil end
   else
     for _, id in ipairs(acked) do redis.call('LREM', processing, -1, id) end
-    held = redis.call('LRANGE', processing, 0, -1)
+    held = redis.call('LRANGE', processing, -HELD_LIMIT, -1)
   end
 end
-if #acked == 0 then allow_when_full(attempts) end
+if #acked == 0 then allow_when_full(workers) end
 
-if has_delayed then
-  local due = redis.call('ZRANGEBYSCORE', delayed, '-inf', now_ms(), 'LIMIT', 0, 100)
-  if #due > 0 then check_types({}, {waiting}, {prioritized}) end
-  for _, id in ipairs(due) do
-    local _, _, _, priority = attempts_of(attempts, id)
-    enqueue(waiting, prioritized, id, priority)
-  end
-  if #due > 0 then
-    redis.call('ZREM', delayed, unpack(due))
-    has_prioritized = redis.call('EXISTS', prioritized) == 1
-  end
+for _, id in ipairs(due) do
+  local _, _, _, priority = attempts_of(attempts, id)
+  enqueue(waiting, prioritized, id, priority)
+end
+if #due > 0 then
+  redis.call('ZREM', delayed, unpack(due))
+  has_prioritized = redis.call('EXISTS', prioritized) == 1
+  ready = ready + #due
 end
 
 -- No more than a fair share: what is left is for the workers that are about to ask. What the worker holds counts in, so
 -- that a claim sent twice takes no second share. A share is never less than one message.
-local ready = redis.call('LLEN', waiting) + (has_prioritized and redis.call('ZCARD', prioritized) or 0)
 local room = 0
 if ready > 0 then
   local share = want > 1 and math.ceil((#held + ready) / redis.call('HLEN', workers)) or 1
@@ -139,7 +144,7 @@ if missing then -- an id without an envelope is a forgery or was evicted: count 
     else
       redis.call('LREM', processing, -1, ids[i])
       redis.call('HDEL', attempts, ids[i])
-      redis.call('HINCRBY', stats, 'missing', 1)
+      count(stats, 'missing', 1)
     end
   end
   ids, envelopes = kept_ids, kept_envelopes
@@ -148,10 +153,11 @@ end
 local due_ms = -1
 if has_delayed then
   local first = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')
-  if #first > 0 then due_ms = math.max(0, first[2] - now_ms()) end
+  if #first > 0 then due_ms = math.min(math.max(0, first[2] - now_ms()), 3155760000000) end
 end
 
--- Somebody else must look, too: at what is left now, or at what is due before idle workers look by themselves.
-if ready > 0 or (#ids > 0 and due_ms >= 0 and due_ms < 5000) then redis.call('ZADD', wake, 0, 'm') end
+-- Somebody else must look, too: at what is left now, or at what is due before idle workers look by themselves. What has
+-- been claimed by now goes to the worker also without the marker, which is a matter of latency only.
+if ready > 0 or (#ids > 0 and due_ms >= 0 and due_ms < 5000) then redis.pcall('ZADD', wake, 0, 'm') end
 if #ids == 0 then return {0, due_ms} end
 return {1, ids, envelopes, has_attempts and redis.call('HMGET', attempts, unpack(ids)) or {}}

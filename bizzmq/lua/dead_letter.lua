@@ -22,13 +22,13 @@ local dead_list, dead_messages, dead_meta, dead_wake = KEYS[6], KEYS[7], KEYS[8]
 local worker, id, seen, record = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
 if redis.call('HEXISTS', workers, worker) == 0 then return -1 end
-allow_when_full(attempts)
 if (redis.call('HGET', attempts, id) or '0 0 0 0') ~= seen then return 0 end
 if not holds(processing, id) then return 0 end
 check_types({messages, stats, dead_messages, dead_meta}, {dead_list}, {dead_wake})
+allow_when_full(workers)
 
 bury(id, record, messages, dead_list, dead_messages, dead_meta, dead_wake)
 redis.call('LREM', processing, -1, id)
 redis.call('HDEL', attempts, id)
-redis.call('HINCRBY', stats, 'dead_lettered', 1)
+count(stats, 'dead_lettered', 1)
 return 1

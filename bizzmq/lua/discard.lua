@@ -14,13 +14,13 @@ local workers, processing, messages, attempts, stats = KEYS[1], KEYS[2], KEYS[3]
 local worker, id, seen = ARGV[1], ARGV[2], ARGV[3]
 
 if redis.call('HEXISTS', workers, worker) == 0 then return -1 end
-allow_when_full(attempts)
 if (redis.call('HGET', attempts, id) or '0 0 0 0') ~= seen then return 0 end
 if not holds(processing, id) then return 0 end
 check_types({messages, stats}, {}, {})
+allow_when_full(workers)
 
 redis.call('LREM', processing, -1, id)
 redis.call('HDEL', messages, id)
 redis.call('HDEL', attempts, id)
-redis.call('HINCRBY', stats, 'discarded', 1)
+count(stats, 'discarded', 1)
 return 1

@@ -11,7 +11,8 @@
 -- returns   how many were dropped; not those that have an envelope, or stand there no more
 local place, messages, attempts, stats = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 
-allow_when_full(attempts)
+check_types({messages, attempts, stats}, {}, {})
+allow_when_full(stats)
 local is_list = redis.call('TYPE', place).ok == 'list'
 local dropped = 0
 for i = 1, #ARGV do
@@ -23,5 +24,5 @@ for i = 1, #ARGV do
     end
   end
 end
-if dropped > 0 then redis.call('HINCRBY', stats, 'missing', dropped) end
+if dropped > 0 then count(stats, 'missing', dropped) end
 return dropped

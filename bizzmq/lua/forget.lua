@@ -6,7 +6,6 @@
 -- returns   how many were deleted; not those of messages that are there
 local attempts, messages = KEYS[1], KEYS[2]
 
-allow_when_full(attempts)
 local forgotten = 0
 for i = 1, #ARGV do
   if redis.call('HEXISTS', messages, ARGV[i]) == 0 then

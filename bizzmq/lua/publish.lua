@@ -3,7 +3,7 @@
 -- A publisher numbers its requests. A number that was already seen was executed: so a request may be sent again after
 -- a lost reply, and a copy that executes late changes nothing. One that is sent before the reply to another is there
 -- names it, and is refused unless that was executed: so nothing is stored behind a gap, and the last number tells of all.
--- Where a key has the wrong type, what has been written by then is taken back: all or nothing.
+-- Where a key has the wrong type: all or nothing.
 --
 -- edge      new -> waiting | delayed
 -- KEYS[1]   meta         HASH    the queue exists if this has a field `retry`
@@ -20,47 +20,52 @@
 -- ARGV[3]   delay in ms
 -- ARGV[4]   priority
 -- ARGV[5..] id, envelope, ...  in publish order
--- returns   how many were published (also for a repeated request), -1 no such queue, -2 the request before is missing
+-- returns   how many were published (also for a repeated request), -1 no such queue, -2 the request before is missing,
+--           -3 the publisher's number is forged: nothing is published
 local meta, messages, attempts, waiting, prioritized, delayed = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local wake, stats, publisher = KEYS[7], KEYS[8], KEYS[9]
 local request, before, delay_ms, priority = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
-local count = (#ARGV - 4) / 2
+local published = (#ARGV - 4) / 2
 
 local retry = redis.call('HGET', meta, 'retry')
 if not retry then return -1 end
-local executed = tonumber(redis.call('GET', publisher) or '0')
-if executed >= request then return count end
+if not count_of(retry) then retry = '0' end
+-- A request may be sent again behind one that was sent ahead of its reply, not behind many: a number far above it is
+-- forged, as is what is no number. To take it for its own would be to say that something is stored that is not.
+local executed = count_of(redis.call('GET', publisher) or '0')
+if not executed or executed > request + 100 then return -3 end
+if executed >= request then return published end
 if executed < before then return -2 end
 
 local ids = {}
 for i = 5, #ARGV, 2 do ids[#ids + 1] = ARGV[i] end
+local has_attempts = priority ~= '0' or retry ~= '0'
+if has_attempts then check_types({attempts}, {}, {prioritized}) end
+if delay_ms > 0 then check_types({}, {}, {delayed}) end
+if executed == 0 then check_types({messages, stats}, {waiting}, {delayed, wake}) end
 
--- Its place comes last, so that what has to be taken back after an error is in hashes only.
-local counted = false
-local function write()
-  redis.call('HSET', messages, unpack(ARGV, 5))
-  if priority ~= '0' or retry ~= '0' then
-    for _, id in ipairs(ids) do redis.call('HSET', attempts, id, retry .. ' 0 0 ' .. priority) end
-  end
-  redis.call('HINCRBY', stats, 'published', count)
-  counted = true
-  redis.call('ZADD', wake, 0, 'm')
-  if delay_ms > 0 then
-    local due = now_ms() + delay_ms
-    for _, id in ipairs(ids) do redis.call('ZADD', delayed, due, id) end
-  elseif priority ~= '0' then
-    for _, id in ipairs(ids) do enqueue(waiting, prioritized, id, priority) end
-  else
-    redis.call('LPUSH', waiting, unpack(ids))
-  end
+-- Later requests of a publisher do without the second check, which would be more commands than a message has. For a key
+-- that has changed its type since, they write in such an order that what has been written can be taken back.
+count(stats, 'published', published)
+local marked = redis.pcall('ZADD', wake, 0, 'm')
+local stored = type(marked) == 'number' and redis.pcall('HSET', messages, unpack(ARGV, 5)) or marked
+if type(stored) ~= 'number' then
+  count(stats, 'published', -published)
+  return stored
 end
-
-local done, failure = pcall(write)
-if not done then
-  redis.pcall('HDEL', messages, unpack(ids))
-  redis.pcall('HDEL', attempts, unpack(ids))
-  if counted then redis.call('HINCRBY', stats, 'published', -count) end
-  error(failure, 0)
+if has_attempts then
+  for _, id in ipairs(ids) do redis.call('HSET', attempts, id, retry .. ' 0 0 ' .. priority) end
+end
+local is_placed = false
+if delay_ms <= 0 and priority ~= '0' then
+  for _, id in ipairs(ids) do enqueue(waiting, prioritized, id, priority) end
+  is_placed = true
+elseif delay_ms <= 0 then
+  is_placed = type(redis.pcall('LPUSH', waiting, unpack(ids))) == 'number'
+end
+if not is_placed then -- what `waiting` does not take is due at once: it waits as soon as that key is mended
+  local due = due_after(delay_ms)
+  for _, id in ipairs(ids) do redis.call('ZADD', delayed, due, id) end
 end
 redis.call('SET', publisher, request, 'EX', 120)
-return count
+return published

@@ -22,13 +22,13 @@ if redis.call('HEXISTS', workers, worker) == 0 then return -1 end
 local ids = redis.call('LRANGE', processing, 0, -1) -- newest first
 local newer = -1
 for i = 1, #ids do
-  if ids[i] == running then newer = i - 1 end
+  if ids[i] == running and running ~= '' then newer = i - 1 end
 end
 if newer < 1 then return 0 end
 local retries, crashes, requeues = attempts_of(attempts, running)
 if (1 + retries + crashes + requeues) % 65536 ~= delivery then return 0 end
-allow_when_full(attempts)
 check_types({}, {waiting}, {prioritized, wake})
+allow_when_full(workers)
 for i = 1, newer do
   local _, _, _, priority = attempts_of(attempts, ids[i])
   enqueue(waiting, prioritized, ids[i], priority, true)

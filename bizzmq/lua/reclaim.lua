@@ -19,15 +19,14 @@ local attempts, wake, stats = KEYS[5], KEYS[6], KEYS[7]
 if redis.call('HEXISTS', workers, ARGV[1]) == 1 then return -1 end
 local ids = redis.call('LRANGE', processing, 0, 99) -- newest first
 if #ids == 0 then return 0 end
-allow_when_full(attempts)
-check_types({stats}, {waiting}, {prioritized, wake})
+check_types({stats, attempts}, {waiting}, {prioritized, wake})
+allow_when_full(workers)
 for _, id in ipairs(ids) do
-  local retries, crashes, requeues, priority = attempts_of(attempts, id)
-  local counts = table.concat({retries, crashes, requeues + 1, priority}, ' ')
-  redis.call('HSET', attempts, id, counts .. crash_of(attempts, id))
+  local retries, crashes, requeues, priority, crash = attempts_of(attempts, id)
+  redis.call('HSET', attempts, id, attempts_text(retries, crashes, requeues + 1, priority, crash))
   enqueue(waiting, prioritized, id, priority, true)
 end
 redis.call('LTRIM', processing, #ids, -1)
-redis.call('HINCRBY', stats, 'requeued', #ids)
+count(stats, 'requeued', #ids)
 redis.call('ZADD', wake, 0, 'm')
 return #ids

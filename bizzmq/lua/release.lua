@@ -22,16 +22,15 @@ local workers, processing, waiting, prioritized, attempts, wake = KEYS[1], KEYS[
 local releases, worker, number, started = KEYS[7], ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
 
 if redis.call('HEXISTS', workers, worker) == 0 then return -1 end
-if tonumber(redis.call('HGET', releases, worker) or '0') >= number then return 0 end
-allow_when_full(attempts)
-check_types({}, {processing, waiting}, {prioritized, wake})
+if (count_of(redis.call('HGET', releases, worker)) or 0) >= number then return 0 end
+check_types({attempts}, {processing, waiting}, {prioritized, wake})
+allow_when_full(workers)
 local released = 0
 for i = 4, #ARGV do
   if holds(processing, ARGV[i]) then
-    local retries, crashes, requeues, priority = attempts_of(attempts, ARGV[i])
+    local retries, crashes, requeues, priority, crash = attempts_of(attempts, ARGV[i])
     if started then
-      local counts = table.concat({retries, crashes, requeues + 1, priority}, ' ')
-      redis.call('HSET', attempts, ARGV[i], counts .. crash_of(attempts, ARGV[i]))
+      redis.call('HSET', attempts, ARGV[i], attempts_text(retries, crashes, requeues + 1, priority, crash))
     end
     enqueue(waiting, prioritized, ARGV[i], priority, true)
     redis.call('LREM', processing, 1, ARGV[i])

@@ -24,6 +24,7 @@ local id, priority = ARGV[1], ARGV[2]
 
 local retry = redis.call('HGET', meta, 'retry')
 if not retry then return -1 end
+if not count_of(retry) then retry = '0' end
 local envelope = redis.call('HGET', dead_messages, id)
 if not envelope then return 0 end
 check_types({messages, attempts, stats, dead_attempts}, {waiting, dead_waiting, dead_parked},
@@ -41,6 +42,6 @@ if priority ~= '0' or retry ~= '0' then redis.call('HSET', attempts, id, retry .
 enqueue(waiting, prioritized, id, priority)
 redis.call('HDEL', dead_messages, id)
 redis.call('HDEL', dead_attempts, id)
-redis.call('HINCRBY', stats, 'replayed', 1)
+count(stats, 'replayed', 1)
 redis.call('ZADD', wake, 0, 'm')
 return 1

@@ -46,14 +46,14 @@ local delayed, releases, outcome, counted, delay_ms = KEYS[14], KEYS[15], ARGV[9
 
 if supervisor ~= '' and (redis.call('HGET', supervisors, supervisor) or '') ~= counter then return {-2} end
 if redis.call('HEXISTS', workers, worker) == 0 then return {-1} end
-allow_when_full(attempts)
-check_types({messages, stats, releases, dead_messages, dead_meta}, {waiting, dead_list},
+check_types({messages, attempts, stats, releases, dead_messages, dead_meta}, {waiting, dead_list},
   {prioritized, delayed, wake, dead_wake})
 
 local ids = redis.call('LRANGE', processing, 0, -1) -- newest first
+allow_when_full(workers)
 local left = #ids
 for i = 1, #ids do
-  if ids[i] == last_finished then left = i - 1 end -- it ran in order: this one and all older ones are finished
+  if ids[i] == last_finished and last_finished ~= '' then left = i - 1 end -- it ran in order: this one and all older ones are finished
 end
 for i = left + 1, #ids do
   redis.call('HDEL', messages, ids[i])
@@ -65,46 +65,47 @@ local function settle_failed(id, priority)
   if outcome == 'retry' then
     redis.call('HSET', attempts, id, counted)
     if delay_ms > 0 then
-      redis.call('ZADD', delayed, now_ms() + delay_ms, id)
+      redis.call('ZADD', delayed, due_after(delay_ms), id)
     else
       enqueue(waiting, prioritized, id, priority)
     end
-    redis.call('HINCRBY', stats, 'retried', 1)
+    count(stats, 'retried', 1)
     redis.call('ZADD', wake, 0, 'm')
   elseif outcome == 'dead-letter' then
     bury(id, record, messages, dead_list, dead_messages, dead_meta, dead_wake)
     redis.call('HDEL', attempts, id)
-    redis.call('HINCRBY', stats, 'dead_lettered', 1)
+    count(stats, 'dead_lettered', 1)
   else
     redis.call('HDEL', messages, id)
     redis.call('HDEL', attempts, id)
-    redis.call('HINCRBY', stats, 'discarded', 1)
+    count(stats, 'discarded', 1)
   end
 end
 
 local requeued, quarantined, crash_count = 0, '', 0
 for i = 1, left do
   local id = ids[i]
-  local retries, crashes, requeues, priority = attempts_of(attempts, id)
-  local ran = id == running or what == 'silent'
-  if id == running and what == 'crash' then
+  local retries, crashes, requeues, priority, crash = attempts_of(attempts, id)
+  local is_running = id == running and running ~= ''
+  local ran = is_running or what == 'silent'
+  if is_running and what == 'crash' then
     crashes = crashes + 1
     crash_count = crashes
   elseif ran then
     requeues = requeues + 1
   end
-  if id == running and what == 'failed' then
+  if is_running and what == 'failed' then
     settle_failed(id, priority)
-  elseif id == running and what == 'crash' and crashes >= crash_limit then
+  elseif is_running and what == 'crash' and crashes >= crash_limit then
     local whole = dead_messages == messages and with_handler_error(redis.call('HGET', messages, id), record) or record
     bury(id, whole, messages, dead_list, dead_messages, dead_meta, dead_wake)
     redis.call('HDEL', attempts, id)
-    redis.call('HINCRBY', stats, 'dead_lettered', 1)
+    count(stats, 'dead_lettered', 1)
     quarantined = id
   else
     if ran then
-      local crash = (id == running and what == 'crash') and '\t' .. record or crash_of(attempts, id)
-      redis.call('HSET', attempts, id, table.concat({retries, crashes, requeues, priority}, ' ') .. crash)
+      if is_running and what == 'crash' then crash = '\t' .. record end
+      redis.call('HSET', attempts, id, attempts_text(retries, crashes, requeues, priority, crash))
     end
     enqueue(waiting, prioritized, id, priority, true)
     requeued = requeued + 1
@@ -114,9 +115,9 @@ end
 redis.call('DEL', processing)
 redis.call('HDEL', workers, worker)
 redis.call('HDEL', releases, worker)
-if #ids > left then redis.call('HINCRBY', stats, 'acked', #ids - left) end
+if #ids > left then count(stats, 'acked', #ids - left) end
 if requeued > 0 then
-  redis.call('HINCRBY', stats, 'requeued', requeued)
+  count(stats, 'requeued', requeued)
   redis.call('ZADD', wake, 0, 'm')
 end
 return {1, requeued, #ids - left, quarantined, crash_count}

@@ -31,7 +31,8 @@ local lists = {waiting, parked, other_waiting, other_parked}
 for i = 16, #KEYS do lists[#lists + 1] = KEYS[i] end
 if not registered_lists(lists, workers, other_workers) then return -2 end
 
-allow_when_full(attempts)
+check_types({messages, other_messages, attempts, stats}, {}, {wake})
+allow_when_full(workers)
 local rows = sight(ARGV, lists, {prioritized, delayed, other_prioritized, other_delayed})
 local restored = 0
 for i = 1, #ARGV do
@@ -46,6 +47,6 @@ for i = 1, #ARGV do
 end
 if restored > 0 then
   redis.call('ZADD', wake, 0, 'm')
-  redis.call('HINCRBY', stats, 'restored', restored)
+  count(stats, 'restored', restored)
 end
 return restored

@@ -20,21 +20,21 @@ local attempts, wake, stats = KEYS[6], KEYS[7], KEYS[8]
 local worker, id, seen, counted, delay_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 
 if redis.call('HEXISTS', workers, worker) == 0 then return -1 end
-allow_when_full(attempts)
 -- Equal counts tell this delivery from a later one of the same message to the same worker, which a
 -- copy of this request that executes late must not end.
 if (redis.call('HGET', attempts, id) or '0 0 0 0') ~= seen then return 0 end
 if not holds(processing, id) then return 0 end
 check_types({stats}, {waiting}, {prioritized, delayed, wake})
+allow_when_full(workers)
 
 redis.call('HSET', attempts, id, counted)
 local _, _, _, priority = attempts_of(attempts, id)
 if delay_ms > 0 then
-  redis.call('ZADD', delayed, now_ms() + delay_ms, id)
+  redis.call('ZADD', delayed, due_after(delay_ms), id)
 else
   enqueue(waiting, prioritized, id, priority)
 end
 redis.call('LREM', processing, -1, id)
-redis.call('HINCRBY', stats, 'retried', 1)
+count(stats, 'retried', 1)
 redis.call('ZADD', wake, 0, 'm')
 return 1

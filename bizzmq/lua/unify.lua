@@ -34,7 +34,7 @@ for i = 15, #KEYS do lists[#lists + 1] = KEYS[i] end
 local registered = registered_lists(lists, workers, dead_workers)
 if not registered then return -2 end
 
-allow_when_full(attempts)
+check_types({messages, attempts, dead_messages, dead_attempts}, {}, {})
 local rows = sight(ARGV, lists, {prioritized, delayed, dead_prioritized, dead_delayed})
 local is_set = {[prioritized] = true, [delayed] = true, [dead_prioritized] = true, [dead_delayed] = true}
 local dead_prefix = string.gsub(dead_workers, 'workers$', '')

@@ -100,20 +100,19 @@ class Queue(NamedTuple):
         return self.with_counts(dict.fromkeys(ids, "")) if self.attempts else self
 
     def enqueued(self, ids: Iterable[str], *, at_head: bool = False) -> Queue:
-        """Where claims look for them, in this order; with a priority there is only one place."""
-        queue, plain = self, []
-        for message_id in ids:
-            if Counts.of(self.counts(message_id)).priority:
-                ranked = sorted([*queue.prioritized, message_id], key=self.rank)
-                queue = queue._replace(prioritized=tuple(ranked))
-            else:
-                plain.append(message_id)
-        waiting = (*plain, *queue.waiting) if at_head else (*queue.waiting, *plain)
-        return queue._replace(waiting=waiting)
+        """Where claims look for them, in this order: before all others of their priority, or behind them."""
+        new = list(ids)
+        ranked = [message_id for message_id in new if self.rank(message_id)] if self.attempts else []
+        plain = [message_id for message_id in new if message_id not in ranked]
+        waiting = (*plain, *self.waiting) if at_head else (*self.waiting, *plain)
+        if not ranked:
+            return self._replace(waiting=waiting)
+        both = (*ranked, *self.prioritized) if at_head else (*self.prioritized, *ranked)
+        return self._replace(waiting=waiting, prioritized=tuple(sorted(both, key=self.rank)))
 
-    def rank(self, message_id: str) -> Tuple[int, str]:
-        """Sorts by priority, equal ones by id."""
-        return -Counts.of(self.counts(message_id)).priority, message_id
+    def rank(self, message_id: str) -> int:
+        """Sorts by priority; equal ones keep the order in which they became waiting."""
+        return -Counts.of(self.counts(message_id)).priority
 
 
 class Outcome(NamedTuple):

@@ -46,7 +46,7 @@ def claim(queue: Queue, worker: str, want: int, finished: Ids) -> Outcome:
 
 def _best(queue: Queue, room: int) -> Ids:
     """So many of those that are ready, in the order in which they are to be handled."""
-    urgent = [name for name in queue.prioritized if queue.rank(name)[0] < 0]
+    urgent = [name for name in queue.prioritized if queue.rank(name) < 0]
     return (*urgent, *queue.waiting, *queue.prioritized[len(urgent) :])[:room]
 
 

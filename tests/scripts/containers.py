@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
-from typing import Any, Mapping, Tuple
+from typing import Any, Dict, Mapping, Tuple
 
 from redis import Redis
 
@@ -14,9 +15,21 @@ Ids = Tuple[str, ...]
 LATER_MS = 60_000
 
 
+class Ranked(Dict[str, int]):
+    """Id -> priority in the order of handling: equal only if that is, too."""
+
+    def __init__(self, priorities: Mapping[str, int]) -> None:
+        super().__init__(sorted(priorities.items(), key=lambda item: -item[1]))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Ranked) and list(self.items()) == list(other.items())
+
+    __hash__ = None  # type: ignore[assignment]  # a dict has none
+
+
 @dataclass(frozen=True)
 class Containers:
-    """One queue. Lists stand in the order of handling: their first id is the next one.
+    """One queue. Lists stand in the order of handling: their first id is the next one. So do those of one priority.
 
     Each id that stands somewhere has an envelope, unless it is in `forged`; those in `stray` have one and stand
     nowhere. `due` and `delayed` are the two parts of the delayed set: what may be promoted now, and what is held
@@ -40,6 +53,9 @@ class Containers:
     wake: bool = False
     retry: str | None = "0"
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "prioritized", Ranked(self.prioritized))
+
     def ids(self) -> set[str]:
         """All ids that stand in some place, each of which must hold its envelope, too."""
         held = [message_id for ids in self.processing.values() for message_id in ids]
@@ -57,7 +73,10 @@ def put(redis: Redis, queue: str, wanted: Containers) -> None:
     """Make the queue hold exactly this. Its keys must not exist."""
     keys = Keys(queue)
     now_ms = int(time.time() * 1000)
-    scores = {message_id: -priority for message_id, priority in wanted.prioritized.items()}
+    scores = {
+        message_id: -priority + (0.25 + index * 2**-20 if abs(priority) < 2**30 else 0)
+        for index, (message_id, priority) in enumerate(wanted.prioritized.items())
+    }
     held_back = dict.fromkeys(wanted.delayed, now_ms + LATER_MS)
     due = {message_id: now_ms - LATER_MS + index for index, message_id in enumerate(wanted.due)}
     envelopes = {message_id: envelope(message_id) for message_id in {*wanted.ids(), *wanted.stray} - {*wanted.forged}}
@@ -89,7 +108,9 @@ def look(redis: Redis, queue: str) -> Containers:
     holders = sorted(key[len(prefix) :] for key in redis.keys(prefix + "*"))
     found = Containers(
         waiting=_in_order(redis, keys.waiting),
-        prioritized={name: -int(score) for name, score in redis.zrange(keys.prioritized, 0, -1, withscores=True)},
+        prioritized={
+            name: -math.floor(score) for name, score in redis.zrange(keys.prioritized, 0, -1, withscores=True)
+        },
         due=tuple(name for name, score in delayed if score <= now_ms),
         delayed=tuple(name for name, score in delayed if score > now_ms),
         parked=_in_order(redis, keys.parked),

@@ -117,13 +117,13 @@ def test_a_claim_looks_into_no_set_that_is_not_there(broker: Broker, client: Red
     assert counted["hmget"] == 1  # no attempts
 
 
-def test_a_claim_checks_no_types_unless_it_promotes(broker: Broker, client: Redis) -> None:
+def test_a_claim_that_acks_nothing_checks_two_types(broker: Broker, client: Redis) -> None:
     put(client, QUEUE, held(waiting=("m1",), delayed=("m2",)))
 
     counted = commands(client, lambda: claim_ids(broker, 2))
 
     assert counted["llen"] == 1  # what waits
-    assert counted["hlen"] == 1  # how many share
+    assert counted["hlen"] == 3  # the types of the totals and of the messages, and how many share
 
 
 def test_a_list_is_searched_for_few_ids_and_read_through_for_many(broker: Broker, client: Redis) -> None:

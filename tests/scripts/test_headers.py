@@ -20,7 +20,7 @@ from tests.scripts.test_moves import MOVES
 ALLOWED_COMMANDS = {
     "DEL", "EXISTS", "GET", "HDEL", "HEXISTS", "HGET", "HINCRBY", "HKEYS", "HLEN",
     "HMGET", "HSCAN", "HSET", "HSETNX", "LLEN", "LPOS", "LPUSH", "LRANGE", "LREM", "LTRIM", "RPOPLPUSH", "RPUSH",
-    "SET", "TIME", "TYPE", "ZADD", "ZCARD", "ZRANGE", "ZRANGEBYSCORE", "ZREM", "ZSCORE",
+    "SET", "TIME", "TYPE", "ZADD", "ZCARD", "ZRANGE", "ZRANGEBYSCORE", "ZREM", "ZREVRANGEBYSCORE", "ZSCORE",
 }  # fmt: skip
 every_script = pytest.mark.parametrize("name", scripts.names())
 

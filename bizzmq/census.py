@@ -180,10 +180,3 @@ def replay(broker: Broker, queue: str, letter: DeadLetter) -> bool:
     if reply == -1:
         raise QueueNotFoundError(dead.owner)
     return bool(reply)
-
-
-def purge(broker: Broker, queue: str, limit: int = 100) -> int:
-    """Delete up to `limit` (at most 100) messages that nobody runs; returns how many."""
-    k = broker.keys(queue)
-    places = [k.waiting, k.prioritized, k.delayed, k.parked, k.messages, k.attempts, k.stats]
-    return int(broker.run("purge", places, limit))

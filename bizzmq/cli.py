@@ -15,13 +15,14 @@ from bizzmq.cli_dead_letters import dlq
 from bizzmq.cli_doctor import doctor
 from bizzmq.cli_pool import pool
 from bizzmq.cli_publish import publish_lines, read_document
-from bizzmq.cli_support import Number, confirm_deletion, create_implicitly, open_broker, purge_all, table
+from bizzmq.cli_support import Number, confirm_deletion, create_implicitly, open_broker, table
 from bizzmq.cli_torture import torture
 from bizzmq.client import BizzMQ
 from bizzmq.console import CommandError, stated
 from bizzmq.demo import Demo
 from bizzmq.keys import MAX_SHARDS
 from bizzmq.message import MessageOptions
+from bizzmq.purging import purge_all
 from bizzmq.streams import OutputError, say, show
 from bizzmq.torture import Torture
 

@@ -9,9 +9,10 @@ import click
 
 from bizzmq import census, logs
 from bizzmq.broker import Broker
-from bizzmq.cli_support import confirm_deletion, open_broker, purge_all, table
+from bizzmq.cli_support import confirm_deletion, open_broker, table
 from bizzmq.console import Group
 from bizzmq.errors import ConfigurationError
+from bizzmq.purging import purge_all
 from bizzmq.streams import say, show
 
 _STACKS = ("traceback", "stack")

@@ -9,8 +9,8 @@ from typing import Any, Iterator, Sequence
 
 import click
 
-from bizzmq import census, embedded, logs
-from bizzmq.broker import BATCH_LIMIT, Broker
+from bizzmq import embedded, logs
+from bizzmq.broker import Broker
 from bizzmq.connections import connect
 from bizzmq.console import FAILED, INTERRUPTED, CommandError
 from bizzmq.queue import QueueOptions
@@ -75,17 +75,6 @@ def confirm_deletion(what: str, yes: bool) -> None:
         if not answer.endswith("\n"):
             say("")  # the line of the question ends here
         raise CommandError("nothing was deleted", FAILED)
-
-
-def purge_all(broker: Broker, queue: str) -> int:
-    """Delete in steps until nothing is left in any shard; returns how many."""
-    total = 0
-    for shard in broker.shards(queue):
-        deleted = BATCH_LIMIT
-        while deleted == BATCH_LIMIT:
-            deleted = census.purge(broker, shard)
-            total += deleted
-    return total
 
 
 def table(rows: list[list[Any]], head: Sequence[str]) -> None:

@@ -1,43 +1,51 @@
--- purge: messages that nobody runs are deleted, at most as many a call as asked for.
+-- purge: the oldest messages of a list are deleted, up to the newest that was there when the purge began.
 --
--- edge      waiting -> gone, delayed -> gone, parked -> gone
--- KEYS[1]   waiting      LIST  ids of default priority
--- KEYS[2]   prioritized  ZSET  ids of another priority
--- KEYS[3]   delayed      ZSET  id -> due time in ms
--- KEYS[4]   parked       LIST  ids that a dead-letter queue's handler could not handle
--- KEYS[5]   messages     HASH  id -> envelope
--- KEYS[6]   attempts     HASH  id -> counts and priority
--- KEYS[7]   stats        HASH  totals
--- ARGV[1]   how many at most, up to 100
--- returns   how many were deleted; fewer than asked for means that nothing is left
-local waiting, prioritized, delayed, parked = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local messages, attempts, stats, limit = KEYS[5], KEYS[6], KEYS[7], tonumber(ARGV[1])
+-- The newest ten are its marks: they move on as others come, and what is older than the first of them that is found
+-- was there. None is left when workers have claimed all of them, and so all that was older.
+--
+-- edge      waiting -> gone, parked -> gone
+-- KEYS[1]   place     LIST  `waiting` or `parked`
+-- KEYS[2]   messages  HASH  id -> envelope
+-- KEYS[3]   attempts  HASH  id -> counts and priority
+-- KEYS[4]   stats     HASH  totals
+-- ARGV[1]   how many at most, up to 100; 0 takes the marks only
+-- ARGV[2]   how many had come since at the last call, as that returned it; -1 to begin
+-- ARGV[3..] the marks, as the last call returned them
+-- returns   {how many were deleted, how many have come since, or -1 if nothing older is left, marks}
+local place, messages, attempts, stats, limit = KEYS[1], KEYS[2], KEYS[3], KEYS[4], tonumber(ARGV[1])
+local newer, marks, is_mark = tonumber(ARGV[2]), {}, {}
 
-allow_when_full(attempts)
-check_types({messages, stats}, {waiting, parked}, {prioritized, delayed})
-local purged = 0
-local function forget(ids)
-  if #ids == 0 then return end
-  redis.call('HDEL', messages, unpack(ids))
-  redis.call('HDEL', attempts, unpack(ids))
-  purged = purged + #ids
+check_types({messages, attempts, stats}, {place}, {})
+for i = 3, #ARGV do
+  marks[#marks + 1] = ARGV[i]
+  is_mark[ARGV[i]] = true
 end
-local function empty_list(list)
-  if purged >= limit then return end
-  local ids = redis.call('LRANGE', list, purged - limit, -1)
-  if #ids > 0 then redis.call('LTRIM', list, 0, -#ids - 1) end
-  forget(ids)
+local length = redis.call('LLEN', place)
+if newer < 0 then
+  newer, marks = 0, redis.call('LRANGE', place, 0, 9)
+else -- in pages: all of it is read only after the last mark has gone
+  local found = false
+  while not found and newer < length do
+    for _, id in ipairs(redis.call('LRANGE', place, newer, newer + 499)) do
+      if is_mark[id] then
+        found = true
+        break
+      end
+      newer = newer + 1
+    end
+  end
 end
-local function empty_set(set)
-  if purged >= limit then return end
-  local ids = redis.call('ZRANGE', set, 0, limit - purged - 1)
-  if #ids > 0 then redis.call('ZREM', set, unpack(ids)) end
-  forget(ids)
-end
+local count_left = length - newer
+if count_left <= 0 then return {0, -1, {}} end
 
-empty_list(waiting)
-empty_set(prioritized)
-empty_set(delayed)
-empty_list(parked)
-if purged > 0 then redis.call('HINCRBY', stats, 'purged', purged) end
-return purged
+if limit == 0 then return {0, newer, marks} end
+
+local ids = redis.call('LRANGE', place, -math.min(limit, count_left), -1)
+allow_when_full(stats)
+redis.call('LTRIM', place, 0, -#ids - 1)
+local purged = redis.call('HDEL', messages, unpack(ids))
+redis.call('HDEL', attempts, unpack(ids))
+if purged > 0 then count(stats, 'purged', purged) end
+if #ids > purged then count(stats, 'missing', #ids - purged) end
+if count_left == #ids then return {purged, -1, {}} end
+return {purged, newer, marks}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bizzmq import census
+from bizzmq import census, purging
 from bizzmq.audit import Diagnosis, audit
 from bizzmq.broker import Broker
 from bizzmq.findings import Kind
@@ -105,8 +105,8 @@ def test_dead_letters_that_are_replayed_and_purged_stay_in_the_books(scene: Scen
     stop()
     letters = census.dead_letters(broker, QUEUE, 0, 4)
     assert census.replay(broker, QUEUE, letters[0])
-    assert census.purge(broker, DEAD, 2) == 2
-    assert census.purge(broker, QUEUE) == 1
+    assert purging.purge(broker, DEAD, 2) == 2
+    assert purging.purge(broker, QUEUE) == 1
 
     found = audit(broker, QUEUE, LEASE_S)
 

@@ -9,7 +9,8 @@ from redis import Redis
 
 from bizzmq import BizzMQ, Context, MessageOptions, QueueOptions, Reject
 from bizzmq.broker import Broker
-from bizzmq.census import dead_letter, dead_letters, purge, queue_names, replay
+from bizzmq.census import dead_letter, dead_letters, queue_names, replay
+from bizzmq.purging import purge
 from bizzmq.testing.layout import envelope_of
 from bizzmq.testing.wait import eventually
 from tests.client.conftest import AT_ONCE, Seen, at_rest, fail

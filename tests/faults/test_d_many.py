@@ -9,7 +9,7 @@ from typing import Any, Callable, Iterable
 import pytest
 from redis import Redis
 
-from bizzmq import census
+from bizzmq import census, purging
 from bizzmq.broker import Broker
 from bizzmq.connection import Connection
 from bizzmq.testing import invariants
@@ -80,7 +80,7 @@ def test_many_dead_letters(own_scene: OwnScene, count: int, rng: random.Random) 
     times.check(at_least=100)
 
     times.begin()
-    while census.purge(broker, DEAD) == 100:
+    while purging.purge(broker, DEAD) == 100:
         pass
     times.check(at_least=count // 100)
     assert scene.mq.stats(QUEUE).dead_lettered == 0

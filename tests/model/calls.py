@@ -6,7 +6,7 @@ from typing import Any, Callable, Dict
 
 from redis import Redis
 
-from bizzmq import census
+from bizzmq import purging
 from bizzmq.broker import Broker, Death
 from bizzmq.errors import LeaseLostError
 from bizzmq.testing.layout import Keys
@@ -79,7 +79,7 @@ _CALLS: Dict[str, Callable[..., Any]] = {
     "beat": lambda broker, supervisor: broker.beat(QUEUE, supervisor),
     "evict": lambda broker, supervisor, counter: broker.evict(QUEUE, supervisor, str(counter or "")),
     "replay": _replay,
-    "purge": lambda broker, _, limit: census.purge(broker, QUEUE, limit),
+    "purge": lambda broker, _, limit: purging.purge(broker, QUEUE, limit),
 }
 
 

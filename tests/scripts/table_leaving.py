@@ -41,8 +41,20 @@ def replaying(broker: Broker) -> bool:
     return census.replay(broker, QUEUE, letter or census.DeadLetter("m1", "", None, b""))
 
 
-def purging(limit: int, queue: str = QUEUE) -> Call:
-    return lambda broker: census.purge(broker, queue, limit)
+def purging(queue: str, name: str, limit: int = 100, newer: int = -1, *marks: str) -> Call:
+    def call(broker: Broker) -> Any:
+        k = broker.keys(queue)
+        return broker.run("purge", [getattr(k, name), k.messages, k.attempts, k.stats], limit, newer, *marks)
+
+    return call
+
+
+def deleting(name: str, *ids: str) -> Call:
+    def call(broker: Broker) -> Any:
+        k = broker.keys(QUEUE)
+        return broker.run("delete", [getattr(k, name), k.messages, k.attempts, k.stats], *ids)
+
+    return call
 
 
 LEFT = Containers(supervisors={"s1": "7"})
@@ -228,13 +240,43 @@ REPLAY = [
          before_dead=Containers(), after_dead=Containers()),
 ]  # fmt: skip
 PURGE = [
-    Move("purge", "all but what is being handled",
-         held("m1", waiting=("m2",), prioritized={"m3": 1}, due=("m4",), delayed=("m5",), attempts={"m3": "0 0 0 1"}),
-         purging(100), 4, held("m1", stats={"purged": 4}), again=0),
-    Move("purge", "the oldest first, up to a limit", Containers(waiting=("m1", "m2", "m3")), purging(2), 2,
-         Containers(waiting=("m3",), stats={"purged": 2}), again=1, after_again=Containers(stats={"purged": 3})),
-    Move("purge", "what is parked", NO_QUEUE, purging(100, DEAD), 2, NO_QUEUE,
-         before_dead=Containers(waiting=("m1",), parked=("m2",)), after_dead=Containers(stats={"purged": 2}),
-         again=0),
+    Move("purge", "all that waits, not what is being handled", held("m1", waiting=("m2", "m3"), attempts={"m3": ONCE}),
+         purging(QUEUE, "waiting"), [2, -1, []], held("m1", stats={"purged": 2}), again=[0, -1, []]),
+    Move("purge", "the oldest first, up to a limit", Containers(waiting=("m1", "m2", "m3")),
+         purging(QUEUE, "waiting", 2), [2, 0, [b"m3", b"m2", b"m1"]],
+         Containers(waiting=("m3",), stats={"purged": 2}), again=[1, -1, []], after_again=Containers(stats={"purged": 3})),
+    Move("purge", "what is parked", NO_QUEUE, purging(DEAD, "parked"), [1, -1, []], NO_QUEUE,
+         before_dead=Containers(waiting=("m1",), parked=("m2",)),
+         after_dead=Containers(waiting=("m1",), stats={"purged": 1}), again=[0, -1, []]),
+    Move("purge", "an id without a message is missing", Containers(waiting=("f", "m1"), forged=("f",)),
+         purging(QUEUE, "waiting"), [1, -1, []], Containers(stats={"purged": 1, "missing": 1}),
+         again=[0, -1, []]),
+    Move("purge", "nothing at first, but the newest are the marks", Containers(waiting=("m1", "m2")),
+         purging(QUEUE, "waiting", 0), [0, 0, [b"m2", b"m1"]], Containers(waiting=("m1", "m2"))),
+    Move("purge", "not what came after the marks", Containers(waiting=("m1", "m2", "m3", "m4")),
+         purging(QUEUE, "waiting", 100, 0, "m2", "m1"), [2, -1, []],
+         Containers(waiting=("m3", "m4"), stats={"purged": 2}), again=[0, -1, []]),
+    Move("purge", "a part, and says how many have come since", Containers(waiting=("m1", "m2", "m3", "m4")),
+         purging(QUEUE, "waiting", 1, 1, "m3"), [1, 1, [b"m3"]],
+         Containers(waiting=("m2", "m3", "m4"), stats={"purged": 1}),
+         again=[1, 1, [b"m3"]], after_again=Containers(waiting=("m3", "m4"), stats={"purged": 2})),
+    Move("purge", "what is older than the second mark, when the first has been replayed",
+         Containers(waiting=("m1", "m2", "m4")), purging(QUEUE, "waiting", 100, 0, "m3", "m2"), [2, -1, []],
+         Containers(waiting=("m4",), stats={"purged": 2}), again=[0, -1, []]),
+    Move("purge", "nothing, when all marks have been claimed", Containers(waiting=("m3", "m4")),
+         purging(QUEUE, "waiting", 100, 0, "m2", "m1"), [0, -1, []], Containers(waiting=("m3", "m4"))),
 ]  # fmt: skip
-ROWS = [*RETRY, *DEAD_LETTER, *DISCARD, *RELEASE, *REQUEUE, *REPLAY, *PURGE]
+DELETE = [
+    Move("delete", f"what is {place}, by its id", Containers(**there), deleting(place, "m1", "m9"), 1,
+         Containers(**left, stats={"purged": 1}), again=0)
+    for place, there, left in (
+        ("prioritized", {"prioritized": {"m1": 1, "m2": 1}, "attempts": {"m1": "0 0 0 1"}}, {"prioritized": {"m2": 1}}),
+        ("delayed", {"due": ("m1",), "delayed": ("m2",)}, {"delayed": ("m2",)}),
+    )
+] + [
+    Move("delete", "an id without a message is missing", Containers(due=("f",), forged=("f",)),
+         deleting("delayed", "f"), 0, Containers(stats={"missing": 1})),
+    Move("delete", "not what has another place by now", held("m1", waiting=("m2",)), deleting("delayed", "m1", "m2"), 0,
+         held("m1", waiting=("m2",))),
+]  # fmt: skip
+ROWS = [*RETRY, *DEAD_LETTER, *DISCARD, *RELEASE, *REQUEUE, *REPLAY, *PURGE, *DELETE]

@@ -7,7 +7,7 @@ import time
 import pytest
 from redis import Redis
 
-from bizzmq import census
+from bizzmq import census, purging
 from bizzmq.broker import BATCH_LIMIT, Broker, Death
 from bizzmq.message import Message
 from bizzmq.testing.layout import Keys
@@ -128,7 +128,7 @@ def test_a_purge_stops_at_its_limit_in_every_place(broker: Broker, redis: Redis)
 
     left = []
     for _ in range(4):
-        assert census.purge(broker, DEAD, 1) == 1
+        assert purging.purge(broker, DEAD, 1) == 1
         left.append(look(redis, DEAD).ids())
 
     assert left == [{"m2", "m3", "m4"}, {"m3", "m4"}, {"m4"}, set()]

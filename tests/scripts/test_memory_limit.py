@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, Iterator
 import pytest
 from redis import Redis
 
-from bizzmq import census
+from bizzmq import census, purging
 from bizzmq.broker import Broker, Death, Requeued
 from bizzmq.errors import BrokerFullError
 from bizzmq.queue import QueueOptions
@@ -34,7 +34,7 @@ WORKING: Dict[str, Callable[[Broker], Any]] = {
     "beat": lambda broker: broker.beat(QUEUE, "s1"),
     "evict": lambda broker: broker.evict(QUEUE, "s1"),
     "replay": lambda broker: census.replay(broker, QUEUE, census.DeadLetter("d1", "waiting", None, b"")),
-    "purge": lambda broker: census.purge(broker, QUEUE),
+    "purge": lambda broker: purging.purge(broker, QUEUE),
 }
 
 

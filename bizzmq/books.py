@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Mapping, Sequence
 
+from bizzmq import totals
 from bizzmq.sight import DEAD, OWN
 from bizzmq.store import pairs
 from bizzmq.survey import Survey
@@ -27,7 +28,7 @@ class Books:
         written_off: by how much they were off before, accepted by the operator. Positive: messages were lost.
         open_missing, open_restored: how many ids without a message were skipped, and how many messages without
             a place were put back, since then: what an audit knows the books to be off by.
-        unreadable: counters that are no numbers.
+        unreadable: counters that are no numbers, or too large.
     """
 
     queue: str
@@ -65,10 +66,10 @@ def read(survey: Survey) -> tuple[Books, Books]:
     replies = survey.broker.look(*wanted, *[("LLEN", key) for _, key in held])
     sizes = list(zip([side for side, _ in held], replies[12:]))
     processing = [sum(size for at, size in sizes if at == side) for side in (OWN, DEAD)]
-    totals = [_totals(pairs(replies[0])), _totals(pairs(replies[6]))]
+    read_totals = totals.read(pairs(replies[0])), totals.read(pairs(replies[6]))
     return (
-        _books(own.queue, OWN, totals, replies[1:6], processing[OWN]),
-        _books(dead.queue, DEAD, totals, replies[7:12], processing[DEAD]),
+        _books(own.queue, OWN, read_totals, replies[1:6], processing[OWN]),
+        _books(dead.queue, DEAD, read_totals, replies[7:12], processing[DEAD]),
     )
 
 
@@ -89,23 +90,11 @@ def write_off(survey: Survey, side: int, books: Books) -> bool:
     return bool(survey.broker.run("write_off", [survey.sides[side].stats], books.written_off, total))
 
 
-def _totals(flat: Sequence[tuple[bytes, bytes]]) -> tuple[dict[str, int], list[str]]:
-    totals: dict[str, int] = {}
-    unreadable: list[str] = []
-    for raw_name, value in flat:
-        name = raw_name.decode("utf-8", "backslashreplace")
-        try:
-            totals[name] = int(value)
-        except ValueError:
-            unreadable.append(name)
-    return totals, unreadable
-
-
 def _books(
-    queue: str, side: int, totals: Sequence[tuple[dict[str, int], list[str]]], sizes: Sequence[int], processing: int
+    queue: str, side: int, both: tuple[totals.Totals, totals.Totals], sizes: Sequence[int], processing: int
 ) -> Books:
-    own, unreadable = totals[side]
-    owner = totals[OWN][0]
+    own, unreadable = both[side]
+    owner = both[OWN].counted
     stored, waiting, prioritized, delayed, parked = sizes
     buried = {"dead-lettered": owner.get("dead_lettered", 0)}
     replayed = {"replayed": owner.get("replayed", 0)}
@@ -121,5 +110,5 @@ def _books(
         written_off=own.get("written_off", 0),
         open_missing=max(0, own.get("missing", 0) - own.get("missing_settled", 0)),
         open_restored=max(0, own.get("restored", 0) - own.get("restored_settled", 0)),
-        unreadable=tuple(unreadable),
+        unreadable=unreadable,
     )

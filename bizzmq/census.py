@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Mapping
 
-from bizzmq import keys
+from bizzmq import keys, totals
 from bizzmq.broker import Broker
 from bizzmq.errors import QUEUE_TROUBLE, DecodeError, QueueNotFoundError
 from bizzmq.message import Message, decode_envelope
@@ -15,7 +15,7 @@ from bizzmq.registry import as_text
 from bizzmq.soundness import faults
 from bizzmq.store import pairs
 
-_TOTALS = ("published", "acked", "retried", "requeued", "discarded")
+_TOTALS = ("published", "acked", "retried", "requeued", "discarded", "purged", "missing", "written_off")
 
 
 def stats(broker: Broker, queue: str) -> QueueStats:
@@ -26,30 +26,35 @@ def stats(broker: Broker, queue: str) -> QueueStats:
 
 def _stats(broker: Broker, queue: str) -> QueueStats:
     k = broker.keys(queue)
-    stored_dead = ("LLEN", k.parked) if k.is_dead_letter_queue else ("HLEN", k.dead_letters().messages)
+    is_dead = k.is_dead_letter_queue
+    stored_dead = ("LLEN", k.parked) if is_dead else ("HLEN", k.dead_letters().messages)
     replies = broker.look(
         ("EXISTS", k.meta), ("LLEN", k.waiting), ("ZCARD", k.prioritized), ("ZCARD", k.delayed),
         ("HLEN", k.messages), ("LLEN", k.parked), stored_dead, ("HGETALL", k.stats),
+        *([("HGETALL", broker.keys(k.owner).stats)] if is_dead else []),
     )  # fmt: skip
-    exists, waiting, prioritized, delayed, stored, parked, dead_lettered, flat = replies
+    exists, waiting, prioritized, delayed, stored, parked, dead_lettered, flat = replies[:8]
     if not exists:
         raise QueueNotFoundError(queue)
-    totals = _totals(queue, dict(pairs(flat)))
+    own = totals.read(pairs(flat))
+    across = totals.read(pairs(replies[8])).counted if is_dead else own.counted
+    counted = {name: own.counted.get(name, 0) for name in _TOTALS}
+    moved = {"dead_lettered_total": across.get("dead_lettered", 0), "replayed": across.get("replayed", 0)}
+    # whatever is stored and in no other place is in a processing list
+    processing = max(0, stored - waiting - prioritized - delayed - parked)
+    came, went = ("dead_lettered_total", "replayed") if is_dead else ("replayed", "dead_lettered_total")
+    ended = sum(counted[name] for name in ("acked", "discarded", "purged", "written_off")) + moved[went]
+    held = waiting + prioritized + delayed + processing + parked
     return QueueStats(
         waiting=waiting + prioritized,
         delayed=delayed,
-        # whatever is stored and in no other place is in a processing list
-        processing=max(0, stored - waiting - prioritized - delayed - parked),
+        processing=processing,
         dead_lettered=dead_lettered,
-        **totals,
+        unaccounted=counted["published"] + moved[came] - ended - held,
+        unreadable=len(own.spoilt),
+        **counted,
+        **moved,
     )
-
-
-def _totals(queue: str, stored: Mapping[bytes, bytes]) -> dict[str, int]:
-    try:
-        return {name: int(stored.get(name.encode(), b"0")) for name in _TOTALS}
-    except ValueError as error:
-        raise DecodeError(f"a total of queue {queue!r} is no number; bizzmq audit {queue} says which") from error
 
 
 def overview(broker: Broker) -> list[dict[str, Any]]:

@@ -127,14 +127,26 @@ def queues(redis_url: str, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @click.pass_obj
 def stats(redis_url: str, queue: str, as_json: bool) -> None:
-    """Count what a queue holds, and what has become of its messages so far."""
+    """Count what a queue holds, and what has become of its messages so far.
+
+    
+    The sum always holds. For a queue:
+      published + replayed = waiting + delayed + processing + acked + discarded
+        + purged + dead_lettered_total + written_off + unaccounted
+    For a dead-letter queue:
+      published + dead_lettered_total = waiting + delayed + processing
+        + dead_lettered + acked + discarded + purged + replayed + written_off
+        + unaccounted
+
+    unaccounted is 0 unless something else than BizzMQ has deleted or written messages; bizzmq audit QUEUE tells more.
+    """
     with open_broker(redis_url) as broker:
         counts = census.stats(broker, queue).as_dict()
     if as_json:
         show(json.dumps(counts))
         return
     for name, count in counts.items():
-        show(f"{name:<14} {count:>12,}")
+        show(f"{name:<19} {count:>12,}")
 
 
 @command.command()

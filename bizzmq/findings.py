@@ -109,7 +109,7 @@ def bad_options(side: int, queue: str, key: str, what: str) -> Finding:
 def unreadable(side: int, queue: str, key: str, counters: Sequence[str]) -> Finding:
     return Finding(
         Kind.UNREADABLE, side, queue, tuple(counters),
-        "counters that are no numbers: they count as 0 here, and nothing that counts them works",
+        "counters that are no numbers: they count as 0 here, and what was counted since is in a counter beside each",
         f"redis-cli HDEL {key} COUNTER, then audit again",
     )  # fmt: skip
 

@@ -136,8 +136,23 @@ def _unreadable(name: str, stored: str, wanted: str) -> DecodeError:
 class QueueStats:
     """One consistent look at a queue.
 
-    `waiting` (all priorities), `delayed`, `processing` and `dead_lettered` count the messages that are
-    there now; the others are totals since the queue was created.
+    `waiting` (all priorities), `delayed`, `processing` and `dead_lettered` count the messages that are there now: the
+    last of them those in its dead-letter queue, or for a dead-letter queue those that it has set aside itself. The
+    others are totals since the queue was created. `dead_lettered_total` and `replayed` are the same numbers for a queue
+    and its dead-letter queue: what went from the one to the other, and back. `missing` counts ids that were skipped
+    because they had no message; `written_off` what an operator has accepted as lost; `unreadable` how many counters
+    are no numbers, and count as 0. At every moment, for a queue::
+
+        published + replayed = waiting + delayed + processing
+                               + acked + discarded + purged + dead_lettered_total + written_off + unaccounted
+
+    and for a dead-letter queue::
+
+        published + dead_lettered_total = waiting + delayed + processing + dead_lettered
+                                          + acked + discarded + purged + replayed + written_off + unaccounted
+
+    `unaccounted` is 0 unless something else than BizzMQ has written to Redis, or Redis has evicted: positive if
+    messages have vanished, negative if some came from nowhere. `bizzmq audit` tells which.
     """
 
     waiting: int = 0
@@ -149,6 +164,13 @@ class QueueStats:
     retried: int = 0
     requeued: int = 0
     discarded: int = 0
+    dead_lettered_total: int = 0
+    purged: int = 0
+    replayed: int = 0
+    missing: int = 0
+    written_off: int = 0
+    unaccounted: int = 0
+    unreadable: int = 0
 
     def as_dict(self) -> dict[str, int]:
         return {field.name: getattr(self, field.name) for field in fields(self)}

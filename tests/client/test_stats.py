@@ -11,7 +11,10 @@ from bizzmq.broker import Broker, Death
 from bizzmq.testing.wait import eventually
 from tests.client.conftest import Seen, fail
 
-FIELDS = ["waiting", "delayed", "processing", "dead_lettered", "published", "acked", "retried", "requeued", "discarded"]
+FIELDS = [
+    "waiting", "delayed", "processing", "dead_lettered", "published", "acked", "retried", "requeued", "discarded",
+    "dead_lettered_total", "purged", "replayed", "missing", "written_off", "unaccounted", "unreadable",
+]  # fmt: skip
 
 
 def test_the_fields_are_the_published_ones(mq: BizzMQ, queue: str) -> None:
@@ -44,8 +47,10 @@ def test_all_outcomes_are_counted(mq: BizzMQ, queue: str) -> None:
 
     eventually(lambda: mq.stats("q").dead_lettered == 1)
     stop()
-    assert mq.stats("q") == QueueStats(dead_lettered=1, published=3, acked=2, retried=2)
-    assert mq.stats("q_dlq") == QueueStats(waiting=1)
+    assert mq.stats("q") == QueueStats(
+        dead_lettered=1, published=3, acked=2, retried=2, dead_lettered_total=1
+    )
+    assert mq.stats("q_dlq") == QueueStats(waiting=1, dead_lettered_total=1)
 
 
 def test_what_is_put_back_is_counted(mq: BizzMQ, broker: Broker, queue: str) -> None:

@@ -129,7 +129,7 @@ def queues(redis_url: str, as_json: bool) -> None:
 def stats(redis_url: str, queue: str, as_json: bool) -> None:
     """Count what a queue holds, and what has become of its messages so far.
 
-    
+    \b
     The sum always holds. For a queue:
       published + replayed = waiting + delayed + processing + acked + discarded
         + purged + dead_lettered_total + written_off + unaccounted
@@ -139,7 +139,7 @@ def stats(redis_url: str, queue: str, as_json: bool) -> None:
         + unaccounted
 
     unaccounted is 0 unless something else than BizzMQ has deleted or written messages; bizzmq audit QUEUE tells more.
-    """
+    """  # noqa: D301 - click reads \b as the beginning of lines that it leaves as they are
     with open_broker(redis_url) as broker:
         counts = census.stats(broker, queue).as_dict()
     if as_json:

@@ -47,9 +47,7 @@ def test_all_outcomes_are_counted(mq: BizzMQ, queue: str) -> None:
 
     eventually(lambda: mq.stats("q").dead_lettered == 1)
     stop()
-    assert mq.stats("q") == QueueStats(
-        dead_lettered=1, published=3, acked=2, retried=2, dead_lettered_total=1
-    )
+    assert mq.stats("q") == QueueStats(dead_lettered=1, published=3, acked=2, retried=2, dead_lettered_total=1)
     assert mq.stats("q_dlq") == QueueStats(waiting=1, dead_lettered_total=1)
 
 

@@ -22,7 +22,7 @@ class Ranked(Dict[str, int]):
         super().__init__(sorted(priorities.items(), key=lambda item: -item[1]))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Ranked) and list(self.items()) == list(other.items())
+        return isinstance(other, dict) and list(self.items()) == list(other.items())
 
     __hash__ = None  # type: ignore[assignment]  # a dict has none
 

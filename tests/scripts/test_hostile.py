@@ -1,0 +1,201 @@
+"""What anybody may have written into Redis: no call fails because of it, and one that does has changed nothing."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict
+
+import pytest
+from redis import Redis
+
+from bizzmq import scripts
+from bizzmq.broker import Broker, Death
+from bizzmq.errors import BrokerReplyError
+from bizzmq.message import PRIORITY_LIMIT, Attempts
+from bizzmq.testing.layout import Keys
+from tests.scripts.containers import Containers, everything, look, put
+from tests.scripts.moves import DEAD, QUEUE, Move, claim_ids, held
+from tests.scripts.test_moves import MOVES
+from tests.scripts.test_wrong_types import given
+
+KEYS = Keys(QUEUE), Keys(DEAD)
+DIGITS = "1" + "0" * 400
+COUNTS = (
+    f"0 0 0 {DIGITS}", f"0 0 0 -{DIGITS}", f"{DIGITS} {DIGITS} {DIGITS} 0", "x", "", "\0", "0 0 0 nan", "0 0 0 -0",
+    "0 0 0", "-1 0 0 0", "00 0 0 5", "0 0 0 0x10",
+    " ".join(["9999999999999999"] * 4),
+    "0 0 0 0\t", "0 0 0 5\tno end\n", "1e5 0 0 0",
+)  # fmt: skip
+TOTALS = ("x", "", "1e400", "9223372036854775807", "-9223372036854775808", "0x10", " 1", "1.5", DIGITS)
+SCORES = ("inf", "-inf", "1e300", "-1e300", "5e-324")
+Plant = Callable[[Redis], object]
+
+
+def plants(move: Move) -> Dict[str, Plant]:
+    """Everything hostile that may stand where the call looks."""
+    found: Dict[str, Plant] = {}
+    ids = sorted({*move.before.ids(), *move.before_dead.ids()})
+    for keys in KEYS:
+        for value in COUNTS:
+            found[f"attempts {value[:20]!r} {keys.prefix}"] = lambda redis, keys=keys, value=value: [
+                redis.hset(keys.attempts, name, value) for name in ids
+            ]
+        for value in TOTALS:
+            found[f"stats {value[:20]!r} {keys.prefix}"] = lambda redis, keys=keys, value=value: redis.hset(
+                keys.stats, mapping=dict.fromkeys(COUNTED, value)
+            )
+            found[f"releases {value[:20]!r} {keys.prefix}"] = lambda redis, keys=keys, value=value: redis.hset(
+                keys.releases, "w1", value
+            )
+            found[f"retry {value[:20]!r} {keys.prefix}"] = lambda redis, keys=keys, value=value: (
+                redis.hset(keys.meta, "retry", value) if redis.exists(keys.meta) else None
+            )
+        for score in SCORES:
+            for place in (keys.prioritized, keys.delayed):
+                found[f"score {score} {place}"] = lambda redis, place=place, score=score: redis.execute_command(
+                    "ZADD", place, score, "forged"
+                )
+    return found
+
+
+COUNTED = (
+    "published", "acked", "retried", "requeued", "discarded", "dead_lettered", "purged", "replayed", "missing",
+    "restored", "written_off",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("script", scripts.names())
+def test_nothing_that_stands_in_redis_makes_a_call_fail(broker: Broker, redis: Redis, script: str) -> None:
+    problems = []
+    for move in [move for move in MOVES if move.script == script][:3]:
+        for name, plant in plants(move).items():
+            given(redis, move)
+            plant(redis)
+            before = everything(redis)
+            try:
+                move.call(broker)
+            except BrokerReplyError as error:
+                problems.append(f"{move}: {name}: {error}; changed: {everything(redis) != before}")
+    assert problems == []
+
+
+@pytest.mark.parametrize("value", COUNTS)
+def test_a_batch_with_unreadable_counts_is_requeued_once(broker: Broker, redis: Redis, value: str) -> None:
+    put(redis, QUEUE, held("m1", "m2", "m3"))
+    redis.hset(KEYS[0].attempts, "m2", value)
+
+    done = broker.requeue(QUEUE, "w1", Death("stopped"))
+
+    assert done is not None
+    assert done.requeued == 3
+    after = look(redis, QUEUE)
+    assert sorted([*after.waiting, *after.prioritized]) == ["m1", "m2", "m3"]
+    assert 0 not in after.prioritized.values()
+
+
+@pytest.mark.parametrize("value", [*COUNTS, "5 6 7 8", "9007199254740992 0 0 5", "9007199254740991 1 2 -5\t{}"])
+def test_counts_are_read_by_scripts_as_they_are_by_workers(broker: Broker, redis: Redis, value: str) -> None:
+    """What a worker cannot read counts as none; what it can keeps its priority and its record."""
+    put(redis, QUEUE, held("m1"))
+    redis.hset(KEYS[0].attempts, "m1", value)
+    try:
+        seen = Attempts.decode(value.encode())
+    except ValueError:
+        seen = Attempts()
+
+    broker.release(QUEUE, "w1", 1, ["m1"], started=True)
+
+    stored = redis.hget(KEYS[0].attempts, "m1")
+    assert stored is not None
+    counted = Attempts.decode(stored.encode())
+    assert (counted.priority, counted.last_crash) == (seen.priority, seen.last_crash)
+    assert counted.requeues == min(min(seen.requeues, PRIORITY_LIMIT) + 1, PRIORITY_LIMIT)
+    assert counted.retries == min(seen.retries, PRIORITY_LIMIT)
+
+
+@pytest.mark.parametrize("value", TOTALS)
+def test_a_spoilt_counter_stays_for_the_operator_and_its_spare_counts_on(
+    broker: Broker, redis: Redis, value: str
+) -> None:
+    put(redis, QUEUE, held("m1", "m2"))
+    redis.hset(KEYS[0].stats, "acked", value)
+
+    for name in ("m1", "m2"):
+        claim_ids(broker, 0, name)
+
+    stats = redis.hgetall(KEYS[0].stats)
+    if value == "-9223372036854775808":  # it has room
+        assert stats == {"acked": "-9223372036854775806"}
+    else:
+        assert stats == {"acked": value, "acked:spare": "2"}
+
+
+@pytest.mark.parametrize("value", [value for value in TOTALS if value != "-9223372036854775808"])
+def test_a_counter_whose_spare_is_spoilt_too_is_no_reason_to_fail(broker: Broker, redis: Redis, value: str) -> None:
+    put(redis, QUEUE, held("m1"))
+    redis.hset(KEYS[0].stats, mapping={"acked": value, "acked:spare": value})
+
+    claim_ids(broker, 0, "m1")
+
+    assert look_stats(redis) == {"acked": value, "acked:spare": value}
+    assert redis.exists(KEYS[0].processing("w1")) == 0
+
+
+def look_stats(redis: Redis) -> Dict[str, Any]:
+    return dict(redis.hgetall(KEYS[0].stats))
+
+
+@pytest.mark.parametrize("value", [*TOTALS, "-5", "0"])
+def test_a_supervisor_beats_whatever_its_counter_was(broker: Broker, redis: Redis, value: str) -> None:
+    put(redis, QUEUE, held(supervisors={"s1": value}))
+
+    first, second = broker.beat(QUEUE, "s1"), broker.beat(QUEUE, "s1")
+
+    assert 0 < first < second
+    assert redis.hget(KEYS[0].supervisors, "s1") == str(second)
+
+
+@pytest.mark.parametrize("number", ["x", "", "nan", "inf", "1e300", "102", "9007199254740992", DIGITS, "-1"])
+def test_no_forged_number_makes_a_publish_say_that_it_is_stored(broker: Broker, redis: Redis, number: str) -> None:
+    put(redis, QUEUE, Containers())
+    redis.set(f"{KEYS[0].prefix}publisher:pub", number)
+    before = everything(redis)
+
+    with pytest.raises(BrokerReplyError, match="publisher:pub"):
+        broker.publish(QUEUE, "pub", 1, 0, 0, ["m1", b"1\n1"])
+
+    assert everything(redis) == before
+
+
+def test_a_message_whose_id_is_empty_is_claimed_buried_and_acks_nobody(broker: Broker, redis: Redis) -> None:
+    put(redis, QUEUE, held(waiting=("", "m1"), attempts={"": "0 0 0 0\t{}"}))
+
+    assert claim_ids(broker, 2) == ["", "m1"]
+    assert broker.dead_letter(QUEUE, "w1", "", "0 0 0 0\t{}", b"{}")
+    done = broker.requeue(QUEUE, "w1", Death("crash"))
+
+    assert done is not None
+    assert (done.requeued, done.acked, done.quarantined) == (1, 0, "")
+    assert (look(redis, QUEUE).waiting, look(redis, DEAD).waiting) == (("m1",), ("",))
+
+
+@pytest.mark.parametrize("size", [1000, 20_000])
+def test_a_list_of_more_than_any_worker_holds_is_worked_off(broker: Broker, redis: Redis, size: int) -> None:
+    put(redis, QUEUE, held("m1"))
+    redis.lpush(KEYS[0].processing("w1"), *[f"forged{index}" for index in range(size)])
+
+    assert claim_ids(broker, 1) == ["m1"]
+    for _ in range(size // 200 + 1):
+        claim_ids(broker, 1)
+
+    assert redis.lrange(KEYS[0].processing("w1"), 0, -1) == ["m1"]
+    assert redis.hget(KEYS[0].stats, "missing") == str(size)
+
+
+def test_what_is_due_in_all_eternity_is_told_as_a_time(broker: Broker, redis: Redis) -> None:
+    put(redis, QUEUE, held())
+    redis.execute_command("ZADD", KEYS[0].delayed, "inf", "m1")
+
+    due_s = broker.claim(QUEUE, "w1", 1).due_s
+
+    assert due_s is not None
+    assert 0 < due_s < 1e10

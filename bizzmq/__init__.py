@@ -30,6 +30,7 @@ with QuietImports():
         WrongTypeError,
     )
     from bizzmq.message import Message, MessageOptions
+    from bizzmq.offspring import detached
     from bizzmq.queue import QueueOptions, QueueStats
 
 __version__ = "0.1.0"
@@ -63,4 +64,5 @@ __all__ = [
     "SignatureError",
     "UnsignedError",
     "WrongTypeError",
+    "detached",
 ]

@@ -14,6 +14,7 @@ from bizzmq.workers.boot import BOOTED, FAILED, GO, HELLO, BootFailure, failure_
 from bizzmq.workers.channel import Channel
 from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.death import Exit
+from bizzmq.workers.descendants import Descendants
 from bizzmq.workers.forensics import StackFile
 from bizzmq.workers.janitor_link import JanitorLink
 from bizzmq.workers.scoreboard import Scoreboard
@@ -34,6 +35,7 @@ class Crew:
         template: forks the workers; None means that each is forked here and imports by itself.
         generation: counts reloads.
         nudged: called when a worker says that it holds more than one message.
+        descendants: what the workers' handlers have started.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Crew:
         self.template: TemplateLink | None = None
         self.generation = 0
         self.nudged: Callable[[], None] = _nothing
+        self.descendants = Descendants(lambda: {slot.pid for slot in self.up})
         self.stacks = [StackFile(f"bizzmq-stack-{index}") for index in range(2 * config.capacity)]
         self.slots = [Slot(index, scoreboard.slot(index)) for index in range(2 * config.capacity)]
 
@@ -192,7 +195,7 @@ class Crew:
     def reap(self, slot: Slot) -> Exit | None:
         """How the slot's process ended; None while it lives, or is still to come."""
         if slot.pid:
-            ended = platform.reap(slot.pid)
+            ended = self.descendants.reap(slot.pid, slot.worker)
             return None if ended is None else Exit.of(*ended)
         if slot.channel is not None and slot.channel.closed:
             return Exit.unknown()  # the template is gone, and never got to forking it
@@ -215,7 +218,7 @@ class Crew:
         if not slot.ended_by_us:
             slot.ended_by_us, slot.blame, slot.failure = reason, blame, failure
         if slot.pid:
-            platform.kill_group(slot.pid)
+            self.descendants.end(slot.pid, slot.worker)
         elif slot.channel is not None:
             slot.channel.close()  # should it still be forked, it finds its channel closed and leaves
 

@@ -141,6 +141,7 @@ class Foreman:
                 self._bury_if_dead(slot)
         if is_due:
             self._all_at_s = clock.monotonic() + _ALL_S
+            self._crew.descendants.reap_killed()
             if self._reap_orphans:
                 platform.reap_strangers(self._parts.pids())
 

@@ -7,7 +7,7 @@ import os
 import resource
 import signal
 import sys
-from typing import Any, Container
+from typing import Any, Callable, Container
 
 from bizzmq import clock
 
@@ -69,17 +69,22 @@ def kill_group(pid: int, signal_number: int = signal.SIGKILL) -> None:
             return  # it is gone, which is what was wanted
 
 
-def reap(pid: int) -> tuple[int, Any] | None:
+def reap(pid: int, on_death: Callable[[], None] | None = None) -> tuple[int, Any] | None:
     """A dead child's status and resource usage, as of wait4; None while it lives.
 
     What it has left behind in its process group is killed: before the child is reaped where the system
     can tell (waitid), since until then neither its pid nor its group's id can be reused.
+
+    Args:
+        on_death: called once it is dead, there before it is reaped, too.
     """
     try:
         if _HAS_WAITID:
             if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
                 return None
             kill_group(pid)
+            if on_death is not None:
+                on_death()
         found, status, usage = os.wait4(pid, os.WNOHANG)
     except ChildProcessError:
         if _exists(pid):

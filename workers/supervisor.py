@@ -131,6 +131,7 @@ class Supervisor:
                 self._signals.take()
                 select.poll().poll(5)
             slot.vacated()
+        parts.crew.descendants.reap_killed()
         if self._reap_orphans:
             platform.reap_strangers(())
         for stack in parts.crew.stacks:

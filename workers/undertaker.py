@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import psutil
 
 from bizzmq import clock
-from bizzmq.workers import platform
 from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.death import Burial, burial
+from bizzmq.workers.descendants import Descendants
 from bizzmq.workers.scoreboard import Scoreboard
 
 
@@ -31,6 +31,7 @@ class Undertaker:
         self._scoreboard = scoreboard
         self._adopted: dict[str, _Adopted] = {}
         self._deadline_s: float | None = None
+        self._descendants = Descendants()
 
     @property
     def living(self) -> bool:
@@ -65,22 +66,22 @@ class Undertaker:
         for worker, adopted in list(self._adopted.items()):
             if _alive(adopted.process):
                 if now_s >= self._deadline_s:
-                    platform.kill_group(adopted.process.pid)
+                    self._descendants.end(adopted.process.pid, worker)
                 continue
             del self._adopted[worker]
-            _end_what_it_left(adopted.process)
+            if _is_free(adopted.process):
+                self._descendants.end_rest(adopted.process.pid, worker)
             record = self._scoreboard.slot(adopted.slot).read()
             gone.append(burial(worker, record, "ended after its supervisor was gone", self._config.queues, blame=False))
         return gone
 
 
-def _end_what_it_left(process: psutil.Process) -> None:
-    """End what the handler of a worker that is gone has started.
+def _is_free(process: psutil.Process) -> bool:
+    """Whether the number of a worker that is gone is nobody else's yet.
 
-    The group's id cannot be anybody else's by now: a new group of that number needs a leader with that pid.
+    The group's id cannot be anybody else's then: a new group of that number needs a leader with that pid.
     """
-    if process.is_running() or not psutil.pid_exists(process.pid):  # a zombie still runs, for psutil
-        platform.kill_group(process.pid)
+    return process.is_running() or not psutil.pid_exists(process.pid)  # a zombie still runs, for psutil
 
 
 def _alive(process: psutil.Process) -> bool:

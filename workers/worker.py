@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, Sequence
 
-from bizzmq import clock, handler
+from bizzmq import clock, handler, offspring
 from bizzmq.broker import Broker
 from bizzmq.connection import readable
 from bizzmq.connections import connect
@@ -27,6 +27,7 @@ from bizzmq.workers import exits, platform, spawn
 from bizzmq.workers.boot import BOOTED, FAILED, GO, HELLO, BootFailure, failure_of
 from bizzmq.workers.channel import Channel
 from bizzmq.workers.config import WorkerConfig
+from bizzmq.workers.descendants import Descendants
 from bizzmq.workers.journal import WorkerJournal
 from bizzmq.workers.journal_file import server_of
 from bizzmq.workers.limits import LimitedHandler
@@ -77,6 +78,7 @@ class Worker:
         title = Title(f"worker {self.slot}", self.supervisor_pid, self.config.queues)
         title.show("booting")
         self._install_signals(stop, drain, title)
+        offspring.mark(self.worker_id)
         self.channel.send(op=HELLO, pid=os.getpid())
         platform.wait_for_parent(self.supervisor_pid)
         platform.die_with_parent(signal.SIGTERM)
@@ -125,6 +127,8 @@ class Worker:
             return exits.INTERNAL_ERROR
         finally:
             function.close()
+        if os.getppid() != self.supervisor_pid:  # and the janitor may be gone, too
+            Descendants().end_started(os.getpid(), self.worker_id)
         self.record.left(leave)
         return exits.DRAINED
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+import threading
 import time
+from pathlib import Path
 from typing import Any, Callable
 
-from bizzmq import BizzMQ, MessageOptions
+from bizzmq import BizzMQ, MessageOptions, detached
 from bizzmq.testing.ledger import PUBLISHED, record
 from tests.handlers import HandlerContext
 from tests.support import deeds
@@ -44,15 +47,59 @@ def _fork_and_beat(body: Any, context: HandlerContext) -> None:
     deeds.DEEDS[body["then"]](body)
 
 
-def _daemonise(body: Any, context: HandlerContext) -> None:
-    """{"path": file}: a daemon with a session of its own and all that it inherits beats for a minute."""
+def _start_all_kinds(body: Any, context: HandlerContext) -> None:
+    """{"pids": file, "path": file, "then": deed}: start processes that hide from their worker in every way; do `then`.
+
+    Each says its pid in a line of the file, and sleeps for five minutes.
+    """
+    say = f"echo $$ >> {body['pids']}; exec sleep 300"
+    session = f"setsid sh -c '{say}'"
+    subprocess.Popen(["sh", "-c", say])
+    subprocess.Popen(["timeout", "300", "sh", "-c", say])
+    subprocess.Popen(["sh", "-c", say], start_new_session=True)
+    subprocess.Popen(["bash", "-c", f"set -m; sh -c '{say}' & wait"])
+    subprocess.Popen(["sh", "-c", f"({session} &)"]).wait()
+    subprocess.Popen(["sh", "-c", f"(env -i {session} &)"]).wait()
+    thread = threading.Thread(target=subprocess.Popen, args=(["sh", "-c", session],))
+    thread.start()
+    thread.join()
+    _forked_daemon(lambda: _say_pid_and_sleep(body["pids"]))
+    deeds.DEEDS[body["then"]](body)
+
+
+KINDS = 8
+
+
+def _start_detached(body: Any, context: HandlerContext) -> None:
+    """{"pids": file, "path": file, "then": deed}: a process and a daemon, both detached; then `then`."""
+    with detached():
+        subprocess.Popen(["sh", "-c", f"echo $$ >> {body['pids']}; exec sleep 300"], start_new_session=True)
+        _forked_daemon(lambda: _say_pid_and_sleep(body["pids"]))
+    deeds.DEEDS[body["then"]](body)
+
+
+def _say_pid_and_sleep(path: str) -> None:
+    with Path(path).open("a") as file:
+        file.write(f"{os.getpid()}\n")
+    time.sleep(300.0)
+
+
+def _forked_daemon(life: Callable[[], None]) -> None:
+    """A daemon that is a forked copy of the worker, in a session of its own, with nobody for a parent."""
     child = os.fork()
     if child == 0:
-        os.setsid()
-        if os.fork():
+        try:
+            os.setsid()
+            if os.fork() == 0:
+                life()
+        finally:
             os._exit(0)
-        _beat(context.id)
     os.waitpid(child, 0)
+
+
+def _daemonise(body: Any, context: HandlerContext) -> None:
+    """{"path": file}: a daemon with a session of its own and all that it inherits beats for a minute."""
+    _forked_daemon(lambda: _beat(context.id))
     deeds.wait_for_file(body)
 
 
@@ -103,6 +150,8 @@ OFFSPRING: dict[str, Callable[[Any, HandlerContext], None]] = {
     "fork_and_exit": _fork_and_exit,
     "fork_and_beat": _fork_and_beat,
     "daemonise": _daemonise,
+    "start_all_kinds": _start_all_kinds,
+    "start_detached": _start_detached,
     "leave_zombies": _leave_zombies,
     "publish_from_copies": _publish_from_copies,
 }

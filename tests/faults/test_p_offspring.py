@@ -150,10 +150,9 @@ def test_a_daemon_with_the_workers_descriptors_neither_works_nor_holds_anybody_u
     pool.signal(signal.SIGTERM)
 
     assert pool.wait(PATIENCE_S) == 0
-    assert lives(daemon), "whoever leads a session of its own is no part of the worker"
+    assert not lives(daemon), "what a handler has started ends with its worker, also in a session of its own"
     only_workers_ran_anything(scene, pool)
     assert not scene.registered()
-    _end(daemon)
     scene.gone(pool)
 
 

@@ -149,6 +149,7 @@ class Consumer:
             if all(map(self._idler.is_empty, self._places.queues)):
                 return Leave.BURST
             due_s = min(due_s, 0.2)  # others may still fail messages into these queues: look again soon
+        self._record.waits()
         self._idler.wait(self._places.queues, due_s)
         return None
 

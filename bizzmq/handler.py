@@ -56,7 +56,11 @@ class Handler:
                 return None
             return handler_result.failure_in(self._final(result))
         except BaseException as error:  # noqa: BLE001 - see `run`
-            return error.with_traceback(from_user(error.__traceback__))
+            return self.failure_of(error)
+
+    def failure_of(self, error: BaseException) -> BaseException:
+        """What the message fails with when its handler has raised this: that, with the user's part of its traceback."""
+        return error.with_traceback(from_user(error.__traceback__))
 
     def _final(self, result: Any) -> Any:
         """What comes of a result that has to be awaited, or waited for."""

@@ -26,6 +26,9 @@ class Record:
     def idle(self) -> None:
         """Nothing is being run."""
 
+    def waits(self) -> None:
+        """Nothing was found to run: a wait begins."""
+
     def holds_several(self) -> None:
         """More than one message was claimed: whoever watches over this loop may have to give some back."""
 

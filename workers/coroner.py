@@ -44,8 +44,9 @@ class Coroner:
         if not orderly:
             by_kernel = self._oom.struck() if ended.signal_number == signal.SIGKILL and not slot.ended_by_us else None
             facts = facts_of(ended, record, self._crew.stacks[slot.index].read(), by_kernel)
+        blame = slot.blame and not orderly and not _is_our_signals(ended, slot)
         end = burial(
-            slot.worker, record, reason, self._queues, blame=slot.blame and not orderly,
+            slot.worker, record, reason, self._queues, blame=blame,
             error_type=slot.failure, facts=facts,
         )  # fmt: skip
         self._janitor.requeue(end)
@@ -54,17 +55,23 @@ class Coroner:
         if orderly:
             log(_logger, logging.DEBUG, "worker left", why=record.leave.value, **self._about(slot, record))
         elif not quiet:
-            self._log_death(slot, record, reason, facts)
+            self._log_death(slot, ended, record, reason, facts)
         return record, "" if orderly else reason
 
     def _about(self, slot: Slot, record: Snapshot) -> dict[str, Any]:
         return {"slot": slot.index, "pid": slot.pid, "worker": slot.worker, "handled": record.handled}
 
-    def _log_death(self, slot: Slot, record: Snapshot, reason: str, facts: Mapping[str, Any]) -> None:
+    def _log_death(self, slot: Slot, ended: Exit, record: Snapshot, reason: str, facts: Mapping[str, Any]) -> None:
         about = self._about(slot, record)
         if record.activity is Activity.RUNNING:
             about["message"] = record.running
             about["queue"] = self._queues[record.queue_index]
         about.update((name, value) for name, value in facts.items() if name != "stack")
-        level = logging.INFO if slot.ended_by_us and not slot.blame else logging.ERROR
+        is_ours = (slot.ended_by_us and not slot.blame) or _is_our_signals(ended, slot)
+        level = logging.INFO if is_ours else logging.ERROR
         log(_logger, level, "worker died", how=reason, trace=str(facts.get("stack", "")), **about)
+
+
+def _is_our_signals(ended: Exit, slot: Slot) -> bool:
+    """Whether a signal of the supervisor's ended the worker, at once or by what a handler of the user's made of it."""
+    return ended.signal_number in slot.sent or (ended.code is not None and signal.SIGTERM in slot.sent)

@@ -20,7 +20,7 @@ from bizzmq.workers.janitor_link import JanitorLink
 from bizzmq.workers.scoreboard import Scoreboard
 from bizzmq.workers.slot import Phase, Slot
 from bizzmq.workers.template_link import TemplateLink
-from bizzmq.workers.worker import HOLDING, RECYCLE, Worker
+from bizzmq.workers.worker import HOLDING, LEAVE, RECYCLE, Worker
 
 _logger = logging.getLogger("bizzmq.supervisor")
 
@@ -208,10 +208,17 @@ class Crew:
 
     def leave(self, slot: Slot) -> None:
         """Let a worker finish what it runs. One that has not booted yet holds nothing, and just goes."""
-        if slot.booted:
-            platform.signal_process(slot.pid, signal.SIGTERM)
+        if slot.booted and slot.channel is not None:
+            slot.record.recall()
+            slot.channel.send(op=LEAVE)  # the signal may go to a handler that is not the worker's
+            self.signal(slot, signal.SIGTERM)
         else:
             self.kill(slot, "was not needed any more", blame=False)
+
+    def signal(self, slot: Slot, number: int) -> None:
+        """Signal a worker alone, not what its handler has started. A death by it is nobody's fault."""
+        slot.sent.add(number)
+        platform.signal_process(slot.pid, number)
 
     def kill(self, slot: Slot, reason: str, *, blame: bool, failure: str = "") -> None:
         """End a worker and all that its handler has started. It is settled when it is reaped."""

@@ -9,15 +9,16 @@ from the CPU time that was used, by several percent of a worker's whole life, an
 
 from __future__ import annotations
 
+import asyncio
 import math
 import resource
 import signal
 from types import FrameType
-from typing import Any
+from typing import Any, Callable
 
 from bizzmq import clock
 from bizzmq.context import Context
-from bizzmq.errors import CpuTimeExceeded, Draining, MessageTimeout
+from bizzmq.errors import CpuTimeExceeded, Draining, MemoryLimitExceeded, MessageTimeout, Reject, RetryLater
 from bizzmq.handler import Handler, UserHandler
 from bizzmq.workers.scoreboard import SlotRecord
 
@@ -26,16 +27,29 @@ DRAIN_SHARE = 0.8
 _AIM = 0.8
 """The part of the remaining CPU time after which it is looked at again: the timer too counts ticks, and may be late."""
 
+DECIDED = (CpuTimeExceeded, Draining, MemoryLimitExceeded, MessageTimeout, Reject, RetryLater)
+"""What means the same, whether the worker is told to leave or not."""
+ENDS = (KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError)
+"""What code raises that is told to end."""
+
 
 class LimitedHandler(Handler):
     """Runs the user's handler under its limits, in the main thread of a worker.
 
     Args:
         cpu_limit_s: CPU time that one message may use, or None.
+        is_due_to_leaving: whether a message failed only because the worker was told to leave.
     """
 
-    def __init__(self, function: UserHandler, record: SlotRecord, cpu_limit_s: float | None) -> None:
+    def __init__(
+        self,
+        function: UserHandler,
+        record: SlotRecord,
+        cpu_limit_s: float | None,
+        is_due_to_leaving: Callable[[BaseException], bool],
+    ) -> None:
         super().__init__(function)
+        self._is_due_to_leaving = is_due_to_leaving
         self._run_plainly = super().run  # looked up once
         self._record = record
         self._cpu_limit_s = cpu_limit_s
@@ -43,9 +57,10 @@ class LimitedHandler(Handler):
         self._timeout_at_s = math.inf
         self._drain_at_s = math.inf
         self._cpu_at_s = math.inf
-        signal.signal(signal.SIGALRM, self._on_alarm)
+        self._handlers: dict[signal.Signals, Any] = {signal.SIGALRM: self._on_alarm}
         if cpu_limit_s:  # else it is a profiler's, if there is one
-            signal.signal(signal.SIGPROF, self._on_cpu_time)
+            self._handlers[signal.SIGPROF] = self._on_cpu_time
+        self._install()
 
     def run(self, body: Any, context: Context) -> BaseException | None:
         self._context = context
@@ -68,12 +83,31 @@ class LimitedHandler(Handler):
             self._context = None
             self._disarm()
 
+    def failure_of(self, error: BaseException) -> BaseException:
+        failure = super().failure_of(error)
+        if not self._is_due_to_leaving(failure):
+            return failure
+        draining = Draining("the worker was told to leave")
+        draining.__cause__ = failure
+        return draining
+
+    def put_signals_back(self) -> None:
+        """Between messages: undo what a handler has done to these signals and this timer."""
+        self._install()
+        self._set_timer()
+
+    def _install(self) -> None:
+        for number, handler in self._handlers.items():
+            if signal.getsignal(number) != handler:
+                signal.signal(number, handler)
+
     def drain_begins(self, timeout_s: float) -> None:
         """The pool is being drained: later, `Draining` is due."""
         self._drain_at_s = clock.monotonic() + timeout_s * DRAIN_SHARE
         self._set_timer()
 
     def _arm(self, context: Context) -> None:
+        self._install()
         if context.timeout_s:
             self._timeout_at_s = clock.monotonic() + context.timeout_s
             self._set_timer()

@@ -89,6 +89,7 @@ class SlotRecord(Record):
         self._failed_at = self._at + _FAILED_AT
         self._handled = self._failed = 0
         self._nudge: Callable[[], None] | None = None
+        self._before_waiting: Callable[[], None] | None = None
 
     def reset(self) -> None:
         """Forget the worker that had this slot. Only while the slot has none."""
@@ -125,6 +126,14 @@ class SlotRecord(Record):
     def nudge_by(self, nudge: Callable[[], None]) -> None:
         """How its worker tells the supervisor that it holds more than it runs, when nobody is looking."""
         self._nudge = nudge
+
+    def before_waiting(self, action: Callable[[], None]) -> None:
+        """What its worker does before it waits for a message."""
+        self._before_waiting = action
+
+    def waits(self) -> None:
+        if self._before_waiting is not None:
+            self._before_waiting()
 
     def holds_several(self) -> None:
         if not self._memory[_WATCHED_AT] and self._nudge is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from bizzmq.workers.channel import Channel
@@ -43,6 +43,7 @@ class Slot:
         blame: whether the message that was running is to blame for that kill.
         failure: if it is, because it passed a limit: the name of the error.
         memory_limit_mb: beyond this the worker is replaced; a little different for each.
+        sent: the signals that the supervisor has sent it.
         streak: deaths in a row without a healthy life in between.
         restarts: processes that this slot has had.
     """
@@ -66,6 +67,7 @@ class Slot:
     ended_by_us: str = ""
     blame: bool = True
     failure: str = ""
+    sent: set[int] = field(default_factory=set)
     recycling: bool = False
     memory_bytes: int = 0
     memory_limit_mb: float = 0.0
@@ -84,6 +86,7 @@ class Slot:
         self.generation = generation
         self.registered = self.booted = self.working = False
         self.ended_by_us, self.blame, self.failure = "", True, ""
+        self.sent = set()
         self.recycling, self.memory_bytes = False, 0
         self.started_s = now_s
         self.restarts += 1

@@ -8,7 +8,6 @@ from typing import Sequence
 
 from bizzmq import clock
 from bizzmq.logs import log
-from bizzmq.workers import platform
 from bizzmq.workers.crew import Crew
 from bizzmq.workers.scoreboard import Activity
 from bizzmq.workers.slot import Slot
@@ -36,7 +35,7 @@ class StackDump:
         for slot in self._crew.up:
             if slot.booted and slot.pid:
                 self._crew.stacks[slot.index].clear()
-                platform.signal_process(slot.pid, signal.SIGUSR1)
+                self._crew.signal(slot, signal.SIGUSR1)
                 self._asked.append((slot, slot.worker))
         self.due_s = clock.monotonic() + _WRITING_S
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import faulthandler
 import logging
 import os
 import random
 import signal
 from dataclasses import dataclass, field
-from types import FrameType
-from typing import Any, Sequence
+from typing import Any, Mapping, Sequence
 
 from bizzmq import clock, handler, offspring
 from bizzmq.broker import Broker
@@ -30,13 +28,15 @@ from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.descendants import Descendants
 from bizzmq.workers.journal import WorkerJournal
 from bizzmq.workers.journal_file import server_of
-from bizzmq.workers.limits import LimitedHandler
+from bizzmq.workers.limits import DECIDED, ENDS, LimitedHandler
 from bizzmq.workers.memory import limit_below_start
 from bizzmq.workers.scoreboard import SlotRecord
 from bizzmq.workers.titles import Title
+from bizzmq.workers.worker_signals import WorkerSignals
 
 _logger = logging.getLogger("bizzmq.worker")
 
+LEAVE = "leave"
 RECYCLE = "recycle"
 HOLDING = "holding"
 _DRAIN_GRACE_S = 2.0
@@ -68,23 +68,30 @@ class Worker:
     function: Any = None
     slot: int = 0
 
+    _stop: Stop = field(init=False)
+    _drain: Deadline = field(init=False)
+    _title: Title = field(init=False)
+    _signals: WorkerSignals = field(init=False)
     _limited: LimitedHandler | None = field(default=None, init=False)
     _look_at_s: float = field(default=0.0, init=False)
     _nudge_at_s: float = field(default=0.0, init=False)
 
     def main(self) -> int:
         """The whole life of the process; returns its exit code."""
-        stop, drain = Stop(), Deadline()
-        title = Title(f"worker {self.slot}", self.supervisor_pid, self.config.queues)
+        stop, drain = self._stop, self._drain = Stop(), Deadline()
+        title = self._title = Title(f"worker {self.slot}", self.supervisor_pid, self.config.queues)
         title.show("booting")
-        self._install_signals(stop, drain, title)
+        self._signals = WorkerSignals(stop, self._leave, self.stack)
+        self._signals.install()
         offspring.mark(self.worker_id)
         self.channel.send(op=HELLO, pid=os.getpid())
         platform.wait_for_parent(self.supervisor_pid)
         platform.die_with_parent(signal.SIGTERM)
         spawn.unblock_signals()
         try:
-            function = LimitedHandler(self._function(), self.record, self.config.cpu_limit_s or None)
+            function = LimitedHandler(
+                self._function(), self.record, self.config.cpu_limit_s or None, self._is_due_to_leaving
+            )
         except (ConfigurationError, handler.HandlerImportError) as error:
             self.channel.send(op=FAILED, **failure_of(error))
             return exits.CANNOT_BOOT
@@ -93,6 +100,7 @@ class Worker:
             self.channel.send(op=FAILED, **BootFailure(too_large, code=exits.USAGE)._asdict())
             return exits.USAGE
         self._limited = function
+        self._signals.put_back()  # the import may have installed others
         self.record.idle()
         self.channel.send(op=BOOTED)
         without = self._wait_for_leave_to_start(stop)
@@ -101,6 +109,7 @@ class Worker:
             return exits.DRAINED
         title.show("working")
         self.record.nudge_by(self._say_that_it_holds_several)
+        self.record.before_waiting(self._put_signals_back)
         consumer = Consumer(
             Broker(connect(self.url)), self.worker_id, self.config.queues, function, stop, self.record,
             ConsumerOptions(
@@ -142,24 +151,36 @@ class Worker:
         given = self.config.handler
         return handler.load(given) if isinstance(given, str) else given
 
-    def _install_signals(self, stop: Stop, drain: Deadline, title: Title) -> None:
-        def request_stop(_number: int, _frame: FrameType | None) -> None:
-            first, timeout_s = not stop.requested, self.config.drain_timeout_s
-            stop.request()
-            if first:
-                title.show("draining")
-                drain.at_s = clock.monotonic() + timeout_s
-                if os.getppid() != self.supervisor_pid:
-                    # Nobody else is left to end a handler that never returns.
-                    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-                    signal.setitimer(signal.ITIMER_REAL, timeout_s + _DRAIN_GRACE_S)
-                elif self._limited is not None:
-                    self._limited.drain_begins(timeout_s)
+    def _leave(self) -> None:
+        """Start no other message, and leave. The supervisor says so by SIGTERM and by LEAVE; either may not come."""
+        first, timeout_s = not self._stop.requested, self.config.drain_timeout_s
+        self._stop.request()
+        if first:
+            self._title.show("draining")
+            self._drain.at_s = clock.monotonic() + timeout_s
+            if os.getppid() != self.supervisor_pid:
+                # Nobody else is left to end a handler that never returns.
+                signal.signal(signal.SIGALRM, signal.SIG_DFL)
+                signal.setitimer(signal.ITIMER_REAL, timeout_s + _DRAIN_GRACE_S)
+            elif self._limited is not None:
+                self._limited.drain_begins(timeout_s)
 
-        signal.signal(signal.SIGTERM, request_stop)
-        faulthandler.enable(file=self.stack, all_threads=True)
-        faulthandler.register(signal.SIGUSR1, file=self.stack, all_threads=True)
-        signal.set_wakeup_fd(stop.wakeup_descriptor, warn_on_full_buffer=False)
+    def _put_signals_back(self) -> None:
+        self._signals.put_back()
+        if self._limited is not None and not self._stop.requested:
+            self._limited.put_signals_back()
+
+    def _is_due_to_leaving(self, error: BaseException) -> bool:
+        """Whether a message failed only because this worker was told to leave.
+
+        It did if the SIGTERM was handled by something else, which may raise what it likes, or if the error is one that
+        stands for an end. A handler's decision and a limit stay what they are.
+        """
+        self._hear()
+        is_told = self._stop.requested or self.channel.closed
+        if not is_told or isinstance(error, DECIDED):
+            return False
+        return not self._signals.came or isinstance(error, ENDS)
 
     def _recycle_after(self) -> int:
         """The number of messages, less up to a tenth, so that workers do not all leave at once; 0 for never."""
@@ -175,7 +196,7 @@ class Worker:
         Returns the queues on which it is not, for a trouble of their own.
         """
         while not stop.requested:
-            for message in self.channel.receive():
+            for message in self._hear():
                 if message["op"] == GO:
                     return tuple(message["without"])
             if self.channel.closed:
@@ -191,10 +212,19 @@ class Worker:
             self.channel.send(op=HOLDING)
 
     def _supervisor_is_gone(self) -> bool:
-        """Asked before each claim, looked at every few milliseconds: it costs a system call."""
+        """Asked before each claim, looked at every few milliseconds: it costs system calls."""
         now_s = clock.monotonic()
         if now_s >= self._look_at_s:
             self._look_at_s = now_s + _LOOK_S
-            if readable(0.0, self.channel.fileno()):
-                self.channel.receive()
-        return self.channel.closed
+            self._hear()
+            self._put_signals_back()
+        return self.channel.closed or self._stop.requested
+
+    def _hear(self) -> list[Mapping[str, Any]]:
+        """What the supervisor has said."""
+        if not readable(0.0, self.channel.fileno()):
+            return []
+        said = self.channel.receive()
+        if any(message["op"] == LEAVE for message in said):
+            self._leave()
+        return said

@@ -179,4 +179,19 @@ PROCESSES = (
             "handlers_may_print_though_stdout_is_closed",
         ),
     ),
+    Row(
+        "P27",
+        "descendants that hide: sessions, groups, daemons; at a limit, a crash, a drain, without a supervisor",
+        ("faults/test_p_descendants.py",),
+    ),
+    Row(
+        "P28",
+        "handlers that replace, block and take signals; reloads and drains meanwhile",
+        ("faults/test_p_signals.py",),
+    ),
+    Row(
+        "P29",
+        "handlers whose body a call does not run; results that show that nothing was done",
+        ("client/test_handler_results.py",),
+    ),
 )

@@ -1,0 +1,156 @@
+"""P28: handlers that replace, block and take what the worker's signals need. A deploy blames nobody all the same."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from bizzmq.testing import invariants
+from bizzmq.testing.pool import Pool
+from bizzmq.testing.wait import eventually
+from tests.faults.deeds_signals import HANDLER, READY
+from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
+
+NOT_HEARD = ["default", "ignore", "swallow", "block", "take wakeup", "asyncio"]
+RAISING = ["raise exit", "raise interrupt", "raise error", "raise cancelled", "leave"]
+OURS = (signal.SIGTERM, signal.SIGALRM, signal.SIGUSR1)
+
+
+def signals_of(pid: int, line: str) -> set[int]:
+    """The signals in a line of /proc/PID/status, such as SigCgt."""
+    text = Path(f"/proc/{pid}/status").read_text()
+    mask = int(text.split(f"{line}:")[1].split()[0], 16)
+    return {number for number in range(1, 65) if mask >> (number - 1) & 1}
+
+
+def is_as_it_was(pid: int) -> bool:
+    return (
+        signals_of(pid, "SigCgt") >= set(OURS)
+        and signal.SIGINT in signals_of(pid, "SigIgn")
+        and not signals_of(pid, "SigBlk")
+    )
+
+
+def begun(scene: Scene, gate: Path, deed: str, **fields: int) -> str:
+    """A message whose handler has done the deed and waits for the gate."""
+    message = scene.publish_one({"do": deed, "path": str(gate), **fields})
+    eventually(lambda: Path(str(gate) + READY).exists(), PATIENCE_S, "the deed")
+    return message
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Path:
+    return tmp_path / "gate"
+
+
+@pytest.mark.parametrize("deed", [*NOT_HEARD, "raise exit", "take usr1", "unregister usr1", "take alarm", "fork"])
+def test_what_a_message_did_to_signals_is_put_back_and_the_idle_worker_leaves_at_once(scene: Scene, deed: str) -> None:
+    pool = scene.pool(handler=HANDLER, concurrency=1)
+    (worker,) = pool.worker_pids()
+    scene.publish_one({"do": deed})
+    scene.settle(extra_runs=0)
+
+    eventually(lambda: is_as_it_was(worker), PATIENCE_S, lambda: Path(f"/proc/{worker}/status").read_text())
+    pool.signal(signal.SIGUSR1)
+    log_says(pool, "worker stack")
+    assert pool.worker_pids() == [worker]
+    asked_s = time.monotonic()
+    scene.retire(pool)
+
+    assert time.monotonic() - asked_s < 15.0, "an idle worker held the drain to its end, which is 30 s"
+    assert "worker died" not in pool.log()
+
+
+@pytest.mark.parametrize("deed", NOT_HEARD)
+def test_three_reloads_during_a_message_that_handles_sigterm_itself_blame_nobody(
+    scene: Scene, gate: Path, deed: str
+) -> None:
+    pool = scene.pool(handler=HANDLER, concurrency=1)
+    message = begun(scene, gate, deed, times=3)
+    behind = scene.publish(*[{"do": "nothing"}] * 3)
+
+    for number in range(1, 4):
+        pool.signal(signal.SIGHUP)
+        log_says(pool, f"reloaded generation={number}")
+    gate.touch()
+
+    scene.ledger.wait_handled(message, *behind, timeout_s=PATIENCE_S)
+    scene.settle(extra_runs=3)
+    totals = scene.totals()
+    assert not totals.get("retried")
+    assert not totals.get("dead_lettered")
+    scene.retire(pool)
+    assert "ERROR" not in pool.log()
+
+
+@pytest.mark.parametrize("deed", RAISING)
+def test_a_message_that_fails_by_the_deploys_own_sigterm_goes_back_unblamed(
+    scene: Scene, gate: Path, deed: str
+) -> None:
+    pool = scene.pool("--drain-timeout=20", handler=HANDLER, concurrency=1)
+    message = begun(scene, gate, deed)
+
+    pool.signal(signal.SIGTERM)
+    scene.gone(pool)
+
+    assert scene.waiting() == [message]
+    invariants.check_blame(scene.redis, QUEUE, message, retries=0, crashes=0, requeues=1)
+
+
+@pytest.mark.parametrize("deed", ["swallow", "block"])
+def test_a_worker_that_did_not_hear_sigterm_leaves_after_its_message(scene: Scene, gate: Path, deed: str) -> None:
+    pool = scene.pool(handler=HANDLER, concurrency=1)
+    message = begun(scene, gate, deed)
+    waiting = scene.publish(*[{"do": "nothing"}] * 5)
+
+    pool.signal(signal.SIGTERM)
+    log_says(pool, "draining")
+    gate.touch()
+    scene.gone(pool)
+
+    assert scene.ledger.handled() == {message}
+    assert scene.waiting() == waiting
+
+
+def test_a_failure_of_its_own_is_one_during_a_drain_too(scene: Scene) -> None:
+    pool = scene.pool(handler="tests.faults.gated:handler", concurrency=1)
+    door = scene.gate()
+    message = scene.publish_one(door.body("raise"), retries=1)
+    scene.ledger.wait_started(message)
+
+    pool.signal(signal.SIGTERM)
+    log_says(pool, "draining")
+    door.open(1)
+    scene.gone(pool)
+
+    invariants.check_blame(scene.redis, QUEUE, message, retries=1, crashes=0, requeues=0)
+
+
+def test_a_time_limit_comes_though_the_message_before_took_its_signal(scene: Scene, gate: Path) -> None:
+    pool = scene.pool("--timeout-grace=20", handler=HANDLER, concurrency=1)
+    (worker,) = pool.worker_pids()
+    scene.publish(*[{"do": "take alarm"}] * 3)
+    late = scene.publish_one({"do": "nothing", "path": str(gate)}, timeout_s=0.5, retries=0)
+
+    log_says(pool, "MessageTimeout")
+
+    assert pool.worker_pids() == [worker]
+    scene.settle(dead_lettered=1, extra_runs=0)
+    assert late not in scene.ledger.handled()
+    scene.retire(pool, tracebacks=1)
+
+
+def test_a_module_that_installs_its_own_handlers_when_it_is_imported_changes_nothing(
+    scene: Scene, tmp_path: Path
+) -> None:
+    source = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n\ndef handler(message): pass\n"
+    (tmp_path / "tasks.py").write_text(source)
+    env = {"PYTHONPATH": str(tmp_path)}
+    pool: Pool = scene.pool("--preload=off", handler="tasks:handler", env=env, concurrency=1)
+    (worker,) = pool.worker_pids()
+
+    eventually(lambda: is_as_it_was(worker), PATIENCE_S, lambda: Path(f"/proc/{worker}/status").read_text())
+    scene.retire(pool)

@@ -95,7 +95,7 @@ class Consumer:
         self._spent_at = options.max_messages or math.inf
         self._on_max_messages = on_max_messages or stop.request
         self._decode = decode
-        self._failpoint = failpoints.armed() or _no_failpoint
+        self._failpoint = failpoints.armed()
 
     def run(self) -> Leave:
         """Work until it is time to leave; what is not started has been given back by then."""
@@ -136,7 +136,6 @@ class Consumer:
             is_any_open = True
             claimed = self._claim(queue)
             if claimed.entries:
-                self._failpoint("after-claim")
                 self._run_batch(queue, claimed.entries)
                 return None
             if claimed.due_s is not None:
@@ -164,7 +163,7 @@ class Consumer:
         if self._apart is not None:
             return self._claim_apart(self._apart, queue)
         finished = self._finished
-        if finished:
+        if finished and self._failpoint:
             self._failpoint("before-ack")
         try:
             claimed = self._broker.claim(queue, self._worker, self._claim_size.size, finished)
@@ -175,7 +174,8 @@ class Consumer:
             claimed = again
         if finished:
             self._finished = []
-            self._failpoint("after-ack")
+            if self._failpoint:
+                self._failpoint("after-ack")
             self._journal.clear(queue)
         return claimed
 
@@ -238,11 +238,13 @@ class Consumer:
         """Ack what is finished, without claiming more."""
         if not self._finished:
             return
-        self._failpoint("before-ack")
+        if self._failpoint:
+            self._failpoint("before-ack")
         queue, finished = self._finished_on, self._finished
         is_done = self._give(queue, lambda: self._broker.claim(queue, self._worker, 0, finished))
         self._finished = []
-        self._failpoint("after-ack")
+        if self._failpoint:
+            self._failpoint("after-ack")
         if is_done:
             self._journal.clear(queue)
 
@@ -277,6 +279,8 @@ class Consumer:
             self._journal.keep(self._finished_on, replace(owed, last_finished=finished))
 
     def _run_batch(self, queue: str, entries: Sequence[Any]) -> None:
+        if self._failpoint:
+            self._failpoint("after-claim")
         started_s = now_s = clock.monotonic()
         if started_s >= self._options_of.stale_at_s:
             self._options_of.renew(started_s)
@@ -326,14 +330,16 @@ class Consumer:
             return clock.monotonic()
         timeout_s = message.timeout_s or settings.timeout_s or self._options.timeout_s or None
         context = Context(message, attempts, now_s, timeout_s, self._drain)
-        self._failpoint("before-handler")
+        if self._failpoint:
+            self._failpoint("before-handler")
         number = 1 if counts is None else attempts.delivery
         self._record.begin(message_id, index, now_s, now_s + timeout_s if timeout_s else 0.0, number, rest)
         failure = self._handler.run(message.body, context)
         if failure is None:
             self._finished.append(message_id)
             self._record.finish(message_id)
-            self._failpoint("after-handler")
+            if self._failpoint:
+                self._failpoint("after-handler")
         else:
             self._record.settling(message_id, index)
             self._settle_failure(queue, Delivery(message, attempts, settings, failure))
@@ -363,7 +369,3 @@ class Consumer:
             self._unspread.discard(queue)
             self._places.spread_one(queue, self._broker.shards(queue))
         return options
-
-
-def _no_failpoint(_name: str) -> None:
-    return

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qs, quote, unquote
 
 from bizzmq.errors import ConfigurationError
-from bizzmq.redaction import redact
+from bizzmq.redaction import scheme_and_host
 
 SENTINEL, CLUSTER = "sentinel", "cluster"
 EXAMPLES = {
@@ -83,7 +83,7 @@ def parse(url: str) -> Group:
     named = _KIND.match(url)
     kind = named.group(1) if named else ""
     if kind not in EXAMPLES:
-        raise ConfigurationError(f"bad Redis URL {redact(url)!r}: after the + goes sentinel or cluster")
+        raise ConfigurationError(f"bad Redis URL {scheme_and_host(url)!r}: after the + goes sentinel or cluster")
     match = _GROUP.fullmatch(url)
     if match is None:
         raise _bad(url, kind, "it cannot be read; / ? # @ in a password have to be percent-encoded")
@@ -119,11 +119,11 @@ def _check_options(url: str, kind: str, query: str) -> None:
 def _node(url: str, kind: str, text: str) -> Node:
     match = _HOST.fullmatch(text)
     if match is None:
-        what = f"{redact(text)!r} is no host" if text else "it must name hosts, with commas between them"
+        what = "one of its hosts is none" if text else "it must name hosts, with commas between them"
         raise _bad(url, kind, what)
     port = int(match[2]) if match[2] else _DEFAULT_PORTS[kind]
     if not 0 < port < 65536:
-        raise _bad(url, kind, f"there is no port {port}")
+        raise _bad(url, kind, "a port is a number from 1 to 65535")
     return Node(match[1].strip("[]"), port)
 
 
@@ -138,9 +138,9 @@ def _path(url: str, kind: str, path: str) -> tuple[str, str]:
         raise _bad(url, kind, "after the sentinels goes the name of the service")
     database = parts[1] if len(parts) > 1 else "0"
     if not re.fullmatch("[0-9]{1,5}", database):
-        raise _bad(url, kind, f"{database!r} is no number of a database")
+        raise _bad(url, kind, "after the service goes the number of a database")
     return unquote(parts[0]), database
 
 
 def _bad(url: str, kind: str, what: str) -> ConfigurationError:
-    return ConfigurationError(f"bad Redis URL {redact(url)!r}: {what}; write {EXAMPLES[kind]}")
+    return ConfigurationError(f"bad Redis URL {scheme_and_host(url)!r}: {what}; write {EXAMPLES[kind]}")

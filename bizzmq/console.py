@@ -11,7 +11,7 @@ from typing import Any, Callable, NoReturn, TypeVar
 
 import click
 
-from bizzmq import logs, secret_files
+from bizzmq import logs, redaction, secret_files
 from bizzmq.errors import BizzMQError, BrokerUnavailableError, ConfigurationError, QueueNotFoundError
 from bizzmq.streams import GuardedStreams, OutputError, say
 
@@ -126,7 +126,7 @@ def _outcome(command: click.Command, name: str, usage_code: int, crash_code: int
 
 
 def _line(name: str, text: str) -> str:
-    return f"{name}: {logs.escape(text)}"
+    return f"{name}: {logs.escape(redaction.without_addresses(text))}"
 
 
 def unwritable(error: OutputError) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from bizzmq.errors import ConfigurationError
-from bizzmq.redaction import redact
+from bizzmq.redaction import scheme_and_host
 
 SOCKET_PATH_LIMIT_BYTES = 100
 """Linux takes 107 bytes, macOS 103."""
@@ -20,7 +20,7 @@ SOCKET_PATH_LIMIT_BYTES = 100
 
 def directory_of(url: str) -> Path:
     """The directory that an embedded:// address means; not yet created. Raises ConfigurationError."""
-    wrong = ConfigurationError(f"{redact(url)!r} is neither embedded:// nor embedded:///absolute/directory")
+    wrong = ConfigurationError(f"{scheme_and_host(url)!r} is neither embedded:// nor embedded:///absolute/directory")
     try:
         parts = urlsplit(url)
         named = Path(unquote(parts.path)).resolve() if parts.path else None

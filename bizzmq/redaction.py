@@ -5,6 +5,12 @@ from __future__ import annotations
 import re
 
 _HIDDEN = "***"
+_KNOWN = re.compile(r"(?:rediss?(?:\+(?:sentinel|cluster))?|unix|embedded)://", re.IGNORECASE)
+_NAMED = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
+_IN_TEXT = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)(?!:PASSWORD@)\S*@")
+_TAIL_IN_TEXT = re.compile(
+    r"(rediss?(?:\+[a-z]+)?://[^\s'\"/?#;@]*)(?!/[0-9]*(?:[\s'\"]|$)|/(?:SERVICE/)?DB\b|/\*\*\*)[/?#;][^\s'\"]*"
+)
 _SCHEME = re.compile(r"[A-Za-z0-9+.-]*://|(?:unix|embedded):(?=/)", re.IGNORECASE)
 _USER = re.compile(r"([A-Za-z0-9_.-]*):.+", re.DOTALL)
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]*\]|[^:\[\]/?#,]*)(:[0-9]{0,5})?")
@@ -28,6 +34,29 @@ def redact(url: str) -> str:
     if _SECRET_CHARACTERS.search(userinfo):  # either may be a piece of a secret: ?password=one@two
         return f"{scheme}{_HIDDEN}"
     return f"{scheme}{_without_password(userinfo)}{at}{_after_userinfo(rest)}"
+
+
+def scheme_and_host(url: str) -> str:
+    """What may be shown of an address that cannot be read: any other part of it can be a secret in a wrong place.
+
+    The hosts are left out, too, if it is not clear which part they are.
+    """
+    match = _KNOWN.match(url)
+    if match is None:
+        return _HIDDEN
+    userinfo, at, rest = url[match.end() :].rpartition("@")
+    hosts, end, _ = re.split("([/?#;&])", rest, maxsplit=1) if re.search("[/?#;&]", rest) else (rest, "", "")
+    named = [_NAMED.fullmatch(host) for host in hosts.split(",")]
+    has_hosts = match.group().lower().startswith("redis")
+    if not has_hosts or re.search("[/?#@]", userinfo) or not all(named):
+        return match.group() + _HIDDEN
+    shown = ",".join(host[1] for host in named if host)
+    return match.group() + (f"{_HIDDEN}@" if at else "") + shown + (f"/{_HIDDEN}" if end else "")
+
+
+def without_addresses(text: str) -> str:
+    """A text that may repeat what somebody typed: an address in it keeps its scheme and its host."""
+    return _TAIL_IN_TEXT.sub(rf"\1/{_HIDDEN}", _IN_TEXT.sub(rf"\1{_HIDDEN}@", text))
 
 
 def _without_password(text: str) -> str:

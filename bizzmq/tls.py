@@ -14,11 +14,11 @@ def verifying(options: Mapping[str, Any]) -> dict[str, Any]:
     Older versions of the client library take any host's good certificate for the right one.
 
     Raises:
-        ValueError: a file that they name is not there; the text names it.
+        ValueError: a file that they name is not there; the text names the option.
     """
     for name in _FILES:
         path = options.get(name)
         if path is not None and not Path(path).is_file():
-            raise ValueError(f"{name} names no file: {path!r}")
+            raise ValueError(f"{name} names no file")
     verifies = options.get("ssl_cert_reqs") != "none"
     return {"ssl_check_hostname": verifies, **options}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from typing import Any, Callable, Mapping
 from urllib.parse import parse_qs, urlsplit
@@ -12,16 +13,22 @@ from redis.connection import parse_url as _untyped_parse_url
 
 from bizzmq import address, tls
 from bizzmq.errors import ConfigurationError
-from bizzmq.redaction import redact
+from bizzmq.redaction import scheme_and_host
 
 SCHEMES = ("redis", "rediss", "unix")
 _OPTIONS = ("db", "username", "password", "client_name")
+_TLS_OPTIONS = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname")
 _OTHERS_OPTIONS = (
     "socket_timeout", "socket_connect_timeout", "socket_keepalive", "retry_on_timeout", "retry_on_error",
     "max_connections", "health_check_interval", "protocol", "decode_responses", "encoding", "encoding_errors",
     "timeout",
 )  # fmt: skip
 """Options that an address shared with other programs may have, and that are ours to decide."""
+
+
+class _OptionError(ValueError):
+    """An option that an address cannot have. The text repeats nothing of the address."""
+
 
 _parse_url: Callable[[str], Mapping[str, Any]] = _untyped_parse_url  # redis-py has no types for it
 
@@ -39,8 +46,8 @@ def check_url(url: str) -> str:
         return url
     if urlsplit(str(url).partition("//")[0]).scheme not in SCHEMES:
         raise ConfigurationError(
-            f"bad Redis URL {redact(str(url))!r}: it must begin with redis://, rediss://, unix://, redis+sentinel://, "
-            "redis+cluster:// or embedded://"
+            f"bad Redis URL {scheme_and_host(str(url))!r}: it must begin with redis://, rediss://, unix://, "
+            "redis+sentinel://, redis+cluster:// or embedded://"
         )
     _check_one(url, url, "redis://:PASSWORD@HOST:PORT/DB")
     return url
@@ -60,22 +67,22 @@ def _check_one(url: str, given: str, example: str) -> None:
             raise ValueError("a password with ? or # in it ended the address before its host")
     except (ValueError, TypeError, AttributeError):  # their texts may repeat a piece of the password
         hint = f"write {example}, with / ? # @ in the password percent-encoded"
-        raise ConfigurationError(f"bad Redis URL {redact(str(given))!r}: {hint}") from None
+        raise ConfigurationError(f"bad Redis URL {scheme_and_host(str(given))!r}: {hint}") from None
     try:
         factory, options = arguments(url)
         factory(**options)
     except (ValueError, TypeError, exceptions.RedisError) as error:  # these are about options only
-        raise ConfigurationError(f"bad Redis URL {redact(str(given))!r}: {_about_options(error)}") from None
+        raise ConfigurationError(f"bad Redis URL {scheme_and_host(str(given))!r}: {_about_options(error)}") from None
 
 
 def arguments(url: str) -> tuple[Callable[..., Any], dict[str, Any]]:
     """What makes a connection, and what the address says to it. Raises ValueError."""
     query = urlsplit(url).query
     if any("=" not in option for option in query.split("&") if option):
-        raise ValueError("an option has no value; write ?NAME=VALUE, with & between several")
+        raise _OptionError("an option has no value; write ?NAME=VALUE, with & between several")
     for name in parse_qs(query, keep_blank_values=True):
         if name not in _OPTIONS and name not in _OTHERS_OPTIONS and not name.startswith("ssl_"):
-            raise ValueError(f"there is no option {name!r}")
+            raise _OptionError(_no_option(name))
     options = {name: value for name, value in _parse_url(url).items() if name not in _OTHERS_OPTIONS}
     factory = options.pop("connection_class", redis.Connection)
     if factory is redis.SSLConnection:
@@ -83,6 +90,17 @@ def arguments(url: str) -> tuple[Callable[..., Any], dict[str, Any]]:
     return factory, options
 
 
+def _no_option(name: str) -> str:
+    """What to write instead; the name itself may be a secret."""
+    near = difflib.get_close_matches(name, (*_OPTIONS, *_OTHERS_OPTIONS, *_TLS_OPTIONS), 1, 0.8)
+    return "there is no such option" + (f"; do you mean {near[0]}?" if near else f"; there are {', '.join(_OPTIONS)}")
+
+
 def _about_options(error: Exception) -> str:
-    unknown = re.search("unexpected keyword argument ('.*')", str(error))
-    return f"there is no option {unknown[1]}" if unknown else str(error)
+    """The client library's own words may repeat a value."""
+    if isinstance(error, _OptionError) or re.fullmatch("ssl_[a-z_]+ names no file", str(error)):
+        return str(error)
+    known = [name for name in (*_OPTIONS, *_OTHERS_OPTIONS, *_TLS_OPTIONS) if re.search(rf"\b{name}\b", str(error))]
+    if isinstance(error, TypeError) and not known:
+        return "there is no such option"
+    return f"{known[0]} cannot have this value" if known else "an option cannot have this value"

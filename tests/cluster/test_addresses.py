@@ -48,12 +48,12 @@ def test_the_sentinels_have_credentials_of_their_own() -> None:
     [
         (f"redis+sentinel://:{SECRET}@a:1", "the name of the service"),
         (f"redis+sentinel://:{SECRET}@a:1/", "the name of the service"),
-        (f"redis+sentinel://:{SECRET}@a:1/s/x", "no number of a database"),
+        (f"redis+sentinel://:{SECRET}@a:1/s/x", "the number of a database"),
         (f"redis+sentinel://:{SECRET}@a:1/s/1/2", "the name of the service"),
         (f"redis+sentinel://:{SECRET}@/s", "it must name hosts"),
         (f"redis+sentinel://:{SECRET}@a:1,,b:1/s", "it must name hosts"),
-        (f"redis+sentinel://:{SECRET}@a:65536/s", "there is no port 65536"),
-        (f"redis+sentinel://:{SECRET}@a:b/s", "is no host"),
+        (f"redis+sentinel://:{SECRET}@a:65536/s", "a port is a number"),
+        (f"redis+sentinel://:{SECRET}@a:b/s", "one of its hosts is none"),
         (f"redis+sentinel://:{SECRET}/x@a:1/s", "percent-encoded"),
         (f"redis+sentinel://:{SECRET}@a/s?sentinel_password={SECRET}#x", "it cannot be read"),
         (f"redis+sentinel://:{SECRET}@a/s?socket_timeout=x", "redis+sentinel://:PASSWORD@HOST"),
@@ -67,8 +67,8 @@ def test_the_sentinels_have_credentials_of_their_own() -> None:
         (f"redis+cluster://a:1?password={SECRET}", "password is no option here"),
         ("redis+cluster://a:1?username=me", "username is no option here"),
         ("redis+cluster://a:1?db=0", "only the database 0"),
-        (f"redis+cluster://:{SECRET}", "is no host"),
-        (f"redis+cluster://a:1,user:{SECRET}", "is no host"),
+        (f"redis+cluster://:{SECRET}", "one of its hosts is none"),
+        (f"redis+cluster://a:1,user:{SECRET}", "one of its hosts is none"),
     ],
 )
 def test_what_cannot_be_an_address_is_refused_with_an_example_and_no_secret(url: str, says: str) -> None:

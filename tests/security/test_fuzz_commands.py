@@ -6,6 +6,7 @@ import io
 import logging
 import os
 import sys
+import traceback
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from typing import Any, Iterator
 from unittest import mock
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from bizzmq import BizzMQ, ConfigurationError, address, console
 from bizzmq.cli import command as operator
 from bizzmq.connection import Connection
-from bizzmq.redaction import redact
+from bizzmq.redaction import redact, scheme_and_host
 from bizzmq.url import check_url
 from bizzmq.workers import WorkerConfig, control, exits, health
 from bizzmq.workers import cli as worker_cli
@@ -56,7 +57,7 @@ def quiet() -> Iterator[tuple[io.StringIO, io.StringIO]]:
         root.setLevel(level)
 
 
-def ended(command: click.Command, name: str, arguments: list[str], codes: set[int]) -> None:
+def ended(command: click.Command, name: str, arguments: list[str], codes: set[int], secret: str = CANARY) -> None:
     """Run a command to its end: one of these codes, no traceback, and one line if it was refused."""
     stdin = io.TextIOWrapper(io.BytesIO(b'{"n": 1}\nnot json\n'))
     argv = mock.patch.object(sys, "argv", [name, *arguments])
@@ -64,7 +65,7 @@ def ended(command: click.Command, name: str, arguments: list[str], codes: set[in
         console.run(command, name)
     assert raised.value.code in codes, (arguments, err.getvalue())
     assert "Traceback" not in err.getvalue()
-    assert CANARY not in err.getvalue()
+    assert secret not in err.getvalue()
 
 
 @bounded
@@ -137,6 +138,77 @@ def test_a_refused_address_shows_no_password(before: str, after: str, scheme: st
     except ConfigurationError as error:
         assert CANARY not in str(error)  # noqa: PT017 - it need not be refused
     assert CANARY not in redact(text)
+
+
+SECRET = "s3cr3t-4f"
+_WRONG = (
+    "{s}",
+    "{s}:6379",
+    "redis://h:6379/{s}",
+    "redis://h/?db={s}",
+    "redis://h?{s}=1",
+    "redis://h/0;{s}",
+    "redis://h#{s}",
+    "redis://u:p@h/{s}?db=1",
+    "redis://h:{s}",
+    "redis:/{s}",
+    "redis:{s}@h",
+    "{s}://h",
+    "redis+{s}://h",
+    "redis+sentinel://a,b/s/{s}",
+    "redis+sentinel://a,{s}:x/s",
+    "redis+cluster://a/{s}",
+    "redis+cluster://a?{s}",
+    "rediss://h?ssl_cert_reqs={s}",
+    "rediss://h?ssl_ca_certs={s}",
+    "redis://h?{s}",
+    "rediss://h?ssl_{s}=1",
+    "unix://?{s}",
+    "embedded://{s}",
+    "embedded:///d?{s}",
+    "redis://h\n/{s}",
+    "http://u:{s}@h",
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=st.one_of(st.sampled_from(_WRONG), st.builds("redis://{}@h:1/{{s}}{}".format, tails, tails),
+                      st.builds("redis://h:1/{}{{s}}{}".format, tails, tails),
+                      st.builds("rediss+cluster://h,i?{}{{s}}{}".format, tails, tails)))  # fmt: skip
+def test_nothing_of_a_refused_address_is_shown_but_scheme_and_host(text: str) -> None:
+    text = text.replace("{s}", SECRET)
+    try:
+        check_url(text) if not text.startswith("embedded") else BizzMQ(text).close()
+    except ConfigurationError as error:
+        shown = f"{error} {error!r} {traceback.format_exc()}"
+        assert SECRET not in shown
+
+
+@pytest.mark.parametrize("text", [one.replace("{s}", SECRET) for one in _WRONG])
+def test_a_wrong_address_shows_its_secret_to_nobody(text: str) -> None:
+    ended(operator, "bizzmq", [f"--redis-url={text}", "queues"], {1, 2}, secret=SECRET)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["redis://:s3cr3t-4f@h"], ["redis://h:6379/s3cr3t-4f"], ["stats", "redis://u:s3cr3t-4f@h:1/0"],
+     ["dlq", "rediss://x:s3cr3t-4f@h"], ["purge", "q", "redis://:s3cr3t-4f@h"]],
+)  # fmt: skip
+def test_an_address_in_the_wrong_place_shows_no_password(arguments: list[str]) -> None:
+    ended(operator, "bizzmq", ["--redis-url=redis://127.0.0.1:1/0", *arguments], {1, 2}, secret=SECRET)
+    ended(worker_cli.command, "bizzmq-worker", arguments, {1, 2}, secret=SECRET)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("redis://h:6379/PW", "redis://h/***"), ("redis://u:PW@h/0;x", "redis://***@h/***"), ("PW", "***"),
+        ("redis+sentinel://a:1,[::1]:2/s/x", "redis+sentinel://a,[::1]/***"), ("redis://u:P/W@h", "redis://***"),
+        ("redis://me:PW", "redis://***"),
+    ],
+)  # fmt: skip
+def test_scheme_and_host_of_a_wrong_address(text: str, shown: str) -> None:
+    assert scheme_and_host(text) == shown
 
 
 @settings(max_examples=300, deadline=None)

@@ -157,9 +157,9 @@ def test_a_client_can_show_a_certificate_of_its_own(files: Path, authority: Auth
 @pytest.mark.parametrize(
     ("option", "complaint"),
     [
-        ("ssl_ca_certs=/nowhere/ca.pem", "ssl_ca_certs names no file: '/nowhere/ca.pem'"),
-        ("ssl_ca_cert=/ca.pem", "there is no option 'ssl_ca_cert'"),
-        ("ssl_cert_reqs=perhaps", "perhaps"),
+        ("ssl_ca_certs=/nowhere/ca.pem", "ssl_ca_certs names no file"),
+        ("ssl_ca_cert=/ca.pem", "do you mean ssl_ca_certs"),
+        ("ssl_cert_reqs=perhaps", "ssl_cert_reqs cannot have this value"),
     ],
 )
 def test_a_wrong_option_is_one_line_and_nothing_is_started(option: str, complaint: str) -> None:

@@ -100,7 +100,10 @@ def _about_options(error: Exception) -> str:
     """The client library's own words may repeat a value."""
     if isinstance(error, _OptionError) or re.fullmatch("ssl_[a-z_]+ names no file", str(error)):
         return str(error)
+    unknown = re.search("unexpected keyword argument '(.*)'", str(error))
+    if unknown:
+        return _no_option(unknown[1])
+    if "Certificate Requirements" in str(error):
+        return "ssl_cert_reqs cannot have this value"
     known = [name for name in (*_OPTIONS, *_OTHERS_OPTIONS, *_TLS_OPTIONS) if re.search(rf"\b{name}\b", str(error))]
-    if isinstance(error, TypeError) and not known:
-        return "there is no such option"
     return f"{known[0]} cannot have this value" if known else "an option cannot have this value"

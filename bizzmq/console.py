@@ -12,7 +12,13 @@ from typing import Any, Callable, NoReturn, TypeVar
 import click
 
 from bizzmq import logs, redaction, secret_files
-from bizzmq.errors import BizzMQError, BrokerUnavailableError, ConfigurationError, QueueNotFoundError
+from bizzmq.errors import (
+    BizzMQError,
+    BrokerUnavailableError,
+    BrokerUnusableError,
+    ConfigurationError,
+    QueueNotFoundError,
+)
 from bizzmq.streams import GuardedStreams, OutputError, say
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -113,6 +119,8 @@ def _outcome(command: click.Command, name: str, usage_code: int, crash_code: int
         return error.code, _line(name, str(error))
     except QueueNotFoundError as error:
         return FAILED, _line(name, _missing(error.queue))
+    except BrokerUnusableError as error:
+        return usage_code, _line(name, f"Redis cannot be used: {error}")
     except BrokerUnavailableError as error:
         return FAILED, _line(name, f"Redis is unavailable: {error}")
     except BizzMQError as error:

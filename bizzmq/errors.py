@@ -22,6 +22,13 @@ class BrokerRefusesError(BrokerUnavailableError):
     """Redis answers, but not what was asked: it is loading, read-only, or does not accept our credentials."""
 
 
+class BrokerUnusableError(BrokerRefusesError):
+    """Redis answers what no waiting mends: no such database, wrong credentials, another kind of server, no trust.
+
+    At the start of a program that is wrong input. Later, as when a password is changed, it is an outage.
+    """
+
+
 class BrokerFullError(BizzMQError):
     """Redis is at its memory limit and refused to store more; nothing was published."""
 

@@ -7,7 +7,13 @@ import re
 from redis import exceptions
 
 from bizzmq.address import Node
-from bizzmq.errors import BrokerFullError, BrokerRefusesError, BrokerReplyError, BrokerUnavailableError
+from bizzmq.errors import (
+    BrokerFullError,
+    BrokerRefusesError,
+    BrokerReplyError,
+    BrokerUnavailableError,
+    BrokerUnusableError,
+)
 
 _OUTAGE = re.compile(
     "LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|BUSY|NOREPLICAS|MISCONF|UNBLOCKED"
@@ -19,6 +25,14 @@ _OUTAGE = re.compile(
 
 _FULL = re.compile("(Error running script .*-)?OOM ")
 """Redis 6.2 and older wrap what a script's command was answered."""
+
+_UNUSABLE = re.compile(
+    "NOAUTH|WRONGPASS|invalid password|invalid username|without any password|no password is set"
+    "|DB index|invalid database|SELECT is not allowed in cluster mode|CERTIFICATE_VERIFY_FAILED"
+    "|WRONG_VERSION_NUMBER|wrong version number|protocol error, got",
+    re.IGNORECASE,
+)
+"""What no waiting mends, though an operator may."""
 
 _CURABLE = (
     exceptions.ReadOnlyError,
@@ -60,11 +74,11 @@ def foreign(error: Exception) -> Exception:
         if isinstance(error, exceptions.MovedError):
             return SlotMovedError(f"MOVED {text}", node)
         return SlotMovingError(f"ASK {text}", node)
+    if isinstance(error, exceptions.AuthenticationError) or _UNUSABLE.search(text):
+        return BrokerUnusableError(text)
     if isinstance(error, (exceptions.ConnectionError, exceptions.TimeoutError, OSError)):
         # Answers, though the client library takes them for lost connections.
-        refused = isinstance(error, (exceptions.AuthenticationError, exceptions.BusyLoadingError))
-        refused = refused or text.startswith("max number of clients")
-        refused = refused or "CERTIFICATE_VERIFY_FAILED" in text  # it is there, and is not whom we want to talk to
+        refused = isinstance(error, exceptions.BusyLoadingError) or text.startswith("max number of clients")
         return (BrokerRefusesError if refused else BrokerUnavailableError)(text or type(error).__name__)
     if isinstance(error, exceptions.OutOfMemoryError) or _FULL.match(text):
         return BrokerFullError(text)

@@ -7,7 +7,7 @@ from typing import Any, Callable
 from bizzmq import clock
 from bizzmq.address import Group, Node
 from bizzmq.connection import Connection
-from bizzmq.errors import BizzMQError, BrokerRefusesError, BrokerUnavailableError
+from bizzmq.errors import BizzMQError, BrokerRefusesError, BrokerUnavailableError, BrokerUnusableError
 from bizzmq.slots import SlotMap
 
 _LEARN_S = 1.0
@@ -143,7 +143,7 @@ class Nodes:
                 refusal = error if isinstance(error, BrokerRefusesError) else refusal
                 failures.append(f"{node} ({error})")
             except BizzMQError as error:
-                refusal = BrokerRefusesError(f"{node} is no node of a cluster: {error}")
+                refusal = BrokerUnusableError(f"{node} is no node of a cluster: {error}")
             finally:
                 connection.drop()
         raise refusal or BrokerUnavailableError(f"no node of the cluster answers: {', '.join(failures)}")

@@ -7,7 +7,7 @@ from typing import Any, Mapping
 from bizzmq import address
 from bizzmq.address import Node
 from bizzmq.connection import Connection
-from bizzmq.errors import BizzMQError, BrokerRefusesError, BrokerUnavailableError
+from bizzmq.errors import BizzMQError, BrokerRefusesError, BrokerReplyError, BrokerUnavailableError, BrokerUnusableError
 from bizzmq.url import check_url
 
 _SENTINEL_S = 1.0
@@ -61,8 +61,12 @@ class SentinelConnection(Connection):
         for sentinel in list(self._sentinels):
             try:
                 found = self._ask(sentinel)
+            except BrokerUnusableError as error:
+                refusal = BrokerUnusableError(f"sentinel {sentinel}: {error}")
             except BrokerRefusesError as error:
                 refusal = BrokerRefusesError(f"sentinel {sentinel}: {error}")
+            except BrokerReplyError as error:
+                refusal = BrokerUnusableError(f"{sentinel} is no sentinel: {error}")
             except BizzMQError as error:
                 failures.append(f"{sentinel} ({error})")
             else:

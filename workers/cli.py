@@ -36,6 +36,8 @@ _guard = streams.GuardedStreams()
 @click.option("--drain-timeout", type=click.FloatRange(min=0.1), default=30.0, show_default=True, metavar="SECONDS",
               help="After SIGTERM the whole pool is gone within this time.")  # fmt: skip
 @click.option("--burst", is_flag=True, help="Leave with 0 once the queues hold nothing to do.")
+@click.option("--burst-patience", type=click.FloatRange(min=0.1), default=30.0, show_default=True, metavar="SECONDS",
+              help="A burst ends with 75 when Redis has been away for so long.")  # fmt: skip
 @click.option("--min-concurrency", type=click.IntRange(min=1), metavar="N",
               help="Scale between this and --concurrency by how long messages wait.  [default: off]")  # fmt: skip
 @click.option("--scale-latency", type=click.FloatRange(min=0.1), default=1.0, show_default=True, metavar="SECONDS",
@@ -93,6 +95,7 @@ def command(
     redis_url: str,
     drain_timeout: float,
     burst: bool,
+    burst_patience: float,
     min_concurrency: int | None,
     scale_latency: float,
     scale_idle: float,
@@ -121,7 +124,8 @@ def command(
     SIGTERM and SIGINT drain the pool: running messages finish, the rest goes back. A second one, or
     SIGQUIT, stops it at once and gives everything back.
 
-    Exit codes: 0 drained, 2 usage or configuration, 3 the handler cannot be imported or called, 70 internal error.
+    Exit codes: 0 drained, 2 usage or configuration, 3 the handler cannot be imported or called, 70 internal error,
+    75 Redis was away for longer than --burst-patience.
     """
     if check is not None:
         _check(control, check)
@@ -141,6 +145,7 @@ def command(
             redis_url=redis_url,
             drain_timeout_s=drain_timeout,
             burst=burst,
+            burst_patience_s=burst_patience,
             min_concurrency=min_concurrency or 0,
             scale_latency_s=scale_latency,
             scale_idle_s=scale_idle,

@@ -13,6 +13,7 @@ from bizzmq.keys import QueueKeys
 from bizzmq.signing import Key, Signer
 from bizzmq.workers import health, processors
 
+_GRACE_S = 2.0
 DEFAULT_URL = "redis://localhost:6379/0"
 
 
@@ -27,6 +28,7 @@ class WorkerConfig:
         redis_url: as for BizzMQ.
         drain_timeout_s: within this time after SIGTERM the whole pool is gone.
         burst: leave once the queues hold nothing to do.
+        burst_patience_s: a burst ends when Redis has been away for so long.
         max_messages: replace a worker after so many messages; 0 means never.
         prefetch: most messages that one worker claims at once, 1 to 100.
         block_s: longest wait of an idle worker for a wake-up, seconds.
@@ -64,6 +66,7 @@ class WorkerConfig:
     redis_url: str = field(default=DEFAULT_URL, repr=False)  # may hold a password
     drain_timeout_s: float = 30.0
     burst: bool = False
+    burst_patience_s: float = 30.0
     max_messages: int = 0
     prefetch: int = DEFAULT_LIMIT
     block_s: float = 5.0
@@ -76,7 +79,7 @@ class WorkerConfig:
     max_crashes: int = 3
     preload: str = "auto"
     timeout_s: float = 0.0
-    timeout_grace_s: float = 2.0
+    timeout_grace_s: float = _GRACE_S
     cpu_limit_s: float = 0.0
     max_memory_mb: float = 0.0
     kill_memory_mb: float = 0.0
@@ -106,7 +109,9 @@ class WorkerConfig:
         if self.min_concurrency > self.worker_count:
             raise ConfigurationError(f"min_concurrency must not be more than concurrency, which is {self.worker_count}")
         self._require(0, "min_concurrency")
-        self._require(0.001, "scale_latency_s", "scale_idle_s")
+        self._require(0.001, "scale_latency_s", "scale_idle_s", "burst_patience_s")
+        if self.timeout_grace_s != _GRACE_S and self.timeout_grace_s > self.drain_timeout_s:
+            raise ConfigurationError("timeout_grace_s must not be more than drain_timeout_s: the drain would end first")
         if self.memory_metric not in ("rss", "pss"):
             raise ConfigurationError("memory_metric must be rss or pss")
         if 0 < self.kill_memory_mb <= self.max_memory_mb:

@@ -4,3 +4,5 @@ DRAINED = 0
 USAGE = 2
 CANNOT_BOOT = 3
 INTERNAL_ERROR = 70
+REDIS_AWAY = 75
+"""EX_TEMPFAIL of sysexits.h: a later try may work."""

@@ -82,6 +82,7 @@ class Foreman:
     def hear_janitor(self) -> None:
         """Take in what the janitor has said."""
         for message in self._parts.janitor.receive():
+            self._parts.outlook.hear(message)
             if message["op"] == "registered":
                 self._crew.registered(message["worker"], message["without"])
             elif message["op"] == "gauges" and not self._drain.begun:
@@ -91,7 +92,10 @@ class Foreman:
         self._may_touch_redis = self._may_touch_redis or self._parts.nursery.may_start
         if self._may_touch_redis:
             self._parts.janitor.tend()
+            self._parts.outlook.look(away=self._parts.janitor.redis_is_away)
         self.hear_janitor()
+        if self._parts.outlook.failure is not None and not self._drain.begun:
+            self._end(signal.SIGTERM)
         if self._parts.janitor.settled:
             self._drain.at_stake = False
 

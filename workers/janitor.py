@@ -15,7 +15,15 @@ from bizzmq import clock
 from bizzmq.broker import Broker
 from bizzmq.census import stats
 from bizzmq.connections import AnyConnection
-from bizzmq.errors import QUEUE_TROUBLE, BizzMQError, BrokerFullError, BrokerUnavailableError, QueueNotFoundError
+from bizzmq.errors import (
+    QUEUE_TROUBLE,
+    BizzMQError,
+    BrokerFullError,
+    BrokerUnavailableError,
+    BrokerUnusableError,
+    QueueNotFoundError,
+)
+from bizzmq.foreign import SlotMovedError
 from bizzmq.keys import shard_of, whole_of
 from bizzmq.lease import QUEUE_GONE, LeaseKeeper, LeaseOptions
 from bizzmq.logs import log
@@ -103,6 +111,7 @@ class Janitor:
             self._outage.over()
             return wait_s
         except (BrokerUnavailableError, BrokerFullError) as error:
+            self._tell_if_unusable(error)
             return self._outage.failed(error)
         except QueueNotFoundError as error:
             if self._ready:
@@ -113,6 +122,12 @@ class Janitor:
             self._outage.over()
             return min(_REST_S, self._config.beat_s)
 
+    def _tell_if_unusable(self, error: BizzMQError) -> None:
+        """Before Redis was of any use, the supervisor has to know what no waiting mends."""
+        is_node = isinstance(error, SlotMovedError) and not self._broker.connection.spans_nodes
+        if not self._ready and (is_node or isinstance(error, BrokerUnusableError)):
+            self._channel.send(op="unusable", error=str(error))
+
     def _say_alive(self) -> None:
         self._channel.send(op="alive", away=self._outage.lasts, aside=self._keeper.aside)
 
@@ -122,6 +137,7 @@ class Janitor:
             self._create(queue, len(self._keeper.shards_of(queue)))
             self._known[queue] = self._broker.meta(queue)
         except QUEUE_TROUBLE as error:
+            self._tell_if_unusable(error)
             self._keeper.set_aside(queue, error)
 
     def _living_workers(self) -> set[str]:

@@ -17,6 +17,7 @@ from bizzmq.workers.drain import Drain
 from bizzmq.workers.janitor import Janitor
 from bizzmq.workers.janitor_link import JanitorLink
 from bizzmq.workers.nursery import Nursery
+from bizzmq.workers.outlook import Outlook
 from bizzmq.workers.recaller import Recaller
 from bizzmq.workers.renewal import Renewal
 from bizzmq.workers.scaler import Scaler
@@ -75,6 +76,7 @@ class Parts:
         self.crew.nudged = self.recaller.nudged
         self.scaler = Scaler(self.crew, config)
         self.scout = Scout(Path.cwd(), private) if config.reload else None
+        self.outlook = Outlook(config)
         self.drain = Drain(config.drain_timeout_s)
         self.status = PoolStatus(
             supervisor, config, self.crew, self.nursery, self.renewal, self.janitor, self.drain, self.scoreboard.gate

@@ -73,7 +73,7 @@ class Supervisor:
     @property
     def failure(self) -> BootFailure | None:
         """After `run`: why no worker could be had, if that is so."""
-        return self._foreman.failure
+        return self._parts.outlook.failure or self._foreman.failure
 
     def run(self) -> int:
         """Run the pool until it is drained; returns the exit code (see `bizzmq.workers.exits`)."""

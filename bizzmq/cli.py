@@ -9,12 +9,13 @@ import sys
 import click
 
 import bizzmq
-from bizzmq import census, console, logs, signing, streams
+from bizzmq import census, console, environment, logs, signing, streams
 from bizzmq.cli_audit import audit_command
 from bizzmq.cli_dead_letters import dlq
 from bizzmq.cli_doctor import doctor
 from bizzmq.cli_pool import pool
 from bizzmq.cli_publish import publish_lines, read_document
+from bizzmq.cli_queue import queue as queue_group
 from bizzmq.cli_support import Number, confirm_deletion, create_implicitly, open_broker, table
 from bizzmq.cli_torture import torture
 from bizzmq.client import BizzMQ
@@ -25,6 +26,7 @@ from bizzmq.message import MessageOptions
 from bizzmq.purging import purge_all
 from bizzmq.streams import OutputError, say, show
 from bizzmq.torture import Torture
+from bizzmq.workers.cli import command as worker_command
 
 _OWN_SERVER = ("demo", "torture")
 
@@ -42,6 +44,8 @@ def command(context: click.Context, redis_url: str) -> None:
     if is_named and context.invoked_subcommand in _OWN_SERVER:
         raise click.UsageError(f"{context.invoked_subcommand} takes no --redis-url: it starts a server of its own")
     logs.configure("warning", "text")
+    for sentence in environment.misspelt([command, worker_command]):
+        streams.say(f"bizzmq: warning: {sentence}")
 
 
 @command.command()
@@ -165,6 +169,7 @@ command.add_command(audit_command)
 command.add_command(dlq)
 command.add_command(doctor)
 command.add_command(pool)
+command.add_command(queue_group)
 command.add_command(torture)
 
 

@@ -11,12 +11,12 @@ import sys
 import click
 
 import bizzmq
-from bizzmq import console, logs, signing, streams
+from bizzmq import console, environment, logs, signing, streams
 from bizzmq.claim_size import DEFAULT_LIMIT
 from bizzmq.errors import ConfigurationError
 from bizzmq.handler import split_spec
 from bizzmq.logs import log
-from bizzmq.workers import exits, processors, signals
+from bizzmq.workers import exits, options_together, processors, signals
 from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.control import AUTO, CHECK, READY, PoolSilentError, ask, find
 from bizzmq.workers.supervisor import Supervisor
@@ -172,6 +172,8 @@ def command(
         )
     except ConfigurationError as error:
         raise ConfigurationError(_by_option(str(error))) from None
+    for sentence in (*environment.misspelt([command]), *options_together.without_effect(click.get_current_context())):
+        log(_logger, logging.WARNING, sentence)
     signals.ignore_until_ready()
     supervisor = Supervisor(config, for_good=True)
     _warn_of_root(os.geteuid(), os.getpid())

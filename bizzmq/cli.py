@@ -16,7 +16,7 @@ from bizzmq.cli_doctor import doctor
 from bizzmq.cli_pool import pool
 from bizzmq.cli_publish import publish_lines, read_document
 from bizzmq.cli_queue import queue as queue_group
-from bizzmq.cli_support import Number, confirm_deletion, create_implicitly, open_broker, table
+from bizzmq.cli_support import Number, confirm_deletion, create_implicitly, open_broker
 from bizzmq.cli_torture import torture
 from bizzmq.client import BizzMQ
 from bizzmq.console import CommandError, stated
@@ -25,6 +25,7 @@ from bizzmq.keys import MAX_SHARDS
 from bizzmq.message import MessageOptions
 from bizzmq.purging import purge_all
 from bizzmq.streams import OutputError, say, show
+from bizzmq.tables import table
 from bizzmq.torture import Torture
 from bizzmq.workers.cli import command as worker_command
 
@@ -120,7 +121,8 @@ def queues(redis_url: str, as_json: bool) -> None:
         show(json.dumps(rows))
         return
     shown = ("queue", "waiting", "delayed", "processing", "dead_lettered", "published", "acked")
-    table([[row.get(name, "?") for name in shown] for row in rows], shown)
+    counted = [[row.get(name, "?") for name in shown] for row in rows]
+    table(counted, shown, spare=("acked", "published"), cut={"queue": 16})
     for row in rows:
         if "error" in row:
             say(f"{row['queue']}: {logs.escape(row['error'])}")

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import calendar
 import json
+import time
 from typing import Any
 
 import click
 
 from bizzmq import census, logs
 from bizzmq.broker import Broker
-from bizzmq.cli_support import confirm_deletion, open_broker, table
+from bizzmq.cli_support import confirm_deletion, open_broker
 from bizzmq.console import Group
 from bizzmq.errors import ConfigurationError
 from bizzmq.purging import purge_all
 from bizzmq.streams import say, show
+from bizzmq.tables import ago, table
 
+_LONGEST = 200
 _STACKS = ("traceback", "stack")
 _FURTHER = {
     "last_crash": "and how the last worker that died while running it ended:",
@@ -41,8 +45,12 @@ def list_(redis_url: str, queue: str, limit: int, offset: int, as_json: bool) ->
     if as_json:
         show(json.dumps([_summary(letter) for letter in letters]))
         return
-    head = ("id", "place", "failed_at", "error_type", "error")
-    table([[*(_summary(letter)[name] for name in head[:4]), _short(letter)] for letter in letters], head)
+    table(
+        [_row(letter) for letter in letters],
+        ("id", "failed", "error_type", "error", "place", "failed_at"),
+        spare=("failed_at", "place"),
+        cut={"error_type": 12, "error": 24},
+    )
     if offset + len(letters) < total:
         say(f"... {total - offset - len(letters)} more")
 
@@ -124,10 +132,25 @@ def _summary(letter: census.DeadLetter) -> dict[str, Any]:
     return {"id": letter.id, "place": letter.place, **{name: error.get(name, "") for name in names}}
 
 
-def _short(letter: census.DeadLetter) -> str:
-    text = str(letter.error.get("error", ""))
+def _row(letter: census.DeadLetter) -> list[str]:
+    error = letter.error
+    failed_at = str(error.get("failed_at", ""))
+    lines = [_short(str(error.get(name, ""))) for name in ("error_type", "error")]
+    return [letter.id, _age(failed_at), *lines, letter.place, _short(failed_at)]
+
+
+def _age(failed_at: str) -> str:
+    try:
+        then_s = calendar.timegm(time.strptime(failed_at, "%Y-%m-%dT%H:%M:%SZ"))
+    except ValueError:
+        return ""
+    return ago(time.time() - then_s)
+
+
+def _short(text: str) -> str:
+    """Its first line, of which a list shows no more than so much."""
     line = text.splitlines()[0] if text.strip() else ""
-    return line if len(line) <= 60 else line[:57] + "..."
+    return line if len(line) <= _LONGEST else line[: _LONGEST - 3] + "..."
 
 
 def _show_record(error: Any) -> None:

@@ -8,15 +8,16 @@ from typing import Any, Mapping
 
 import click
 
-from bizzmq import clock, logs
-from bizzmq.cli_support import table
+from bizzmq import clock
 from bizzmq.streams import show
+from bizzmq.tables import ago, show_folded, table
 from bizzmq.workers.control import AUTO, STATUS, PoolSilentError, ask, find
 
 _REFRESH_S = 1.0
 _CLEAR = "\x1b[H\x1b[2J"
 _HEAD = (
-    "slot", "pid", "state", "message", "running", "memory", "cpu", "handled", "failed", "restarts", "last death",
+    "slot", "pid", "state", "queue", "message", "running", "memory", "cpu", "handled", "failed", "restarts",
+    "last death",
 )  # fmt: skip
 _MEGABYTE = 1024 * 1024
 
@@ -55,8 +56,17 @@ def _decode(text: str) -> Mapping[str, Any]:
 
 def _show(status: Mapping[str, Any]) -> None:
     for line in _summary(status):
-        show(logs.escape(line))
-    table([_row(slot) for slot in status["slots"]], _HEAD)
+        show_folded(line)
+    left_out = table(
+        [_row(slot) for slot in status["slots"]],
+        _HEAD,
+        spare=("restarts", "cpu", "memory", "failed", "last death"),
+        cut={"last death": 24, "queue": 10, "message": 20},
+    )
+    if "last death" in left_out:
+        for slot in status["slots"]:
+            if slot["last_death"]:
+                show_folded(f"the last worker of slot {slot['slot']} {_death(slot)}")
 
 
 def _summary(status: Mapping[str, Any]) -> list[str]:
@@ -96,6 +106,7 @@ def _row(slot: Mapping[str, Any]) -> list[Any]:
         str(slot["slot"]),
         str(slot["pid"] or ""),
         slot["state"] + waits,
+        slot["queue"],
         slot["message"],
         "" if slot["running_for_s"] is None else _duration(slot["running_for_s"]),
         "" if slot["memory_bytes"] is None else f"{slot['memory_bytes'] / _MEGABYTE:.1f} MB",
@@ -103,11 +114,18 @@ def _row(slot: Mapping[str, Any]) -> list[Any]:
         slot["handled"],
         slot["failed"],
         slot["restarts"],
-        slot["last_death"],
+        _death(slot),
     ]
 
 
+def _death(slot: Mapping[str, Any]) -> str:
+    """How its last worker died, and when; pools of the version before do not say when."""
+    death, past_s = str(slot["last_death"]), slot.get("last_death_ago_s")
+    return f"{death}, {ago(past_s)}" if death and past_s is not None else death
+
+
 def _duration(seconds: float) -> str:
+    seconds = max(0.0, seconds)
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(int(seconds), 60)

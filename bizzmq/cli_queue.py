@@ -62,7 +62,7 @@ def create(
     )
     with open_broker(redis_url) as broker:
         created = broker.create(name, wanted)
-        found = wanted if created else broker.options(name)
+        found = broker.options(name)
     differences = _differences(wanted, found)
     if differences:
         say(f"bizzmq: warning: queue {name!r} exists with other options and keeps them: {'; '.join(differences)}")

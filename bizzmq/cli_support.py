@@ -1,11 +1,11 @@
-"""What several of the operator's commands need: an open broker, and tables."""
+"""What several of the operator's commands need: an open broker, and consent."""
 
 from __future__ import annotations
 
 import math
 import sys
 from contextlib import contextmanager
-from typing import Any, Iterator, Sequence
+from typing import Any, Iterator
 
 import click
 
@@ -14,7 +14,7 @@ from bizzmq.broker import Broker
 from bizzmq.connections import connect
 from bizzmq.console import FAILED, INTERRUPTED, CommandError
 from bizzmq.queue import QueueOptions
-from bizzmq.streams import say, show
+from bizzmq.streams import say
 from bizzmq.url import check_url
 
 
@@ -75,13 +75,3 @@ def confirm_deletion(what: str, yes: bool) -> None:
         if not answer.endswith("\n"):
             say("")  # the line of the question ends here
         raise CommandError("nothing was deleted", FAILED)
-
-
-def table(rows: list[list[Any]], head: Sequence[str]) -> None:
-    """Print aligned columns; numbers to the right."""
-    text = [[f"{cell:,}" if isinstance(cell, int) else logs.escape(str(cell)) for cell in row] for row in rows]
-    widths = [max(len(head[i]), *(len(row[i]) for row in text)) if text else len(head[i]) for i in range(len(head))]
-    numeric = [all(isinstance(row[i], int) for row in rows) and bool(rows) for i in range(len(head))]
-    for line in (list(head), *text):
-        cells = [cell.rjust(w) if right else cell.ljust(w) for cell, w, right in zip(line, widths, numeric)]
-        show("  ".join(cells).rstrip())

@@ -16,9 +16,10 @@ import click
 
 from bizzmq import logs
 from bizzmq.cli_publish import read_document
-from bizzmq.cli_support import Number, table
+from bizzmq.cli_support import Number
 from bizzmq.errors import ConfigurationError
 from bizzmq.streams import show
+from bizzmq.tables import table
 from bizzmq.testing.binaries import server_binary
 from bizzmq.testing.site import SingleServer
 from bizzmq.testing.stage import Settings

@@ -182,7 +182,7 @@ class Foreman:
             if record.leave is Leave.BURST and counted:
                 slot.phase = Phase.DONE
         else:
-            slot.last_death = death
+            slot.last_death, slot.last_death_s = death, clock.monotonic()
             if booted or self._ever_booted or not counted:
                 at_work = record.activity is Activity.RUNNING or record.handled > 0
                 slot.punish(self._config, clock.monotonic(), at_work=at_work)

@@ -74,6 +74,7 @@ class Slot:
     streak: int = 0
     restarts: int = 0
     last_death: str = ""
+    last_death_s: float = 0.0
 
     @property
     def counts(self) -> bool:

@@ -161,6 +161,7 @@ class PoolStatus:
                 "slot": slot.index, "pid": 0, "worker": "", "state": _WITHOUT_PROCESS[slot.phase], "message": "",
                 "queue": "", "running_for_s": None, "memory_bytes": None, "cpu_s": None, "cpu_percent": None,
                 "handled": 0, "failed": 0, "restarts": max(0, slot.restarts - 1), "last_death": slot.last_death,
+                "last_death_ago_s": _death_ago_s(slot, now_s),
                 "starts_in_s": round(max(0.0, slot.start_at_s - now_s), 3), "generation": slot.generation,
             }  # fmt: skip
         busy = record.activity in (Activity.RUNNING, Activity.SETTLING)
@@ -171,7 +172,7 @@ class PoolStatus:
             "state": _state(slot, record),
             "message": record.running if busy else "",
             "queue": self._config.queues[record.queue_index] if busy else "",
-            "running_for_s": round(now_s - record.started_s, 3) if record.activity is Activity.RUNNING else None,
+            "running_for_s": _past_s(record.started_s, now_s) if record.activity is Activity.RUNNING else None,
             "memory_bytes": slot.memory_bytes or usage.memory_bytes,
             "cpu_s": usage.cpu_s,
             "cpu_percent": usage.cpu_percent,
@@ -179,9 +180,19 @@ class PoolStatus:
             "failed": record.failed,
             "restarts": max(0, slot.restarts - 1),
             "last_death": slot.last_death,
+            "last_death_ago_s": _death_ago_s(slot, now_s),
             "starts_in_s": None,
             "generation": slot.generation,
         }
+
+
+def _past_s(then_s: float, now_s: float) -> float:
+    """How long ago it was; what began after the look had begun is not in the future."""
+    return round(max(0.0, now_s - then_s), 3)
+
+
+def _death_ago_s(slot: Slot, now_s: float) -> float | None:
+    return _past_s(slot.last_death_s, now_s) if slot.last_death else None
 
 
 def _state(slot: Slot, record: Snapshot) -> str:

@@ -1,0 +1,123 @@
+"""What operators see fits a terminal of 80 columns; wider ones show more, and a pipe is not cut."""
+
+from __future__ import annotations
+
+import time
+import unicodedata
+from pathlib import Path
+from typing import Any, Sequence
+
+import pytest
+from redis import Redis
+
+from bizzmq.cli_dead_letters import _age
+from bizzmq.cli_pool import _duration
+from bizzmq.tables import ago
+from bizzmq.testing.wait import eventually
+from bizzmq.workers import control_paths
+from bizzmq.workers.control import STATUS, answer_with
+from bizzmq.workers.stream_server import StreamServer
+from tests.faults.scene import QUEUE, Scene
+from tests.support.forked import Terminal, bizzmq
+
+_MESSAGE = "000jzzzz0123456789ab"
+
+
+def _slot(index: int, **others: Any) -> dict[str, Any]:
+    return {
+        "slot": index, "pid": 4_194_000 + index, "worker": "w", "state": "running", "message": _MESSAGE,
+        "queue": "注文の処理" * 6, "running_for_s": -0.0, "memory_bytes": 123_456_789, "cpu_s": 1.0,
+        "cpu_percent": 97.0,
+        "handled": 12_345, "failed": 123, "restarts": 3, "last_death": "was killed by SIGKILL (out of memory)",
+        "last_death_ago_s": 190.0, "starts_in_s": None, "generation": 0, **others,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def control(tmp_path: Path) -> Any:
+    """The socket of a pool with long names, and a server that answers there."""
+    directory = tmp_path / "own"
+    directory.mkdir(mode=0o700)
+    status = {
+        "pid": 4_194_303, "state": "working", "not_ready": "", "uptime_s": 100_000.0, "version": "0.1.0",
+        "supervisor": "some-host-with-a-long-name.example.org-0123456789ab", "working": 2, "target_workers": 2,
+        "min_workers": 1, "max_workers": 2, "capacity": 9, "handled": 123_456_789, "failed": 9_999, "deaths": 12,
+        "queues": [{"queue": f"queue-number-{n}", "closed_for_s": 0} for n in range(9)], "redis_away": False,
+        "template": {"pid": 1, "state": "ready"}, "janitor_pid": 2, "reloads": 0, "generation": 0,
+        "last_reload_error": "", "slots": [_slot(0), _slot(1, last_death="", last_death_ago_s=None)],
+    }  # fmt: skip
+    path = directory / "pool.sock"
+    server = StreamServer(control_paths.bind(path), answer_with({STATUS: lambda: status}))
+    yield path, server
+    server.close()
+
+
+def _columns(line: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in line)
+
+
+def _fits(lines: Sequence[str], columns: int) -> bool:
+    return max(map(_columns, lines)) <= columns
+
+
+@pytest.mark.parametrize(("columns", "table_head"), [(80, "handled"), (200, "last death")])
+def test_a_pool_fits_and_names_queue_and_time(control: Any, columns: int, table_head: str) -> None:
+    path, server = control
+    with Terminal("pool", "--control", str(path), columns=columns) as terminal:
+        eventually(lambda: server.serve() or terminal.forked.poll() is not None, 30.0)
+        lines = terminal.lines()
+
+    assert _fits(lines, columns), terminal.screen
+    (head,) = (line for line in lines if line.startswith("slot"))
+    assert head.rstrip().endswith(table_head)
+    assert "queue" in head
+    assert _MESSAGE in terminal.screen
+    assert "注文の" in terminal.screen
+    assert "-0.0" not in terminal.screen
+    assert "3 min ago" in terminal.screen
+    assert "SIGKILL" in terminal.screen
+
+
+def test_dead_letters_fit_and_a_pipe_is_not_cut(scene: Scene) -> None:
+    stop = scene.mq.consume_message_from_queue(QUEUE, _fail)
+    (message,) = scene.publish({}, retries=0)
+    eventually(lambda: scene.mq.stats(QUEUE).dead_lettered == 1)
+    stop()
+
+    for columns in (80, 40, 160):
+        with Terminal("dlq", "list", QUEUE, columns=columns, REDIS_URL=scene.url) as terminal:
+            head, line = terminal.lines()
+        assert _fits([head, line], columns)
+        assert message in line
+        assert ("failed_at" in head) == (columns == 160)
+        assert " ago" in line or "just now" in line or columns < 80
+        assert line.endswith("...")
+    assert "失敗" * 50 in bizzmq("dlq", "list", QUEUE, REDIS_URL=scene.url).out
+
+
+class TheHandlerHasFailedInAWayThatTakesLongToName(Exception):  # noqa: N818 - the name is what is tested
+    pass
+
+
+def _fail(_body: object) -> None:
+    raise TheHandlerHasFailedInAWayThatTakesLongToName("失敗" * 50)
+
+
+def test_queues_fit(redis: Redis, url: str) -> None:
+    for name in ("q" * 120, "short"):
+        bizzmq("queue", "create", name, REDIS_URL=url)
+        redis.hset(f"bizzmq:{{{name}}}:stats", mapping={"published": 10**12, "acked": 10**12})
+
+    with Terminal("queues", REDIS_URL=url) as terminal:
+        lines = terminal.lines()
+    assert _fits(lines, 80)
+    assert lines[0].split()[:5] == ["queue", "waiting", "delayed", "processing", "dead_lettered"]
+    assert "q" * 120 in bizzmq("queues", REDIS_URL=url).out
+
+
+def test_ages_in_words() -> None:
+    said = {-5: "just now", 0.4: "just now", 12.9: "12 s ago", 190: "3 min ago", 7300: "2 h ago", 10**6: "11 d ago"}
+    assert {seconds: ago(seconds) for seconds in said} == said
+    assert _age(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 190))) == "3 min ago"
+    assert [_age(text) for text in ("", "soon", "\x1b")] == [""] * 3
+    assert _duration(-0.01) == "0.0 s"

@@ -130,7 +130,7 @@ def test_a_queue_that_exists_with_other_options_keeps_them_and_both_are_told(red
 
 
 @pytest.mark.parametrize(
-    "arguments", [["two words"], ["q", "--shards=0"], ["q", "--max-retries=-1"], ["q", "--timeout=nan"]]
+    "wrong", [["two words"], ["q", "--shards=0"], ["q", "--max-retries=-1"], ["q", "--timeout=nan"]]
 )
 def test_a_queue_with_wrong_options_is_not_created(redis: Redis, url: str, wrong: list[str]) -> None:
     ended = bizzmq("queue", "create", *wrong, REDIS_URL=url)

@@ -21,7 +21,7 @@ _ASKED = {
     "operator": "eval evalsha exec exists hexists hget hgetall hkeys hlen hmget llen lrange multi ping sadd scan "
     "smembers time type zcard zrange zscan",
 }
-_NEVER_RUN = {"publisher": {"rpush"}}
+_NEVER_RUN = {"publisher": {"rpush", "zrangebyscore"}}
 """Of a function that a role's scripts share with others: nobody publishes at the head."""
 _KINDS = {
     "publisher": "meta messages attempts waiting prioritized delayed wake stats publisher:NONCE",

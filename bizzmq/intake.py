@@ -77,15 +77,10 @@ class Intake(Registry):
             QueueNotFoundError: nothing was published.
             BrokerReplyError: the publisher's number in Redis is forged; whether it was published before is unknown.
         """
-        key_names = self._publish_keys(queue, publisher)
-        reply = self.run("publish", key_names, request, 0, delay_ms, priority, *entries)
-        if reply == -1:
-            raise QueueNotFoundError(queue)
-        if reply == -3:
-            raise BrokerReplyError(
-                f"somebody has written to {key_names[-1]}, so Redis cannot tell whether these messages are stored: "
-                "publish them again if doubling them is better than losing them"
-            )
+        names = self._publish_keys(queue, publisher)
+        reply = self.run("publish", names, request, 0, delay_ms, priority, *entries)
+        if reply < 0:
+            raise QueueNotFoundError(queue) if reply == -1 else _forged(names[-1])
 
     def send_publish(
         self, queue: str, publisher: str, numbers: tuple[int, int], delay_ms: int, priority: int, entries: Sequence[Any]
@@ -107,3 +102,10 @@ class Intake(Registry):
         k = self.keys(queue)
         own = [k.meta, k.messages, k.attempts, k.waiting, k.prioritized, k.delayed, k.wake, k.stats]
         return [*own, k.publisher(publisher)]
+
+
+def _forged(key: str) -> BrokerReplyError:
+    return BrokerReplyError(
+        f"somebody has written to {key}, so Redis cannot tell whether these messages are stored: "
+        "publish them again if doubling them is better than losing them"
+    )

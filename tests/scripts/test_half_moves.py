@@ -18,9 +18,7 @@ from tests.scripts.moves import DEAD, QUEUE, Move, claim_ids, held
 from tests.scripts.test_moves import MOVES
 from tests.scripts.test_wrong_types import WiretappedConnection, given
 
-# A claim settles before it looks for more; what it acks, all or nothing, stays acked. Repairs are made again.
-REPAIRS = {move.script for move in table_repairs.ROWS} - {"reclaim"}
-CASES = [move for move in MOVES if move.script not in {"claim", *REPAIRS}]
+CASES = MOVES
 KEYS = Keys(QUEUE)
 
 

@@ -85,7 +85,7 @@ class QueueKeys:
         self.waiting = base + "waiting"
         """LIST  ids of default priority; the head is the right end."""
         self.prioritized = base + "prioritized"
-        """ZSET  ids of another priority, scored by its negative; ids keep publish order."""
+        """ZSET  ids of another priority. The whole part of a score is its negative, the fraction tells when it became waiting."""
         self.delayed = base + "delayed"
         """ZSET  id -> due time, milliseconds by Redis's clock."""
         self.parked = base + "parked"

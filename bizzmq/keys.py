@@ -85,7 +85,7 @@ class QueueKeys:
         self.waiting = base + "waiting"
         """LIST  ids of default priority; the head is the right end."""
         self.prioritized = base + "prioritized"
-        """ZSET  ids of another priority. The whole part of a score is its negative, the fraction tells when it became waiting."""
+        """ZSET  ids of another priority; a score is its negative, with a fraction that keeps the order of waiting."""
         self.delayed = base + "delayed"
         """ZSET  id -> due time, milliseconds by Redis's clock."""
         self.parked = base + "parked"

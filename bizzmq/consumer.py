@@ -22,7 +22,7 @@ from bizzmq.errors import (
 )
 from bizzmq.handler import Handler
 from bizzmq.idler import Idler
-from bizzmq.ids import MESSAGE_ID_LENGTH, is_message_id
+from bizzmq.ids import match_message_id
 from bizzmq.keys import whole_of
 from bizzmq.logs import log
 from bizzmq.loop import CURABLE, ConsumerOptions, Insistence, Journal, Leave, Leaving
@@ -84,6 +84,7 @@ class Consumer:
         self._claim_size = ClaimSize(options.prefetch)
         self._settler = Settler(broker, worker)
         self._options_of = OptionsCache(broker)
+        self._settings, self._stale_at_s = self._options_of.fresh, -math.inf
         self._unregistered = frozenset(unregistered)
         self._claimed_from: set[str] = set()  # since each queue is looked at for itself
         self._unspread: set[str] = set()  # queues whose shards are not known
@@ -223,7 +224,7 @@ class Consumer:
     def _claimed_with_settings(self, queue: str, want: int, finished: Sequence[bytes]) -> Claimed:
         """Claim, knowing how to handle it: what cannot be handled is not held."""
         if not finished:
-            self._options_of.renew(clock.monotonic())
+            self._stale_at_s = self._options_of.renew(clock.monotonic())
             self._refreshed(queue)
         try:
             claimed = self._broker.claim(queue, self._worker, want, finished)
@@ -282,10 +283,11 @@ class Consumer:
         if self._failpoint:
             self._failpoint("after-claim")
         started_s = now_s = clock.monotonic()
-        if started_s >= self._options_of.stale_at_s:
-            self._options_of.renew(started_s)
-        settings = self._options_of.fresh.get(queue) or self._settings_of(queue)
-        if settings is None:
+        if started_s >= self._stale_at_s:
+            self._stale_at_s = self._options_of.renew(started_s)
+        try:
+            settings = self._settings.get(queue) or self._settings_of(queue)
+        except _SetAside:
             return  # what is held is what the next claim returns
         index = self._places.index_of[queue]
         stop, record = self._stop, self._record
@@ -299,8 +301,6 @@ class Consumer:
         for entry in entries:
             if stop.requested or record.is_recalled or now_s > overdue_s:
                 break
-            if self._apart is not None and self._apart.owes(queue):
-                break  # a later success would stand for all before it, also for the failure that is not sent yet
             rest -= 1
             now_s = self._run_one(queue, index, entry, settings, now_s, rest)
         done = len(entries) - rest
@@ -319,20 +319,22 @@ class Consumer:
         """Run one message, after which so many are left of this claim; returns when it ended."""
         message_id, envelope, counts = entry
         try:
-            if len(message_id) != MESSAGE_ID_LENGTH or not message_id.isalnum():  # a call for it costs 2 %
+            if match_message_id(message_id) is None:
                 raise DecodeError("what stands for the message's id is none")
             message = self._decode(message_id.decode(), queue, envelope)
-            attempts = NO_ATTEMPTS if counts is None else Attempts.decode(counts)
+            attempts, number = NO_ATTEMPTS, 1
+            if counts is not None:
+                attempts = Attempts.decode(counts)
+                number = attempts.delivery
         except (DecodeError, UnicodeDecodeError) as error:
-            if is_message_id(message_id):  # a record has room for an id, and keeps nothing that others may mistake
+            if match_message_id(message_id):  # a record has room for an id, and keeps nothing that others may mistake
                 self._record.settling(message_id, index)
             self._give(queue, partial(self._settler.undecodable, queue, message_id, counts, error))
-            return clock.monotonic()
+            return self._ended_s(queue)
         timeout_s = message.timeout_s or settings.timeout_s or self._options.timeout_s or None
         context = Context(message, attempts, now_s, timeout_s, self._drain)
         if self._failpoint:
             self._failpoint("before-handler")
-        number = 1 if counts is None else attempts.delivery
         self._record.begin(message_id, index, now_s, now_s + timeout_s if timeout_s else 0.0, number, rest)
         failure = self._handler.run(message.body, context)
         if failure is None:
@@ -343,7 +345,15 @@ class Consumer:
         else:
             self._record.settling(message_id, index)
             self._settle_failure(queue, Delivery(message, attempts, settings, failure))
+            return self._ended_s(queue)
         return clock.monotonic()
+
+    def _ended_s(self, queue: str) -> float:
+        """When a failed message ended; if Redis was not told, too late for those behind it in this claim.
+
+        A later success would stand for the failure, too.
+        """
+        return math.inf if self._apart is not None and self._apart.owes(queue) else clock.monotonic()
 
     def _settle_failure(self, queue: str, delivery: Delivery) -> None:
         decision = self._settler.decide(delivery)
@@ -352,15 +362,19 @@ class Consumer:
             self._journal.clear(queue)
         self._unsent = None
 
-    def _settings_of(self, queue: str) -> QueueOptions | None:
-        """The options to handle this queue's messages by; None if they cannot be had, and the queue is set aside."""
+    def _settings_of(self, queue: str) -> QueueOptions:
+        """The options to handle this queue's messages by. Raises _SetAside if they cannot be had."""
+        settings = None
         if self._apart is not None:
-            return self._apart.attempt(queue, lambda: self._refreshed(queue))
-        try:
-            return self._insist(lambda: self._refreshed(queue), owed=False)
-        except QUEUE_TROUBLE as error:
-            self._set_apart().failed(queue, error)
-            return None
+            settings = self._apart.attempt(queue, lambda: self._refreshed(queue))
+        else:
+            try:
+                settings = self._insist(lambda: self._refreshed(queue), owed=False)
+            except QUEUE_TROUBLE as error:
+                self._set_apart().failed(queue, error)
+        if settings is None:
+            raise _SetAside
+        return settings
 
     def _refreshed(self, queue: str) -> QueueOptions:
         """The options. Where they could not be read at the start, the shards are known now, too."""
@@ -369,3 +383,7 @@ class Consumer:
             self._unspread.discard(queue)
             self._places.spread_one(queue, self._broker.shards(queue))
         return options
+
+
+class _SetAside(Exception):  # noqa: N818 - no error: the queue's turn is over
+    """A queue's options cannot be had, and it is set aside."""

@@ -16,21 +16,22 @@ class OptionsCache:
     """Remembers, and reads again what is not fresh.
 
     Attributes:
-        fresh: queue -> options that need not be read again, up to `stale_at_s` by the monotonic clock. Looked at before
-            each batch, so it is a plain dictionary.
+        fresh: queue -> options that need not be read again before the next `renew`. Looked at before each batch, so
+            it is a plain dictionary, and always the same one.
     """
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._last: dict[str, QueueOptions] = {}
         self.fresh: dict[str, QueueOptions] = {}
-        self.stale_at_s = -math.inf
+        self._stale_at_s = -math.inf
 
-    def renew(self, now_s: float) -> None:
-        """If it is time to, have all options read again when they are needed next."""
-        if now_s >= self.stale_at_s:
+    def renew(self, now_s: float) -> float:
+        """If it is time to, have all options read again when they are needed next; returns the next such time."""
+        if now_s >= self._stale_at_s:
             self.fresh.clear()
-            self.stale_at_s = now_s + FRESH_S
+            self._stale_at_s = now_s + FRESH_S
+        return self._stale_at_s
 
     def read(self, queue: str) -> QueueOptions:
         """The options, read again if they are not fresh. A queue that has just vanished has those that it had.

@@ -27,6 +27,8 @@ _PATIENCE_S = 2.0
 def is_of_one_queue(broker: Broker, error: BizzMQError) -> bool:
     """Whether other queues, on another server or sound themselves, must not wait until this has been cured."""
     away = isinstance(error, BrokerUnavailableError)
+    if isinstance(error, QueueNotFoundError):
+        return False  # it is created again, and all begins anew
     return isinstance(error, QUEUE_TROUBLE) or (away and broker.connection.spans_nodes)
 
 
@@ -150,7 +152,7 @@ class Owed:
                 failures.append(error)
                 if not is_of_one_queue(self._broker, error):
                     break
-                if isinstance(error, QUEUE_TROUBLE) and not isinstance(error, QueueNotFoundError):
+                if isinstance(error, QUEUE_TROUBLE):
                     self._keeper.set_aside(shard, error, "requeue")
             else:
                 self._keeper.is_well(shard, "requeue")

@@ -73,7 +73,8 @@ def find(where: str) -> Path:
         return found[0]
     if found:
         raise PoolSilentError(f"{len(found)} pools run here, name one by --control: {', '.join(map(str, found))}")
-    raise PoolSilentError(f"no pool answers in {' or '.join(map(str, control_paths.candidates()))}")
+    places = [str(directory) for place in control_paths.candidates() for directory in place]
+    raise PoolSilentError(f"no pool answers in {' or '.join(places)}")
 
 
 def ask(path: Path, command: str, timeout_s: float = 5.0) -> str:

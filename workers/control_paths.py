@@ -2,38 +2,50 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import stat
 import tempfile
 from pathlib import Path
 
+from bizzmq import files
 from bizzmq.errors import ConfigurationError
-from bizzmq.workers import private_directory
+from bizzmq.logs import log
+
+_logger = logging.getLogger("bizzmq.supervisor")
 
 SOCKET_PATH_LIMIT_BYTES = 100
 """Linux takes 107 bytes, macOS 103."""
 _PATTERN = "pool-*.sock"
 
 
-def candidates() -> list[Path]:
-    """The directories that may hold them; the first one is where a new pool puts its own."""
+def candidates() -> list[list[Path]]:
+    """The directories that may hold them, by place and in order of preference; they need not be there, nor be fit."""
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    found = [Path(runtime) / "bizzmq"] if Path(runtime).is_absolute() else []
-    return [*found, Path(tempfile.gettempdir()) / f"bizzmq-{os.geteuid()}"]
+    found = [[Path(runtime) / "bizzmq"]] if Path(runtime).is_absolute() else []
+    usual = _usual()
+    return [*found, [usual, *files.spare_directories(usual)]]
 
 
 def own_path() -> Path:
     """Where this process's pool is to listen, in a directory that is its user's alone. Creates that directory.
 
+    In the temporary directory, where anybody may take the usual name first, it is another one then: `candidates`
+    knows it by its owner.
+
     Raises:
         ConfigurationError: there can be no such directory.
     """
-    directory = candidates()[0]
+    directory = candidates()[0][0]
     try:
-        if not directory.exists():
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        problem = private_directory.problem(directory)
+        if directory == _usual():
+            directory = _in_temporary_directory(directory)
+        with files.open_directory(directory, create=True) as found:
+            directory = found.path
+        problem = ""
+    except files.RefusedError as error:
+        problem = error.problem
     except OSError as error:
         problem = f"cannot be created: {error.strerror}"
     if problem:
@@ -44,6 +56,20 @@ def own_path() -> Path:
         if not answers(path):
             remove(path)
     return directory / f"pool-{os.getpid()}.sock"
+
+
+def _usual() -> Path:
+    return Path(tempfile.gettempdir()) / f"bizzmq-{os.geteuid()}"
+
+
+def _in_temporary_directory(usual: Path) -> Path:
+    """The usual directory, or if that is somebody else's, another one of our own."""
+    if not files.is_taken(usual):
+        return usual
+    spare = next(iter(files.spare_directories(usual)), None) or files.new_name(usual)
+    log(_logger, logging.WARNING, "the usual directory of control sockets is not ours, another one is used",
+        usual=str(usual), path=str(spare))  # fmt: skip
+    return spare
 
 
 def check_named(path: Path) -> Path:
@@ -94,13 +120,11 @@ def bind(path: Path) -> socket.socket:
 
 
 def living() -> list[Path]:
-    """The sockets of this user's pools that answer, in the first directory that has any."""
-    for directory in candidates():
-        try:
-            usable = not private_directory.problem(directory)
-        except OSError:
-            continue
-        found = [path for path in sorted(directory.glob(_PATTERN)) if answers(path)] if usable else []
+    """The sockets of this user's pools that answer, in the first place that has any."""
+    for place in candidates():
+        usable = [directory for directory in place if files.is_private(directory)]
+        sockets = [path for directory in usable for path in sorted(directory.glob(_PATTERN))]
+        found = [path for path in sockets if answers(path)]
         if found:
             return found
     return []
@@ -124,8 +148,9 @@ def answers(path: Path) -> bool:
 
 
 def remove(path: Path) -> None:
-    """Remove a dead pool's socket, if that can be done."""
+    """Remove a dead pool's socket, if that can be done. What is no socket is never removed."""
     try:
-        path.unlink()
+        if stat.S_ISSOCK(path.lstat().st_mode):
+            path.unlink()
     except OSError:
         return  # it is gone, or will be said to be in the way

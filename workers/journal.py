@@ -13,40 +13,49 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from bizzmq import files
 from bizzmq.errors import ConfigurationError
 from bizzmq.logs import log
 from bizzmq.loop import Journal
 from bizzmq.registry import Death
-from bizzmq.workers import private_directory
-from bizzmq.workers.journal_file import Entry, encode, name_of
+from bizzmq.workers.journal_file import Entry, encode, is_ours, name_of, probe_name, unfinished_of
 
 _logger = logging.getLogger("bizzmq.worker")
 
 
 def prepared(directory: str) -> str:
-    """The absolute path of a directory for journals, which is created if it is not there, and has been tried.
+    """The absolute path of a directory for journals, created if it is not there.
+
+    It holds nothing else, and has been tried.
 
     Raises:
         ConfigurationError: it cannot be used.
     """
-    path = Path(directory)
     try:
-        broken = next((part for part in (path, *path.parents) if part.is_symlink() and not part.exists()), None)
-        path = Path(os.path.realpath(directory))
-        if broken is None and not path.exists():
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        problem = private_directory.problem(path) if broken is None else f"cannot be used: {broken} is a broken link"
-        if not problem:
-            probe = path / f".probe-{os.getpid()}"
-            os.close(_write(probe, b""))
-            probe.unlink()
+        with files.open_directory(Path(directory), create=True) as found:
+            foreign = files.first_foreign(found.names(), is_ours)
+            if not foreign:
+                _try(found)
+                return str(found.path)
+            problem = f"holds files that are no journals, {foreign!r} for one: name a directory of its own"
+    except files.RefusedError as error:
+        problem = error.problem
     except OSError as error:
         problem = f"cannot be used: {error.strerror}"
     except ValueError:
         problem = "is no path"
-    if problem:
-        raise ConfigurationError(f"the journal directory {directory!r} {problem}")
-    return str(path)
+    raise ConfigurationError(f"the journal directory {directory!r} {problem}")
+
+
+def _try(directory: files.PrivateDirectory) -> None:
+    """Write a file there, and remove it."""
+    name = probe_name(os.getpid())
+    directory.discard(name)
+    probe = _write(directory, name, b"")
+    try:
+        directory.remove(name, probe)
+    finally:
+        os.close(probe)
 
 
 class WorkerJournal(Journal):
@@ -94,23 +103,25 @@ class WorkerJournal(Journal):
             self._is_written = False
 
     def _replace(self) -> None:
-        unfinished = self._path.with_name(f".{self._path.name}.unfinished")
-        descriptor = -1
-        try:
-            descriptor = _write(unfinished, encode(Entry(self._worker, self._server, self._owed)))
-            unfinished.rename(self._path)
-        except OSError:
-            if descriptor >= 0:
-                os.close(descriptor)
-            unfinished.unlink(missing_ok=True)
-            raise
-        old, self._descriptor = self._descriptor, descriptor
-        if old >= 0:
-            os.close(old)
-        else:
-            log(_logger, logging.INFO, "Redis is away, the outcome is kept in the journal", worker=self._worker,
-                path=str(self._path))  # fmt: skip
-        _sync(self._path.parent)
+        name = self._path.name
+        unfinished = unfinished_of(name)
+        with files.open_directory(self._path.parent) as directory:
+            descriptor = -1
+            try:
+                descriptor = _write(directory, unfinished, encode(Entry(self._worker, self._server, self._owed)))
+                directory.rename(unfinished, name)
+            except OSError:
+                if descriptor >= 0:
+                    directory.remove(unfinished, descriptor)
+                    os.close(descriptor)
+                raise
+            old, self._descriptor = self._descriptor, descriptor
+            if old >= 0:
+                os.close(old)
+            else:
+                log(_logger, logging.INFO, "Redis is away, the outcome is kept in the journal", worker=self._worker,
+                    path=str(self._path))  # fmt: skip
+            directory.sync()
 
     def _remove(self) -> None:
         if self._descriptor < 0:
@@ -118,16 +129,16 @@ class WorkerJournal(Journal):
         descriptor, self._descriptor = self._descriptor, -1
         try:
             os.ftruncate(descriptor, 0)  # should it not go away, it says nothing any more
-            self._path.unlink()
-            _sync(self._path.parent)
+            with files.open_directory(self._path.parent) as directory:
+                directory.remove(self._path.name, descriptor)
+                directory.sync()
         finally:
             os.close(descriptor)
 
 
-def _write(path: Path, data: bytes) -> int:
+def _write(directory: files.PrivateDirectory, name: str, data: bytes) -> int:
     """A new file on disk, locked as long as the returned descriptor is open."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-    descriptor = os.open(str(path), flags, 0o600)
+    descriptor = directory.open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
     try:
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         written = 0
@@ -138,12 +149,3 @@ def _write(path: Path, data: bytes) -> int:
         os.close(descriptor)
         raise
     return descriptor
-
-
-def _sync(directory: Path) -> None:
-    """Have a file's appearance or disappearance on disk, too."""
-    descriptor = os.open(str(directory), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

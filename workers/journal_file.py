@@ -19,6 +19,9 @@ _VERSION = 1
 _WORKER = re.compile(
     r"[A-Za-z0-9.-]{1,40}:[A-Za-z0-9-]{1,40}:[0-9]{1,10}:[A-Za-z0-9]{1,20}/[0-9]{1,6}\.[A-Za-z0-9]{1,20}"
 )
+_NAME = re.compile(_WORKER.pattern.replace("/", "_") + re.escape(SUFFIX))
+_PROBE = re.compile(r"\.probe-[0-9]{1,10}")
+_UNFINISHED = ".unfinished"
 _ID_LIMIT = 100
 _OUTCOMES = ("retry", "dead-letter", "discard")
 
@@ -40,6 +43,32 @@ class Entry:
 def name_of(worker: str) -> str:
     """The name of a worker's journal. No two workers share one, and it names no other directory."""
     return worker.replace("/", "_") + SUFFIX
+
+
+def unfinished_of(name: str) -> str:
+    """What a journal is called until it is complete."""
+    return f".{name}{_UNFINISHED}"
+
+
+def probe_name(pid: int) -> str:
+    """The file by which a pool tries at its start whether it can write."""
+    return f".probe-{pid}"
+
+
+def is_journal(name: str) -> bool:
+    """Whether a worker's journal may be called that."""
+    return _NAME.fullmatch(name) is not None
+
+
+def is_unfinished(name: str) -> bool:
+    """Whether a file of our own that was never finished may be called that."""
+    end = len(name) - len(_UNFINISHED)
+    return _PROBE.fullmatch(name) is not None or (name == unfinished_of(name[1:end]) and is_journal(name[1:end]))
+
+
+def is_ours(name: str) -> bool:
+    """Whether a file of that name is to be expected in a directory of journals."""
+    return is_journal(name) or is_unfinished(name)
 
 
 def server_of(url: str) -> str:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import logging
 import os
-import stat
 import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Callable, Collection, Iterator, Sequence
 
-from bizzmq import clock
+from bizzmq import clock, files
 from bizzmq.broker import Broker
 from bizzmq.errors import BizzMQError, DecodeError
 from bizzmq.keys import whole_of
 from bizzmq.logs import log
-from bizzmq.workers.journal_file import LIMIT_BYTES, SUFFIX, Entry, decode, name_of
+from bizzmq.workers.journal_file import LIMIT_BYTES, Entry, decode, is_journal, is_unfinished, name_of
 
 _logger = logging.getLogger("bizzmq.janitor")
 _UNFINISHED_S = 60.0
@@ -69,10 +67,10 @@ class Leftovers:
             return
         skipped: dict[str, str] = {}
         failures: list[BizzMQError] = []
-        for path in self._found(self._directory, skipped):
+        for name in self._found(self._directory, skipped):
             if clock.monotonic() - started_s > self._share_s:
                 break
-            failures += self._visit(path, skipped).values()
+            failures += self._visit(name, skipped).values()
         else:
             self._next_s = started_s + self._look_s
         self._say(skipped)
@@ -86,54 +84,57 @@ class Leftovers:
         Returns the queues that this could not be done on now, and why. They have to be told by another call before
         they are told anything else of this worker: it knows more than anybody.
         """
-        return self._visit(self._directory / name_of(worker), {}, of=worker) if self._directory is not None else {}
+        return self._visit(name_of(worker), {}, of=worker)
 
-    def _found(self, directory: Path, skipped: dict[str, str]) -> list[Path]:
+    def _found(self, path: Path, skipped: dict[str, str]) -> list[str]:
+        """The journals of workers that do not live; what was never finished is removed."""
         try:
-            names = sorted(os.listdir(directory))  # noqa: PTH208 - names are all that is wanted
+            with files.open_directory(path) as directory:
+                names = directory.names()
+                for name in names:
+                    if is_unfinished(name):
+                        _remove_unfinished(directory, name, skipped)
+                    elif files.first_foreign([name], is_journal):
+                        skipped[name] = "it is no journal"
         except OSError as error:
-            skipped[str(directory)] = f"cannot be read: {error.strerror}"
+            skipped[str(path)] = _why(error)
             return []
         living = {name_of(worker) for worker in self._living()}
-        for name in names:
-            if name.startswith("."):
-                _remove_unfinished(directory / name)
-            elif not name.endswith(SUFFIX):
-                skipped[name] = "it is no journal"
-        return [directory / name for name in names if name.endswith(SUFFIX) and name[0] != "." and name not in living]
+        return [name for name in names if is_journal(name) and name not in living]
 
-    def _visit(self, path: Path, skipped: dict[str, str], of: str = "") -> dict[str, BizzMQError]:
+    def _visit(self, name: str, skipped: dict[str, str], of: str = "") -> dict[str, BizzMQError]:
         """Settle one journal, and remove it then; returns the queues on which it could not be settled now."""
+        if self._directory is None:
+            return {}
         try:
-            with _held(path) as data:
+            with files.open_directory(self._directory) as directory, _held(directory, name) as (descriptor, data):
                 if data is None:
                     return {}  # its worker lives, or somebody else settles it
                 if data:
                     entry = decode(data)
-                    if name_of(entry.worker) != path.name:
+                    if name_of(entry.worker) != name:
                         raise DecodeError("it is not the journal that its name says")
-                    if not of and not self._is_ours(entry, path):
+                    if not of and not self._is_ours(entry, name):
                         return {}
                     unsettled = self._settle(entry)
                     if unsettled:
                         return unsettled
-                path.unlink()
+                directory.remove(name, descriptor)
         except FileNotFoundError:
             pass
         except DecodeError as error:
-            skipped[path.name] = str(error)
+            skipped[name] = str(error)
         except OSError as error:
-            is_link = error.errno in (errno.ELOOP, errno.EMLINK)  # by O_NOFOLLOW
-            skipped[path.name] = "it is a link" if is_link else error.strerror or str(error)
+            skipped[name] = _why(error)
         return {}
 
-    def _is_ours(self, entry: Entry, path: Path) -> bool:
+    def _is_ours(self, entry: Entry, name: str) -> bool:
         if entry.server == self._server and self._queues.issuperset(whole_of(queue) for queue in entry.owed):
             return True
-        if path.name not in self._said:
-            self._said.add(path.name)
-            log(_logger, logging.INFO, "a journal is left to a pool of its own queues", path=str(path),
-                server=entry.server, queues=",".join(sorted(entry.owed)))  # fmt: skip
+        if name not in self._said:
+            self._said.add(name)
+            log(_logger, logging.INFO, "a journal is left to a pool of its own queues",
+                path=f"{self._directory}/{name}", server=entry.server, queues=",".join(sorted(entry.owed)))  # fmt: skip
         return False
 
     def _settle(self, entry: Entry) -> dict[str, BizzMQError]:
@@ -158,47 +159,58 @@ class Leftovers:
 
     def _say(self, skipped: dict[str, str]) -> None:
         """One warning, and another one only when there is more to it."""
-        if skipped.keys() <= self._said:
+        new = [name for name in skipped if name not in self._said]
+        if not new:
             return
-        self._said |= skipped.keys()
-        name, why = next(iter(skipped.items()))
-        log(_logger, logging.WARNING, "files in the journal directory were skipped", files=len(skipped), first=name,
-            why=why)  # fmt: skip
+        self._said.update(new)
+        log(_logger, logging.WARNING, "files in the journal directory were skipped", files=len(skipped), first=new[0],
+            why=skipped[new[0]])  # fmt: skip
 
 
 @contextmanager
-def _held(path: Path) -> Iterator[bytes | None]:
-    """What stands in a journal, locked meanwhile; None if it is somebody's.
+def _held(directory: files.PrivateDirectory, name: str) -> Iterator[tuple[int, bytes | None]]:
+    """A journal's descriptor, and what stands in it, locked meanwhile; None if it is somebody's.
 
     Raises:
-        DecodeError: it is no file of our own.
+        DecodeError: it is too large.
+        OSError: it is no file of our own.
     """
-    # For writing, since the lock wants that. What is no file is refused below; a FIFO would keep us waiting.
-    descriptor = os.open(str(path), os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+    descriptor = directory.open(name, os.O_RDWR)  # for writing, since the lock wants that
     try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1 or found.st_size > LIMIT_BYTES:
+        if os.fstat(descriptor).st_size > LIMIT_BYTES:
             raise DecodeError("it is no journal")
-        if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
-            raise DecodeError("it belongs to another user, or is open to others")
-        try:
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            yield None
-            return
-        if os.lstat(path).st_ino != found.st_ino:
-            yield None  # its worker has replaced it since
-            return
-        yield os.read(descriptor, LIMIT_BYTES)
+        # Its worker may have replaced it since.
+        is_free = _lock(descriptor) and directory.is_still(name, descriptor)
+        yield descriptor, os.read(descriptor, LIMIT_BYTES) if is_free else None
     finally:
         os.close(descriptor)
 
 
-def _remove_unfinished(path: Path) -> None:
-    """What was being written when its writer was killed."""
+def _lock(descriptor: int) -> bool:
+    """Whether nobody held it."""
     try:
-        found = path.lstat()
-        if stat.S_ISREG(found.st_mode) and time.time() - found.st_mtime > _UNFINISHED_S:
-            path.unlink()
-    except OSError:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
+
+
+def _remove_unfinished(directory: files.PrivateDirectory, name: str, skipped: dict[str, str]) -> None:
+    """What was being written when its writer was killed. A name alone proves nothing: the file has to be ours."""
+    try:
+        descriptor = directory.open(name, os.O_RDWR)
+    except FileNotFoundError:
         return
+    except OSError as error:
+        skipped[name] = _why(error)
+        return
+    try:
+        if time.time() - os.fstat(descriptor).st_mtime > _UNFINISHED_S and _lock(descriptor):
+            directory.remove(name, descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _why(error: OSError) -> str:
+    """As the rest of a sentence, or a sentence."""
+    return f"it {error.problem}" if isinstance(error, files.RefusedError) else error.strerror or str(error)

@@ -188,9 +188,10 @@ def test_what_is_no_journal_is_skipped_and_no_forged_one_acks_a_message_that_its
     own = scene.publish_one(gate.body())
     directory.mkdir(mode=0o700, parents=True)
     names = _fill_with_nonsense(directory)
-    _forge_journal(scene, directory, worker, victim).rename(directory / "misnamed.journal")
+    misnamed = journal_file.name_of("h:boot:1:M/0.a")
+    _forge_journal(scene, directory, worker, victim).rename(directory / misnamed)
     _forge_journal(scene, directory, worker, victim).chmod(0o644)
-    names += ["misnamed.journal", journal_file.name_of(worker)]
+    names += [misnamed, journal_file.name_of(worker)]
     forged, unregistered = (f"h:boot:1:{name}/0.a" for name in ("F", "U"))
     forge(scene, "h:boot:1:F", forged, own)
     for name in (forged, unregistered):
@@ -245,6 +246,10 @@ def _forge_journal(scene: Scene, directory: Path, worker: str, finished: str) ->
     return path
 
 
+def _journal_path(directory: Path, nonce: str) -> Path:
+    return directory / journal_file.name_of(f"h:boot:1:{nonce}/0.a")
+
+
 def _fill_with_nonsense(directory: Path) -> list[str]:
     """Files that no janitor may act on; returns their names."""
     contents = [
@@ -256,12 +261,10 @@ def _fill_with_nonsense(directory: Path) -> list[str]:
         json.dumps({"journal": 1, "worker": "../x"}),
     ]
     for index, text in enumerate(contents):
-        (directory / f"corrupt-{index}.journal").write_text(text)
-        (directory / f"corrupt-{index}.journal").chmod(0o600)
-    (directory / "README").write_text("not ours")
-    (directory / "directory.journal").mkdir()
-    (directory / "link.journal").symlink_to("/etc/passwd")
-    (directory / "broken.journal").symlink_to(directory / "nowhere")
-    (directory / os.fsdecode(b"\xff.journal")).write_text("{")
-    os.mkfifo(directory / "fifo.journal")
+        _journal_path(directory, f"corrupt{index}").write_text(text)
+        _journal_path(directory, f"corrupt{index}").chmod(0o600)
+    _journal_path(directory, "directory").mkdir()
+    _journal_path(directory, "link").symlink_to("/etc/passwd")
+    _journal_path(directory, "broken").symlink_to(directory / "nowhere")
+    os.mkfifo(_journal_path(directory, "fifo"))
     return [path.name for path in directory.iterdir()]

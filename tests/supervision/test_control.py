@@ -555,3 +555,47 @@ def test_a_pool_works_on_beside_clients_that_misbehave(start_pool: StartPool, ur
         assert idler.recv(1) == b"", "dropped in time"
         idler.close()
     assert psutil.Process(pool.supervisor_pid).cpu_times().user - before_s < 2.0, "the loop does not spin"
+
+
+# --- a name that somebody else has taken ------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+@pytest.mark.parametrize("how", ["another user's", "a link"])
+def test_a_pool_whose_usual_directory_is_taken_uses_another_one(
+    start_pool: StartPool, url: str, runtime: Path, environment: dict[str, str], how: str
+) -> None:
+    usual = runtime / f"bizzmq-{os.geteuid()}"
+    environment["XDG_RUNTIME_DIR"] = ""
+    squatted = runtime / "elsewhere" if how == "a link" else usual
+    squatted.mkdir(mode=0o700)
+    os.chown(squatted, 65534, 65534)
+    if how == "a link":
+        usual.symlink_to(squatted)
+    pool = start_pool(url)
+    pool.wait_ready()
+
+    (spare,) = runtime.glob(f"{usual.name}-*")
+    assert stat.S_IMODE(spare.stat().st_mode) == 0o700
+    assert pool.log().count("the usual directory of control sockets is not ours, another one is used") == 1
+    asked = run("bizzmq", "pool", env=environment)
+    assert (asked.returncode, asked.stderr) == (0, "")
+    assert f"pool {pool.supervisor_pid}," in asked.stdout
+    assert list(squatted.iterdir()) == []
+
+
+def test_another_name_is_used_again_and_only_if_it_is_ours(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "")
+    monkeypatch.setattr(control_paths.tempfile, "gettempdir", lambda: str(runtime))
+    usual = runtime / f"bizzmq-{os.geteuid()}"
+    usual.write_text("in the way")
+    (runtime / f"{usual.name}-open").mkdir()
+    (runtime / f"{usual.name}-open").chmod(0o755)
+    (runtime / f"{usual.name}-link").symlink_to(runtime)
+
+    first, second = control_paths.own_path(), control_paths.own_path()
+
+    assert first == second
+    assert first.parent.name.startswith(f"{usual.name}-")
+    assert stat.S_IMODE(first.parent.stat().st_mode) == 0o700
+    assert first.parent.name not in (f"{usual.name}-open", f"{usual.name}-link")

@@ -76,8 +76,18 @@ def test_a_directory_that_is_a_broken_link_is_refused_and_nothing_created(tmp_pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link"]
 
 
-def test_a_directory_that_is_a_good_link_is_used(tmp_path: Path) -> None:
+def test_a_directory_that_is_a_good_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "there")
     (tmp_path / "there").mkdir(mode=0o700)
 
-    assert prepared(str(tmp_path / "link")) == str(tmp_path / "there")
+    with pytest.raises(ConfigurationError, match=r"is no directory but a link: name the directory itself$"):
+        prepared(str(tmp_path / "link"))
+
+    assert not list((tmp_path / "there").iterdir())
+
+
+def test_a_link_of_our_own_on_the_way_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "there")
+    (tmp_path / "there").mkdir(mode=0o700)
+
+    assert prepared(str(tmp_path / "link" / "journal")) == str(tmp_path / "there" / "journal")

@@ -118,10 +118,10 @@ def _rows(books: tuple[Books, ...]) -> list[tuple[str, list[Any]]]:
 
 
 def _block(word: str, finding: Finding, arrow: str, then: str) -> None:
-    show(f"{word}  {finding.kind.value}, {finding.queue}: {logs.escape(finding.what)}")
+    show(f"{word}  {finding.kind.value}, {finding.queue}: {logs.escape(logs.cut(finding.what))}")
     for subject in finding.subjects[:_SHOWN]:
-        show(f"    {logs.escape(subject)}")
+        show(f"    {logs.escape(logs.cut(subject))}")
     if len(finding.subjects) > _SHOWN:
         show(f"    ... and {len(finding.subjects) - _SHOWN:,} more (--json names all)")
-    show(f"  {arrow}{logs.escape(then)}")
+    show(f"  {arrow}{logs.escape(logs.cut(then))}")
     show("")

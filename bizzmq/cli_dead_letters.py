@@ -68,8 +68,8 @@ def show_(redis_url: str, queue: str, message_id: str | None, as_json: bool) -> 
     if as_json:
         show(json.dumps({"id": letter.id, "body": body, "error": dict(letter.error)}))
         return
-    show(f"id                {logs.escape(letter.id)}")
-    show(f"body              {json.dumps(body) if letter.message else logs.escape(repr(letter.envelope))}")
+    show(f"id                {logs.escape(logs.cut(letter.id))}")
+    show(f"body              {json.dumps(body) if letter.message else _shown(repr(letter.envelope))}")
     _show_record(letter.error)
     for name, sentence in _FURTHER.items():
         if isinstance(letter.error.get(name), dict):
@@ -157,7 +157,12 @@ def _show_record(error: Any) -> None:
     """Every fact on a line of its own, then the stacks line by line."""
     for name, value in error.items():
         if name not in _STACKS and not isinstance(value, dict):
-            show(f"{logs.escape(name):<17} {logs.escape(str(value))}")
+            show(f"{logs.escape(logs.cut(name)):<17} {_shown(str(value))}")
     for name in _STACKS:
-        for line in str(error.get(name, "")).splitlines():
+        for line in logs.cut(str(error.get(name, "")), 2 * logs.TRACE_LIMIT).splitlines():
             show(f"  {logs.escape(line)}")
+
+
+def _shown(text: str) -> str:
+    """What stands in Redis, cut where no worker of ours would have written more."""
+    return logs.escape(logs.cut(text, 2 * logs.TRACE_LIMIT))

@@ -35,9 +35,9 @@ def doctor(redis_url: str, other_url: str | None, as_json: bool) -> None:
         show(json.dumps({"healthy": not counts[Level.FAIL], "findings": rows}))
     else:
         for finding in findings:
-            show(f"{finding.level.value:<4}  {finding.check:<11}  {logs.escape(finding.what)}")
+            show(f"{finding.level.value:<4}  {finding.check:<11}  {logs.escape(logs.cut(finding.what))}")
             if finding.do:
-                show(f"{'':<17}  -> {logs.escape(finding.do)}")
+                show(f"{'':<17}  -> {logs.escape(logs.cut(finding.do))}")
         show("")
         show(", ".join(f"{count} {level.value}" for level, count in counts.items()))
     sys.exit(FAILS if counts[Level.FAIL] else HEALTHY)

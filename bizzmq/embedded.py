@@ -15,8 +15,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from bizzmq import embedded_keeper as keeper
+from bizzmq import files, secret_settings
 from bizzmq.embedded_paths import directory_of, find_server, prepare, socket_path
-from bizzmq.errors import BrokerUnavailableError, ConfigurationError
+from bizzmq.errors import BizzMQError, BrokerUnavailableError, ConfigurationError
 
 START_LOCK, LOG = "start.lock", "server.log"
 
@@ -45,7 +46,9 @@ def join(url: str) -> EmbeddedServer:
     try:
         users_lock = keeper.lock(directory / keeper.USERS_LOCK, fcntl.LOCK_SH, READY_S)
     except OSError as error:
-        raise ConfigurationError(f"cannot write to the directory {directory}: {error.strerror}") from error
+        raise ConfigurationError(
+            f"cannot use {keeper.USERS_LOCK} in the directory {directory}: {error.strerror}"
+        ) from error
     if users_lock is None:
         raise BrokerUnavailableError(f"the embedded server in {directory} is shutting down and does not end")
     server = EmbeddedServer(directory, users_lock)
@@ -90,16 +93,21 @@ class EmbeddedServer:
 
         Costs a tenth of a millisecond if it runs. Raises what `join` raises.
         """
-        if self._serves() and not keeper.is_locked(self.directory / START_LOCK):
-            return
-        start_lock = keeper.lock(self.directory / START_LOCK, fcntl.LOCK_EX, READY_S)
-        if start_lock is None:
-            raise BrokerUnavailableError(f"somebody else is starting the server in {self.directory} and is stuck")
         try:
-            if not self._serves():
-                self._start()
-        finally:
-            keeper.unlock(start_lock)
+            if self._serves() and not keeper.is_locked(self.directory / START_LOCK):
+                return
+            start_lock = keeper.lock(self.directory / START_LOCK, fcntl.LOCK_EX, READY_S)
+            if start_lock is None:
+                raise BrokerUnavailableError(f"somebody else is starting the server in {self.directory} and is stuck")
+            try:
+                if not self._serves():
+                    self._start()
+            finally:
+                keeper.unlock(start_lock)
+        except BizzMQError:
+            raise
+        except OSError as error:
+            raise ConfigurationError(f"a file in {self.directory} cannot be used: {error.strerror}") from error
 
     def _serves(self) -> bool:
         # An answer alone is not enough: the server of a killed keeper answers until it ends.
@@ -130,8 +138,8 @@ class EmbeddedServer:
 
     def _spawn_keeper(self, binary: str) -> None:
         """Returns when the keeper has its lock or has failed; it is no child of ours by then."""
-        log_path = self.directory / LOG
-        log = os.open(str(log_path), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        with files.open_directory(self.directory) as directory:
+            log = directory.open(LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         try:
             if os.fstat(log).st_size > LOG_LIMIT_BYTES:
                 os.ftruncate(log, 0)
@@ -145,10 +153,17 @@ class EmbeddedServer:
                 str(self._socket),
                 binary,
             ]
-            subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True).wait()
+            subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                env=secret_settings.environment_without(),
+            ).wait()  # fmt: skip
         finally:
             os.close(log)
 
     def _last_words(self) -> str:
-        lines = (self.directory / LOG).read_text(errors="replace").splitlines()
+        with files.open_directory(self.directory) as directory:
+            log = directory.open(LOG, os.O_RDONLY)
+        with open(log, "rb") as written:  # noqa: PTH123 - a descriptor
+            written.seek(max(0, os.fstat(log).st_size - 65536))
+            lines = written.read().decode("utf-8", "replace").splitlines()
         return next((line for line in reversed(lines) if line.strip() and ":K " not in line), "no reason given")

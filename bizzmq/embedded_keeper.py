@@ -20,8 +20,16 @@ import socket
 import subprocess
 import sys
 import time
+import types
 from contextlib import suppress
 from pathlib import Path
+
+if "bizzmq" not in sys.modules:  # run as a script, which wants this one module and not the whole package
+    _package = types.ModuleType("bizzmq")
+    _package.__path__ = [str(Path(__file__).parent)]
+    sys.modules["bizzmq"] = _package
+
+from bizzmq import files
 
 USERS_LOCK, KEEPER_LOCK, SERVER_LOCK = "users.lock", "keeper.lock", "server.lock"
 
@@ -38,8 +46,12 @@ def lock(path: Path, operation: int, timeout_s: float = 0.0, *, create: bool = T
     """A descriptor that holds this flock, or None if others held it all the time.
 
     It polls instead of waiting in the kernel, where no timeout exists.
+
+    Raises:
+        OSError: the file cannot be opened, or is not this user's alone.
     """
-    descriptor = os.open(str(path), os.O_RDWR | (os.O_CREAT if create else 0) | os.O_CLOEXEC, 0o600)
+    with files.open_directory(path.parent) as directory:
+        descriptor = directory.open(path.name, os.O_RDWR | (os.O_CREAT if create else 0))
     deadline_s = time.monotonic() + timeout_s
     try:
         while True:

@@ -133,6 +133,12 @@ def is_private(path: Path) -> bool:
         return False
 
 
+def others_can_write(path: Path) -> bool:
+    """Whether it is a directory of this user's that others may change."""
+    found = path.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and bool(found.st_mode & 0o022)
+
+
 def is_taken(path: Path) -> bool:
     """Whether something has that name that is no directory of this user's: in a place where anybody may take names."""
     try:

@@ -12,6 +12,9 @@ from bizzmq.log_stream import LineHandler
 
 FORMATS = ("text", "json")
 LEVELS = ("debug", "info", "warning", "error")
+FIELD_LIMIT = 1_000
+"""Characters of a field of a log line, a cell of a table, or a fact on the terminal; more of it is cut off."""
+TRACE_LIMIT = 10_000
 _FIELDS = "bizzmq_fields"
 _TRACE_TEXT = "bizzmq_trace"
 
@@ -29,9 +32,14 @@ def log(logger: logging.Logger, level: int, sentence: str, error: Any = None, tr
 
 def _safe_text(error: BaseException) -> str:
     try:
-        return str(error)[:1000]
+        return cut(str(error))
     except Exception:  # noqa: BLE001 - an error that cannot be rendered must not stop the log
         return "<unprintable>"
+
+
+def cut(text: str, limit: int = FIELD_LIMIT) -> str:
+    """The text, or its beginning and how much of it is left out."""
+    return text if len(text) <= limit else f"{text[:limit]}... ({len(text) - limit} characters more)"
 
 
 def escape(text: str) -> str:
@@ -62,7 +70,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "event": record.getMessage(),
             "pid": record.process,
-            **getattr(record, _FIELDS, {}),
+            **{name: _cut_value(value) for name, value in getattr(record, _FIELDS, {}).items()},
         }
         trace = _trace(self, record)
         if trace:
@@ -76,8 +84,13 @@ def _stamp(record: logging.LogRecord) -> str:
 
 
 def _plain(value: Any) -> str:
-    text = escape(str(value))
+    text = escape(cut(str(value)))
     return json.dumps(text, ensure_ascii=False) if " " in text or '"' in text or not text else text
+
+
+def _cut_value(value: Any) -> Any:
+    """For JSON: what is small stays as it is, what is large becomes text that is cut."""
+    return value if len(json.dumps(value, default=str)) <= FIELD_LIMIT else cut(str(value))
 
 
 def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:
@@ -86,7 +99,8 @@ def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:
         text = formatter.formatException(record.exc_info) if record.exc_info else given
     except Exception:  # noqa: BLE001 - the user's exception may break while it is rendered
         text = "<the traceback cannot be rendered>"
-    return text if len(text) <= 10_000 else f"{text[:5000]}\n...\n{text[-5000:]}"
+    half = TRACE_LIMIT // 2
+    return text if len(text) <= TRACE_LIMIT else f"{text[:half]}\n...\n{text[-half:]}"
 
 
 def configure(level: str, style: str) -> None:

@@ -17,6 +17,8 @@ from bizzmq.queue import QueueOptions
 
 TEXT_LIMIT = 10_000
 """Characters of an error's text or traceback that are kept."""
+TYPE_LIMIT = 200
+"""Characters of the name of its type."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def error_record(
     in front, and what its own handler made of it is added as `handler_error`.
     """
     record: dict[str, Any] = {
-        "error_type": type(error).__name__,
+        "error_type": type(error).__name__[:TYPE_LIMIT],
         "error": _text(error),
         "traceback": _traceback(error),
         "failed_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

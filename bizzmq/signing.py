@@ -10,12 +10,11 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-import os
 import re
 from pathlib import Path
 from typing import Callable, Sequence, Union
 
-from bizzmq import secret_files
+from bizzmq import secret_files, secret_settings
 from bizzmq.errors import ConfigurationError, SignatureError, UnsignedError
 from bizzmq.keys import DEAD_LETTER_SUFFIX, whole_of
 from bizzmq.message import Message, decode_envelope
@@ -92,7 +91,7 @@ def keys_from_environment() -> list[str] | None:
     Raises:
         ConfigurationError: one is set but holds no good key, or both are: nothing runs unsigned by mistake.
     """
-    text, path = os.environ.get(VARIABLE), os.environ.get(FILE_VARIABLE)
+    text, path = secret_settings.get(VARIABLE), secret_settings.get(FILE_VARIABLE)
     if text is not None and path is not None:
         raise ConfigurationError(f"both {VARIABLE} and {FILE_VARIABLE} are set; set one of them")
     if path is not None:

@@ -11,7 +11,7 @@ import sys
 import click
 
 import bizzmq
-from bizzmq import console, environment, logs, signing, streams
+from bizzmq import console, environment, logs, secret_settings, signing, streams
 from bizzmq.claim_size import DEFAULT_LIMIT
 from bizzmq.errors import ConfigurationError
 from bizzmq.handler import split_spec
@@ -84,6 +84,8 @@ _guard = streams.GuardedStreams()
     metavar="[live|ready]",
     help="Start nothing: leave with 0 if a pool answers on its control socket (and is ready), else with 1.",
 )
+@click.option("--keep-environment", is_flag=True,
+              help="Leave addresses, keys and tokens of BizzMQ in the environment of what handlers start.")  # fmt: skip
 @click.option("--log-level", type=click.Choice(logs.LEVELS, case_sensitive=False), default="info", show_default=True)
 @click.option("--log-format", type=click.Choice(logs.FORMATS, case_sensitive=False), default="text", show_default=True)
 @click.version_option(bizzmq.__version__, "--version", message="%(prog)s %(version)s")
@@ -116,6 +118,7 @@ def command(
     health_port: int | None,
     health_host: str,
     check: str | None,
+    keep_environment: bool,
     log_level: str,
     log_format: str,
 ) -> None:
@@ -174,6 +177,8 @@ def command(
         raise ConfigurationError(_by_option(str(error))) from None
     for sentence in (*environment.misspelt([command]), *options_together.without_effect(click.get_current_context())):
         log(_logger, logging.WARNING, sentence)
+    if not keep_environment:
+        secret_settings.hide()  # before anything is forked: only this process and its forks still find them
     signals.ignore_until_ready()
     supervisor = Supervisor(config, for_good=True)
     _warn_of_root(os.geteuid(), os.getpid())

@@ -17,6 +17,7 @@ from bizzmq.workers import control_paths
 
 STATUS, CHECK, READY = "status", "check", "ready"
 OFF, AUTO = "off", "auto"
+TOO_LARGE = b"error: the request is too large\n"
 MAX_REPLY_BYTES = 4 * 1024 * 1024
 
 

@@ -67,10 +67,12 @@ class Front:
                 control.CHECK: status.check,
                 control.READY: lambda: status.why_not_ready() or "ok",
             }
-            self._servers.append(StreamServer(doors.control.listener, control.answer_with(answers)))
+            self._servers.append(
+                StreamServer(doors.control.listener, control.answer_with(answers), too_large=control.TOO_LARGE)
+            )
         if doors.health is not None:
             answer = health.answer_with(config.health_token, status.why_not_ready)
-            self._servers.append(StreamServer(doors.health, answer))
+            self._servers.append(StreamServer(doors.health, answer, too_large=health.too_large()))
 
     def announce(self) -> None:
         """Log where the pool can be asked."""

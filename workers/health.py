@@ -11,7 +11,7 @@ from bizzmq.errors import ConfigurationError
 
 _REASONS = {
     200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 405: "Method Not Allowed",
-    503: "Service Unavailable",
+    431: "Request Header Fields Too Large", 503: "Service Unavailable",
 }  # fmt: skip
 
 
@@ -70,6 +70,11 @@ def answer_with(token: str, why_not_ready: Callable[[], str]) -> Callable[[bytes
         return _reply(404, "there are /live and /ready")
 
     return answer
+
+
+def too_large() -> bytes:
+    """The reply to a request whose head is longer than what is read of one."""
+    return _reply(431, "the request is too large")
 
 
 def _knows(token: str, fields: list[str]) -> bool:

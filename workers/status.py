@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 import bizzmq
-from bizzmq import clock
+from bizzmq import clock, logs
 from bizzmq.keys import whole_of
 from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.crew import Crew
@@ -145,7 +145,7 @@ class PoolStatus:
             "redis_away": self._janitor.redis_is_away,
             "reloads": self._renewal.reloads,
             "reload": self._renewal.state.value,
-            "last_reload_error": self._renewal.last_error,
+            "last_reload_error": logs.cut(self._renewal.last_error),
             "generation": self._crew.generation,
             "template": _template(self._crew.template or self._nursery.template),
             "janitor_pid": self._janitor.pid,

@@ -25,6 +25,7 @@ class _Client:
     give_up_s: float
     request: bytes = b""
     reply: bytes | None = field(default=None, repr=False)
+    is_answered: bool = False
 
 
 class StreamServer:
@@ -33,9 +34,17 @@ class StreamServer:
     Args:
         listener: bound and listening; it is closed with the server.
         answer: the whole reply to what a client has sent so far; None while the request is not whole.
+        too_large: the reply to a request that is not whole after MAX_REQUEST_BYTES.
     """
 
-    def __init__(self, listener: socket.socket, answer: Answer, now_s: clock.Monotonic = clock.monotonic) -> None:
+    def __init__(
+        self,
+        listener: socket.socket,
+        answer: Answer,
+        now_s: clock.Monotonic = clock.monotonic,
+        too_large: bytes = b"",
+    ) -> None:
+        self._too_large = too_large
         listener.setblocking(False)
         self._listener = listener
         self._answer = answer
@@ -49,7 +58,7 @@ class StreamServer:
 
     def interests(self) -> list[tuple[int, int]]:
         """What a poll has to watch: descriptors with their events."""
-        watched = [(c.connection.fileno(), select.POLLIN if c.reply is None else select.POLLOUT) for c in self._clients]
+        watched = [(c.connection.fileno(), select.POLLOUT if c.reply else select.POLLIN) for c in self._clients]
         if self._now_s() >= self._deaf_until_s:
             watched.append((self._listener.fileno(), select.POLLIN))
         return watched
@@ -89,16 +98,26 @@ class StreamServer:
             self._clients.append(_Client(connection, self._now_s() + PATIENCE_S))
 
     def _advance(self, client: _Client) -> bool:
-        """Read and write as far as that goes; False if the client is served, or gone, or asks for too much."""
+        """Read and write as far as that goes; False if the client is served, or gone."""
         try:
+            if client.is_answered:
+                return bool(client.connection.recv(65536))
             if client.reply is None:
                 chunk = client.connection.recv(MAX_REQUEST_BYTES)
                 client.request += chunk
                 client.reply = self._answer(client.request)
+                if client.reply is None and len(client.request) >= MAX_REQUEST_BYTES:
+                    client.reply = self._too_large
                 if client.reply is None:
-                    return bool(chunk) and len(client.request) < MAX_REQUEST_BYTES
+                    return bool(chunk)
             client.reply = client.reply[client.connection.send(client.reply) :]
-            return bool(client.reply)
+            if not client.reply:
+                # Closing while something unread is here, or on its way, would reset the connection, and the client
+                # might lose the reply. So it is read and dropped until the client has closed, or time is up.
+                client.is_answered = True
+                client.connection.shutdown(socket.SHUT_WR)
+                return bool(client.connection.recv(65536))
+            return True
         except BlockingIOError:
             return True
         except OSError:

@@ -129,6 +129,21 @@ def test_the_units_control_socket_is_in_its_private_directory(unit: configparser
     assert "AF_UNIX" in service["RestrictAddressFamilies"].split()
 
 
+def test_the_unit_is_hardened(unit: configparser.ConfigParser, tmp_path: Path) -> None:
+    service = unit["Service"]
+    assert service["LimitCORE"] == "0"
+    assert service["ProtectProc"] == "invisible"
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("needs systemd-analyze")
+    command = ["systemd-analyze", "security", "--offline=true", "--threshold=20", str(DEPLOY / "bizzmq-worker.service")]
+
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+
+    if "nrecognized option" in done.stdout:
+        pytest.skip("this systemd cannot rate a file")
+    assert done.returncode == 0, done.stdout
+
+
 # --- containers --------------------------------------------------------------------------------------------------
 
 
@@ -152,10 +167,39 @@ def test_the_images_health_check_asks_the_pool(dockerfile: list[tuple[str, str]]
 
 
 def test_the_image_is_built_from_all_that_a_wheel_needs() -> None:
+    locks = {"deploy/requirements.txt", "deploy/requirements-build.txt"}
     kept = {line[1:] for line in (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines() if line[:1] == "!"}
 
-    assert kept == {"bizzmq", "workers", "setup.cfg", "pyproject.toml", "README.md", "LICENSE"}
+    assert kept == locks | {"bizzmq", "workers", "setup.cfg", "pyproject.toml", "README.md", "LICENSE"}
     assert all((ROOT / name).exists() for name in kept)
+
+
+@pytest.mark.parametrize(
+    ("base", "unpinned", "code"),
+    [("python:3.13-slim", "no", 1), ("python:3.13-slim@sha256:" + "0" * 64, "no", 0), ("python:3.13-slim", "yes", 0)],
+)
+def test_a_base_without_a_digest_is_refused(
+    dockerfile: list[tuple[str, str]], base: str, unpinned: str, code: int
+) -> None:
+    check = next(what for name, what in dockerfile if name == "RUN")
+
+    done = subprocess.run(["sh", "-c", check], env={"BASE": base, "UNPINNED": unpinned}, check=False)
+
+    assert done.returncode == code
+    assert [what.split()[0] for name, what in dockerfile if name == "FROM"] == ["${BASE}", "${BASE}"]
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-build.txt"])
+def test_every_package_of_the_image_is_locked_by_hash(name: str) -> None:
+    text = re.sub(r"\\\n\s*", " ", (DEPLOY / name).read_text())
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+
+    assert lines
+    for line in lines:
+        assert re.fullmatch(r"[a-z0-9-]+==[0-9.]+(\s+--hash=sha256:[0-9a-f]{64})+", line), line
+    if name == "requirements.txt":
+        locked = {line.split("==")[0] for line in lines}
+        assert locked == {"redis", "hiredis", "click", "psutil", "setproctitle"}
 
 
 def test_compose_gives_a_drain_its_time(compose: Any) -> None:

@@ -1,0 +1,18 @@
+"""A handler that writes down what a program that it starts finds in its environment."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from bizzmq import environment
+
+
+def handler(body: Any) -> None:
+    """`body["to"]` gets the program's environment, then what this process still knows."""
+    shown = subprocess.run(["env"], stdout=subprocess.PIPE, check=True).stdout.decode()
+    known = "\n".join(f"kept {name}={environment.get(name)}" for name in environment.SECRETS)
+    target = Path(body["to"])
+    target.with_suffix(".new").write_text(f"{shown}{known}\n")
+    target.with_suffix(".new").rename(target)

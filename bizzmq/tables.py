@@ -1,4 +1,4 @@
-"""Tables and lines that fit the terminal. What goes to a pipe or a file is never cut."""
+"""Tables and lines that fit the terminal. What goes to a pipe or a file is cut only beyond CELL_LIMIT."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any, Mapping, Sequence
 from bizzmq import logs
 from bizzmq.streams import show, show_lines
 
+CELL_LIMIT = 200
+"""Characters of a table's cell, wherever it goes; `--json` shows more."""
 _GAP = "  "
 _CUT = "..."
 _LEAST = 4
@@ -46,7 +48,7 @@ def table(
     Returns the columns that were left out.
     """
     limit = terminal_width()
-    text = [[_cell(cell) for cell in row] for row in rows]
+    text = [[_cell(_bounded(cell)) for cell in row] for row in rows]
     columns = {name: [row[i] for row in text] for i, name in enumerate(head)}
     numeric = {name for i, name in enumerate(head) if rows and all(isinstance(row[i], int) for row in rows)}
     widths = {name: max(map(_width, [name, *cells])) for name, cells in columns.items()}
@@ -62,10 +64,14 @@ def table(
     return left_out
 
 
+def _bounded(cell: Any) -> Any:
+    return logs.cut(cell, CELL_LIMIT) if isinstance(cell, str) else cell
+
+
 def show_folded(line: str) -> None:
     """Print a line, folded at the terminal's width."""
     limit = terminal_width()
-    text = _cell(line)
+    text = _cell(logs.cut(line))
     if limit is None or _width(text) <= limit:
         show(text)
     else:

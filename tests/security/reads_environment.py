@@ -6,13 +6,13 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from bizzmq import environment
+from bizzmq import secret_settings
 
 
 def handler(body: Any) -> None:
     """`body["to"]` gets the program's environment, then what this process still knows."""
     shown = subprocess.run(["env"], stdout=subprocess.PIPE, check=True).stdout.decode()
-    known = "\n".join(f"kept {name}={environment.get(name)}" for name in environment.SECRETS)
+    known = "\n".join(f"kept {name}={secret_settings.get(name)}" for name in secret_settings.SECRETS)
     target = Path(body["to"])
     target.with_suffix(".new").write_text(f"{shown}{known}\n")
     target.with_suffix(".new").rename(target)

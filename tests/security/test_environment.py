@@ -9,7 +9,7 @@ from typing import Callable
 import pytest
 
 from bizzmq import BizzMQ
-from bizzmq.environment import SECRETS
+from bizzmq.secret_settings import SECRETS
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.wait import eventually
 

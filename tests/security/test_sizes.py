@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from bizzmq.cli_support import CELL_LIMIT, table
 from bizzmq.logs import FIELD_LIMIT, TRACE_LIMIT, JsonFormatter, TextFormatter, log
 from bizzmq.message import Attempts
 from bizzmq.retry import TYPE_LIMIT, error_record
+from bizzmq.tables import CELL_LIMIT, table
 from bizzmq.workers import health
 from bizzmq.workers.stream_server import MAX_REQUEST_BYTES, StreamServer
 

@@ -68,7 +68,7 @@ def test_the_status_shows_who_runs_what(start_pool: StartPool, url: str, runtime
     assert status["janitor_pid"] == pool.janitor_pid()
     assert status["template"]["state"] == "ready"
     assert status["target_workers"] == status["min_workers"] == status["max_workers"] == 2
-    assert status["queues"] == [{"queue": "q", "closed_for_s": 0.0}]
+    assert status["queues"] == [{"queue": "q", "closed_for_s": 0.0, "aside": ""}]
     assert status["redis_away"] is False
 
     gate.open()

@@ -27,7 +27,7 @@ _BY_TYPE: dict[str, dict[str, Sequence[Any]]] = {
     },
     "zset": {
         "bzpopmin": (1,), "zadd": (0, "m"), "zcard": (), "zrange": (0, 0), "zrangebyscore": (0, 0), "zrem": ("m",),
-        "zscan": (0,), "zscore": ("m",),
+        "zrevrangebyscore": (0, 0), "zscan": (0,), "zscore": ("m",),
     },
     "string": {"get": (), "set": ("v",)},
     "": {"del": (), "exists": (), "type": ()},

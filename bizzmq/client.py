@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 from types import TracebackType
-from typing import Any, Callable, Iterable, Sequence
+from typing import Any, Callable, Iterable, Mapping, Sequence
 
-from bizzmq import embedded, signing
+from bizzmq import checks, embedded, server_url, signing
 from bizzmq.background import BackgroundConsumer
 from bizzmq.broker import Broker
 from bizzmq.census import stats
 from bizzmq.clock import ServerClock
 from bizzmq.connections import connect
-from bizzmq.errors import BizzMQError, DecodeError
+from bizzmq.errors import BizzMQError, ClosedError, DecodeError
 from bizzmq.handler import UserHandler
 from bizzmq.logs import log
 from bizzmq.message import MessageOptions
@@ -24,14 +24,21 @@ from bizzmq.url import check_url
 
 _DEFAULTS = MessageOptions()
 _logger = logging.getLogger("bizzmq.client")
+_FROM_ENVIRONMENT = "(from the environment)"
+"""No address, but that none was given: so None, as from a variable that is not set, is not taken for it."""
 
 
 class BizzMQ:
     """A client of the queues on one Redis server. A context manager; usable from several threads.
 
+    After `close` it cannot be used any more: every method raises ClosedError, but closing and stopping again are
+    harmless.
+
     Args:
         redis_url: `redis://`, `rediss://`, `unix://`, or `embedded://` for a private server; `redis+sentinel://` and
-            `redis+cluster://` for several (see docs/scale-out.md).
+            `redis+cluster://` for several (see docs/scale-out.md). Without one it is that of BIZZMQ_REDIS_URL, of the
+            file that BIZZMQ_REDIS_URL_FILE names, of REDIS_URL, or `redis://localhost:6379/0`, as for the commands;
+            in a pool's handler it is the pool's.
         signing_keys: with keys, what is published is signed with the first one, and what is consumed must be signed
             with any of them (see docs/security.md). Bytes, or base64; at least 32 bytes each.
 
@@ -40,15 +47,22 @@ class BizzMQ:
         BrokerUnavailableError: the server cannot be reached; said within 5 seconds.
     """
 
-    def __init__(self, redis_url: str, *, signing_keys: Sequence[signing.Key] | None = None) -> None:
-        redis_url = str(redis_url)
+    def __init__(
+        self, redis_url: str = _FROM_ENVIRONMENT, *, signing_keys: Sequence[signing.Key] | None = None
+    ) -> None:
+        if redis_url is _FROM_ENVIRONMENT:
+            redis_url = server_url.from_environment()
+        redis_url = checks.secret("redis_url", redis_url)
+        self._closed = False
         self._signer = None if signing_keys is None else signing.Signer(signing_keys)
         self._server = embedded.join(redis_url) if embedded.is_embedded(redis_url) else None
         self._url = self._server.url if self._server else check_url(redis_url)
         self._consumers: list[BackgroundConsumer] = []
         self._clock = ServerClock()
-        self._brokers = Reservoir(self._new_broker)
-        self._publishers = Reservoir(lambda: Publisher(self._new_broker(), self._clock, signer=self._signer))
+        self._brokers = Reservoir(self._new_broker, lambda broker: broker.connection.drop())
+        self._publishers = Reservoir(
+            lambda: Publisher(self._new_broker(), self._clock, signer=self._signer), Publisher.close
+        )
         try:
             self._check()
         except BizzMQError:
@@ -59,6 +73,7 @@ class BizzMQ:
         return f"BizzMQ({redact(self._url)!r})"
 
     def __enter__(self) -> BizzMQ:
+        self._require_open()
         return self
 
     def __exit__(
@@ -79,16 +94,28 @@ class BizzMQ:
         return Broker(connect(self._url, connect_timeout_s=2.0, timeout_s=timeout_s, before_open=ensure))
 
     def close(self) -> None:
-        """Stop what still consumes, waiting for running messages, and close all connections."""
-        for consumer in self._consumers:
-            consumer.stop()
-        self._consumers.clear()
-        for broker in self._brokers.take_all():
-            broker.connection.drop()
-        for publisher in self._publishers.take_all():
-            publisher.close()
+        """Stop what still consumes, waiting for running messages, and close all connections. May be called again.
+
+        A call that another thread has begun ends as if the client were open, and its connection is closed then.
+        """
+        self._stop_consumers()  # their handlers may use this client until they have ended
+        self._closed = True
+        self._stop_consumers()
+        self._brokers.close()
+        self._publishers.close()
         if self._server is not None:
             self._server.close()
+
+    def _stop_consumers(self) -> None:
+        while self._consumers:
+            consumer = self._consumers[-1]
+            consumer.stop()
+            if consumer in self._consumers:
+                self._consumers.remove(consumer)
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise ClosedError("this client is closed; make a new one")
 
     def create_queue(self, queue_name: str, options: QueueOptions | None = None) -> bool:
         """Create a queue, and its dead-letter queue if the options ask for one.
@@ -98,15 +125,17 @@ class BizzMQ:
         gets the given ones. Returns whether it was created, or got them.
 
         Raises:
-            ConfigurationError: the name is not allowed.
-            BrokerUnavailableError
+            ConfigurationError: the name is not allowed, or the options are none.
+            BrokerUnavailableError, ClosedError
         """
+        queue_name = _queue(queue_name)
+        wanted = checks.instance("options", options, QueueOptions, QueueOptions())
         broker = self._brokers.take()
         try:
             if options is None:
                 return not broker.exists(queue_name) and broker.create(queue_name, QueueOptions())
-            is_new = broker.create(queue_name, options)
-            _warn_of_difference(broker, queue_name, options)
+            is_new = broker.create(queue_name, wanted)
+            _warn_of_difference(broker, queue_name, wanted)
             return is_new
         finally:
             self._brokers.give_back(broker)
@@ -116,7 +145,9 @@ class BizzMQ:
 
         Raises:
             QueueNotFoundError: the queue was never created.
-            EncodeError: the message is not JSON.
+            ConfigurationError: the name is not allowed, or the options are none.
+            ClosedError: the client was closed.
+            EncodeError: the message is not JSON, or nested more than 200 levels deep.
             PayloadTooLargeError: it is larger than 1 MiB as JSON.
             NotConfirmedError: it is stored, but not confirmed as `options.confirm` asks.
             BrokerFullError: Redis is at its memory limit.
@@ -131,14 +162,19 @@ class BizzMQ:
 
         Every message is encoded before the first one is sent: if one is not JSON or too large, none is
         published. Raises as `publish_message_to_queue` does; the error's `published_ids` then tells
-        which ones were published before it.
+        which ones were published before it. If `messages` raises while it is read, none is published either.
         """
+        if isinstance(messages, (str, bytes, bytearray, memoryview, Mapping)) or not isinstance(messages, Iterable):
+            checks.refuse("messages", "a list or another iterable of messages", messages)
         return self._publish(queue_name, messages, options)
 
     def _publish(self, queue_name: str, messages: Iterable[Any], options: MessageOptions | None) -> list[str]:
+        wanted = _DEFAULTS if options is None else checks.instance("options", options, MessageOptions, _DEFAULTS)
+        if type(queue_name) is not str:
+            queue_name = _queue(queue_name)
         publisher = self._publishers.take()
         try:
-            return publisher.publish(queue_name, messages, options or _DEFAULTS)
+            return publisher.publish(queue_name, messages, wanted)
         finally:
             self._publishers.give_back(publisher)
 
@@ -152,16 +188,22 @@ class BizzMQ:
         started, and may be called twice.
 
         Raises:
-            QueueNotFoundError, BrokerUnavailableError
+            ConfigurationError: the name is not allowed, or the handler cannot take a message.
+            QueueNotFoundError, BrokerUnavailableError, ClosedError
         """
+        self._require_open()
         decode = signing.decoder(self._signer)
-        consumer = BackgroundConsumer(self._new_broker, queue_name, handler, decode=decode)
+        consumer = BackgroundConsumer(self._new_broker, _queue(queue_name), handler, decode=decode)
         consumer.start()
         self._consumers.append(consumer)
+        if self._closed:  # meanwhile, by another thread, which may not have seen this consumer
+            consumer.stop()
+            self._require_open()
         return consumer.stop
 
     def stats(self, queue_name: str) -> QueueStats:
-        """Count what the queue holds. Raises QueueNotFoundError or BrokerUnavailableError."""
+        """Count what the queue holds. Raises QueueNotFoundError, BrokerUnavailableError or ClosedError."""
+        queue_name = _queue(queue_name)
         broker = self._brokers.take()
         try:
             return stats(broker, queue_name)
@@ -180,3 +222,8 @@ def _warn_of_difference(broker: Broker, queue: str, asked: QueueOptions) -> None
     if difference:
         log(_logger, logging.WARNING, "the queue exists with other options, which stay", queue=queue,
             options=difference)  # fmt: skip
+
+
+def _queue(name: Any) -> str:
+    """The name of a queue; QueueKeys says which are allowed."""
+    return checks.text("queue_name", name, "a text, the name of a queue, and goes before the message or the handler")

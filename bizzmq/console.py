@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import errno
-import os
 import sys
 import traceback
-from pathlib import Path
 from typing import Any, Callable, NoReturn, TypeVar
 
 import click
 
-from bizzmq import logs, redaction, secret_files
+from bizzmq import logs, redaction, server_url
 from bizzmq.errors import (
     BizzMQError,
     BrokerUnavailableError,
@@ -23,8 +21,6 @@ from bizzmq.streams import GuardedStreams, OutputError, say
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-DEFAULT_URL = "redis://localhost:6379/0"
-URL_FILE = "BIZZMQ_REDIS_URL_FILE"
 FAILED = 1
 INTERRUPTED = 130
 
@@ -33,18 +29,13 @@ def redis_url(*variables: str) -> Callable[[F], F]:
     """The option `--redis-url`; the given environment variables come before the common ones."""
     return click.option(
         "--redis-url",
-        envvar=[*variables, "BIZZMQ_REDIS_URL"],
-        default=_elsewhere,
+        envvar=[*variables, server_url.VARIABLE],
+        default=server_url.from_environment,
         metavar="URL",
         help="redis://, rediss://, unix://, redis+sentinel://, redis+cluster://, or embedded:// for a private server; "
-        f"also from BIZZMQ_REDIS_URL, the file that {URL_FILE} names, or REDIS_URL.  [default: {DEFAULT_URL}]",
+        f"also from {server_url.VARIABLE}, the file that {server_url.FILE_VARIABLE} names, or "
+        f"{server_url.COMMON_VARIABLE}.  [default: {server_url.DEFAULT_URL}]",
     )
-
-
-def _elsewhere() -> str:
-    """The address if nobody named one for BizzMQ: from a file that holds it, or what the platform says."""
-    path = os.environ.get(URL_FILE)
-    return secret_files.read(Path(path)) if path else os.environ.get("REDIS_URL") or DEFAULT_URL
 
 
 def stated(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:

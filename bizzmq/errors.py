@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from datetime import datetime
+from typing import Any
 
-class BizzMQError(Exception):
-    """Base of all errors of this library."""
-
-
-class ConfigurationError(BizzMQError, ValueError):
-    """A setting, name or address that cannot work; the text says what to change."""
+from bizzmq import checks
+from bizzmq.error_base import BizzMQError as BizzMQError  # noqa: PLC0414 - this is its public home
+from bizzmq.error_base import ConfigurationError as ConfigurationError  # noqa: PLC0414 - this is its public home
 
 
 class BrokerUnavailableError(BizzMQError, ConnectionError):
@@ -78,6 +78,10 @@ class HandlerResultError(BizzMQError, TypeError):
     """A handler returned something that shows that its work was not done: a generator, a function, a lost future."""
 
 
+class ClosedError(BizzMQError):
+    """The client has been closed; make a new one."""
+
+
 class QueueNotFoundError(BizzMQError, ValueError):
     """The queue was never created."""
 
@@ -136,14 +140,37 @@ class LeaseLostError(BizzMQError):
 
 
 class RetryLater(Exception):  # noqa: N818 - handlers raise it as an instruction, not as an error
-    """Raised by a handler: run this message again after `delay_s` seconds.
+    """Raised by a handler: run this message again later.
 
     It counts as one retry; only the delay is the handler's choice.
+
+    Args:
+        delay_s: seconds, or a timedelta; or a datetime with a time zone, by this host's clock. Below 0, or one that has
+            passed: at once.
+
+    Raises:
+        ConfigurationError: it is none of these. In a handler that is a failure like any other.
     """
 
-    def __init__(self, delay_s: float, reason: str = "") -> None:
-        super().__init__(reason or f"the handler asked to be retried in {delay_s} s")
-        self.delay_s = delay_s
+    def __init__(self, delay_s: checks.Seconds | datetime, reason: str = "") -> None:
+        self.delay_s = _delay_s(delay_s)
+        super().__init__(reason or f"the handler asked to be retried in {self.delay_s:g} s")
+
+    def __reduce__(self) -> Any:
+        """As its parts: what a process pool of the handler's raises is still this when it has come back."""
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _delay_s(given: Any) -> float:
+    if isinstance(given, datetime):
+        return max(0.0, checks.moment("delay_s", given) - time.time())
+    return checks.seconds("delay_s", given, least=-checks.MAX_S, otherwise=", or a datetime with a time zone")
+
+
+def _restored(kind: type[RetryLater], args: tuple[Any, ...], facts: dict[str, Any]) -> RetryLater:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(facts)
+    return error
 
 
 class Reject(Exception):  # noqa: N818 - handlers raise it as an instruction, not as an error

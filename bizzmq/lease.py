@@ -14,7 +14,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Callable, Collection, Sequence
 
-from bizzmq import clock
+from bizzmq import checks, clock
 from bizzmq.broker import Broker
 from bizzmq.errors import QUEUE_TROUBLE, BizzMQError, BrokerUnavailableError, QueueNotFoundError
 from bizzmq.keys import whole_of
@@ -29,11 +29,19 @@ QUEUE_GONE = "the queue is gone, Redis has lost its data"
 
 @dataclass(frozen=True)
 class LeaseOptions:
-    """Seconds between beats, until a silent supervisor is reaped, and between two looks for one."""
+    """Seconds between beats, until a silent supervisor is reaped, and between two looks for one.
+
+    Raises:
+        ConfigurationError: one is no time, or a late beat would end the lease.
+    """
 
     beat_s: float = 3.0
     lease_s: float = 15.0
     scan_s: float = 5.0
+
+    def __post_init__(self) -> None:
+        for name in ("beat_s", "lease_s", "scan_s"):
+            checks.set_checked(self, name, checks.seconds, above=True)
 
 
 @dataclass

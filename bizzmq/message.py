@@ -14,67 +14,17 @@ from typing import Any, Mapping, NamedTuple
 
 from bizzmq import codec, nesting
 from bizzmq.errors import ConfigurationError, DecodeError, EncodeError, PayloadTooLargeError
+from bizzmq.message_options import MAX_DELAY_S as MAX_DELAY_S  # noqa: PLC0414 - this is its public home
+from bizzmq.message_options import PLAIN_HEADER, read_stored
+from bizzmq.message_options import PRIORITY_LIMIT as PRIORITY_LIMIT  # noqa: PLC0414 - this is its public home
+from bizzmq.message_options import MessageOptions as MessageOptions  # noqa: PLC0414 - this is its public home
 from bizzmq.nesting import SHORT_BYTES
 
 MAX_PAYLOAD_BYTES = 1024 * 1024
-PRIORITY_LIMIT = 2**53
-"""Largest size of a priority: sorted-set scores are doubles, exact up to here."""
-MAX_DELAY_S = 100 * 365 * 86400.0
-
-_PLAIN = b"1\n"
-_BODY, _BEYOND_SHORT = slice(len(_PLAIN), None), slice(len(_PLAIN) + SHORT_BYTES, None)
+_BODY, _BEYOND_SHORT = slice(len(PLAIN_HEADER), None), slice(len(PLAIN_HEADER) + SHORT_BYTES, None)
 _new, _loads = tuple.__new__, codec.loads
-_CONFIRM = re.compile(r"(aof|replicas:[1-9][0-9]{0,2})\Z")
 _COUNT = rb"(0|[1-9][0-9]{0,15})"
 _COUNTS = re.compile(rb"%b %b %b (0|-?[1-9][0-9]{0,15})(?:\t([^\n]+))?\Z" % (_COUNT, _COUNT, _COUNT))
-
-
-@dataclass(frozen=True)
-class MessageOptions:
-    """How one message is treated.
-
-    Args:
-        priority: any integer up to 2^53 in size; higher is handled first, 0 is the default.
-        retries: overrides the queue's `max_retries` for this message.
-        delay_s: seconds that the message is held back.
-        timeout_s: how long one delivery may take, seconds; overrides the queue's.
-        confirm: return only when so many replicas have it (`replicas:1`), or the disk of the server (`aof`: Redis 7.2
-            and newer, Valkey); "" when the server has it.
-    """
-
-    priority: int = 0
-    retries: int | None = None
-    delay_s: float = 0.0
-    timeout_s: float | None = None
-    confirm: str = ""
-
-    def __post_init__(self) -> None:
-        if type(self.priority) is not int:  # a bool would be stored as a word
-            raise ConfigurationError(f"priority must be an integer, not {self.priority!r}")
-        if abs(self.priority) > PRIORITY_LIMIT:
-            raise ConfigurationError("priority must lie between -2^53 and 2^53")
-        if self.retries is not None and (type(self.retries) is not int or self.retries < 0):
-            raise ConfigurationError("retries must be an integer of 0 or more, or None")
-        if not 0 <= self.delay_s <= MAX_DELAY_S:
-            raise ConfigurationError("delay_s must be 0 or more, and less than 100 years")
-        if self.timeout_s is not None and not 0 < self.timeout_s <= MAX_DELAY_S:
-            raise ConfigurationError("timeout_s must be more than 0, and less than 100 years, or None for no limit")
-        confirm: Any = self.confirm
-        if not isinstance(confirm, str) or (confirm and not _CONFIRM.match(confirm)):
-            raise ConfigurationError(f"confirm must be replicas:N with N of 1 or more, or aof, not {self.confirm!r}")
-
-    def header(self) -> bytes:
-        """The header line of an envelope with these options, newline included."""
-        stored = {
-            name: value
-            for name, value in (
-                ("priority", self.priority),
-                ("retries", self.retries),
-                ("timeout_s", self.timeout_s),
-            )
-            if value or (name == "retries" and value is not None)  # 0 retries is a choice, not a default
-        }
-        return b"1\t" + codec.dumps(stored) + b"\n" if stored else _PLAIN
 
 
 @dataclass(frozen=True)
@@ -190,7 +140,7 @@ def decode_envelope(message_id: str, queue: str, envelope: bytes) -> Message:
         DecodeError: it is malformed or of an unknown version.
     """
     # Most are plain and short: neither is asked twice, and the tuple is made without a call of its class's own.
-    if envelope.startswith(_PLAIN) and not envelope[_BEYOND_SHORT]:
+    if envelope.startswith(PLAIN_HEADER) and not envelope[_BEYOND_SHORT]:
         return _new(Message, (message_id, queue, _loads(envelope[_BODY]), None, None, 0, None))
     header, newline, body = envelope.partition(b"\n")
     version, *parts = header.split(b"\t")
@@ -201,15 +151,15 @@ def decode_envelope(message_id: str, queue: str, envelope: bytes) -> Message:
         raise DecodeError("an envelope's options and error record must be JSON objects")
     stored: dict[str, Any] = decoded[0] if decoded else {}
     try:
-        options = MessageOptions(stored.get("priority", 0), stored.get("retries"), timeout_s=stored.get("timeout_s"))
-    except (ConfigurationError, TypeError) as error:
+        priority, retries, timeout_s = read_stored(stored)
+    except ConfigurationError as error:
         raise DecodeError(f"an envelope's options cannot be meant: {error}") from error
     return Message(
         message_id,
         queue,
         decode_body(body),
-        retries=options.retries,
-        timeout_s=options.timeout_s,
-        priority=options.priority,
+        retries=retries,
+        timeout_s=timeout_s,
+        priority=priority,
         error=decoded[1] if len(decoded) > 1 else None,
     )

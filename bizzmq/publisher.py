@@ -81,12 +81,13 @@ class Publisher:
             if not self._clock.known:
                 self._insist(lambda: self._clock.sync(*self._broker.time()))
             most = BATCH_MESSAGES if len(shards) == 1 else SHARD_BATCH_MESSAGES
+            delay_ms = options.delay_ms(self._clock.micros()) if options.delay_s else 0
             parts = [envelopes] if len(envelopes) == 1 else list(batches(envelopes, most))
             if len(parts) == 1 or len(shards) > 1 or level is not None or self._broker.connection.spans_nodes:
                 for part in parts:
-                    published += self._send(self._next_of(shards), part, options, level)
+                    published += self._send(self._next_of(shards), part, delay_ms, options.priority, level)
             else:
-                for request in self._stream(queue, parts, options):
+                for request in self._stream(queue, parts, delay_ms, options.priority):
                     published += request.message_ids
         except Exception as error:
             if isinstance(error, QueueNotFoundError):
@@ -112,22 +113,22 @@ class Publisher:
         self._turn += 1
         return shards[self._turn % len(shards)]
 
-    def _stream(self, queue: str, parts: Sequence[Sequence[bytes]], options: MessageOptions) -> Iterator[Request]:
+    def _stream(self, queue: str, parts: Sequence[Sequence[bytes]], delay_ms: int, priority: int) -> Iterator[Request]:
         """The requests that publish them, each once it is stored; they are sent ahead."""
-        broker, delay_ms, priority = self._broker, _delay_ms(options), options.priority
+        broker = self._broker
 
         def send(request: Request, before: int) -> None:
             numbers = request.number, before
             broker.send_publish(queue, self._nonce, numbers, delay_ms, priority, request.entries())
 
         def store(request: Request) -> None:
-            self._insist(lambda: self._store(queue, request, options))
+            self._insist(lambda: self._store(queue, request, delay_ms, priority))
 
         stream = PublishStream(send, lambda: broker.has_published(queue), store, broker.connection.drop)
         return stream.stored(self._request(queue, part) for part in parts)
 
     def _send(
-        self, queue: str, envelopes: Sequence[bytes], options: MessageOptions, level: confirm.Level | None
+        self, queue: str, envelopes: Sequence[bytes], delay_ms: int, priority: int, level: confirm.Level | None
     ) -> Sequence[str]:
         """Publish by one request, and have it confirmed if a level asks for that; returns the ids."""
         request = self._request(queue, envelopes)
@@ -135,7 +136,7 @@ class Publisher:
 
         def store() -> None:
             nonlocal reached
-            self._store(queue, request, options)
+            self._store(queue, request, delay_ms, priority)
             if level is not None:
                 reached = confirm.wait(self._broker, queue, self._nonce, request.number, level)
 
@@ -153,10 +154,8 @@ class Publisher:
         self._number += 1
         return Request(self._number, message_ids, envelopes)
 
-    def _store(self, queue: str, request: Request, options: MessageOptions) -> None:
-        self._broker.publish(
-            queue, self._nonce, request.number, _delay_ms(options), options.priority, request.entries()
-        )
+    def _store(self, queue: str, request: Request, delay_ms: int, priority: int) -> None:
+        self._broker.publish(queue, self._nonce, request.number, delay_ms, priority, request.entries())
 
     def _insist(self, action: Callable[[], None]) -> None:
         """Repeat until it works or `retry_for_s` has passed; the same request number makes that safe."""
@@ -180,7 +179,3 @@ class Publisher:
                 return
             except BrokerUnavailableError as again:
                 error = again
-
-
-def _delay_ms(options: MessageOptions) -> int:
-    return round(options.delay_s * 1000)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass, fields
 from typing import Mapping
 
-from bizzmq.errors import ConfigurationError, DecodeError
+from bizzmq import checks
+from bizzmq.checks import Seconds
+from bizzmq.errors import DecodeError
 from bizzmq.keys import MAX_SHARDS
 from bizzmq.message import MAX_DELAY_S
 
@@ -16,9 +17,10 @@ MOST_RETRIES = 10**15 - 1
 """The largest stored number of retries that is told from a larger one: so many digits a message's attempts hold."""
 _COUNT = re.compile(r"[0-9]{1,100}\Z")
 _SECONDS = re.compile(r"[0-9.eE+-]{1,100}\Z")
+NO_LIMIT = ", or None for no limit"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class QueueOptions:
     """How a queue treats its messages. Fixed when the queue is created.
 
@@ -26,37 +28,53 @@ class QueueOptions:
         config_dead_letter_queue: keep what could not be handled in `NAME_dlq` instead of discarding it.
         max_retries: how often a message is tried again after its first failure.
         retry: the retry count that its messages start with.
-        retry_backoff_s: seconds before the first retry; doubles with each one. 0 retries at once.
-        retry_backoff_max_s: upper bound of that wait, seconds.
-        timeout_s: how long one delivery may take, seconds; None sets no limit.
+        retry_backoff_s: wait before the first retry, seconds or a timedelta; doubles with each one. 0 retries at once.
+        retry_backoff_max_s: upper bound of that wait, seconds or a timedelta.
+        timeout_s: how long one delivery may take, seconds or a timedelta; None sets no limit.
         shards: over how many places the queue is spread, which may be on several nodes of a cluster. Messages keep
             their order within a shard only.
+
+    Raises:
+        ConfigurationError: a value of another type, or one that cannot work.
     """
 
-    config_dead_letter_queue: bool = False
-    max_retries: int = 3
-    retry: int = 0
-    retry_backoff_s: float = 0.5
-    retry_backoff_max_s: float = 300.0
-    timeout_s: float | None = None
-    shards: int = 1
+    config_dead_letter_queue: bool
+    max_retries: int
+    retry: int
+    retry_backoff_s: float
+    retry_backoff_max_s: float
+    timeout_s: float | None
+    shards: int
 
-    def __post_init__(self) -> None:
-        if not 1 <= self.shards <= MAX_SHARDS:
-            raise ConfigurationError(f"shards must be between 1 and {MAX_SHARDS}")
-        if self.max_retries < 0 or self.retry < 0:
-            raise ConfigurationError("max_retries and retry must be 0 or more")
-        if not (0 <= self.retry_backoff_s < math.inf and 0 <= self.retry_backoff_max_s < math.inf):
-            raise ConfigurationError("retry_backoff_s and retry_backoff_max_s must be 0 or more, and finite")
-        if self.timeout_s is not None and not 0 < self.timeout_s < math.inf:
-            raise ConfigurationError("timeout_s must be more than 0 and finite, or None for no limit")
+    def __init__(
+        self,
+        config_dead_letter_queue: bool = False,
+        max_retries: int = 3,
+        retry: int = 0,
+        retry_backoff_s: Seconds = 0.5,
+        retry_backoff_max_s: Seconds = 300.0,
+        timeout_s: Seconds | None = None,
+        shards: int = 1,
+    ) -> None:
+        given = self.__dict__  # frozen: set once, here
+        given["config_dead_letter_queue"] = checks.flag("config_dead_letter_queue", config_dead_letter_queue)
+        given["max_retries"] = checks.integer("max_retries", max_retries, 0)
+        given["retry"] = checks.integer("retry", retry, 0, MOST_RETRIES)
+        given["retry_backoff_s"] = checks.seconds("retry_backoff_s", retry_backoff_s)
+        given["retry_backoff_max_s"] = checks.seconds("retry_backoff_max_s", retry_backoff_max_s)
+        limit_s = (
+            checks.seconds("timeout_s", timeout_s, above=True, otherwise=NO_LIMIT) if timeout_s is not None else None
+        )
+        given["timeout_s"] = limit_s
+        given["shards"] = checks.integer("shards", shards, 1, MAX_SHARDS)
 
     def difference(self, stored: QueueOptions) -> str:
         """Which options are stored as something else than these, both values of each; "" if none is."""
+        kept = QueueOptions.from_meta(self.to_meta())  # at the bounds of what is stored
         return "; ".join(
-            f"{field.name}: asked {getattr(self, field.name)!r}, stored {getattr(stored, field.name)!r}"
+            f"{field.name}: asked {getattr(kept, field.name)!r}, stored {getattr(stored, field.name)!r}"
             for field in fields(self)
-            if getattr(self, field.name) != getattr(stored, field.name)
+            if getattr(kept, field.name) != getattr(stored, field.name)
         )
 
     def to_meta(self) -> dict[str, str]:

@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 from typing import Callable, Sequence, Union
 
-from bizzmq import secret_files, secret_settings
+from bizzmq import checks, secret_files, secret_settings
 from bizzmq.errors import ConfigurationError, SignatureError, UnsignedError
 from bizzmq.keys import DEAD_LETTER_SUFFIX, whole_of
 from bizzmq.message import Message, decode_envelope
@@ -40,9 +40,8 @@ class Signer:
     """
 
     def __init__(self, keys: Sequence[Key]) -> None:
-        if isinstance(keys, (str, bytes)) or not keys:
-            raise ConfigurationError("signing_keys must be a list of at least one key")
-        self._keys = [_key(given, number) for number, given in enumerate(keys, start=1)]
+        given = checks.items(keys, "signing_keys must be a list of at least one key")
+        self._keys = [_key(key, number) for number, key in enumerate(given, start=1)]
 
     def __repr__(self) -> str:
         return f"Signer({len(self._keys)} keys)"

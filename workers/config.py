@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
-from typing import Any, Callable, Optional, Sequence, Union
+from functools import partial
+from typing import Any, Callable, Mapping, Optional, Sequence, Union
 
-from bizzmq import handler_shape
+from bizzmq import checks, handler_shape, server_url
 from bizzmq.claim_size import DEFAULT_LIMIT
 from bizzmq.errors import ConfigurationError
 from bizzmq.keys import QueueKeys
@@ -14,7 +14,26 @@ from bizzmq.signing import Key, Signer
 from bizzmq.workers import health, processors
 
 _GRACE_S = 2.0
-DEFAULT_URL = "redis://localhost:6379/0"
+_A_TIME = partial(checks.seconds, least=0.001)
+_CHECKS: Mapping[Callable[..., Any], Sequence[str]] = {
+    partial(checks.integer, least=0): ("concurrency", "min_concurrency", "max_messages"),
+    partial(checks.integer, least=1, most=100): ("prefetch",),
+    partial(checks.integer, least=1): ("max_crashes",),
+    checks.seconds: ("drain_timeout_s", "respawn_s", "timeout_s", "timeout_grace_s", "cpu_limit_s"),
+    _A_TIME: (
+        "block_s", "beat_s", "lease_s", "scan_s", "respawn_max_s", "healthy_s", "scale_latency_s", "scale_idle_s",
+        "burst_patience_s",
+    ),
+    partial(checks.number, least=0.0): ("max_memory_mb", "kill_memory_mb"),
+    checks.flag: ("burst", "reload"),
+    partial(checks.choice, choices=("auto", "on", "off")): ("preload",),
+    partial(checks.choice, choices=("rss", "pss")): ("memory_metric",),
+    partial(checks.path, what="off, auto or a path"): ("control",),
+    partial(checks.path, what="a directory's path, or empty for none"): ("journal",),
+    partial(checks.text, what="an IP address or localhost"): ("health_host",),
+    checks.secret: ("redis_url", "health_token"),
+}  # fmt: skip
+"""How each field is checked that can be by itself; times are seconds or a timedelta."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +82,7 @@ class WorkerConfig:
     handler: Union[str, Callable[..., Any]]
     queues: Sequence[str] = ("default",)
     concurrency: int = 0
-    redis_url: str = field(default=DEFAULT_URL, repr=False)  # may hold a password
+    redis_url: str = field(default=server_url.DEFAULT_URL, repr=False)  # may hold a password
     drain_timeout_s: float = 30.0
     burst: bool = False
     burst_patience_s: float = 30.0
@@ -98,35 +117,33 @@ class WorkerConfig:
     def __post_init__(self) -> None:
         if not isinstance(self.handler, str):
             handler_shape.check(self.handler)
+        for check, names in _CHECKS.items():
+            for name in names:
+                checks.set_checked(self, name, check)
         self._check_queues()
         self._check_health()
-        if self.signing_keys:
-            Signer(self.signing_keys)
-        if not 1 <= self.prefetch <= 100:
-            raise ConfigurationError("prefetch must be between 1 and 100")
-        if self.preload not in ("auto", "on", "off"):
-            raise ConfigurationError("preload must be auto, on or off")
+        self._check_keys()
         if self.min_concurrency > self.worker_count:
             raise ConfigurationError(f"min_concurrency must not be more than concurrency, which is {self.worker_count}")
-        self._require(0, "min_concurrency")
-        self._require(0.001, "scale_latency_s", "scale_idle_s", "burst_patience_s")
         if self.timeout_grace_s != _GRACE_S and self.timeout_grace_s > self.drain_timeout_s:
             raise ConfigurationError("timeout_grace_s must not be more than drain_timeout_s: the drain would end first")
-        if self.memory_metric not in ("rss", "pss"):
-            raise ConfigurationError("memory_metric must be rss or pss")
         if 0 < self.kill_memory_mb <= self.max_memory_mb:
             raise ConfigurationError("kill_memory_mb must be more than max_memory_mb: first replaced, then killed")
-        self._require(0, "timeout_s", "timeout_grace_s", "cpu_limit_s", "max_memory_mb", "kill_memory_mb")
-        self._require(0, "concurrency", "max_messages", "drain_timeout_s", "respawn_s")
-        self._require(0.001, "block_s", "lease_s", "beat_s", "scan_s", "respawn_max_s", "healthy_s", "max_crashes")
         if self.lease_s < 2 * self.beat_s:
             raise ConfigurationError("lease_s must be at least twice beat_s, or a late beat ends the lease")
+
+    def _check_keys(self) -> None:
+        keys: Any = self.signing_keys
+        if keys is not None and keys != ():  # None: as for BizzMQ
+            keys = checks.items(keys, "signing_keys must be a list of at least one key")
+            Signer(keys)
+        object.__setattr__(self, "signing_keys", keys or ())
 
     def _check_health(self) -> None:
         if not self.control:
             raise ConfigurationError("control must be off, auto or a path")
-        if self.health_port is not None and not 0 <= self.health_port <= 65535:
-            raise ConfigurationError("health_port must be between 0 and 65535")
+        if self.health_port is not None:
+            checks.set_checked(self, "health_port", checks.integer, 0, 65535, otherwise=", or None for no port")
         if not health.is_loopback(self.health_host) and not self.health_token:
             raise ConfigurationError(
                 f"others can reach the health host {self.health_host}: set BIZZMQ_WORKER_HEALTH_TOKEN, "
@@ -134,19 +151,15 @@ class WorkerConfig:
             )
 
     def _check_queues(self) -> None:
-        if isinstance(self.queues, str) or not self.queues:
-            raise ConfigurationError("queues must be a list of at least one queue name")
-        if len(set(self.queues)) != len(self.queues):
+        given = checks.items(self.queues, "queues must be a list of at least one queue name")
+        queues = tuple(checks.text("each of queues", queue, "the name of a queue") for queue in given)
+        object.__setattr__(self, "queues", queues)
+        if len(set(queues)) != len(queues):
             raise ConfigurationError("a queue is named twice")
-        for queue in self.queues:
+        for queue in queues:
             QueueKeys(queue)
-        if len(self.queues) > 200:
+        if len(queues) > 200:
             raise ConfigurationError("one pool can serve at most 200 queues")
-
-    def _require(self, least: float, *names: str) -> None:
-        for name in names:
-            if not least <= getattr(self, name) < math.inf:
-                raise ConfigurationError(f"{name} must be {least} or more, and finite")
 
     @property
     def capacity(self) -> int:

@@ -12,7 +12,7 @@ import select
 from dataclasses import replace
 from typing import Container
 
-from bizzmq import clock, embedded, ids
+from bizzmq import clock, embedded, ids, server_url
 from bizzmq.logs import log
 from bizzmq.url import check_url
 from bizzmq.workers import exits, journal, platform, system_limits
@@ -78,6 +78,7 @@ class Supervisor:
     def run(self) -> int:
         """Run the pool until it is drained; returns the exit code (see `bizzmq.workers.exits`)."""
         self._parts.pid = os.getpid()
+        server_url.remember(self._config.redis_url)
         with self._signals:
             try:
                 log(_logger, logging.INFO, "pool started", supervisor=self.id, workers=self._parts.crew.target,
@@ -94,6 +95,7 @@ class Supervisor:
                 self._sign_off()
             finally:
                 self._end_everything()
+                server_url.forget()
         log(_logger, logging.INFO, "pool ended", supervisor=self.id)
         return self.failure.code if self.failure else exits.DRAINED
 

@@ -30,15 +30,15 @@ def signed(options: MessageOptions = OPTIONS["all"], body: bytes = b'{"n":1}', k
 
 def refused(envelope: bytes, message_id: str = ID, queue: str = QUEUE, *keys: bytes) -> None:
     """Refused for its signature, which is wrong."""
-    assert _refusal(envelope, message_id, queue, *keys) is SignatureError
+    assert refusal(envelope, message_id, queue, *keys) is SignatureError
 
 
 def unsigned(envelope: bytes) -> None:
     """Refused because there is no signature at all."""
-    assert _refusal(envelope, ID, QUEUE) is UnsignedError
+    assert refusal(envelope) is UnsignedError
 
 
-def _refusal(envelope: bytes, message_id: str, queue: str, *keys: bytes) -> type[Exception]:
+def refusal(envelope: bytes, message_id: str = ID, queue: str = QUEUE, *keys: bytes) -> type[Exception]:
     with pytest.raises(SignatureError) as caught:
         Signer(keys or [NEW]).decode(message_id, queue, envelope)
     return caught.type
@@ -100,7 +100,7 @@ def test_no_bit_can_be_flipped(position: int, bit: int) -> None:
     envelope = bytearray(signed())
     envelope[position % len(envelope)] ^= 1 << bit
 
-    refused(bytes(envelope))
+    assert refusal(bytes(envelope))
 
 
 @given(cut=st.integers(min_value=0), text=st.binary(min_size=1, max_size=20))
@@ -111,7 +111,7 @@ def test_nothing_can_be_put_between(cut: int, text: bytes) -> None:
     if at == len(header) and text.startswith(b"\t"):
         return  # the place of an error record, which is not covered
 
-    refused(envelope[:at] + text + envelope[at:])
+    assert refusal(envelope[:at] + text + envelope[at:])
 
 
 def test_a_dead_letter_keeps_its_signature_with_any_record_and_in_both_queues() -> None:

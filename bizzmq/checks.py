@@ -152,7 +152,7 @@ def _bounds(least: float, most: float, above: bool = False) -> str:
 
 
 def _plain(value: float) -> str:
-    return "-100 years" if value == -MAX_S else f"{value:g}" if isinstance(value, float) else str(value)
+    return "-100 years" if value == -MAX_S else str(value) if value == int(value) and abs(value) > 999 else f"{value:g}"
 
 
 def _is_time(value: Any) -> bool:

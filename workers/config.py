@@ -21,7 +21,7 @@ _CHECKS: Mapping[Callable[..., Any], Sequence[str]] = {
     partial(checks.integer, least=1): ("max_crashes",),
     checks.seconds: ("drain_timeout_s", "respawn_s", "timeout_s", "timeout_grace_s", "cpu_limit_s"),
     _A_TIME: (
-        "block_s", "beat_s", "lease_s", "scan_s", "respawn_max_s", "healthy_s", "scale_latency_s", "scale_idle_s",
+        "lease_s", "block_s", "beat_s", "scan_s", "respawn_max_s", "healthy_s", "scale_latency_s", "scale_idle_s",
         "burst_patience_s",
     ),
     partial(checks.number, least=0.0): ("max_memory_mb", "kill_memory_mb"),

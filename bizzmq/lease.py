@@ -40,8 +40,9 @@ class LeaseOptions:
     scan_s: float = 5.0
 
     def __post_init__(self) -> None:
-        for name in ("beat_s", "lease_s", "scan_s"):
-            checks.set_checked(self, name, checks.seconds, above=True)
+        checks.set_checked(self, "beat_s", checks.seconds, above=True)
+        checks.set_checked(self, "lease_s", checks.seconds, above=True)
+        checks.set_checked(self, "scan_s", checks.seconds)  # 0 looks at every tick
 
 
 @dataclass

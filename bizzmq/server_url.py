@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from bizzmq import secret_files
+from bizzmq import secret_files, secret_settings
 
 DEFAULT_URL = "redis://localhost:6379/0"
 VARIABLE, FILE_VARIABLE, COMMON_VARIABLE = "BIZZMQ_REDIS_URL", "BIZZMQ_REDIS_URL_FILE", "REDIS_URL"
@@ -23,7 +23,7 @@ def from_environment() -> str:
         return _pools[-1]
     path = os.environ.get(FILE_VARIABLE)
     return (
-        os.environ.get(VARIABLE)
+        secret_settings.get(VARIABLE)
         or (secret_files.read(Path(path)) if path else "")
         or os.environ.get(COMMON_VARIABLE)
         or DEFAULT_URL

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from bizzmq.broker import Broker
 from bizzmq.errors import BrokerReplyError, BrokerUnavailableError, ConfigurationError
-from bizzmq.foreign import SlotMovedError
+from bizzmq.foreign import CommandRefusedError, SlotMovedError
 
 WAIT_MS = 2000
 """How long to wait for the confirmation, milliseconds; less than a reply may take."""
@@ -41,15 +41,17 @@ def check(broker: Broker, queue: str, level: Level) -> None:
     """See that the server can confirm this at all, before anything is published.
 
     Raises:
-        ConfigurationError: it cannot: too old, or without an append-only file.
+        ConfigurationError: it cannot: too old, without an append-only file, or it refuses the command.
     """
-    if not level.disk:
-        return
+    probe = ("WAITAOF", 1, 0, 1) if level.disk else ("WAIT", 0, 1)
+    connection = broker.connection.at(broker.keys(queue).meta)
     try:
-        broker.connection.at(broker.keys(queue).meta).execute("WAITAOF", 1, 0, 1)
+        connection.execute("EXPIRE", broker.keys(queue).publisher("-"), _REMEMBERED_S)  # of nobody
+        connection.execute(*probe)
+    except CommandRefusedError as error:
+        needs = "'aof' needs Redis 7.2 or newer, or Valkey, and" if level.disk else f"'replicas:{level.replicas}' needs"
+        raise ConfigurationError(f"confirm={needs} EXPIRE and {probe[0]}: {error}") from error
     except BrokerReplyError as error:
-        if "unknown command" in str(error).lower():
-            raise ConfigurationError("confirm='aof' needs Redis 7.2 or newer, or Valkey") from error
         raise ConfigurationError(f"confirm='aof' is not possible here, is `appendonly yes` set? {error}") from error
 
 

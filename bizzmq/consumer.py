@@ -150,7 +150,7 @@ class Consumer:
                 return Leave.BURST
             due_s = min(due_s, 0.2)  # others may still fail messages into these queues: look again soon
         self._record.waits()
-        self._idler.wait(self._places.queues, due_s)
+        self._idler.wait(self._places.queues, due_s, self._handled)
         return None
 
     def _leaving(self) -> bool:

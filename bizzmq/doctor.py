@@ -8,6 +8,7 @@ from bizzmq import address, doctor_checks, doctor_storage
 from bizzmq.broker import Broker
 from bizzmq.connection import Connection
 from bizzmq.doctor_asking import PROBE
+from bizzmq.doctor_commands import commands
 from bizzmq.doctor_finding import Facts, Finding, Level, fail, ok, warn
 from bizzmq.doctor_permissions import permissions
 from bizzmq.doctor_queues import queues
@@ -27,6 +28,7 @@ CHECKS: tuple[Check, ...] = (
     doctor_checks.latency,
     doctor_checks.clocks,
     doctor_checks.script_cache,
+    commands,
     permissions,
 )
 _RULES = {"CONFIG": "config|get", "CLUSTER": "cluster|info"}
@@ -35,6 +37,7 @@ _TOLD_BY = {
     "CONFIG": "snapshots, appendfsync and min-replicas-to-write",
     "PING": "latency",
     "TIME": "the clock",
+    "EVAL": "scripts",
     "CLUSTER": "the cluster's state",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Callable, Sequence
 
 from bizzmq import keys
@@ -13,8 +14,8 @@ PROBE = "bizzmq:{bizzmq-doctor}:"
 """Begins keys that are named to ask for permission, and never written."""
 
 _ARGUMENTS: dict[str, Sequence[Any]] = {
-    "client|unblock": (0,), "eval": ("return 1", 0), "evalsha": ("0" * 40, 0), "scan": (0,),
-    "sadd": (keys.INDEX, "v"), "smembers": (keys.INDEX,),
+    "client|unblock": (0,), "eval": ("return 1", 1, PROBE + "meta"), "evalsha": ("0" * 40, 1, PROBE + "meta"),
+    "scan": (0,), "sadd": (keys.INDEX, "v"), "smembers": (keys.INDEX,), "wait": (0, 1),
 }  # fmt: skip
 _BY_TYPE: dict[str, dict[str, Sequence[Any]]] = {
     "hash": {
@@ -23,28 +24,33 @@ _BY_TYPE: dict[str, dict[str, Sequence[Any]]] = {
     },
     "list": {
         "llen": (), "lpos": ("v",), "lpush": ("v",), "lrange": (0, 0), "lrem": (0, "v"), "ltrim": (0, -1),
-        "rpoplpush": (PROBE + "waiting",), "rpush": ("v",),
+        "rpoplpush": (), "rpush": ("v",),
     },
     "zset": {
-        "bzpopmin": (1,), "zadd": (0, "m"), "zcard": (), "zrange": (0, 0), "zrangebyscore": (0, 0), "zrem": ("m",),
-        "zrevrangebyscore": (0, 0), "zscan": (0,), "zscore": ("m",),
+        "bzpopmin": (1,), "zadd": (0, "m"), "zcard": (), "zrange": (0, 0), "zrangebyscore": (0, 0),
+        "zrevrangebyscore": (0, 0), "zrem": ("m",),
+        "zscan": (0,), "zscore": ("m",),
     },
-    "string": {"get": (), "set": ("v",)},
+    "string": {"expire": (120,), "get": (), "set": ("v",)},
     "": {"del": (), "exists": (), "type": ()},
 }  # fmt: skip
 """Commands by the type of the key that comes first among their arguments, with the others; "" fits any key."""
+
+_KINDS = {"hash": "meta", "list": "waiting", "zset": "wake", "string": "publisher:NONCE", "": "meta"}
 
 Ask = Callable[[Sequence[Any]], str]
 """Why a command is not permitted; "" if it is."""
 
 
-def samples(name: str, kinds: Sequence[str]) -> dict[str, Sequence[Any]]:
-    """Ways to call a command: one on each of these kinds of keys that it is for, or one by "" if it is for none."""
+def sample(name: str, kind: str) -> Sequence[Any]:
+    """A way to call a command on a key of this kind, or without one."""
     for wanted, commands in _BY_TYPE.items():
         if name in commands:
-            fitting = [kind for kind in kinds if wanted in ("", keys.type_of(PROBE + kind))]
-            return {kind: [name, PROBE + kind, *commands[name]] for kind in fitting}
-    return {"": [*name.split("|"), *_ARGUMENTS.get(name, ())]}
+            key = PROBE + (kind if kind != "*" else _KINDS[wanted])
+            if name == "rpoplpush":
+                return [name, key, re.sub("[a-z]+(:WORKER)?$", "processing:WORKER", key)]
+            return [name, key, *commands[name]]
+    return [*name.split("|"), *_ARGUMENTS.get(name, ())]
 
 
 def asker(connection: Connection) -> Ask | None:

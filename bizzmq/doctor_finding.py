@@ -49,12 +49,14 @@ class Facts:
     Attributes:
         address: how the server was asked for, "" for one server, else `sentinel` or `cluster`.
         refused: command -> why the server does not tell.
+        missing: the commands that it does not have, once they have been looked for.
     """
 
     def __init__(self, connection: Connection, address: str = "") -> None:
         self.connection = connection
         self.address = address
         self.refused: dict[str, str] = {}
+        self.missing: set[str] = set()
         self._info: dict[str, dict[str, str]] = {}
 
     def info(self, section: str) -> dict[str, str]:

@@ -1,64 +1,15 @@
-"""What the doctor says about permissions: which commands and keys this user lacks, by what it is meant for."""
+"""What the doctor says about permissions: which commands on which keys this user lacks, by what it is meant for."""
 
 from __future__ import annotations
 
-import re
-from functools import lru_cache
-from typing import Any, Iterable, Iterator, Sequence
+from typing import Iterator
 
-from bizzmq import keys, scripts
-from bizzmq.doctor_asking import Ask, asker, is_about_keys, samples
+from bizzmq.doctor_asking import Ask, asker, is_about_keys, sample
 from bizzmq.doctor_finding import Facts, Finding, fail, ok, warn
+from bizzmq.roles import GROUPS, ROLES, Use, rules
 
-SCRIPTS = {
-    "publisher": ("create", "publish"),
-    "worker": ("beat", "claim", "create", "dead_letter", "discard", "evict", "register", "release", "requeue", "retry"),
-    "operator": tuple(scripts.names()),
-}
-_ASKED = {
-    "publisher": "eval evalsha ping sadd time",
-    "worker": "bzpopmin eval evalsha exec exists hget hgetall hlen llen multi sadd zcard",
-    "operator": "eval evalsha exec exists hexists hget hgetall hkeys hlen hmget llen lrange multi ping sadd scan "
-    "smembers time type zcard zrange zscan",
-}
-_NEVER_RUN = {"publisher": {"rpush", "zrangebyscore"}}
-"""Of a function that a role's scripts share with others: nobody publishes at the head."""
-_KINDS = {
-    "publisher": "meta messages attempts waiting prioritized delayed wake stats publisher:NONCE",
-    "worker": "meta messages attempts waiting prioritized delayed parked processing:WORKER supervisors workers "
-    "releases wake stats",
-}
-_KINDS["operator"] = f"{_KINDS['worker']} publisher:NONCE"
-_ASKED_OF_GROUPS = {"cluster": "cluster|slots client|id client|unblock", "sentinel": "role"}
-_NAMES = {"publisher": "a publisher", "worker": "a worker", "operator": "an operator"}
-
-
-@lru_cache(maxsize=None)
-def needed(role: str, address: str = "") -> tuple[str, ...]:
-    """The commands that a role uses, those inside of its scripts included, sorted."""
-    asked = set(_ASKED[role].split()) | set(_ASKED_OF_GROUPS.get(address, "").split())
-    run = set().union(*[_commands_of(name) for name in SCRIPTS[role]]) - _NEVER_RUN.get(role, set())
-    return tuple(sorted(asked | run))
-
-
-def kinds(role: str) -> list[str]:
-    """The kinds of keys that a role uses, as their names end."""
-    return _KINDS[role].split()
-
-
-@lru_cache(maxsize=None)
-def _commands_of(script: str) -> frozenset[str]:
-    """The commands that a script may run: not those of shared functions that it does not call."""
-    code = re.sub(r"--.*", "", scripts.load(script).source)
-    functions = dict(re.findall(r"^local function (\w+)(.*?)^end", code, flags=re.MULTILINE | re.DOTALL))
-    text = re.sub(r"^local function \w+.*?^end", "", code, flags=re.MULTILINE | re.DOTALL)
-    called: set[str] = set()
-    while True:
-        fresh = {name for name in functions if re.search(rf"\b{name}\b", text)} - called
-        if not fresh:
-            return frozenset(name.lower() for name in re.findall(r"redis\.p?call\('(\w+)'", text))
-        called |= fresh
-        text += "".join(functions[name] for name in fresh)
+_MOST_RULES = 6
+"""More than this is no oversight: then the user was not made for that role."""
 
 
 def permissions(facts: Facts) -> Iterator[Finding]:
@@ -71,54 +22,47 @@ def permissions(facts: Facts) -> Iterator[Finding]:
         yield warn("permissions", "this user may neither ACL DRYRUN nor MULTI, so what it may do cannot be asked",
                    "for the doctor: +multi +discard")  # fmt: skip
         return
-    lacks = {role: _missing(ask, role, facts.address) for role in SCRIPTS}
-    for role, rules in lacks.items():
-        do = f"ACL SETUSER NAME {' '.join(rules)}"
-        if not rules:
-            yield ok("permissions", f"may do all that {_NAMES[role]} does")
+    lacks = {role: _missing(ask, role, facts) for role in ROLES}
+    for role, wanted in lacks.items():
+        who = f"{'an' if role[0] in 'aeiou' else 'a'} {role}"
+        do = f"ACL SETUSER NAME {' '.join(wanted)}"
+        if len(wanted) > _MOST_RULES:
+            do = f"give it the line of {who} in docs/security.md"
+        if not wanted:
+            yield ok("permissions", f"may do all that {who} does")
         elif all(lacks.values()):
-            yield fail("permissions", f"may not do all that {_NAMES[role]} does", do)
+            yield fail("permissions", f"may not do all that {who} does", do)
         else:
-            yield warn("permissions", f"may not do all that {_NAMES[role]} does",
-                       f"nothing, unless it is meant to; then: {do}")  # fmt: skip
+            yield warn("permissions", f"may not do all that {who} does", f"nothing, unless it is meant to; then: {do}")
 
 
-def _missing(ask: Ask, role: str, address: str) -> list[str]:
-    """The rules that would permit what this role does.
-
-    A command is missed if it may be run on none of the role's keys, a key if none of the role's commands may be run
-    on it. Which command needs which key is not asked: docs/security.md has lines that tell them apart.
-    """
-    names, all_kinds = needed(role, address), kinds(role)
-    closed = [kind for kind in all_kinds if _is_closed(ask, kind, names)]
-    rules = ["~bizzmq:*"] if len(closed) == len(all_kinds) else [_pattern(kind) for kind in closed]
-    for name in names:
-        calls = samples(name, all_kinds)
-        whys = _denials(ask, calls.values())
-        if not whys:
-            continue
-        if not all(map(is_about_keys, whys)):
-            rules.append(f"+{name}")
-        elif len(closed) < len(all_kinds) and not set(calls) <= set(closed):
-            rules += [f"+{name}", *[_pattern(kind) for kind in calls]]
-    return list(dict.fromkeys(rules))
-
-
-def _is_closed(ask: Ask, kind: str, names: Sequence[str]) -> bool:
-    calls = [samples(name, [kind]).get(kind) for name in names]
-    return any(map(is_about_keys, _denials(ask, [words for words in calls if words])))
+def _missing(ask: Ask, role: str, facts: Facts) -> list[str]:
+    """The rules that would permit what this role does. What the server does not have is not asked for."""
+    lacking: list[Use] = []
+    is_any_key_open = False
+    is_only_keys = True
+    uses = [*ROLES[role], *([GROUPS[facts.address]] if facts.address in GROUPS else [])]
+    for use in uses:
+        denied = {}
+        for name, kind in use.pairs():
+            if name not in facts.missing:
+                denied[name, kind] = ask(sample(name, kind))
+        whys = {pair: why for pair, why in denied.items() if why}
+        is_any_key_open = is_any_key_open or (bool(use.kinds) and len(whys) < len(denied))
+        is_only_keys = is_only_keys and all(map(is_about_keys, whys.values()))
+        if whys:
+            kinds = tuple(kind for kind in use.kinds if any(kind == about for _, about in whys))
+            lacking.append(Use(kinds, tuple(name for name in use.commands if any(name == about for about, _ in whys))))
+    if lacking and is_only_keys and not is_any_key_open:
+        return ["~bizzmq:*"]
+    return rules(lacking) if _has_selectors(facts) else _plain(lacking, is_only_keys)
 
 
-def _denials(ask: Ask, calls: Iterable[Sequence[Any]]) -> list[str]:
-    """Why none of these is permitted; nothing if one is."""
-    whys = []
-    for words in calls:
-        why = ask(words)
-        if not why:
-            return []
-        whys.append(why)
-    return whys
+def _has_selectors(facts: Facts) -> bool:
+    return not facts.version() or facts.version() >= (7, 0)
 
 
-def _pattern(kind: str) -> str:
-    return f"~bizzmq:*:{kind.partition(':')[0]}{':*' if ':' in kind else ''}" if kind else f"~{keys.INDEX}"
+def _plain(lacking: list[Use], is_only_keys: bool) -> list[str]:
+    """The same for Redis 6, which has no selectors."""
+    commands = [] if is_only_keys else sorted({f"+{name}" for use in lacking for name in use.commands})
+    return [*commands, "~bizzmq:*"] if any(use.kinds for use in lacking) else commands

@@ -17,11 +17,18 @@ from bizzmq.errors import (
 
 _OUTAGE = re.compile(
     "LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|BUSY|NOREPLICAS|MISCONF|UNBLOCKED"
-    "|NOAUTH|WRONGPASS|NOPERM|no permissions|user executing the script|max number of clients|EXECABORT"
+    "|NOAUTH|WRONGPASS|max number of clients|EXECABORT"
     "|invalid password|invalid username",
     re.IGNORECASE,
 )
 """Replies that repeating the command later, or an operator, can cure."""
+
+_MISSING = re.compile(
+    "unknown (redis )?command|unsupported command|command (is )?not (supported|allowed)", re.IGNORECASE
+)
+"""The server, or a proxy before it, does not have the command."""
+_FORBIDDEN = re.compile("NOPERM|no permissions|user executing the script", re.IGNORECASE)
+"""This user may not run it, or not on these keys."""
 
 _FULL = re.compile("(Error running script .*-)?OOM ")
 """Redis 6.2 and older wrap what a script's command was answered."""
@@ -36,7 +43,6 @@ _UNUSABLE = re.compile(
 
 _CURABLE = (
     exceptions.ReadOnlyError,
-    exceptions.NoPermissionError,
     exceptions.ClusterDownError,  # MASTERDOWN, too
     exceptions.TryAgainError,
     exceptions.ExecAbortError,
@@ -46,6 +52,20 @@ _CURABLE = (
 
 class NoScriptError(BrokerReplyError):
     """Redis does not have this script in its cache (any more)."""
+
+
+class CommandRefusedError(BrokerRefusesError):
+    """The server does not have this command (renamed, or kept back by a proxy), or this user may not run it.
+
+    Only an operator can cure that. What can be done without the command is done without it.
+
+    Attributes:
+        is_missing: whether nobody has it there.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.is_missing = _MISSING.search(text) is not None
 
 
 class SlotMovedError(BrokerReplyError):
@@ -82,6 +102,8 @@ def foreign(error: Exception) -> Exception:
         return (BrokerRefusesError if refused else BrokerUnavailableError)(text or type(error).__name__)
     if isinstance(error, exceptions.OutOfMemoryError) or _FULL.match(text):
         return BrokerFullError(text)
+    if isinstance(error, exceptions.NoPermissionError) or _FORBIDDEN.search(text) or _MISSING.search(text):
+        return CommandRefusedError(text)
     if isinstance(error, _CURABLE) or _OUTAGE.search(text):
         return BrokerRefusesError(text)
     return BrokerReplyError(text)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import random
 from functools import partial
 from typing import Callable, Sequence
 
@@ -9,11 +11,48 @@ from bizzmq import clock
 from bizzmq.apart import Apart
 from bizzmq.broker import Broker
 from bizzmq.errors import QUEUE_TROUBLE, BrokerUnavailableError
+from bizzmq.foreign import CommandRefusedError
+from bizzmq.logs import log
 from bizzmq.loop import Insistence
 from bizzmq.stop import Stop
 
+FIRST_POLL_S, LONGEST_POLL_S = 0.02, 0.5
+"""Between two looks of a worker that may not block; the time doubles while it finds nothing. Seconds."""
+_BLOCK_AGAIN_S = 60.0
+"""After this time it is tried again whether it may block by now: another server may have taken over."""
 _DEAF_S = 1.0
 """How often queues are looked at whose wake-ups cannot be waited for, seconds."""
+
+_logger = logging.getLogger("bizzmq.consumer")
+
+
+class Polling:
+    """What an idle worker does where BZPOPMIN is refused: it looks again after a while. Said once a process."""
+
+    def __init__(self) -> None:
+        self._until_s = float("-inf")
+        self._wait_s = FIRST_POLL_S
+        self._handled = -1
+        self._is_said = False
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it is known that waiting for a wake-up would be refused."""
+        return clock.monotonic() < self._until_s
+
+    def refused(self, error: CommandRefusedError) -> None:
+        """Note that the worker may not block."""
+        self._until_s = clock.monotonic() + _BLOCK_AGAIN_S
+        if not self._is_said:
+            self._is_said = True
+            log(_logger, logging.WARNING, "BZPOPMIN is refused, so idle workers poll and messages may wait longer",
+                longest_s=LONGEST_POLL_S, error=str(error))  # fmt: skip
+
+    def next_s(self, handled: int) -> float:
+        """Seconds until the next look, with jitter; few again once messages have been handled."""
+        self._wait_s = min(LONGEST_POLL_S, self._wait_s * 2) if handled == self._handled else FIRST_POLL_S
+        self._handled = handled
+        return self._wait_s * (0.75 + random.random() / 4)
 
 
 class Idler:
@@ -42,6 +81,7 @@ class Idler:
         self._leaving = leaving
         self._insist = insist
         self._set_apart = set_apart
+        self._polling = Polling()
         self.apart: Apart | None = None
 
     def is_empty(self, queue: str) -> bool:
@@ -55,8 +95,18 @@ class Idler:
                 return False
         return self.apart.attempt(queue, ask) == 0
 
-    def wait(self, queues: Sequence[str], timeout_s: float) -> None:
-        """Wait until there may be something to claim from one of the queues."""
+    def wait(self, queues: Sequence[str], timeout_s: float, handled: int = 0) -> None:
+        """Wait until there may be something to claim from one of the queues.
+
+        Args:
+            handled: how many messages this worker has handled so far.
+        """
+        if not self._polling.is_on:
+            self._listen(queues, timeout_s)
+        if self._polling.is_on:
+            self._stop.wait(min(timeout_s, self._polling.next_s(handled)), *self._watched)
+
+    def _listen(self, queues: Sequence[str], timeout_s: float) -> None:
         apart = self.apart
         if apart is not None:
             self._wait_apart(apart, queues, timeout_s)
@@ -92,6 +142,12 @@ class Idler:
             apart.unheard(one, error)
 
     def _wait(self, queues: Sequence[str], timeout_s: float) -> None:
+        try:
+            self._block(queues, timeout_s)
+        except CommandRefusedError as error:
+            self._polling.refused(error)
+
+    def _block(self, queues: Sequence[str], timeout_s: float) -> None:
         connection = self._broker.connection
         give_up_s = clock.monotonic() + self._broker.block(queues, timeout_s)
         while not connection.wait(give_up_s - clock.monotonic(), *self._watched):

@@ -7,6 +7,7 @@ from typing import Any, Sequence
 
 from bizzmq import keys
 from bizzmq.errors import BrokerReplyError, ConfigurationError, QueueNotFoundError
+from bizzmq.foreign import CommandRefusedError
 from bizzmq.queue import QueueOptions, stored_shards
 from bizzmq.registry import Registry, as_text
 from bizzmq.store import pairs
@@ -26,6 +27,20 @@ class Intake(Registry):
             ConfigurationError: the name is none that a queue may be created by.
         """
         self.keys(queue)  # a bad name is said before anything is done
+        try:
+            return self._create(queue, options, implicit)
+        except CommandRefusedError:
+            if self._is_created(queue):  # who may publish only asks for what is there
+                return False
+            raise
+
+    def _is_created(self, queue: str) -> bool:
+        meta = self.keys(queue).meta
+        return bool(self.connection.execute("HGET", meta, "retry")) and not self.connection.execute(
+            "HGET", meta, "implicit"
+        )
+
+    def _create(self, queue: str, options: QueueOptions, implicit: bool) -> bool:
         if keys.whole_of(queue) != queue:
             raise ConfigurationError(f"{queue!r} is the name of a shard: create {keys.whole_of(queue)!r} with shards")
         shards = len(self.shards(queue)) if self.exists(queue) else options.shards

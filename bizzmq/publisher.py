@@ -10,6 +10,7 @@ from typing import Any, Callable, Iterable, Iterator, Sequence
 from bizzmq import clock, confirm, ids
 from bizzmq.broker import Broker
 from bizzmq.errors import BrokerReplyError, BrokerUnavailableError, NotConfirmedError, QueueNotFoundError
+from bizzmq.foreign import CommandRefusedError
 from bizzmq.message import MAX_PAYLOAD_BYTES, MessageOptions, encode_body
 from bizzmq.outage import Outage
 from bizzmq.publish_stream import BATCH_MESSAGES, SHARD_BATCH_MESSAGES, PublishStream, Request, batches
@@ -45,6 +46,7 @@ class Publisher:
         self._retry_for_s = retry_for_s
         self._signer = signer
         self._renumber()
+        self._confirmable: set[confirm.Level] = set()
         self._shards: dict[str, Sequence[str]] = {}
         self._turn = random.randrange(1 << 16)
 
@@ -74,8 +76,9 @@ class Publisher:
         envelopes = [header + encode_body(body, self._limit_bytes) for body in bodies]
         published: list[str] = []
         level = confirm.level_of(options.confirm)
-        if level is not None:
+        if level is not None and level not in self._confirmable:
             self._insist(lambda: confirm.check(self._broker, queue, level))
+            self._confirmable |= set() if level.disk else {level}  # an append-only file can be switched off
         try:
             shards = self._shards_of(queue) if envelopes else ()
             if not self._clock.known:
@@ -169,6 +172,8 @@ class Publisher:
         outage = Outage(_logger, "publisher")
         give_up_s = clock.monotonic() + self._retry_for_s
         while True:
+            if isinstance(error, CommandRefusedError):
+                raise error  # waiting does not cure that
             wait_s = outage.failed(error)
             if clock.monotonic() + wait_s > give_up_s:
                 raise error

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Protocol
+from typing import Any, Iterable, Protocol
 
 from bizzmq.errors import BrokerRefusesError, BrokerReplyError
+from bizzmq.foreign import CommandRefusedError
 from bizzmq.logs import log
 
 KEEPS_ALL = "noeviction"
 REFUSED = (BrokerRefusesError, BrokerReplyError)
 """Not permitted, renamed, or not known to this server."""
+
+_TAKE_NONE = ("multi", "exec", "time", "role", "asking")
 
 
 class Executes(Protocol):
@@ -30,6 +33,26 @@ def config(connection: Executes, name: str) -> str | None:
     """A setting; None if this server does not know it. Raises as `info` does."""
     flat = connection.execute("CONFIG", "GET", name)
     return flat[1].decode("utf-8", "backslashreplace") if len(flat) > 1 else None
+
+
+def missing_commands(connection: Executes, names: Iterable[str]) -> list[str]:
+    """Those of some commands that the server, or a proxy before it, does not have. Nothing is changed by asking.
+
+    Each is asked for with too few arguments, or with one where it takes none: that is refused, too, but otherwise.
+
+    Raises:
+        BrokerUnavailableError: the server cannot be reached; or a proxy closes connections that ask like this.
+    """
+    missing = []
+    for name in names:
+        try:
+            connection.execute(*name.upper().split("|"), *(["-"] if name in _TAKE_NONE else []))
+        except CommandRefusedError as error:
+            if error.is_missing:
+                missing.append(name)
+        except REFUSED:
+            continue
+    return missing
 
 
 def warn_of_eviction(connection: Executes, logger: logging.Logger) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Sequence
 
 from bizzmq import scripts
 from bizzmq.connections import AnyConnection
 from bizzmq.errors import BrokerFullError, LeaseLostError
-from bizzmq.foreign import NoScriptError, SlotMovingError
+from bizzmq.foreign import CommandRefusedError, NoScriptError, SlotMovingError
 from bizzmq.keys import QueueKeys
 
 
@@ -17,6 +18,7 @@ class Store:
     def __init__(self, connection: AnyConnection) -> None:
         self.connection = connection
         self._keys: dict[str, QueueKeys] = {}
+        self._has_transactions = True
 
     def keys(self, queue: str) -> QueueKeys:
         """The queue's key names. Raises ConfigurationError for a bad name."""
@@ -38,7 +40,11 @@ class Store:
         return ("EVALSHA", scripts.load(name).digest, len(key_names), *key_names)
 
     def ping(self) -> None:
-        self.connection.execute("PING")
+        """See that the server answers; that it refuses just this command is an answer, too."""
+        try:
+            self.connection.execute("PING")
+        except CommandRefusedError:
+            return
 
     def time(self) -> tuple[int, int]:
         """Redis's clock: seconds since the epoch and microseconds."""
@@ -48,12 +54,21 @@ class Store:
     def look(self, *commands: Sequence[Any]) -> list[Any]:
         """The replies to commands that only read: in one step, or one after the other where that is refused.
 
-        Redis 7 refuses every transaction at its memory limit, and a cluster while it moves the keys elsewhere.
+        Redis 7 refuses every transaction at its memory limit, and a cluster while it moves the keys elsewhere. A server
+        without MULTI or EXEC is asked for them once.
         """
-        try:
-            return self.connection.transaction(*commands)
-        except (BrokerFullError, SlotMovingError):
-            return [self.connection.execute(*command) for command in commands]
+        if self._has_transactions:
+            try:
+                return self.connection.transaction(*commands)
+            except CommandRefusedError as error:
+                self._has_transactions = not _is_about_transactions(error)
+            except (BrokerFullError, SlotMovingError):
+                pass  # it may be otherwise the next time
+        return [self.connection.execute(*command) for command in commands]
+
+
+def _is_about_transactions(error: CommandRefusedError) -> bool:
+    return re.search(r"\b(multi|exec)\b", str(error), re.IGNORECASE) is not None
 
 
 def owned(reply: Any, queue: str, worker: str) -> int:

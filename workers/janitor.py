@@ -19,6 +19,7 @@ from bizzmq.errors import (
     QUEUE_TROUBLE,
     BizzMQError,
     BrokerFullError,
+    BrokerRefusesError,
     BrokerUnavailableError,
     BrokerUnusableError,
     QueueNotFoundError,
@@ -29,7 +30,8 @@ from bizzmq.lease import QUEUE_GONE, LeaseKeeper, LeaseOptions
 from bizzmq.logs import log
 from bizzmq.outage import Outage
 from bizzmq.queue import QueueOptions, QueueStats
-from bizzmq.server_info import warn_of_eviction
+from bizzmq.roles import OPTIONAL, needed
+from bizzmq.server_info import missing_commands, warn_of_eviction
 from bizzmq.workers import exits, spawn
 from bizzmq.workers.channel import Channel
 from bizzmq.workers.config import WorkerConfig
@@ -70,7 +72,7 @@ class Janitor:
         self._owed = Owed(
             self._broker, self._keeper, self._undertaker, self._leftovers, channel, config.queues, config.max_crashes
         )
-        self._ready = False
+        self._ready = self._is_checked = False
         self._next_gauges_s = 0.0
 
     def main(self) -> int:
@@ -94,12 +96,7 @@ class Janitor:
         """Do what is due; returns the seconds until there is something to do again."""
         try:
             if not self._ready:
-                for queue in self._config.queues:
-                    self._prepare(queue)
-                self._keeper.register()
-                warn_of_eviction(self._broker.connection, _logger)
-                self._ready = True
-                self._channel.send(op="ready")
+                self._make_ready()
             owing = self._owed.pay()
             if not self._owed.left:  # before others are reaped: what they had finished is known better here
                 owing = self._settle_leftovers() or owing
@@ -127,6 +124,39 @@ class Janitor:
         is_node = isinstance(error, SlotMovedError) and not self._broker.connection.spans_nodes
         if not self._ready and (is_node or isinstance(error, BrokerUnusableError)):
             self._channel.send(op="unusable", error=str(error))
+
+    def _make_ready(self) -> None:
+        """Create the queues and register."""
+        self._check_commands()
+        for queue in self._config.queues:
+            self._prepare(queue)
+        self._keeper.register()
+        warn_of_eviction(self._broker.connection, _logger)
+        self._ready = True
+        self._channel.send(op="ready")
+
+    def _check_commands(self) -> None:
+        """Once: see that the server has what a pool cannot do without.
+
+        Raises:
+            BrokerUnusableError: it lacks something.
+        """
+        if self._is_checked:
+            return
+        vital = sorted({*needed("worker")} - {*OPTIONAL})
+        try:
+            missing = missing_commands(
+                self._broker.connection.at(self._broker.keys(self._config.queues[0]).meta), vital
+            )
+        except BrokerRefusesError:
+            raise
+        except BrokerUnavailableError:
+            self._broker.ping()  # it is there, only a proxy does not like such questions
+            missing = []
+        self._is_checked = not missing
+        if missing:
+            names = ", ".join(name.upper() for name in missing)
+            raise BrokerUnusableError(f"the server has no {names}: see bizzmq doctor")
 
     def _say_alive(self) -> None:
         self._channel.send(op="alive", away=self._outage.lasts, aside=self._keeper.aside)

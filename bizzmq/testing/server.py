@@ -77,6 +77,10 @@ class RedisServer:
             raise
 
     @property
+    def binary(self) -> str:
+        return self._binary
+
+    @property
     def url(self) -> str:
         return f"redis://{self._userinfo}{self.host}:{self.port}/0"
 

@@ -4,50 +4,88 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Iterator, Sequence
 
 import pytest
 from redis import Redis
 from redis.exceptions import ResponseError
 
+from bizzmq import roles, scripts
 from bizzmq.testing.layout import command
 from bizzmq.testing.server import RedisServer
 
-ROLES = ("publisher", "worker", "operator")
+ROLES = tuple(roles.ROLES)
 PASSWORD = "role-password"
+WORKER_SCRIPTS = (
+    "beat", "claim", "create", "dead_letter", "discard", "evict", "recall", "register", "release", "requeue", "retry"
+)  # fmt: skip
+SCRIPTS = {
+    "publisher": ("publish",), "creator": ("create",), "worker": WORKER_SCRIPTS, "dead-letter-worker": WORKER_SCRIPTS,
+    "viewer": (), "operator": tuple(scripts.names()),
+}  # fmt: skip
 _DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "security.md"
 
 
-def rules(role: str) -> list[str]:
-    """The rules of the documented line, its password in place; a selector's are several."""
+def rules(role: str, *names: str, marker: str = "acl") -> list[str]:
+    """The rules of the documented line, its password in place; a bracket is one of them.
+
+    With names of queues, the line is made one for these as the document says: each pattern once for each name.
+    """
     text = _DOCUMENT.read_text(encoding="utf-8")
-    block = re.search(rf"<!-- acl: {role} -->\n```\n(.*?)```", text, flags=re.DOTALL)
+    block = re.search(rf"<!-- {marker}: {role} -->\n```\n(.*?)```", text, flags=re.DOTALL)
     assert block, f"docs/security.md has no line for {role}"
     user, name, *words = block[1].split()
     assert (user, name) == ("user", role)
-    return [word.replace("PASSWORD", PASSWORD) for word in words]
+    words = [word.replace("PASSWORD", PASSWORD) for word in words]
+    if names:
+        words = [made for word in words for made in _named(word, names)]
+    return re.findall(r"\([^)]*\)|\S+", " ".join(words))
+
+
+def _named(word: str, names: Sequence[str]) -> list[str]:
+    """A pattern once for each name; the bracket after it stays behind the last one."""
+    if "{*}" not in word:
+        return [word]
+    end = ")" if word.endswith(")") else ""
+    patterns = [word.rstrip(")").replace("{*}", f"{{{name}}}") for name in names]
+    return [*patterns[:-1], patterns[-1] + end]
 
 
 def commands(role: str) -> set[str]:
     """The commands that the line names."""
-    return {word.strip("()")[1:] for word in rules(role) if word.strip("()").startswith("+")}
+    return {word.strip("()")[1:] for rule in rules(role) for word in rule.split() if word.strip("()").startswith("+")}
 
 
-def set_users(admin: Redis) -> None:
-    """Make them all. Skips the test where the server is too old for selectors."""
+def brackets(role: str, *names: str) -> list[str]:
+    """What is added to another role's line."""
+    return [rule for rule in rules(role, *names) if rule.startswith("(")]
+
+
+def set_users(admin: Redis, *names: str, also: Sequence[str] = ()) -> None:
+    """Make them all, for these queues only if any are named. Skips the test where the server has no brackets."""
     for role in ROLES:
-        try:
-            command(admin, "ACL", "SETUSER", role, "reset", *rules(role))
-        except ResponseError as error:
-            if int(command(admin, "INFO", "server")["redis_version"].partition(".")[0]) < 7:
-                pytest.skip(f"a server without selectors: {error}")
-            raise
+        set_user(admin, role, [*rules(role, *names), *also])
 
 
-def url_of(server: RedisServer, role: str) -> str:
-    return f"redis://{role}:{PASSWORD}@{server.host}:{server.port}/0"
+def set_user(admin: Redis, role: str, line: Sequence[str]) -> None:
+    """Make one by its line."""
+    try:
+        command(admin, "ACL", "SETUSER", role, "reset", *_split(line))
+    except ResponseError as error:
+        if int(command(admin, "INFO", "server")["redis_version"].partition(".")[0]) < 7:
+            pytest.skip(f"a server without selectors: {error}")
+        raise
+
+
+def _split(line: Sequence[str]) -> Iterator[str]:
+    return iter(" ".join(line).split(" "))
+
+
+def url_of(server: RedisServer, role: str, database: int = 0) -> str:
+    return f"redis://{role}:{PASSWORD}@{server.host}:{server.port}/{database}"
 
 
 def refusals(admin: Redis) -> list[str]:
     """What was refused to anybody since the log was reset."""
-    entries = command(admin, "ACL", "LOG")
+    entries = [dict(zip(flat[::2], flat[1::2])) for flat in command(admin, "ACL", "LOG")]
     return [f"{entry['username']}: {entry['object']} ({entry['context']})" for entry in entries]

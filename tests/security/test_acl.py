@@ -2,29 +2,52 @@
 
 from __future__ import annotations
 
+import re
 import shutil
-from typing import Any, Iterator
+from contextlib import suppress
+from typing import Any, Callable, Iterator, NamedTuple
 
 import pytest
 from redis import Redis
 
-from bizzmq import scripts
+from bizzmq import QueueOptions, roles, scripts
 from bizzmq.broker import Broker
 from bizzmq.connection import Connection
-from bizzmq.doctor_permissions import SCRIPTS, kinds, needed
-from bizzmq.errors import BrokerRefusesError, BrokerReplyError
+from bizzmq.errors import BizzMQError, BrokerRefusesError, BrokerReplyError
 from bizzmq.testing.binaries import server_binary
 from bizzmq.testing.layout import command
 from bizzmq.testing.server import RedisServer
-from tests.scripts.containers import everything, look, put
+from tests.scripts.containers import NO_QUEUE, everything, look, put
 from tests.scripts.moves import DEAD, QUEUE, Move
 from tests.scripts.test_moves import MOVES
-from tests.security.roles import PASSWORD, ROLES, commands, refusals, rules, set_users, url_of
+from tests.security.deeds import DEEDS
+from tests.security.roles import (
+    PASSWORD,
+    ROLES,
+    SCRIPTS,
+    commands,
+    refusals,
+    rules,
+    set_user,
+    set_users,
+    url_of,
+)  # fmt: skip
+from tests.security.sent import Pair, watched
 
-OWN_MOVES = [(role, move) for role in ROLES for move in MOVES if move.script in SCRIPTS[role]]
-OTHERS_MOVES = [("publisher", move) for move in MOVES if move.script not in SCRIPTS["publisher"]]
+
+def worker_of(move: Move) -> str:
+    """Whose work it is: that of the queue's pool, or of its dead-letter queue's."""
+    creates_dead = move.script == "create" and move.after == NO_QUEUE
+    return "dead-letter-worker" if move.before_dead.workers or creates_dead else "worker"
+
+
+def is_of(role: str, move: Move) -> bool:
+    return move.script in SCRIPTS[role] and ("worker" not in role or role == worker_of(move))
+
+
+OWN_MOVES = [(role, move) for role in ROLES for move in MOVES if is_of(role, move)]
+OTHERS_MOVES = [("publisher", move) for move in MOVES if move.script != "publish"]
 OTHERS_MOVES += [("worker", move) for move in MOVES if move.script == "publish"]
-_ASKED_BY_CLIENTS = {"publisher": "ping", "worker": "ping info", "operator": "ping info"}
 
 
 def binaries() -> list[str]:
@@ -34,7 +57,7 @@ def binaries() -> list[str]:
 
 @pytest.fixture(scope="module", params=binaries(), ids=lambda path: path.rpartition("/")[2])
 def guarded(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
-    """A server with the three users."""
+    """A server with all users."""
     server = RedisServer(binary=request.param)
     try:
         with server.client() as admin:
@@ -44,14 +67,24 @@ def guarded(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
         server.close()
 
 
+def is_first(server: RedisServer) -> bool:
+    """What takes long and is about our code is shown on one kind of server."""
+    return server.binary == binaries()[0]
+
+
 @pytest.fixture
 def admin(guarded: RedisServer) -> Iterator[Redis]:
     with guarded.client() as client:
-        client.flushall()
-        command(client, "ACL", "LOG", "RESET")
-        for name in scripts.names():
-            client.script_load(scripts.load(name).source)
+        _begin_anew(client)
         yield client
+
+
+def _begin_anew(client: Redis, *, with_scripts: bool = True) -> None:
+    client.flushall()
+    client.script_flush()
+    command(client, "ACL", "LOG", "RESET")
+    for name in scripts.names() if with_scripts else ():
+        client.script_load(scripts.load(name).source)
 
 
 @pytest.fixture
@@ -66,6 +99,12 @@ def broker_of(guarded: RedisServer) -> Iterator[Any]:
     yield make
     for broker in made:
         broker.connection.drop()
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_document_has_the_lines_that_the_doctor_goes_by(role: str) -> None:
+    assert rules(role)[3:] == roles.rules(roles.ROLES[role])
+    assert rules(role)[:3] == ["on", f">{PASSWORD}", "resetchannels"]
 
 
 @pytest.mark.parametrize(("role", "move"), OWN_MOVES, ids=str)
@@ -90,34 +129,143 @@ def test_a_role_cannot_make_others_moves(admin: Redis, broker_of: Any, role: str
     assert everything(admin) == before
 
 
-@pytest.mark.parametrize("role", ROLES)
-def test_a_line_names_what_the_role_uses_and_no_more(role: str) -> None:
-    used = {*needed(role), *_ASKED_BY_CLIENTS[role].split()}
-    also = {"publisher": {"multi", "exec", "wait", "expire", "hlen", "llen", "zcard", "hgetall"}}.get(role, set())
+class Act(NamedTuple):
+    """Something that a role does, and the state that it needs before."""
 
-    assert commands(role) == used | also
-
-
-@pytest.mark.parametrize("role", ["publisher", "worker"])  # an operator's keys are all of them
-def test_the_doctor_asks_for_the_keys_of_the_line(role: str) -> None:
-    patterns = {word.strip("()") for word in rules(role)}
-    named = {pattern[len("~bizzmq:*:") :] for pattern in patterns if pattern.startswith("~bizzmq:*:")}
-
-    assert {kind.replace("WORKER", "*").replace("NONCE", "*") for kind in kinds(role)} == named
+    prepare: Callable[[RedisServer, Redis], Any]
+    do: Callable[[str], Any]
 
 
-@pytest.mark.parametrize("role", ROLES)
-def test_every_other_command_of_the_server_is_refused(guarded: RedisServer, role: str) -> None:
+def acts(role: str) -> list[Act]:
+    """All that a role does."""
+    return [*[_of_move(move) for move in MOVES if is_of(role, move)], *[Act(_create, deed) for deed in DEEDS[role]]]
+
+
+def _of_move(move: Move) -> Act:
+    def prepare(_server: RedisServer, admin: Redis) -> None:
+        put(admin, QUEUE, move.before)
+        put(admin, DEAD, move.before_dead)
+
+    def do(url: str) -> None:
+        broker = Broker(Connection(url))
+        try:
+            move.call(broker)
+        finally:
+            broker.connection.drop()
+
+    return Act(prepare, do)
+
+
+def _create(server: RedisServer, admin: Redis) -> None:
+    for queue in ("q", "q_dlq"):
+        Broker(Connection(server.url)).create(queue, QueueOptions())
+    admin.script_flush()
+
+
+@pytest.mark.parametrize("role", [role for role in ROLES if role != "operator"])
+def test_each_command_of_a_line_is_sent_for_each_of_its_keys_and_missed(guarded: RedisServer, role: str) -> None:
+    if not is_first(guarded):
+        pytest.skip("shown on the other server")
+    by_pair: dict[Pair, Act] = {}
+    with guarded.client() as admin:
+        for act in acts(role):
+            _begin_anew(admin, with_scripts=False)
+            act.prepare(guarded, admin)
+            with watched(guarded, admin) as pairs:
+                act.do(url_of(guarded, role))
+            assert refusals(admin) == []
+            for pair in pairs:
+                by_pair.setdefault(pair, act)
+        try:
+            unsent, unmissed = _unneeded(guarded, admin, role, by_pair)
+        finally:
+            set_user(admin, role, rules(role))
+
+    assert (unsent, unmissed) == ([], [])
+
+
+def _unneeded(server: RedisServer, admin: Redis, role: str, by_pair: dict[Pair, Act]) -> tuple[list[Pair], list[Pair]]:
+    """Pairs of the line that nobody sends, and pairs that nobody misses.
+
+    What the worker of a dead-letter queue does as the one of the queue, on other keys, is shown there.
+    """
+    unsent, unmissed = [], []
+    shown = _mirrored() if role == "dead-letter-worker" else set()
+    for use in roles.ROLES[role]:
+        for name, kind in {*use.pairs()} - shown:
+            if (name, kind) not in by_pair:
+                unsent.append((name, kind))
+                continue
+            rest = [one for one in roles.ROLES[role] if one is not use]
+            others = roles.Use(use.kinds, tuple(other for other in use.commands if other != name))
+            if others.commands:
+                rest.append(others)
+            set_user(admin, role, [*rules(role)[:3], *roles.rules(rest)])
+            _begin_anew(admin, with_scripts=False)
+            act = by_pair[name, kind]
+            act.prepare(server, admin)
+            with suppress(BizzMQError):
+                act.do(url_of(server, role))
+            if not refusals(admin):
+                unmissed.append((name, kind))
+    return unsent, unmissed
+
+
+def _mirrored() -> set[Pair]:
+    return {(name, f"dlq:{kind}") for use in roles.ROLES["worker"] for name, kind in use.pairs()}
+
+
+def test_an_operator_has_the_commands_of_all_scripts_and_of_the_command() -> None:
+    text = "".join(scripts.load(name).source for name in scripts.names())
+    in_scripts = {name.lower() for name in re.findall(r"redis\.p?call\('(\w+)'", re.sub(r"--.*", "", text))}
+    plain = "eval evalsha exec hgetall info multi ping sadd scan smembers zscan"
+
+    assert commands("operator") == in_scripts | {*plain.split()}
+
+
+@pytest.mark.parametrize("role", [role for role in ROLES if role != "operator"])
+def test_everything_else_is_refused(guarded: RedisServer, role: str) -> None:
+    own = {pair for use in roles.ROLES[role] for pair in use.pairs()}
+    keys = {kind: f"bizzmq:{{q}}:{kind}" for use in _all_uses() for kind in use.kinds if kind not in ("*", "queues")}
+    keys.update({"queues": "bizzmq:queues", "other": "other", "": "x"})
     server = Connection(guarded.url)
     known = _arities(server.execute("COMMAND"))
 
-    permitted = {name for name, arity in known.items() if _may(server, role, name, arity)}
+    permitted = _permitted(server, role, known, keys)
 
     server.drop()
-    assert permitted - commands(role) <= {"auth", "hello", "quit", "reset"}  # which anybody may
-    # The arguments of these make no sense here.
-    assert commands(role) - permitted <= {"eval", "evalsha", "rpoplpush"}
+    may_anybody = {"auth", "hello", "quit", "reset"}
+    wrong = {(name, kind) for name, kind in permitted - own if not _is_keyless(name, own) and name not in may_anybody}
+    assert {pair for pair in wrong if pair[0] not in ("eval", "evalsha")} == set()
     assert len(known) > 250
+
+
+def _all_uses() -> Iterator[roles.Use]:
+    return (use for role in roles.ROLES.values() for use in role)
+
+
+def _is_keyless(name: str, own: set[Pair]) -> bool:
+    return (name, "") in own
+
+
+def _permitted(server: Connection, role: str, known: dict[str, int], keys: dict[str, str]) -> set[Pair]:
+    """Which commands a role may run on a key of which kind."""
+    asked = [(name, kind) for name in known for kind in keys]
+    calls = []
+    for name, kind in asked:
+        words = name.split("|")
+        arguments = [keys[kind], *["1"] * known[name]]
+        calls.append(("ACL", "DRYRUN", role, *words, *arguments[: max(0, known[name] - len(words))]))
+    permitted: set[Pair] = set()
+    for first in range(0, len(calls), 1000):
+        server.send(*calls[first : first + 1000])
+        for pair in asked[first : first + 1000]:
+            try:
+                if server.read() == b"OK":
+                    permitted.add(pair)
+            except BrokerReplyError:  # not these arguments
+                continue
+    return permitted
 
 
 def _arities(reply: Any) -> dict[str, int]:
@@ -127,20 +275,6 @@ def _arities(reply: Any) -> dict[str, int]:
         subcommands = about[9] if len(about) > 9 else []
         found.update(_arities(subcommands) if subcommands else {about[0].decode().lower(): abs(about[1])})
     return found
-
-
-def _may(server: Connection, role: str, name: str, arity: int) -> bool:
-    """Whether a role may run a command on one of the keys that it has."""
-    words = name.split("|")
-    for key in ("meta", "messages", "waiting", "wake", "stats", "publisher:x"):
-        arguments = ["bizzmq:queues" if name in ("sadd", "smembers") else f"bizzmq:{{q}}:{key}", *["1"] * arity]
-        call = words + arguments[: max(0, arity - len(words))]
-        try:
-            if server.execute("ACL", "DRYRUN", role, *call) == b"OK":
-                return True
-        except BrokerReplyError:  # not these arguments
-            continue
-    return False
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -162,6 +296,7 @@ def test_no_role_can_reach_others_keys_or_the_server(broker_of: Any, role: str, 
         broker_of(role).connection.execute(*words)
 
 
+@pytest.mark.parametrize("by", ["command", "script"])
 @pytest.mark.parametrize(
     "words",
     [
@@ -169,13 +304,28 @@ def test_no_role_can_reach_others_keys_or_the_server(broker_of: Any, role: str, 
         ("DEL", "bizzmq:{q}:messages"), ("LPOP", "bizzmq:{q}:waiting"), ("LRANGE", "bizzmq:{q}:waiting", "0", "-1"),
         ("LPUSH", "bizzmq:{q}:processing:w", "x"), ("HSET", "bizzmq:{q}:workers", "w", "s"),
         ("HGETALL", "bizzmq:{q}:workers"), ("HSET", "bizzmq:{q}:stats", "x", "1"), ("SMEMBERS", "bizzmq:queues"),
-        ("SREM", "bizzmq:queues", "q"), ("EVAL", "return redis.call('HGETALL', KEYS[1])", "1", "bizzmq:{q}:messages"),
+        ("SREM", "bizzmq:queues", "q"), ("SADD", "bizzmq:queues", "q"),
+        ("HSET", "bizzmq:{q}:meta", "max_retries", "x"), ("HDEL", "bizzmq:{q}:meta", "retry"),
+        ("SET", "bizzmq:{q}:meta", "x"), ("HDEL", "bizzmq:{q}:attempts", "x"), ("ZREM", "bizzmq:{q}:delayed", "x"),
+        ("HSET", "bizzmq:{q}:dlq:messages", "x", "1\n{}"), ("LPUSH", "bizzmq:{q}:dlq:waiting", "x"),
+        ("ZADD", "bizzmq:{q}:dlq:wake", "0", "m"), ("HINCRBY", "bizzmq:{q}:dlq:stats", "acked", "1"),
+        ("HSET", "bizzmq:{q}:dlq:attempts", "x", "1 0 0 0"), ("SET", "bizzmq:{q}:dlq:publisher:x", "1"),
     ],
     ids=" ".join,
 )  # fmt: skip
-def test_a_publisher_cannot_read_or_remove_a_message(broker_of: Any, words: tuple[str, ...]) -> None:
+def test_a_publisher_cannot_read_remove_or_change(broker_of: Any, words: tuple[str, ...], by: str) -> None:
+    call = words if by == "command" else ("EVAL", "return redis.call(unpack(ARGV))", "1", words[1], *words)
+
     with pytest.raises(BrokerRefusesError):
-        broker_of("publisher").connection.execute(*words)
+        broker_of("publisher").connection.execute(*call)
+
+
+@pytest.mark.parametrize(
+    "words", [("HSET", "bizzmq:{q}:messages", "x", "1\n{}"), ("HSET", "bizzmq:{q}:stats", "x", "1")]
+)
+def test_a_worker_cannot_publish(broker_of: Any, words: tuple[str, ...]) -> None:
+    with pytest.raises(BrokerRefusesError):
+        broker_of("worker").connection.execute(*words)
 
 
 def test_the_password_is_needed(guarded: RedisServer) -> None:

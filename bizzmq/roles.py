@@ -1,0 +1,169 @@
+"""The users of Redis, by role: the commands that each of them sends, and the keys it sends them for.
+
+Commands inside of scripts are included: Redis checks each of them by itself. docs/security.md has the same as lines
+for Redis, and tests compare both with what is really sent.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Dict, Iterator, List, NamedTuple, Sequence, Tuple
+
+from bizzmq import keys
+
+
+class Use(NamedTuple):
+    """Some commands that a role sends for each of some kinds of keys.
+
+    Attributes:
+        kinds: how the names of the keys end after `bizzmq:{NAME}:`; none for commands without keys. `queues` is the
+            index of all queues, `*` any key of BizzMQ's.
+    """
+
+    kinds: Tuple[str, ...]
+    commands: Tuple[str, ...]
+
+    def pairs(self) -> Iterator[tuple[str, str]]:
+        """Each command with each kind; with "" if it has no key."""
+        return ((name, kind) for name in self.commands for kind in self.kinds or ("",))
+
+
+def _use(kinds: str, commands: str) -> Use:
+    return Use(tuple(kinds.split()), tuple(commands.split()))
+
+
+_COUNT = [
+    _use("meta dlq:meta", "exists"),
+    _use("meta", "hget"),
+    _use("messages dlq:messages", "hlen"),
+    _use("waiting parked dlq:waiting dlq:parked", "llen"),
+    _use("prioritized delayed dlq:prioritized dlq:delayed", "zcard"),
+    _use("stats dlq:stats", "hgetall"),
+]
+_CREATE = [
+    _use("queues", "sadd"),
+    _use("meta dlq:meta", "exists hdel hexists hget hgetall hset"),
+]
+_WORK = [
+    _use("meta", "exists hdel hexists hget hgetall hset"),
+    _use("messages", "hdel hget hlen hmget"),
+    _use("attempts", "hdel hget hlen hmget hset"),
+    _use("waiting", "llen lpush lrange ltrim rpush"),
+    _use("waiting processing:WORKER", "rpoplpush"),  # both at once
+    _use("attempts waiting prioritized delayed processing:WORKER", "exists"),  # several at once
+    _use("prioritized delayed", "zadd zcard zrangebyscore zrem"),
+    _use("prioritized", "zrevrangebyscore"),
+    _use("delayed", "zrange"),
+    _use("parked", "llen"),
+    _use("processing:WORKER", "del llen lpush lrange lrem ltrim"),
+    _use("supervisors", "hdel hexists hget hgetall hincrby hsetnx"),
+    _use("workers", "hdel hexists hgetall hlen hset"),
+    _use("releases", "hdel hget hlen hset"),
+    _use("wake", "bzpopmin zadd zcard"),
+    _use("stats", "hgetall hincrby hlen"),
+]
+ROLES: Dict[str, List[Use]] = {
+    "publisher": [
+        _use("", "ping time multi exec wait eval evalsha"),
+        _use("messages attempts", "hset"),
+        _use("waiting", "lpush"),
+        _use("prioritized delayed wake", "zadd"),
+        _use("prioritized", "zrevrangebyscore"),
+        _use("stats", "hincrby"),
+        _use("attempts stats", "hlen"),
+        _use("wake", "zcard"),
+        _use("meta", "hgetall"),
+        _use("publisher:NONCE", "expire get set"),
+        *_COUNT,
+    ],
+    "creator": [_use("", "ping time eval evalsha"), *_CREATE],
+    "worker": [
+        _use("", "ping info time multi exec eval evalsha"),
+        _use("queues", "sadd"),
+        *_WORK,
+        _use("dlq:meta", "exists hlen hset"),
+        _use("dlq:messages", "hlen hset"),
+        _use("dlq:waiting", "llen lpush"),
+        _use("dlq:wake", "zadd zcard"),
+    ],
+    "dead-letter-worker": [
+        _use("", "ping info time multi exec eval evalsha"),
+        _use("queues", "sadd"),
+        _use("meta", "hget"),
+        _use("stats", "hgetall"),
+        *[Use(tuple(f"dlq:{kind}" for kind in use.kinds), use.commands) for use in _WORK],
+        _use("dlq:meta", "hlen"),
+        _use("dlq:messages", "hset"),
+        _use("dlq:parked", "lpush"),
+    ],
+    "viewer": [_use("", "ping info time multi exec"), _use("queues", "smembers"), *_COUNT],
+    "operator": [
+        _use("", "ping info time multi exec eval evalsha scan"),
+        _use(
+            "* queues",
+            "del exists get hdel hexists hget hgetall hincrby hkeys hlen hmget hscan hset hsetnx llen lpos "
+            "lpush lrange lrem ltrim rpoplpush rpush sadd set smembers type zadd zcard zrange "
+            "zrangebyscore zrevrangebyscore zrem zscan zscore",
+        ),
+    ],
+}
+GROUPS = {"sentinel": _use("", "role"), "cluster": _use("", "cluster|slots asking client|id client|unblock")}
+"""What each role asks in addition of servers that are several, by how their address begins."""
+
+OPTIONAL = {
+    "bzpopmin": "idle workers poll, so a message may wait up to half a second longer",
+    "exec": "counts of a busy queue are not of one moment",
+    "expire": "MessageOptions(confirm=...) cannot be used",
+    "info": "nobody is warned of a server that evicts messages",
+    "multi": "counts of a busy queue are not of one moment",
+    "ping": "nothing is lost but the doctor's latency",
+    "wait": 'MessageOptions(confirm="replicas:N") cannot be used',
+}
+"""Commands without which the work goes on, and what is lost."""
+
+INDEX_KIND = "queues"
+_SCRIPTS = ("eval", "evalsha")
+_READS = "exists get hexists hget hgetall hlen hmget llen lrange smembers type zcard zrange zrevrangebyscore"
+_WRITES = "expire hdel hset hsetnx lpush lrem ltrim rpush sadd set zadd zrem"
+
+
+@lru_cache(maxsize=None)
+def needed(role: str, address: str = "") -> tuple[str, ...]:
+    """The commands that a role sends, sorted; with those for servers that are several, if the address says so."""
+    uses = [*ROLES[role], *([GROUPS[address]] if address in GROUPS else [])]
+    return tuple(sorted({name for use in uses for name in use.commands}))
+
+
+def rules(uses: Sequence[Use], owners: Sequence[str] = ("*",)) -> list[str]:
+    """What Redis 7 has to be told to permit these.
+
+    Args:
+        owners: patterns of names of queues.
+    """
+    found: list[str] = []
+    for use in uses:
+        if use.kinds:
+            found.append(_selector(use.commands, _patterns(use, owners)))
+            continue
+        found += [f"+{name}" for name in use.commands if name not in _SCRIPTS]
+        scripts = [name for name in use.commands if name in _SCRIPTS]
+        if scripts:  # to name a key to a script is no right: each command in it is asked for by itself
+            found.append(_selector(scripts, [f"~bizzmq:{{{owner}}}:*" for owner in owners]))
+    return found
+
+
+def _selector(commands: Sequence[str], patterns: Sequence[str]) -> str:
+    return f"({' '.join([*(f'+{name}' for name in commands), *patterns])})"
+
+
+def _patterns(use: Use, owners: Sequence[str]) -> list[str]:
+    access = "%R" if {*use.commands} <= {*_READS.split()} else "%W" if {*use.commands} <= {*_WRITES.split()} else ""
+    names: list[str] = []
+    for kind in use.kinds:
+        if kind == INDEX_KIND:
+            names.append(keys.INDEX)
+        else:
+            ending = re.sub("WORKER|NONCE", "*", kind)
+            names += [f"bizzmq:{{{owner}}}:{ending}" for owner in owners]
+    return [f"{access}~{name}" for name in names]

@@ -1,0 +1,157 @@
+"""Commands that a server does not have, or refuses to this user: done without, or one clear line and an exit code."""
+
+from __future__ import annotations
+
+import re
+import signal
+from typing import Any, Callable, Iterable
+
+import pytest
+
+from bizzmq import BizzMQ, MessageOptions, QueueOptions, clock
+from bizzmq.errors import BizzMQError, BrokerRefusesError
+from bizzmq.publisher import RETRY_FOR_S
+from bizzmq.roles import OPTIONAL, needed
+from bizzmq.testing import invariants
+from bizzmq.testing.ledger import Ledger
+from bizzmq.testing.pool import Pool
+from bizzmq.testing.server import RedisServer
+from bizzmq.testing.wait import eventually
+from tests.faults.scene import PATIENCE_S
+from tests.pool.command import OPERATOR, run
+
+_EXITS = 2
+
+
+def each(names: Iterable[str], *usual: str) -> list[Any]:
+    """All of them as parameters; in the ordinary run only the usual ones."""
+    return [pytest.param(name, marks=[] if name in usual else [pytest.mark.soak]) for name in sorted(names)]
+
+
+EASY = each(set(needed("worker")) & set(OPTIONAL), "bzpopmin", "multi")
+VITAL = each(set(needed("worker")) - set(OPTIONAL), "hincrby", "evalsha")
+WITH_DEAD_LETTERS = QueueOptions(config_dead_letter_queue=True, max_retries=1, retry_backoff_s=0.01)
+Lacking = Callable[..., RedisServer]
+
+
+@pytest.fixture
+def lacking(private_server: Callable[..., RedisServer]) -> Lacking:
+    """lacking("bzpopmin"): a server without these commands."""
+    return lambda *names: private_server(config=[f'rename-command {name} ""' for name in names])
+
+
+def lines(pool: Pool, sentence: str) -> list[str]:
+    return [line for line in pool.log().splitlines() if sentence in line]
+
+
+def work(server: RedisServer, ledger: Ledger, start: Callable[..., Pool]) -> Pool:
+    """A pool that has handled what came at once, what came while it idled, and what failed."""
+    with BizzMQ(server.url) as mq:
+        mq.create_queue("q", WITH_DEAD_LETTERS)
+        pool = start(server.url)
+        ids = mq.publish_messages_to_queue("q", [{}, {}, {"do": "raise"}])
+        eventually(lambda: mq.stats("q").dead_lettered == 1 and mq.stats("q").acked == 2, PATIENCE_S, pool.log)
+        ids += [mq.publish_message_to_queue("q", {}, MessageOptions(delay_s=0.2))]
+        eventually(lambda: mq.stats("q").acked == 3, PATIENCE_S, pool.log)
+    assert set(ledger.handled()) == {ids[0], ids[1], ids[3]}
+    return pool
+
+
+@pytest.mark.parametrize("name", EASY)
+def test_a_pool_works_without_a_command_that_can_be_spared(
+    lacking: Lacking, ledger: Ledger, pool_factory: Any, name: str
+) -> None:
+    pool = work(lacking(name), ledger, pool_factory)
+
+    pool.signal(signal.SIGTERM)
+    assert pool.wait(PATIENCE_S) == 0
+    warnings = lines(pool, "BZPOPMIN is refused")
+    assert len(warnings) == (len(pool.started_worker_pids()) if name == "bzpopmin" else 0), pool.log()
+    assert "unavailable" not in pool.log()
+    invariants.check_log(pool.log(), tracebacks=2)
+
+
+def test_workers_that_poll_are_not_dear_and_not_late(lacking: Lacking, ledger: Ledger, pool_factory: Any) -> None:
+    server = lacking("bzpopmin")
+    pool = work(server, ledger, pool_factory)
+    admin = server.client()
+
+    def claims() -> int:
+        return int(admin.info("commandstats").get("cmdstat_evalsha", {"calls": 0})["calls"])
+
+    before = claims()
+    eventually(lambda: int(admin.info("server")["uptime_in_seconds"]) > 4, PATIENCE_S)
+
+    assert claims() - before < 60
+    pool.signal(signal.SIGTERM)
+    assert pool.wait(PATIENCE_S) == 0
+
+
+@pytest.mark.parametrize("name", VITAL)
+def test_a_pool_says_which_command_it_cannot_do_without_and_leaves(
+    lacking: Lacking, pool_factory: Any, name: str
+) -> None:
+    pool = pool_factory(lacking(name).url)
+
+    assert pool.wait(PATIENCE_S) == _EXITS, pool.log()
+    assert len([line for line in pool.log().splitlines() if line.startswith("bizzmq-worker: ")]) == 1, pool.log()
+    assert re.search(rf"bizzmq-worker: .*\b{name.upper()}\b", pool.log())
+    assert "worker died" not in pool.log()
+    invariants.check_log(pool.log())
+
+
+@pytest.mark.parametrize("name", sorted({*needed("publisher"), *needed("creator")} & {*OPTIONAL}))
+def test_a_client_works_without_a_command_that_can_be_spared(lacking: Lacking, name: str) -> None:
+    with BizzMQ(lacking(name).url) as mq:
+        use(mq)
+
+
+@pytest.mark.parametrize("name", sorted({*needed("publisher"), *needed("creator")} - {*OPTIONAL, "eval"}))
+def test_a_client_that_cannot_do_its_work_raises_at_once(lacking: Lacking, name: str) -> None:
+    began_s = clock.monotonic()
+    with BizzMQ(lacking(name).url) as mq, pytest.raises(BrokerRefusesError, match=r"(?i)unknown.*command"):
+        use(mq)
+
+    assert clock.monotonic() - began_s < RETRY_FOR_S / 2
+
+
+def use(mq: BizzMQ) -> None:
+    mq.create_queue("q_dlq")
+    mq.create_queue("q")
+    for options in (MessageOptions(), MessageOptions(priority=1), MessageOptions(delay_s=9)):
+        mq.publish_message_to_queue("q", 1, options)
+    assert (mq.stats("q").waiting, mq.stats("q").published) == (2, 3)
+
+
+@pytest.mark.parametrize("name", ["wait", "waitaof", "expire"])
+def test_what_cannot_be_confirmed_is_refused_before_it_is_stored(lacking: Lacking, name: str) -> None:
+    with BizzMQ(lacking(name).url) as mq:
+        mq.create_queue("q")
+        with pytest.raises(BizzMQError, match=r"confirm"):
+            mq.publish_message_to_queue("q", 1, MessageOptions(confirm="aof" if name == "waitaof" else "replicas:1"))
+
+        assert mq.stats("q").published == 0
+
+
+@pytest.mark.parametrize("name", each(needed("operator"), "multi", "scan", "smembers"))
+def test_the_operators_command_works_or_says_one_line(lacking: Lacking, name: str) -> None:
+    server = lacking(name)
+
+    for words in ("publish q {} --create", "queues", "stats q", "dlq list q", "audit q", "purge q --yes"):
+        ended = run(OPERATOR, *words.split(), BIZZMQ_REDIS_URL=server.url)
+        assert ended.code in ((0,) if name in OPTIONAL else (0, 1)), (words, ended)
+        assert len(ended.err.splitlines()) == (1 if ended.code else 0), (words, ended)
+
+
+def test_the_doctor_names_what_is_missing_and_what_is_lost(lacking: Lacking) -> None:
+    ended = run(OPERATOR, "doctor", BIZZMQ_REDIS_URL=lacking("bzpopmin", "multi", "hincrby", "zscan").url)
+
+    found = [line for line in ended.out.splitlines() if "  commands " in line]
+    assert [line.partition("  ")[0] for line in found] == ["warn", "fail", "warn", "warn"], ended
+    assert [line.partition("has no ")[2].partition(":")[0] for line in found] == [
+        "BZPOPMIN",
+        "HINCRBY",
+        "MULTI",
+        "ZSCAN",
+    ]
+    assert ended.code == 1

@@ -1,0 +1,95 @@
+"""What each role does beside its scripts: every plain command that the library sends for it, each at least once."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Callable
+
+from bizzmq import BizzMQ, MessageOptions, NotConfirmedError, QueueOptions
+from bizzmq.broker import Broker
+from bizzmq.census import queue_names, stats
+from bizzmq.connections import connect
+from bizzmq.server_info import info, warn_of_eviction
+
+Deed = Callable[[str], Any]
+
+
+def _with_broker(act: Callable[[Broker], Any]) -> Deed:
+    def deed(url: str) -> Any:
+        broker = Broker(connect(url))
+        try:
+            return act(broker)
+        finally:
+            broker.connection.drop()
+
+    return deed
+
+
+def publish(url: str) -> None:
+    with BizzMQ(url) as mq:
+        for options in (MessageOptions(), MessageOptions(priority=5), MessageOptions(delay_s=60)):
+            mq.publish_messages_to_queue("q", [1, 2], options)
+
+
+def confirm(url: str) -> None:
+    with BizzMQ(url) as mq:
+        try:
+            mq.publish_message_to_queue("q", 1, MessageOptions(confirm="replicas:1"))
+        except NotConfirmedError:  # stored, but there is no replica
+            return
+
+
+def create(url: str) -> None:
+    with BizzMQ(url) as mq:
+        mq.create_queue("q", QueueOptions(shards=2))
+
+
+def create_dead(url: str) -> None:
+    with BizzMQ(url) as mq:
+        mq.create_queue("q_dlq", QueueOptions())
+
+
+def _look_up(broker: Broker) -> None:
+    broker.exists("q")
+    broker.options("q")
+
+
+def _count(broker: Broker) -> None:
+    stats(broker, "q")
+    stats(broker, "q_dlq")
+
+
+def _keep_a_lease(queue: str) -> Deed:
+    def keep(broker: Broker) -> None:
+        broker.ping()
+        warn_of_eviction(broker.connection, logging.getLogger("test"))
+        broker.exists(queue)
+        broker.shards(queue)
+        broker.options(queue)
+        broker.supervisors(queue)
+        broker.workers(queue)
+        broker.stored(queue, "x")
+        broker.outstanding(queue)
+        stats(broker, queue)
+        broker.connection.wait(broker.block([queue], 0.01))
+        broker.woken()
+
+    return _with_broker(keep)
+
+
+def _view(broker: Broker) -> None:
+    info(broker.connection, "server")
+    broker.time()
+    broker.ping()
+    queue_names(broker)
+    _count(broker)
+
+
+DEEDS: dict[str, list[Deed]] = {
+    "publisher": [publish, confirm, _with_broker(_look_up), _with_broker(_count)],
+    "creator": [create, create_dead],
+    "worker": [_keep_a_lease("q"), create],
+    "dead-letter-worker": [_keep_a_lease("q_dlq"), create_dead],
+    "viewer": [_with_broker(_view)],
+    "operator": [],
+}

@@ -7,7 +7,7 @@ import logging
 import threading
 from typing import Callable
 
-from bizzmq import ids
+from bizzmq import clock, ids
 from bizzmq.broker import Broker
 from bizzmq.consumer import Consumer
 from bizzmq.context import Deadline
@@ -24,6 +24,41 @@ from bizzmq.signing import Decode
 from bizzmq.stop import Stop
 
 _logger = logging.getLogger("bizzmq.consumer")
+_BEGIN_S, _LOOK_S = 1.0, 0.5
+"""How long a thread may take to begin after its start was interrupted, and how often that is looked at."""
+
+
+class _Thread:
+    """A thread that can be waited for again after a wait that was interrupted, which `Thread.join` does not bear."""
+
+    def __init__(self, work: Callable[[], None], name: str) -> None:
+        self._work = work
+        self._over = Stop()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self.has_begun = False
+
+    @property
+    def is_current(self) -> bool:
+        return threading.current_thread() is self._thread
+
+    def start(self) -> None:
+        self.has_begun = True  # first: whoever is interrupted does not know whether it runs
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Wait for its end."""
+        begin_by_s = clock.monotonic() + _BEGIN_S
+        while self.has_begun and not self._over.requested:
+            if self._thread.ident is None and clock.monotonic() > begin_by_s:
+                break  # its start was interrupted before it began
+            self._over.wait(_LOOK_S)
+        self._over.close()
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        finally:
+            self._over.request()
 
 
 class BackgroundConsumer:
@@ -50,19 +85,18 @@ class BackgroundConsumer:
         self._keeper = LeaseKeeper(self._keeper_broker, self._supervisor, [queue], lease)
         self._stop = Stop()
         self._keeper_stop = Stop()
-        self._ended = threading.Event()
         self._starts = 0
         self._threads = [
-            threading.Thread(target=self._consume, name=f"bizzmq-consume-{queue}", daemon=True),
-            threading.Thread(target=self._keep, name=f"bizzmq-lease-{queue}", daemon=True),
+            _Thread(self._consume, f"bizzmq-consume-{queue}"),
+            _Thread(self._keep, f"bizzmq-lease-{queue}"),
         ]
 
     def start(self) -> None:
         self._broker.options(self._queue)
         self._worker = self._register()
+        atexit.register(self.stop)
         for thread in self._threads:
             thread.start()
-        atexit.register(self.stop)
 
     def stop(self) -> None:
         """Take no new message, wait for the running one, give back the rest. May be called again.
@@ -70,14 +104,21 @@ class BackgroundConsumer:
         Called by the handler itself, it does not wait.
         """
         self._stop.request()
-        if threading.current_thread() in self._threads:
+        if any(thread.is_current for thread in self._threads):
             return
+        if not self._threads[0].has_begun:
+            self._keeper_stop.request()
         for thread in self._threads:
-            if thread.ident is not None:
-                thread.join()
+            thread.wait()
         atexit.unregister(self.stop)
         self._stop.close()
         self._keeper_stop.close()
+
+    def abandon(self) -> None:
+        """Ask it to stop after its start has failed; `stop` waits for what has begun all the same."""
+        self._stop.request()
+        if not self._threads[0].has_begun:
+            self.stop()
 
     def _register(self) -> str:
         worker = ids.worker_id(self._supervisor, self._starts)

@@ -42,7 +42,7 @@ class Broker(Intake):
         """Ack what is finished (oldest first), then hold up to `want` messages and return all that are held."""
         command = self._claims.get((queue, worker)) or self._claim_command(queue, worker)
         try:
-            reply = self.connection.execute(*command, want, *finished)
+            reply = self.connection.execute_plain((*command, f"{want}", *finished))
         except NoScriptError:
             reply = self.run("claim", command[3:-1], worker, want, *finished)
         status = reply[0]

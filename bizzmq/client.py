@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from types import TracebackType
-from typing import Any, Callable, Iterable, Mapping, Sequence
+from typing import Any, Callable, Iterable, Mapping, Sequence, TypeVar
 
 from bizzmq import checks, embedded, server_url, signing
 from bizzmq.background import BackgroundConsumer
@@ -12,16 +12,17 @@ from bizzmq.broker import Broker
 from bizzmq.census import stats
 from bizzmq.clock import ServerClock
 from bizzmq.connections import connect
-from bizzmq.errors import BizzMQError, ClosedError, DecodeError
+from bizzmq.errors import BizzMQError, BrokerUnavailableError, ClosedError, ConfigurationError, DecodeError
 from bizzmq.handler import UserHandler
 from bizzmq.logs import log
 from bizzmq.message import MessageOptions
-from bizzmq.publisher import Publisher
+from bizzmq.publisher import Publisher, tell_published
 from bizzmq.queue import QueueOptions, QueueStats
 from bizzmq.redaction import redact
-from bizzmq.reservoir import Reservoir
+from bizzmq.reservoir import LIMIT, Reservoir
 from bizzmq.url import check_url
 
+T = TypeVar("T")
 _DEFAULTS = MessageOptions()
 _logger = logging.getLogger("bizzmq.client")
 _FROM_ENVIRONMENT = "(from the environment)"
@@ -41,14 +42,20 @@ class BizzMQ:
             in a pool's handler it is the pool's.
         signing_keys: with keys, what is published is signed with the first one, and what is consumed must be signed
             with any of them (see docs/security.md). Bytes, or base64; at least 32 bytes each.
+        max_connections: so many threads publish and ask at the same time; others wait for them, 10 s at most. Each
+            consumer has two more (see docs/connections.md).
 
     Raises:
-        ConfigurationError: the URL is no such URL, or a key is none.
+        ConfigurationError: the URL is no such URL, or a key is none, or the number is none.
         BrokerUnavailableError: the server cannot be reached; said within 5 seconds.
     """
 
     def __init__(
-        self, redis_url: str = _FROM_ENVIRONMENT, *, signing_keys: Sequence[signing.Key] | None = None
+        self,
+        redis_url: str = _FROM_ENVIRONMENT,
+        *,
+        signing_keys: Sequence[signing.Key] | None = None,
+        max_connections: int = LIMIT,
     ) -> None:
         if redis_url is _FROM_ENVIRONMENT:
             redis_url = server_url.from_environment()
@@ -59,10 +66,8 @@ class BizzMQ:
         self._url = self._server.url if self._server else check_url(redis_url)
         self._consumers: list[BackgroundConsumer] = []
         self._clock = ServerClock()
-        self._brokers = Reservoir(self._new_broker, lambda broker: broker.connection.drop())
-        self._publishers = Reservoir(
-            lambda: Publisher(self._new_broker(), self._clock, signer=self._signer), Publisher.close
-        )
+        users = (BizzMQ._publish.__code__, BizzMQ._ask.__code__)
+        self._publishers = Reservoir(self._new_publisher, users, limit=_checked_limit(max_connections))
         try:
             self._check()
         except BizzMQError:
@@ -93,6 +98,9 @@ class BizzMQ:
         ensure = self._server.ensure if self._server else None
         return Broker(connect(self._url, connect_timeout_s=2.0, timeout_s=timeout_s, before_open=ensure))
 
+    def _new_publisher(self) -> Publisher:
+        return Publisher(self._new_broker(), self._clock, signer=self._signer)
+
     def close(self) -> None:
         """Stop what still consumes, waiting for running messages, and close all connections. May be called again.
 
@@ -101,7 +109,6 @@ class BizzMQ:
         self._stop_consumers()  # their handlers may use this client until they have ended
         self._closed = True
         self._stop_consumers()
-        self._brokers.close()
         self._publishers.close()
         if self._server is not None:
             self._server.close()
@@ -129,16 +136,8 @@ class BizzMQ:
             BrokerUnavailableError, ClosedError
         """
         queue_name = _queue(queue_name)
-        wanted = checks.instance("options", options, QueueOptions, QueueOptions())
-        broker = self._brokers.take()
-        try:
-            if options is None:
-                return not broker.exists(queue_name) and broker.create(queue_name, QueueOptions())
-            is_new = broker.create(queue_name, wanted)
-            _warn_of_difference(broker, queue_name, wanted)
-            return is_new
-        finally:
-            self._brokers.give_back(broker)
+        checks.instance("options", options, QueueOptions, QueueOptions())
+        return self._ask(lambda broker: _create(broker, queue_name, options))
 
     def publish_message_to_queue(self, queue_name: str, message: Any, options: MessageOptions | None = None) -> str:
         """Publish one JSON value; returns the message's id once Redis has stored it.
@@ -172,11 +171,22 @@ class BizzMQ:
         wanted = _DEFAULTS if options is None else checks.instance("options", options, MessageOptions, _DEFAULTS)
         if type(queue_name) is not str:
             queue_name = _queue(queue_name)
-        publisher = self._publishers.take()
+        published: list[str] = []
         try:
-            return publisher.publish(queue_name, messages, wanted)
-        finally:
-            self._publishers.give_back(publisher)
+            publisher = self._publishers.take()
+            try:
+                publisher.publish(queue_name, messages, wanted, published)
+            except BizzMQError:
+                self._publishers.give_back(publisher)
+                raise
+            except BaseException:
+                self._publishers.lose(publisher)
+                raise
+            self._publishers.give_back(publisher)  # who is interrupted gives nothing back: others get nothing half done
+            return published
+        except BaseException as error:
+            tell_published(error, published)
+            raise
 
     def consume_message_from_queue(self, queue_name: str, handler: UserHandler) -> Callable[[], None]:
         """Start handling this queue's messages in the background of this process.
@@ -194,8 +204,14 @@ class BizzMQ:
         self._require_open()
         decode = signing.decoder(self._signer)
         consumer = BackgroundConsumer(self._new_broker, _queue(queue_name), handler, decode=decode)
-        consumer.start()
-        self._consumers.append(consumer)
+        self._consumers.append(consumer)  # first: `close` ends it, whatever interrupts its start
+        try:
+            consumer.start()
+        except BaseException as error:
+            consumer.abandon()
+            if isinstance(error, BizzMQError):
+                self._consumers.remove(consumer)
+            raise
         if self._closed:  # meanwhile, by another thread, which may not have seen this consumer
             consumer.stop()
             self._require_open()
@@ -204,11 +220,48 @@ class BizzMQ:
     def stats(self, queue_name: str) -> QueueStats:
         """Count what the queue holds. Raises QueueNotFoundError, BrokerUnavailableError or ClosedError."""
         queue_name = _queue(queue_name)
-        broker = self._brokers.take()
+        return self._ask(lambda broker: stats(broker, queue_name))
+
+    def _ask(self, action: Callable[[Broker], T]) -> T:
+        """The result of an action that is safe to repeat: once more, over a new connection, if an old one fails.
+
+        Whoever is interrupted gives nothing back, so that nobody gets what is half done.
+        """
+        publisher = self._publishers.take()
         try:
-            return stats(broker, queue_name)
-        finally:
-            self._brokers.give_back(broker)
+            connection = publisher.broker.connection
+            connection.refresh()
+            is_old = connection.is_open
+            try:
+                result = action(publisher.broker)
+            except BrokerUnavailableError:
+                if not is_old:
+                    raise
+                connection.drop()
+                result = action(publisher.broker)
+        except BizzMQError:
+            self._publishers.give_back(publisher)
+            raise
+        except BaseException:
+            self._publishers.lose(publisher)
+            raise
+        self._publishers.give_back(publisher)
+        return result
+
+
+def _checked_limit(limit: Any) -> int:
+    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
+        raise ConfigurationError(f"max_connections is a whole number from 1 on, not {limit!r}")
+    return limit
+
+
+def _create(broker: Broker, queue: str, options: QueueOptions | None) -> bool:
+    """Create a queue; whether it is new."""
+    if options is None:
+        return not broker.exists(queue) and broker.create(queue, QueueOptions())
+    is_new = broker.create(queue, options)
+    _warn_of_difference(broker, queue, options)
+    return is_new
 
 
 def _warn_of_difference(broker: Broker, queue: str, asked: QueueOptions) -> None:

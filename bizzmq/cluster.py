@@ -55,6 +55,28 @@ class ClusterConnection:
             lambda connection: connection.execute_all(("ASKING",), args)[-1],
         )
 
+    def execute_plain(self, command: tuple[str | bytes, ...]) -> Any:
+        """As Connection.execute_plain."""
+        return self.execute(*command)
+
+    @property
+    def on_open(self) -> Callable[[], None]:
+        """Called after each opening of a connection for commands."""
+        return self._nodes.on_open
+
+    @on_open.setter
+    def on_open(self, action: Callable[[], None]) -> None:
+        self._nodes.on_open = action
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is an open connection for commands."""
+        return self._nodes.are_open
+
+    def refresh(self) -> None:
+        """As Connection.refresh, for all connections for commands."""
+        self._nodes.refresh()
+
     def transaction(self, *commands: Sequence[Any]) -> list[Any]:
         """The replies to some commands on keys of one slot, run in one step.
 

@@ -9,6 +9,7 @@ from bizzmq import keys
 from bizzmq.connection import Connection
 from bizzmq.errors import BrokerFullError, BrokerReplyError
 from bizzmq.server_info import REFUSED
+from bizzmq.slots import key_of
 
 PROBE = "bizzmq:{bizzmq-doctor}:"
 """Begins keys that are named to ask for permission, and never written."""
@@ -102,8 +103,8 @@ def _queue(connection: Connection, words: Sequence[Any]) -> str:
     if words == ["multi"]:
         return ""  # else nobody would ask like this
     try:
-        connection.execute("MULTI")
-        connection.execute(*words)
+        server = connection.at(str(key_of(words) or ""))
+        server.execute_all(("MULTI",), words)  # at once, so that the second one cannot be sent without the first
     except BrokerFullError:
         return ""  # it is permitted: that is looked at first
     except REFUSED as error:

@@ -29,6 +29,17 @@ class BrokerUnusableError(BrokerRefusesError):
     """
 
 
+class ConnectionLimitError(BrokerUnavailableError):
+    """All connections of a client were in use, and none of them became free in time; nothing was sent."""
+
+    def __init__(self, limit: int, waited_s: float) -> None:
+        super().__init__(
+            f"all {limit} connections of this client were in use for {waited_s:g} s; "
+            "use fewer threads at once, or BizzMQ(..., max_connections=N)"
+        )
+        self.limit = limit
+
+
 class BrokerFullError(BizzMQError):
     """Redis is at its memory limit and refused to store more; nothing was published."""
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import signal
+from types import CodeType
+from typing import Any, Iterator
 
 from redis import exceptions
 
@@ -48,6 +51,9 @@ _CURABLE = (
     exceptions.ExecAbortError,
 )
 """The same, where the client library makes a class of the code and cuts it off the text."""
+
+_CAUSES = 10
+"""So many errors behind an error are looked at."""
 
 
 class NoScriptError(BrokerReplyError):
@@ -100,6 +106,11 @@ def foreign(error: Exception) -> Exception:
         # Answers, though the client library takes them for lost connections.
         refused = isinstance(error, exceptions.BusyLoadingError) or text.startswith("max number of clients")
         return (BrokerRefusesError if refused else BrokerUnavailableError)(text or type(error).__name__)
+    return _answer(error, text)
+
+
+def _answer(error: Exception, text: str) -> Exception:
+    """Our word for what Redis has answered to a command that it did not execute."""
     if isinstance(error, exceptions.OutOfMemoryError) or _FULL.match(text):
         return BrokerFullError(text)
     if isinstance(error, exceptions.NoPermissionError) or _FORBIDDEN.search(text) or _MISSING.search(text):
@@ -107,3 +118,38 @@ def foreign(error: Exception) -> Exception:
     if isinstance(error, _CURABLE) or _OUTAGE.search(text):
         return BrokerRefusesError(text)
     return BrokerReplyError(text)
+
+
+def raised_by_signal(error: BaseException) -> BaseException | None:
+    """What a signal handler of the user has raised, if that is what went wrong, or is behind it.
+
+    A time limit may well raise TimeoutError, which the operating system raises, too, and which the client library
+    takes for a lost connection. The two are told apart by the handler's frame in the traceback.
+    """
+    handlers = set(_handlers())
+    seen: BaseException | None = error
+    for _ in range(_CAUSES):
+        if seen is None:
+            return None
+        trace = seen.__traceback__
+        while trace is not None:
+            if trace.tb_frame.f_code in handlers:
+                return seen
+            trace = trace.tb_next
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+def _handlers() -> Iterator[CodeType]:
+    """The code of all signal handlers that are written in Python."""
+    for number in range(1, signal.NSIG):
+        try:
+            handler: Any = signal.getsignal(number)
+        except ValueError:
+            continue  # reserved
+        handler = getattr(handler, "func", handler)  # of a functools.partial
+        if callable(handler) and not hasattr(handler, "__code__") and not hasattr(handler, "__func__"):
+            handler = type(handler).__call__
+        code = getattr(getattr(handler, "__func__", handler), "__code__", None)
+        if code is not None:
+            yield code

@@ -10,7 +10,7 @@ from typing import Callable, Sequence
 from bizzmq import clock
 from bizzmq.apart import Apart
 from bizzmq.broker import Broker
-from bizzmq.errors import QUEUE_TROUBLE, BrokerUnavailableError
+from bizzmq.errors import QUEUE_TROUBLE, BrokerRefusesError, BrokerUnavailableError
 from bizzmq.foreign import CommandRefusedError
 from bizzmq.logs import log
 from bizzmq.loop import Insistence
@@ -23,6 +23,8 @@ _BLOCK_AGAIN_S = 60.0
 _DEAF_S = 1.0
 """How often queues are looked at whose wake-ups cannot be waited for, seconds."""
 
+_SOON_S = 1.0
+"""A connection that is closed sooner than this after the wait began is trouble; later, it was closed for being idle."""
 _logger = logging.getLogger("bizzmq.consumer")
 
 
@@ -149,7 +151,8 @@ class Idler:
 
     def _block(self, queues: Sequence[str], timeout_s: float) -> None:
         connection = self._broker.connection
-        give_up_s = clock.monotonic() + self._broker.block(queues, timeout_s)
+        began_s = clock.monotonic()
+        give_up_s = began_s + self._broker.block(queues, timeout_s)
         while not connection.wait(give_up_s - clock.monotonic(), *self._watched):
             is_late = clock.monotonic() >= give_up_s
             if is_late or self._leaving():
@@ -158,4 +161,11 @@ class Idler:
                     raise BrokerUnavailableError("no reply to a blocking command in time")
                 return
             self._stop.clear()  # some signal that the handler's own code has to do with
-        self._broker.woken()
+        try:
+            self._broker.woken()
+        except BrokerRefusesError:
+            raise
+        except BrokerUnavailableError:
+            if clock.monotonic() - began_s < _SOON_S:
+                raise
+            # Proxies end connections that are silent. The next claim opens another one, and tells if it cannot.

@@ -15,6 +15,8 @@ _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _NONCE_LENGTH = 7
 _TIME_DIGITS = 13
 _MESSAGE_ID = re.compile(rb"[0-9a-f]{%d}[0-9A-Za-z]{%d}\Z" % (_TIME_DIGITS, MESSAGE_ID_LENGTH - _TIME_DIGITS))
+_SET_BACK_US = 5_000_000
+"""A clock that is behind the last id by more was set back; by less, it was read again a little less late."""
 
 
 def nonce(length: int = _NONCE_LENGTH) -> str:
@@ -25,8 +27,8 @@ def nonce(length: int = _NONCE_LENGTH) -> str:
 class MessageIds:
     """Makes the ids of one publisher: 13 hex digits of microseconds, then the publisher's nonce.
 
-    Ids sort by time and strictly increase within a publisher, which is what keeps publish order
-    between messages of equal priority.
+    Ids sort by time and increase within a publisher, unless Redis's clock is set back: then the ids go back, too, and
+    have another nonce.
     """
 
     def __init__(self, publisher: str) -> None:
@@ -34,11 +36,17 @@ class MessageIds:
         self._last_us = 0
 
     def take(self, now_us: int, count: int) -> list[str]:
-        """The next `count` ids, the first one stamped `now_us` or later."""
-        first = max(now_us, self._last_us + 1)
+        """The next `count` ids, the first one stamped `now_us` or a little later."""
+        first = now_us if now_us > self._last_us else self._after_last(now_us)
         self._last_us = first + count - 1
         suffix = self._suffix
         return [f"{stamp:013x}{suffix}" for stamp in range(first, first + count)]
+
+    def _after_last(self, now_us: int) -> int:
+        if self._last_us - now_us < _SET_BACK_US:
+            return self._last_us + 1
+        self._suffix = nonce()  # these microseconds may have been used with the last one
+        return now_us
 
 
 match_message_id = _MESSAGE_ID.match

@@ -93,7 +93,7 @@ class Intake(Registry):
             BrokerReplyError: the publisher's number in Redis is forged; whether it was published before is unknown.
         """
         names = self._publish_keys(queue, publisher)
-        reply = self.run("publish", names, request, 0, delay_ms, priority, *entries)
+        reply = self.run("publish", names, f"{request}", "0", f"{delay_ms}", f"{priority}", *entries)
         if reply < 0:
             raise QueueNotFoundError(queue) if reply == -1 else _forged(names[-1])
 
@@ -107,7 +107,9 @@ class Intake(Registry):
                 read yet, or 0.
         """
         command = self.called("publish", self._publish_keys(queue, publisher))
-        self.connection.at(command[3]).send((*command, *numbers, delay_ms, priority, *entries))
+        connection = self.connection.at(command[3])
+        send = connection.send_more if numbers[1] else connection.send
+        send((*command, *map(str, numbers), f"{delay_ms}", f"{priority}", *entries))
 
     def has_published(self, queue: str) -> bool:
         """Read the reply to the first `send_publish` that was not read yet; False if Redis did not execute it."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from typing import Callable
 
 from bizzmq import clock
 from bizzmq.address import Group, Node
 from bizzmq.connection import Connection
 from bizzmq.errors import BizzMQError, BrokerRefusesError, BrokerUnavailableError, BrokerUnusableError
 from bizzmq.slots import SlotMap
+from bizzmq.wire import Wire
 
 _LEARN_S = 1.0
 """How long one node may take to say who serves which slot, before the next one is asked."""
@@ -36,9 +37,7 @@ class NodeConnection(Connection):
         super().__init__(url, timeout_s=timeout_s, connect_timeout_s=connect_timeout_s)
         self._refuse, self._failed = refuse, failed
 
-    def _open(self) -> Any:
-        if self.is_open:
-            return super()._open()
+    def _open(self) -> Wire:
         self._refuse()
         try:
             return super()._open()
@@ -46,12 +45,8 @@ class NodeConnection(Connection):
             self._failed(error)
             raise
 
-    def _fail(self, error: BaseException) -> None:
-        try:
-            super()._fail(error)
-        except BrokerUnavailableError as ours:
-            self._failed(ours)
-            raise
+    def _lost(self, error: BrokerUnavailableError) -> None:
+        self._failed(error)
 
 
 class Nodes:
@@ -62,6 +57,7 @@ class Nodes:
         self._timeout_s, self._connect_timeout_s = timeout_s, connect_timeout_s
         self._slots = SlotMap(group.nodes)
         self._connections: dict[Node, Connection] = {}
+        self.on_open: Callable[[], None] = lambda: None
         self._cold_until_s: dict[Node, float] = {}
 
     def serving(self, slot: int | None) -> Node:
@@ -84,8 +80,23 @@ class Nodes:
         """The connection for commands to a node."""
         connection = self._connections.get(node)
         if connection is None:
-            connection = self._connections[node] = self.another_to(node)
+            connection = self.another_to(node)
+            connection.on_open = self._opened
+            self._connections[node] = connection
         return connection
+
+    @property
+    def are_open(self) -> bool:
+        """Whether a connection for commands is open."""
+        return any(connection.is_open for connection in self._connections.values())
+
+    def refresh(self) -> None:
+        """Drop the connections for commands that were closed since they were last used."""
+        for connection in self._connections.values():
+            connection.refresh()
+
+    def _opened(self) -> None:
+        self.on_open()
 
     def another_to(self, node: Node) -> Connection:
         """One more connection to a node, which the caller has to close.

@@ -6,9 +6,10 @@ from typing import Any, Mapping
 
 from bizzmq import address
 from bizzmq.address import Node
-from bizzmq.connection import Connection
+from bizzmq.connection import Connection, readable
 from bizzmq.errors import BizzMQError, BrokerRefusesError, BrokerReplyError, BrokerUnavailableError, BrokerUnusableError
 from bizzmq.url import check_url
+from bizzmq.wire import Wire, pack
 
 _SENTINEL_S = 1.0
 """How long one sentinel may take to be reached, and to answer, before the next one is asked."""
@@ -39,14 +40,11 @@ class SentinelConnection(Connection):
         self._master = self._ask_sentinels()
         return {"host": self._master.host, "port": self._master.port}
 
-    def _greet(self) -> None:
-        self.send(("ROLE",))
-        if not self.wait(self._greet_s):
-            self.drop()
+    def _greet(self, wire: Wire) -> None:
+        wire.send(pack(("ROLE",)))
+        if not wire.is_buffered() and not readable(self._greet_s, wire.socket.fileno()):
             raise BrokerUnavailableError(f"{self._master}, which is said to be the master, does not answer")
-        role = self.read()[0]
-        if role != b"master":
-            self.drop()
+        if wire.read()[0] != b"master":
             raise BrokerRefusesError(f"the sentinels call {self._master} the master, but it is none (any more, or yet)")
 
     def _ask_sentinels(self) -> Node:

@@ -28,7 +28,7 @@ def key_of(args: Sequence[Any]) -> str | bytes | None:
     """The first key of a command; None if it has none and so may go to any node."""
     name = args[0]
     if name in _SCRIPTS:
-        return args[3] if args[2] else None
+        return args[3] if int(args[2]) else None
     return None if name in _KEYLESS or len(args) < 2 else args[1]
 
 

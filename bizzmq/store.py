@@ -37,7 +37,7 @@ class Store:
 
     def called(self, name: str, key_names: Sequence[Any]) -> tuple[Any, ...]:
         """The command that runs a script on these keys, its arguments apart."""
-        return ("EVALSHA", scripts.load(name).digest, len(key_names), *key_names)
+        return ("EVALSHA", scripts.load(name).digest, f"{len(key_names)}", *key_names)
 
     def ping(self) -> None:
         """See that the server answers; that it refuses just this command is an answer, too."""

@@ -114,7 +114,8 @@ class Waiters:
             waiter = None
         if waiter is None:
             waiter = self._waiters[slot] = _Waiter(node, self._nodes.another_to(node))
-        if not waiter.connection.is_open:
+        if not waiter.connection.is_open or not waiter.client:
+            waiter.client = 0
             waiter.client = int(waiter.connection.execute("CLIENT", "ID"))
         return waiter
 

@@ -4,21 +4,29 @@ redis-py connects, negotiates TLS, authenticates and selects the database. After
 its own way there costs several times as much, since it serves timeouts for each call, push messages and retries. So
 commands are packed and replies are parsed by hiredis here, as redis-py does it, straight from and to the socket. The
 figures are in docs/performance.md.
+
+hiredis is given text and bytes only: it does not check whether a number could be written out, which fails where a
+signal handler raises just then, and then it ends the process (docs/upstream/hiredis-pack-command.md).
 """
 
 from __future__ import annotations
 
 import socket
 import struct
-from typing import Any, Callable
+from typing import Any, Callable, Sequence
 
 import hiredis
 from redis import exceptions
 
+from bizzmq import tcp
 from bizzmq.busy_poll import BusyPoll
 
 _READ_BYTES = 65536
 _NOTHING = object()
+
+
+class ServerClosedError(exceptions.ConnectionError):
+    """The server has closed the connection."""
 
 
 class Wire:
@@ -38,6 +46,7 @@ class Wire:
     def __init__(self, link: Any) -> None:
         self._link = link
         self.socket = link._sock  # noqa: SLF001 - no public name
+        tcp.keep_alive(self.socket)
         is_plain = _let_the_kernel_time(self.socket)
         self.send = self.socket.sendall
         self._receive = self.socket.recv
@@ -51,6 +60,31 @@ class Wire:
         self._feed, self._next = self._reader.feed, self._reader.gets
         self.has_data = self._reader.has_data
 
+    def ask(self, packed: bytes) -> Any:
+        """The reply to a packed command; raises as `read` does. All replies before it have been read.
+
+        Without a command, it is the reply to one that was sent before.
+        """
+        if packed:
+            self.send(packed)
+        while True:
+            try:
+                data = self._look(_READ_BYTES)
+                if not data:
+                    if data is None:
+                        data = self._receive(_READ_BYTES)
+                    if not data:
+                        raise ServerClosedError("Connection closed by server.")
+            except BlockingIOError:
+                raise socket.timeout("timed out") from None
+            self._feed(data)
+            reply = self._next()
+            if reply is not _NOTHING:
+                break
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
     def read(self) -> Any:
         """The next reply; waits for it as long as the link's timeout says.
 
@@ -59,17 +93,8 @@ class Wire:
             OSError: it is broken, or nothing came in time.
         """
         reply = self._next()
-        while reply is _NOTHING:
-            try:
-                data = self._look(_READ_BYTES)
-                if data is None:
-                    data = self._receive(_READ_BYTES)
-            except BlockingIOError:
-                raise socket.timeout("timed out") from None
-            if not data:
-                raise exceptions.ConnectionError("Connection closed by server.")
-            self._feed(data)
-            reply = self._next()
+        if reply is _NOTHING:
+            return self.ask(b"")
         if isinstance(reply, Exception):
             raise reply
         return reply
@@ -108,4 +133,31 @@ def _let_the_kernel_time(plain: Any) -> bool:
 
 
 pack: Callable[[Any], bytes] = hiredis.pack_command  # its own types allow one argument only
-"""One command, a tuple, as bytes. Raises TypeError for what is no text, bytes or number."""
+"""One command of text and bytes, in bytes. Nothing else may be given to it."""
+
+are_plain = frozenset((str, bytes)).issuperset
+"""Whether some types are only those."""
+
+
+def written_out(command: Sequence[Any]) -> tuple[str | bytes, ...]:
+    """A command with its numbers as text. Raises TypeError for what is no text, bytes or number."""
+    return tuple([part if type(part) in (str, bytes) else _written_out(part) for part in command])
+
+
+class Packer:
+    """Packs what redis-py says by itself on a new connection, in its way to call it."""
+
+    def pack(self, *command: Any) -> list[bytes]:
+        """One command; its name may be of several words."""
+        words = command[0].split() if isinstance(command[0], str) else command[:1]
+        return [pack(written_out((*words, *command[1:])))]
+
+
+def _written_out(part: Any) -> str | bytes:
+    if isinstance(part, str):
+        return str.__str__(part)
+    if isinstance(part, (bytes, bytearray, memoryview)):
+        return bytes(part)
+    if isinstance(part, (int, float)) and not isinstance(part, bool):
+        return repr(part)
+    raise TypeError(f"a command has no place for a {type(part).__name__}: only for text, bytes and numbers")

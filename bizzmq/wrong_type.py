@@ -45,7 +45,7 @@ def _about(key: str, wanted: str, found: str) -> WrongTypeError:
 def keys_of(command: Sequence[Any]) -> list[str]:
     """The keys that a command of ours names."""
     if command[0] in _SCRIPTS:
-        found = command[3 : 3 + command[2]]
+        found = command[3 : 3 + int(command[2])]
     elif command[0] == "BZPOPMIN":
         found = command[1:-1]
     else:

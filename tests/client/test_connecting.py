@@ -162,8 +162,6 @@ def test_a_connection_that_is_cut_is_opened_again(mq: BizzMQ, redis: Redis, queu
     mq.publish_message_to_queue("q", 1)
     redis.client_kill_filter(_type="normal", skipme=True)
 
-    with pytest.raises(BrokerUnavailableError):
-        mq.stats("q")
     assert mq.stats("q").waiting == 1
 
 

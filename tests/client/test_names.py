@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bizzmq import ConfigurationError, DecodeError, MessageOptions
-from bizzmq.clock import ServerClock
+from bizzmq.clock import AGE_S, ServerClock
 from bizzmq.ids import MessageIds, host_name, is_message_id, nonce, published_us, supervisor_id, worker_id
 from bizzmq.keys import QueueKeys
 from bizzmq.message import Attempts, decode_envelope, encode_body
@@ -17,7 +17,7 @@ NOW_US = 1_800_000_000_123_456
 
 def test_ids_sort_by_time_and_increase_even_when_the_clock_does_not() -> None:
     ids = MessageIds("abcdefg")
-    taken = ids.take(NOW_US, 3) + ids.take(NOW_US, 2) + ids.take(NOW_US - 10**9, 2) + ids.take(NOW_US + 10**6, 1)
+    taken = ids.take(NOW_US, 3) + ids.take(NOW_US, 2) + ids.take(NOW_US - 10**6, 2) + ids.take(NOW_US + 10**6, 1)
 
     assert taken == sorted(taken)
     assert len(set(taken)) == 8
@@ -68,14 +68,39 @@ def test_a_message_id_is_one_that_was_made_as_such() -> None:
 def test_the_server_s_clock_goes_on_between_two_readings() -> None:
     now_s = [10.0]
     clock = ServerClock(lambda: now_s[0])
-    assert not clock.known
+    assert clock.is_due()
     with pytest.raises(RuntimeError):
         clock.micros()
 
     clock.sync(1_800_000_000, 250_000)
     now_s[0] = 12.5
 
+    assert not clock.is_due()
     assert clock.micros() == 1_800_000_002_750_000
+
+
+def test_the_server_s_clock_is_asked_again_by_age_and_at_a_new_connection() -> None:
+    now_s = [10.0]
+    clock = ServerClock(lambda: now_s[0])
+    clock.sync(1_800_000_000, 0)
+
+    now_s[0] += AGE_S + 0.1
+    assert clock.is_due()
+
+    clock.sync(1_800_000_600, 0)
+    assert (clock.is_due(), clock.micros()) == (False, 1_800_000_600_000_000)
+    clock.doubt()
+    assert (clock.is_due(), clock.micros()) == (True, 1_800_000_600_000_000)
+
+
+def test_ids_follow_a_clock_that_was_set_back_and_stay_unique() -> None:
+    ids = MessageIds("0000000")
+    before = ids.take(NOW_US, 3)
+
+    after = ids.take(NOW_US - 600_000_000, 3)
+
+    assert published_us(after[0]) == NOW_US - 600_000_000
+    assert {an_id[13:] for an_id in before}.isdisjoint(an_id[13:] for an_id in after)
 
 
 def test_a_dead_letter_queue_shares_the_hash_tag_of_its_queue() -> None:

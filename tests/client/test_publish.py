@@ -141,7 +141,8 @@ def test_requests_are_bounded_in_messages_and_in_bytes_and_hold_what_is_larger_a
 
 
 def test_after_giving_up_the_next_publish_works(proxied: Publisher, proxy: Proxy, mq: BizzMQ) -> None:
-    proxy.lose_request()
+    proxy.lose_request(1)
+    proxy.lose_request(2)  # the first repeat, over a new connection
     with pytest.raises(ConnectionError):
         proxied.publish("q", [1], MessageOptions())
 

@@ -35,10 +35,10 @@ class WiretappedConnection(Connection):
 
     keys: tuple[str, ...] = ()
 
-    def execute(self, *args: Any) -> Any:
+    def execute_plain(self, args: tuple[str | bytes, ...]) -> Any:
         if args[0] in ("EVAL", "EVALSHA"):
-            self.keys = tuple(key.decode() if isinstance(key, bytes) else key for key in args[3 : 3 + args[2]])
-        return super().execute(*args)
+            self.keys = tuple(key.decode() if isinstance(key, bytes) else key for key in args[3 : 3 + int(args[2])])
+        return super().execute_plain(args)
 
 
 @pytest.fixture

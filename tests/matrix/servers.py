@@ -1,4 +1,4 @@
-"""R11 to R25: Redis fails over, moves, refuses, forgets."""
+"""R11 to R26: Redis fails over, moves, refuses, forgets."""
 
 from __future__ import annotations
 
@@ -149,5 +149,11 @@ SERVERS = (
             "scripts/test_wrong_types.py",
             *tests_of(CLUSTER, "a_wrong_type_in_one_queue_stops_this_queue_only_until_it_is_mended"),
         ),
+    ),
+    Row(
+        "R26",
+        "an exception out of a signal handler strikes any call of a client: each instruction, thousands of signals",
+        ("client/test_interrupted.py", "cluster/test_interrupted_groups.py"),
+        remark="2026-11-29: what strikes a finalizer is dropped by Python; 3,000 times is run with the matrix only",
     ),
 )

@@ -32,10 +32,10 @@ class WiretappedConnection(Connection):
         super().__init__(url)
         self.calls: list[tuple[str, int, int]] = []
 
-    def execute(self, *args: Any) -> Any:
+    def execute_plain(self, args: tuple[str | bytes, ...]) -> Any:
         if args[0] == "EVALSHA":
-            self.calls.append((args[1], args[2], len(args) - 3 - args[2]))
-        return super().execute(*args)
+            self.calls.append((args[1], int(args[2]), len(args) - 3 - int(args[2])))
+        return super().execute_plain(args)
 
 
 def code_of(name: str) -> str:

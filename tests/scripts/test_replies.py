@@ -30,8 +30,8 @@ class RecordingConnection(Connection):
 
     reply: Any = None
 
-    def execute(self, *args: Any) -> Any:
-        reply = super().execute(*args)
+    def execute_plain(self, args: tuple[str | bytes, ...]) -> Any:
+        reply = super().execute_plain(args)
         if args[0] in ("EVAL", "EVALSHA"):
             self.reply = reply
         return reply

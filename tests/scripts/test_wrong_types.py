@@ -26,10 +26,10 @@ class WiretappedConnection(Connection):
 
     keys: tuple[str, ...] = ()
 
-    def execute(self, *args: Any) -> Any:
+    def execute_plain(self, args: tuple[str | bytes, ...]) -> Any:
         if args[0] in ("EVAL", "EVALSHA"):
-            self.keys = tuple(key if isinstance(key, str) else key.decode() for key in args[3 : 3 + args[2]])
-        return super().execute(*args)
+            self.keys = tuple(key if isinstance(key, str) else key.decode() for key in args[3 : 3 + int(args[2])])
+        return super().execute_plain(args)
 
 
 def given(redis: Redis, move: Move) -> None:

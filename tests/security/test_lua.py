@@ -28,10 +28,10 @@ class Wiretap(Connection):
         super().__init__(url)
         self.texts: list[str] = []
 
-    def execute(self, *args: Any) -> Any:
+    def execute_plain(self, args: tuple[str | bytes, ...]) -> Any:
         if args[0] == "EVAL":
             self.texts.append(args[1])
-        return super().execute(*args)
+        return super().execute_plain(args)
 
 
 @pytest.fixture

@@ -1,0 +1,64 @@
+"""R26: an exception out of a signal handler strikes a call anywhere. It is raised, and the next call is right."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Callable, Iterator
+
+import pytest
+
+from bizzmq import BizzMQ
+from bizzmq.testing.wait import eventually
+from tests.support.interrupts import CALLS, ON_ONE_SERVER, QUEUE, Storm, judge_of, seeded, strike, strike_at_each
+
+
+@pytest.fixture
+def storm() -> Iterator[Storm]:
+    made = Storm(seeded())
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("name", ON_ONE_SERVER)
+def test_an_exception_at_an_instruction_of_ours(mq: BizzMQ, redis: Any, name: str) -> None:
+    strike_at_each(mq, judge_of(mq, redis), CALLS[name], 3001 if name == "publish many" else 13)
+
+
+@pytest.mark.matrix
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", ON_ONE_SERVER)
+def test_an_exception_at_each_instruction_of_ours(mq: BizzMQ, redis: Any, name: str) -> None:
+    strike_at_each(mq, judge_of(mq, redis), CALLS[name], 101 if name == "publish many" else 1)
+
+
+def test_signal_handlers_that_raise(mq: BizzMQ, redis: Any, storm: Storm) -> None:
+    strike(storm, mq, judge_of(mq, redis), ON_ONE_SERVER, 300)
+
+
+@pytest.mark.matrix
+@pytest.mark.timeout(600)
+def test_3000_signal_handlers_that_raise(mq: BizzMQ, redis: Any, storm: Storm) -> None:
+    strike(storm, mq, judge_of(mq, redis), ON_ONE_SERVER, 3000)
+
+
+def test_a_consumer_that_is_started_and_stopped_under_signals_that_raise(mq: BizzMQ, url: str, storm: Storm) -> None:
+    """Whatever strikes, `close` ends every consumer, and every message is handled."""
+    mq.create_queue(QUEUE)
+    seen: set[int] = set()
+    for number in range(40):
+        mq.publish_message_to_queue(QUEUE, number)
+        client = BizzMQ(url)
+        stops: list[Callable[[], None]] = []
+        storm.over(lambda: stops.append(client.consume_message_from_queue(QUEUE, seen.add)), 0.02)  # noqa: B023
+        for stop in stops:
+            storm.over(stop, 0.02)
+        client.close()
+        eventually(lambda: consumers() == [], 5, consumers)
+    with BizzMQ(url) as last:
+        last.consume_message_from_queue(QUEUE, seen.add)
+        eventually(lambda: seen == set(range(40)), 30)
+
+
+def consumers() -> list[str]:
+    """The threads of consumers."""
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("bizzmq-")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import os
 import threading
 from typing import Callable
 
@@ -85,6 +86,7 @@ class BackgroundConsumer:
         self._keeper = LeaseKeeper(self._keeper_broker, self._supervisor, [queue], lease)
         self._stop = Stop()
         self._keeper_stop = Stop()
+        self._pid = os.getpid()
         self._starts = 0
         self._threads = [
             _Thread(self._consume, f"bizzmq-consume-{queue}"),
@@ -101,8 +103,11 @@ class BackgroundConsumer:
     def stop(self) -> None:
         """Take no new message, wait for the running one, give back the rest. May be called again.
 
-        Called by the handler itself, it does not wait.
+        Called by the handler itself, it does not wait. In a forked child there is nothing to stop: the consumer is its
+        parent's.
         """
+        if os.getpid() != self._pid:
+            return
         self._stop.request()
         if any(thread.is_current for thread in self._threads):
             return

@@ -81,10 +81,8 @@ def test_a_wrong_password_is_said_and_not_shown(
     url = form.format(CANARY, f"{server.host}:{server.port}")
     pool = pool_factory(url, url_in_env=True, args=["--log-level=debug"])
 
-    line = refused(OPERATOR, "queues", code=1, BIZZMQ_REDIS_URL=url)
-    log_says(pool, "Redis is unavailable")
-    pool.signal(signal.SIGTERM)
-    assert pool.wait() == 0
+    line = refused(OPERATOR, "queues", BIZZMQ_REDIS_URL=url)
+    assert pool.wait() == 2  # no waiting mends it
 
     assert "password" in line
     invariants.check_log(line + pool.log(), secrets=[CANARY])
@@ -98,5 +96,4 @@ def test_when_the_cause_of_an_outage_changes_the_new_one_is_said(own_scene: OwnS
         operator.config_set("requirepass", "another")
         operator.client_kill_filter(_type="normal", skipme=True)
 
-    log_says(pool, "Connection closed by server", times=2)  # the worker and the janitor
     log_says(pool, 'error="invalid ', times=2, timeout_s=10.0)  # Redis 5 has a password only

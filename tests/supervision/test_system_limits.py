@@ -34,7 +34,7 @@ def files(limit: int) -> list[str]:
         ["--concurrency=100000"],
         ["--concurrency=1000000000000000000000"],
         ["--concurrency=100000", "--min-concurrency=1"],
-        ["--concurrency=100000", "--min-concurrency=100000"],
+        ["--concurrency=100000", "--min-concurrency=99999"],
     ],
 )
 @pytest.mark.parametrize("limit", [256, 4096])

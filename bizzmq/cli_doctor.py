@@ -20,15 +20,16 @@ HEALTHY, FAILS = 0, 1
 @click.command()
 @click.option("--redis-url", "other_url", metavar="URL", help="The server.  [default: that of bizzmq --redis-url]")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.option("--queue", default="", metavar="NAME", help="Ask for permissions on this queue's keys.  [default: all]")
 @click.pass_obj
-def doctor(redis_url: str, other_url: str | None, as_json: bool) -> None:
+def doctor(redis_url: str, other_url: str | None, as_json: bool, queue: str) -> None:
     """Check whether the Redis server is set up to keep messages, and say what to do.
 
     Changes nothing there. Exits with 0 if nothing fails, and with 1 if something does or the server cannot be
     reached. What is only a warning does not fail.
     """
     with open_broker(other_url or redis_url) as broker:
-        findings = examine(broker)
+        findings = examine(broker, queue)
     counts = {level: sum(finding.level is level for finding in findings) for level in Level}
     if as_json:
         rows = [{**asdict(finding), "level": finding.level.value} for finding in findings]

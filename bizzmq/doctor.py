@@ -7,12 +7,12 @@ from typing import Callable, Iterator
 from bizzmq import address, doctor_checks, doctor_storage
 from bizzmq.broker import Broker
 from bizzmq.connection import Connection
-from bizzmq.doctor_asking import PROBE
 from bizzmq.doctor_commands import commands
 from bizzmq.doctor_finding import Facts, Finding, Level, fail, ok, warn
 from bizzmq.doctor_permissions import permissions
 from bizzmq.doctor_queues import queues
 from bizzmq.errors import BizzMQError, BrokerRefusesError, BrokerReplyError, BrokerUnavailableError
+from bizzmq.keys import PROBE
 from bizzmq.redaction import redact
 
 Check = Callable[[Facts], Iterator[Finding]]
@@ -37,7 +37,6 @@ _TOLD_BY = {
     "CONFIG": "snapshots, appendfsync and min-replicas-to-write",
     "PING": "latency",
     "TIME": "the clock",
-    "EVAL": "scripts",
     "CLUSTER": "the cluster's state",
 }
 
@@ -55,20 +54,28 @@ _REFUSES_ALL = {
 }
 
 
-def examine(broker: Broker) -> list[Finding]:
-    """All findings about the server that this broker leads to, in a fixed order. Never raises for the server."""
+def examine(broker: Broker, queue: str = "") -> list[Finding]:
+    """All findings about the server that this broker leads to, in a fixed order. Never raises for the server.
+
+    Args:
+        queue: the one that this user is for, if it may not use all of them.
+
+    Raises:
+        ConfigurationError: that is no name of a queue.
+    """
+    base = broker.keys(queue).base if queue else PROBE
     found: list[Finding] = []
     facts: Facts | None = None
     try:
         url = broker.connection.url
-        connection = broker.connection.at(PROBE)
+        connection = broker.connection.at(base)
         found.append(_reach(connection))
         if found[0].level is Level.FAIL:
             return found
-        facts = Facts(connection, address.parse(url).kind if address.is_group(url) else "")
+        facts = Facts(connection, address.parse(url).kind if address.is_group(url) else "", base)
         for check in CHECKS:
             found += check(facts)
-        found += queues(broker)
+        found += queues(broker, queue)
     except BizzMQError as error:
         found.append(_unreachable(error))
     return [*found, *(_refusal(name, why) for name, why in (facts.refused.items() if facts else ()))]

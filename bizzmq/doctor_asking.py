@@ -11,11 +11,8 @@ from bizzmq.errors import BrokerFullError, BrokerReplyError
 from bizzmq.server_info import REFUSED
 from bizzmq.slots import key_of
 
-PROBE = "bizzmq:{bizzmq-doctor}:"
-"""Begins keys that are named to ask for permission, and never written."""
-
 _ARGUMENTS: dict[str, Sequence[Any]] = {
-    "client|unblock": (0,), "eval": ("return 1", 1, PROBE + "meta"), "evalsha": ("0" * 40, 1, PROBE + "meta"),
+    "client|unblock": (0,), "eval": ("return 1", 1), "evalsha": ("0" * 40, 1),
     "scan": (0,), "sadd": (keys.INDEX, "v"), "smembers": (keys.INDEX,), "wait": (0, 1),
 }  # fmt: skip
 _BY_TYPE: dict[str, dict[str, Sequence[Any]]] = {
@@ -43,15 +40,16 @@ Ask = Callable[[Sequence[Any]], str]
 """Why a command is not permitted; "" if it is."""
 
 
-def sample(name: str, kind: str) -> Sequence[Any]:
-    """A way to call a command on a key of this kind, or without one."""
+def sample(name: str, kind: str, base: str = keys.PROBE) -> Sequence[Any]:
+    """A way to call a command on a key of this kind, or without one; `base` begins its name."""
     for wanted, commands in _BY_TYPE.items():
         if name in commands:
-            key = PROBE + (kind if kind != "*" else _KINDS[wanted])
+            key = base + (kind if kind != "*" else _KINDS[wanted])
             if name == "rpoplpush":
                 return [name, key, re.sub("[a-z]+(:WORKER)?$", "processing:WORKER", key)]
             return [name, key, *commands[name]]
-    return [*name.split("|"), *_ARGUMENTS.get(name, ())]
+    keyed = [base + "meta"] if name in ("eval", "evalsha") else []
+    return [*name.split("|"), *_ARGUMENTS.get(name, ()), *keyed]
 
 
 def asker(connection: Connection) -> Ask | None:

@@ -11,7 +11,7 @@ from typing import Iterator
 
 from bizzmq import clock
 from bizzmq.doctor_finding import FULL, NEARLY_FULL, Facts, Finding, fail, ok, warn
-from bizzmq.foreign import CommandRefusedError, NoScriptError
+from bizzmq.foreign import NoScriptError
 from bizzmq.server_info import REFUSED
 
 PINGS = 50
@@ -120,9 +120,6 @@ def script_cache(facts: Facts) -> Iterator[Finding]:
             "a script that was just run is not in the cache",
             "do not spread connections over several servers (proxy?), nor run SCRIPT FLUSH all the time",
         )
-        return
-    except CommandRefusedError as error:
-        facts.refused["EVAL"] = str(error)  # whether that is a failure is said with the commands and the permissions
         return
     except REFUSED as error:
         yield fail("scripts", f"scripts cannot be run: {error}",

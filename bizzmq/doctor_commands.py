@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from bizzmq.doctor_asking import PROBE
 from bizzmq.doctor_finding import Facts, Finding, fail, ok, warn
 from bizzmq.errors import BrokerUnavailableError
 from bizzmq.roles import GROUPS, OPTIONAL, ROLES, needed
@@ -19,7 +18,7 @@ def commands(facts: Facts) -> Iterator[Finding]:
     group = GROUPS.get(facts.address)
     names = sorted({name for role in ROLES for name in needed(role)}.union(group.commands if group else ()))
     try:
-        facts.missing.update(missing_commands(facts.connection.at(PROBE), names))
+        facts.missing.update(missing_commands(facts.connection, names))
         facts.connection.execute("PING")
     except REFUSED:
         pass  # PING is said to be missing

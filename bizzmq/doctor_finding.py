@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from bizzmq.connection import Connection
+from bizzmq.keys import PROBE
 from bizzmq.server_info import REFUSED, config, info
 
 NEARLY_FULL, FULL = 0.8, 0.95
@@ -49,12 +50,14 @@ class Facts:
     Attributes:
         address: how the server was asked for, "" for one server, else `sentinel` or `cluster`.
         refused: command -> why the server does not tell.
+        base: begins the keys that are named to ask for permission.
         missing: the commands that it does not have, once they have been looked for.
     """
 
-    def __init__(self, connection: Connection, address: str = "") -> None:
+    def __init__(self, connection: Connection, address: str = "", base: str = PROBE) -> None:
         self.connection = connection
         self.address = address
+        self.base = base
         self.refused: dict[str, str] = {}
         self.missing: set[str] = set()
         self._info: dict[str, dict[str, str]] = {}

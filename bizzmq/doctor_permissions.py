@@ -46,7 +46,7 @@ def _missing(ask: Ask, role: str, facts: Facts) -> list[str]:
         denied = {}
         for name, kind in use.pairs():
             if name not in facts.missing:
-                denied[name, kind] = ask(sample(name, kind))
+                denied[name, kind] = ask(sample(name, kind, facts.base))
         whys = {pair: why for pair, why in denied.items() if why}
         is_any_key_open = is_any_key_open or (bool(use.kinds) and len(whys) < len(denied))
         is_only_keys = is_only_keys and all(map(is_about_keys, whys.values()))

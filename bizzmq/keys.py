@@ -10,6 +10,9 @@ DEAD_LETTER_SUFFIX = "_dlq"
 INDEX = "bizzmq:queues"
 """SET  the names of all queues that were created by name. Their dead-letter queues are found by their meta."""
 
+PROBE = "bizzmq:{bizzmq-doctor}:"
+"""Begins keys that the doctor names to ask for permission, and never writes."""
+
 MAX_SHARDS = 256
 _GRAMMAR = re.compile(r"[A-Za-z0-9._-]{1,128}(:[1-9][0-9]{0,2})?\Z")
 _NAME = re.compile(r"bizzmq:\{([^}]+)\}:(dlq:)?([a-z]+)")
@@ -75,7 +78,7 @@ class QueueKeys:
             )
         self.owner = owner
         base = f"bizzmq:{{{owner}}}:" + ("dlq:" if self.is_dead_letter_queue else "")
-        self._base = base
+        self.base = base
         self.meta = base + "meta"
         """HASH  the queue's options, its creation time and the layout version."""
         self.messages = base + "messages"
@@ -103,11 +106,11 @@ class QueueKeys:
 
     def processing(self, worker: str) -> str:
         """LIST  ids that this worker holds; the oldest is the right end."""
-        return f"{self._base}processing:{worker}"
+        return f"{self.base}processing:{worker}"
 
     def publisher(self, nonce: str) -> str:
         """STRING  number of this publisher's last executed request; expires by itself."""
-        return f"{self._base}publisher:{nonce}"
+        return f"{self.base}publisher:{nonce}"
 
     def dead_letters(self) -> QueueKeys:
         """The keys of this queue's dead-letter queue; its own if it is one itself."""

@@ -33,6 +33,7 @@ def _use(kinds: str, commands: str) -> Use:
     return Use(tuple(kinds.split()), tuple(commands.split()))
 
 
+_FIXED = "meta messages attempts waiting prioritized delayed parked supervisors workers releases wake stats"
 _COUNT = [
     _use("meta dlq:meta", "exists"),
     _use("meta", "hget"),
@@ -97,7 +98,13 @@ ROLES: Dict[str, List[Use]] = {
         _use("dlq:messages", "hset"),
         _use("dlq:parked", "lpush"),
     ],
-    "viewer": [_use("", "ping info time multi exec"), _use("queues", "smembers"), *_COUNT],
+    "viewer": [
+        _use("", "ping info time multi exec"),
+        _use("queues", "smembers"),
+        *_COUNT,
+        _use("meta dlq:meta", "hgetall"),
+        _use(f"{_FIXED} {' '.join(f'dlq:{kind}' for kind in _FIXED.split())}", "type"),
+    ],
     "operator": [
         _use("", "ping info time multi exec eval evalsha scan"),
         _use(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bizzmq.broker import Broker
 from bizzmq.errors import DecodeError, QueueNotFoundError
+from bizzmq.foreign import CommandRefusedError
 from bizzmq.keys import type_of
 
 
@@ -14,13 +15,16 @@ def faults(broker: Broker, queue: str) -> list[str]:
         k.meta, k.messages, k.attempts, k.waiting, k.prioritized, k.delayed, k.parked, k.supervisors, k.workers,
         k.releases, k.wake, k.stats,
     ]  # fmt: skip
-    kinds = [kind.decode() for kind in broker.look(*[("TYPE", name) for name in names])]
+    try:
+        kinds = [kind.decode() for kind in broker.look(*[("TYPE", name) for name in names])]
+    except CommandRefusedError:
+        kinds = []  # what cannot be asked is not known
     found = [
         f"key {name!r} is a {kind}, not a {type_of(name)}"
         for name, kind in zip(names, kinds)
         if kind not in ("none", type_of(name))
     ]
-    if kinds[0] == "hash":
+    if kinds[:1] in ([], ["hash"]):
         try:
             broker.options(queue)
         except DecodeError as error:

@@ -42,7 +42,8 @@ end
 local ends = {}
 
 -- The score that makes a message the first or the last of its priority. A priority p has the scores from -p up to
--- -p + 1, an empty one begins in the middle. Where the doubles leave no room, equal scores go by id.
+-- -p + 1, an empty one begins in the middle. Where the doubles leave no room, equal scores go by id. Users that were
+-- made for an earlier version may not look for the last one (ZREVRANGEBYSCORE): to them each one is empty.
 local function score_of(prioritized, priority, at_head)
   local low = -tonumber(priority)
   local _, exponent = math.frexp(math.abs(low) + 1)
@@ -53,7 +54,7 @@ local function score_of(prioritized, priority, at_head)
   if not at then
     local from, to = string.format('%.17g', low), string.format('(%.17g', low + 1)
     local found = at_head and redis.call('ZRANGEBYSCORE', prioritized, from, to, 'WITHSCORES', 'LIMIT', 0, 1)
-      or redis.call('ZREVRANGEBYSCORE', prioritized, to, from, 'WITHSCORES', 'LIMIT', 0, 1)
+      or redis.pcall('ZREVRANGEBYSCORE', prioritized, to, from, 'WITHSCORES', 'LIMIT', 0, 1)
     at = tonumber(found[2])
   end
   local score = at and at + (at_head and -step or step) or low + 0.5

@@ -7,7 +7,7 @@ from typing import Any, Callable
 
 from bizzmq import BizzMQ, MessageOptions, NotConfirmedError, QueueOptions
 from bizzmq.broker import Broker
-from bizzmq.census import queue_names, stats
+from bizzmq.census import overview, stats
 from bizzmq.connections import connect
 from bizzmq.server_info import info, warn_of_eviction
 
@@ -81,7 +81,7 @@ def _view(broker: Broker) -> None:
     info(broker.connection, "server")
     broker.time()
     broker.ping()
-    queue_names(broker)
+    overview(broker)
     _count(broker)
 
 

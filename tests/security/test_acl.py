@@ -46,7 +46,7 @@ def is_of(role: str, move: Move) -> bool:
 
 
 OWN_MOVES = [(role, move) for role in ROLES for move in MOVES if is_of(role, move)]
-OTHERS_MOVES = [("publisher", move) for move in MOVES if move.script != "publish"]
+OTHERS_MOVES = [("publisher", move) for move in MOVES if move.script != "publish" and move.returns is not False]
 OTHERS_MOVES += [("worker", move) for move in MOVES if move.script == "publish"]
 
 

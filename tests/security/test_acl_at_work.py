@@ -117,13 +117,17 @@ def test_a_worker_that_also_publishes_is_refused_without_the_publishers_rules(
     impatient.close()
 
 
+def fail(_body: Any) -> None:
+    raise ValueError("asked to fail")
+
+
 def test_an_operator_can_use_the_whole_command(
     guarded: RedisServer, publisher: BizzMQ, admin: Redis, names: tuple[str, ...]
 ) -> None:
     url = url_of(guarded, "operator")
     publisher.publish_message_to_queue("q", "bad", MessageOptions(retries=0))
     with BizzMQ(url_of(guarded, "worker")) as mq:
-        mq.consume_message_from_queue("q", ValueError)
+        mq.consume_message_from_queue("q", fail)
         eventually(lambda: mq.stats("q").dead_lettered == 1, PATIENCE_S)
     publisher.publish_messages_to_queue("q", [1, 2], MessageOptions(priority=1))
 
@@ -139,8 +143,9 @@ def test_an_operator_can_use_the_whole_command(
     assert refusals(admin) == []
 
 
-def test_a_doctor_who_may_not_ask_all_says_so(guarded: RedisServer) -> None:
-    ended = run(OPERATOR, "doctor", BIZZMQ_REDIS_URL=url_of(guarded, "operator"))
+def test_a_doctor_who_may_not_ask_all_says_so(guarded: RedisServer, names: tuple[str, ...]) -> None:
+    about = ["--queue", "q"] if names else []
+    ended = run(OPERATOR, "doctor", *about, BIZZMQ_REDIS_URL=url_of(guarded, "operator"))
 
     assert ended.code in (0, 1)
     assert "may do all that an operator does" in ended.out

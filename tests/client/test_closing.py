@@ -105,15 +105,16 @@ def test_a_running_handler_may_use_the_client_that_is_being_closed(mq: BizzMQ, q
         assert other.stats("q").waiting == 1
 
 
-def test_a_handler_may_close_its_own_client(mq: BizzMQ, queue: str) -> None:
+def test_a_handler_may_close_its_own_client(mq: BizzMQ, queue: str, url: str) -> None:
     closed = threading.Event()
 
     def handler(_body: Any) -> None:
         mq.close()
         closed.set()
 
-    mq.publish_message_to_queue("q", 1)
     mq.consume_message_from_queue("q", handler)
+    with BizzMQ(url) as other:
+        other.publish_message_to_queue("q", 1)
 
     assert closed.wait(20)
     with pytest.raises(ClosedError):

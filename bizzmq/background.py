@@ -86,8 +86,8 @@ class BackgroundConsumer:
         self._keeper = LeaseKeeper(self._keeper_broker, self._supervisor, [queue], lease)
         self._stop = Stop()
         self._keeper_stop = Stop()
-        self._pid = os.getpid()
         self._starts = 0
+        self._process = os.getpid()
         self._threads = [
             _Thread(self._consume, f"bizzmq-consume-{queue}"),
             _Thread(self._keep, f"bizzmq-lease-{queue}"),
@@ -103,10 +103,9 @@ class BackgroundConsumer:
     def stop(self) -> None:
         """Take no new message, wait for the running one, give back the rest. May be called again.
 
-        Called by the handler itself, it does not wait. In a forked child there is nothing to stop: the consumer is its
-        parent's.
+        Called by the handler itself, it does not wait. In a forked child, where its threads are not, it does nothing.
         """
-        if os.getpid() != self._pid:
+        if os.getpid() != self._process:
             return
         self._stop.request()
         if any(thread.is_current for thread in self._threads):

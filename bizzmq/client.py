@@ -12,7 +12,7 @@ from bizzmq.broker import Broker
 from bizzmq.census import stats
 from bizzmq.clock import ServerClock
 from bizzmq.connections import connect
-from bizzmq.errors import BizzMQError, BrokerUnavailableError, ClosedError, ConfigurationError, DecodeError
+from bizzmq.errors import BizzMQError, BrokerUnavailableError, ClosedError, DecodeError
 from bizzmq.handler import UserHandler
 from bizzmq.logs import log
 from bizzmq.message import MessageOptions
@@ -60,6 +60,7 @@ class BizzMQ:
         if redis_url is _FROM_ENVIRONMENT:
             redis_url = server_url.from_environment()
         redis_url = checks.secret("redis_url", redis_url)
+        limit = checks.integer("max_connections", max_connections, 1)
         self._closed = False
         self._signer = None if signing_keys is None else signing.Signer(signing_keys)
         self._server = embedded.join(redis_url) if embedded.is_embedded(redis_url) else None
@@ -67,7 +68,7 @@ class BizzMQ:
         self._consumers: list[BackgroundConsumer] = []
         self._clock = ServerClock()
         users = (BizzMQ._publish.__code__, BizzMQ._ask.__code__)
-        self._publishers = Reservoir(self._new_publisher, users, limit=_checked_limit(max_connections))
+        self._publishers = Reservoir(self._new_publisher, users, limit=limit)
         try:
             self._check()
         except BizzMQError:
@@ -247,12 +248,6 @@ class BizzMQ:
             raise
         self._publishers.give_back(publisher)
         return result
-
-
-def _checked_limit(limit: Any) -> int:
-    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
-        raise ConfigurationError(f"max_connections is a whole number from 1 on, not {limit!r}")
-    return limit
 
 
 def _create(broker: Broker, queue: str, options: QueueOptions | None) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any, Callable
@@ -178,6 +180,22 @@ def test_a_fork_uses_and_closes_its_own_and_leaves_the_parents_alone(mq: BizzMQ,
     mq.publish_message_to_queue("q", "after")
     assert set(seen.wait(3)) == {"before", "child", "after"}
     assert mq.stats("q").published == 3
+
+
+def test_a_fork_that_exits_as_any_program_does_waits_for_nobody(url: str, queue: str) -> None:
+    program = f"""if True:
+        import os, sys
+        from bizzmq import BizzMQ
+        mq = BizzMQ({url!r})
+        mq.consume_message_from_queue("q", print)
+        child = os.fork()
+        if child == 0:
+            sys.exit(0)
+        print(os.waitpid(child, 0)[1], mq.stats("q").published)
+        """
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, timeout=60, check=False)
+
+    assert (done.returncode, done.stdout) == (0, b"0 0\n")
 
 
 def test_the_environment_names_the_server_in_one_order(

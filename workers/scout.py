@@ -27,7 +27,7 @@ def require_library() -> None:
     try:
         importlib.import_module(_LIBRARY)
     except ImportError as error:  # it is not there, or not for this machine
-        raise ConfigurationError("--reload needs the package watchfiles: pip install 'bizzmq[reload]'") from error
+        raise ConfigurationError("--reload needs the package watchfiles: pip install watchfiles") from error
 
 
 class Scout:

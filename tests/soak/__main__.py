@@ -46,7 +46,7 @@ def main(minutes: float, seed: int | None, names: tuple[str, ...], rate: float, 
     names = names or tuple(SITES)
     click.echo(f"seed {seed}: {minutes * 60 / len(names):.0f} s on each of {', '.join(names)}")
     if not plots.is_possible():
-        click.echo("no plots: they need the package matplotlib: pip install 'bizzmq[bench]'")
+        click.echo("no plots: they need the package matplotlib: pip install matplotlib")
     facts = report.conditions(seed)
     done: list[Soaked] = []
     pictures: list[Path] = []

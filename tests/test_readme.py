@@ -34,8 +34,8 @@ def test_each_row_names_the_arguments_and_options_that_the_command_takes() -> No
 
 def test_each_option_that_a_row_speaks_of_exists() -> None:
     for usage, *text in ROWS:
-        name = usage.split("`")[1].split()[0]
-        taken = {word for piece in command.commands[name].params for word in piece.opts}
+        name, *rest = usage.split("`")[1].split()
+        taken = {word for one in _meant(command.commands[name], rest) for piece in one.params for word in piece.opts}
         assert set(re.findall(r"`(--[a-z-]+)`", " ".join(text))) <= taken, name
 
 

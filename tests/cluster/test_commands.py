@@ -63,10 +63,10 @@ def _wrong(url: str) -> str:
 
 
 def _bizzmq(url: str, *arguments: str, fails: bool = False) -> str:
-    """What the command says; it must succeed, or else fail with 1."""
+    """What the command says; it must succeed, or else be refused with 2."""
     done = subprocess.run(
         [sys.executable, "-m", "bizzmq", "--redis-url", url, *arguments],
         cwd=str(ROOT), capture_output=True, text=True, timeout=PATIENCE_S, stdin=subprocess.DEVNULL, check=False,
     )  # fmt: skip
-    assert done.returncode == (1 if fails else 0), done.stderr
+    assert done.returncode == (2 if fails else 0), done.stderr
     return done.stdout + done.stderr if fails else done.stdout

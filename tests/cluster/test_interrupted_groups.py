@@ -26,7 +26,7 @@ def storm() -> Iterator[Storm]:
 
 @small_and_large
 def test_signal_handlers_that_raise_with_sentinels(watched: Watched, storm: Storm, interrupts: int) -> None:
-    beset(watched.url, watched.master, storm, interrupts)
+    beset(watched.url, watched.master(), storm, interrupts)
 
 
 @small_and_large

@@ -17,7 +17,7 @@ from tests.cluster.confirmed import (
     work_goes_on,
 )
 from tests.faults.gated import HANDLER
-from tests.faults.scene import PATIENCE_S, Scene, log_says
+from tests.faults.scene import PATIENCE_S, Scene
 from tests.support.sentinels import Watched, replication, role
 
 WORK = {"do": "sleep", "sleep_s": 0.005}
@@ -72,7 +72,6 @@ def test_an_idle_pool_finds_the_new_master_by_itself(watched: Watched, sentinel_
     scene.figures.recovered(back_s)
     assert back_s < BACK_AFTER_FAILOVER_S
     settle(scene, extra_runs=0)
-    log_says(pool, "Redis is available again who=janitor")
     scene.retire(pool)
 
 

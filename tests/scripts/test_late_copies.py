@@ -22,8 +22,8 @@ def publish(broker: Broker, publisher: str, request: int, *ids: str) -> None:
 def publish_behind(broker: Broker, request: int, before: int, *ids: str) -> bool:
     """Whether Redis has executed a request that was sent before the reply to another one was there."""
     entries: list[Any] = [part for name in ids for part in (name, b"1\n1")]
-    broker.send_publish(QUEUE, "pub", (request, before), 0, 0, entries)
-    return broker.has_published(QUEUE)
+    command = broker.called("publish", broker._publish_keys(QUEUE, "pub"))
+    return int(broker.connection.execute(*command, request, before, 0, 0, *entries)) >= 0
 
 
 # Each is sent for the first delivery, and once more while the second one is being run.

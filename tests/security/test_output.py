@@ -67,7 +67,7 @@ def test_the_library_says_no_secret(guarded: RedisServer, noted: Callable[[], st
     with BizzMQ(url_of(guarded), signing_keys=[KEY]) as mq:
         mq.create_queue("q", QueueOptions(config_dead_letter_queue=True))
         mq.publish_message_to_queue("q", "bad", MessageOptions(retries=0))
-        mq.consume_message_from_queue("q", ValueError)
+        mq.consume_message_from_queue("q", lambda _body: ValueError("bad"))
         eventually(lambda: mq.stats("q").dead_lettered == 1, PATIENCE_S)
         with guarded.client() as admin:
             assert_clean(everything(admin), "Redis")

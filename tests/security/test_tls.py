@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import signal
 from pathlib import Path
 from typing import Any, Callable, Iterator
 from urllib.parse import quote
@@ -20,7 +19,7 @@ from bizzmq.testing.pool import Pool
 from bizzmq.testing.ports import LOOPBACK, free_port
 from bizzmq.testing.server import RedisServer
 from bizzmq.testing.wait import eventually
-from tests.faults.scene import PATIENCE_S, log_says
+from tests.faults.scene import PATIENCE_S
 from tests.pool.command import OPERATOR, WORKER, refused, run
 from tests.support.certificates import Authority, Certificate, can_make
 
@@ -106,18 +105,15 @@ def test_a_client_refuses_whom_it_cannot_verify(untrusted: str) -> None:
 
 @who_is_untrusted
 def test_the_command_says_so_in_one_line(untrusted: str) -> None:
-    assert "certificate verify failed" in refused(OPERATOR, f"--redis-url={untrusted}", "queues", code=1)
+    assert "certificate verify failed" in refused(OPERATOR, f"--redis-url={untrusted}", "queues")
 
 
 @who_is_untrusted
-def test_a_pool_says_so_once_and_waits(untrusted: str, pool_factory: Callable[..., Pool]) -> None:
+def test_a_pool_says_so_once_and_does_not_wait(untrusted: str, pool_factory: Callable[..., Pool]) -> None:
     pool = pool_factory(untrusted, concurrency=1)
 
-    log_says(pool, "CERTIFICATE_VERIFY_FAILED")
-    pool.signal(signal.SIGTERM)
-
-    assert pool.wait() == 0
-    assert pool.log().count("CERTIFICATE_VERIFY_FAILED") == 1
+    assert pool.wait() == 2
+    assert "CERTIFICATE_VERIFY_FAILED" in pool.log()
     invariants.check_log(pool.log())
 
 

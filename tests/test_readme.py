@@ -34,8 +34,13 @@ def test_each_row_names_the_arguments_and_options_that_the_command_takes() -> No
 
 def test_each_option_that_a_row_speaks_of_exists() -> None:
     for usage, *text in ROWS:
-        name, *rest = usage.split("`")[1].split()
-        taken = {word for one in _meant(command.commands[name], rest) for piece in one.params for word in piece.opts}
+        name, *rest = usage.split("`")[1].replace("/", "|").split()
+        taken = {
+            word
+            for one in _meant(command.commands[name], rest)
+            for piece in one.params
+            for word in (*piece.opts, *piece.secondary_opts)
+        }
         assert set(re.findall(r"`(--[a-z-]+)`", " ".join(text))) <= taken, name
 
 

@@ -8,6 +8,7 @@ from bizzmq import address
 from bizzmq.address import Node
 from bizzmq.connection import Connection, readable
 from bizzmq.errors import BizzMQError, BrokerRefusesError, BrokerReplyError, BrokerUnavailableError, BrokerUnusableError
+from bizzmq.foreign import CommandRefusedError
 from bizzmq.url import check_url
 from bizzmq.wire import Wire, pack
 
@@ -61,6 +62,8 @@ class SentinelConnection(Connection):
                 found = self._ask(sentinel)
             except BrokerUnusableError as error:
                 refusal = BrokerUnusableError(f"sentinel {sentinel}: {error}")
+            except CommandRefusedError as error:
+                refusal = BrokerUnusableError(f"{sentinel} is no sentinel, or does not answer this user: {error}")
             except BrokerRefusesError as error:
                 refusal = BrokerRefusesError(f"sentinel {sentinel}: {error}")
             except BrokerReplyError as error:

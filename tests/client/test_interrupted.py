@@ -11,6 +11,12 @@ from bizzmq import BizzMQ
 from bizzmq.testing.wait import eventually
 from tests.support.interrupts import CALLS, ON_ONE_SERVER, QUEUE, Storm, judge_of, seeded, strike, strike_at_each
 
+# What is struck while it opens or closes a socket may leave that to the garbage collector.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
 
 @pytest.fixture
 def storm() -> Iterator[Storm]:

@@ -25,11 +25,15 @@ def storm() -> Iterator[Storm]:
 
 
 @small_and_large
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_signal_handlers_that_raise_with_sentinels(watched: Watched, storm: Storm, interrupts: int) -> None:
     beset(watched.url, watched.master(), storm, interrupts)
 
 
 @small_and_large
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_signal_handlers_that_raise_on_a_cluster(cluster: Cluster, storm: Storm, interrupts: int) -> None:
     beset(cluster.url, cluster.master_of(QUEUE), storm, interrupts)
 

@@ -103,7 +103,9 @@ def test_a_command_that_is_refused_to_the_user_is_waited_for_or_done_without(
     with BizzMQ(server.url) as mq:
         ids = mq.publish_messages_to_queue("q", [{}, {}])
         if name not in OPTIONAL:
-            eventually(lambda: lines(pool, "no permission"), PATIENCE_S, pool.log)
+            eventually(
+                lambda: lines(pool, "no permission") or lines(pool, "user executing the script"), PATIENCE_S, pool.log
+            )
             admin.execute_command("ACL", "SETUSER", "somebody", f"+{name}")
         eventually(lambda: set(ledger.handled()) == set(ids), PATIENCE_S, pool.log)
     pool.signal(signal.SIGTERM)
@@ -155,7 +157,12 @@ def use(url: str) -> tuple[int, BrokerRefusesError | None]:
 
 @pytest.mark.parametrize("name", ["wait", "waitaof", "expire"])
 def test_what_cannot_be_confirmed_is_refused_before_it_is_stored(lacking: Lacking, name: str) -> None:
-    with BizzMQ(lacking(name).url) as mq:
+    try:
+        server = lacking(name)
+    except RuntimeError:  # before Redis 7.2 there is no such command to be taken away
+        assert name == "waitaof"
+        server = lacking()
+    with BizzMQ(server.url) as mq:
         mq.create_queue("q")
         with pytest.raises(BizzMQError, match=r"confirm"):
             mq.publish_message_to_queue("q", 1, MessageOptions(confirm="aof" if name == "waitaof" else "replicas:1"))

@@ -19,6 +19,9 @@ class Recorder:
         self.sent: list[tuple[Any, ...]] = []
 
     def execute(self, *command: Any) -> Any:
+        return self.execute_plain(command)
+
+    def execute_plain(self, command: tuple[Any, ...]) -> Any:
         self.sent.append(command)
         return self._reply
 

@@ -79,44 +79,37 @@ def test_a_purge_takes_what_came_first(mq: BizzMQ, redis: Redis, broker: Broker)
     assert left >= set(came[205:])  # what came before its first look may be deleted
 
 
+def take_all_after_the_first_look(mq: BizzMQ, broker: Broker, then: int) -> List[str]:
+    """Once the purge has looked, a worker takes 100 messages, and `then` new ones are published; the ids of those."""
+    broker.register("q", "s", 1, "w")
+    execute = broker.connection.execute
+    new: List[str] = []
+    looks = iter([True])
+
+    def claiming(*command: Any) -> Any:
+        reply = execute(*command)
+        if command[0] in ("EVAL", "EVALSHA") and next(looks, False):
+            broker.claim("q", "w", 100)
+            new.extend(mq.publish_messages_to_queue("q", range(then)))
+        return reply
+
+    broker.connection.execute = claiming  # type: ignore[method-assign]
+    return new
+
+
 def test_a_purge_leaves_to_workers_what_they_have_taken(mq: BizzMQ, redis: Redis, broker: Broker) -> None:
     mq.create_queue("q")
     old = mq.publish_messages_to_queue("q", range(120))
-    broker.register("q", "s", 1, "w")
-    execute = broker.connection.execute
-    new: List[str] = []
+    new = take_all_after_the_first_look(mq, broker, then=300)
 
-    def claiming(*command: Any) -> Any:
-        reply = execute(*command)
-        if command[0] in ("EVAL", "EVALSHA") and not new:
-            new.extend(["begun"])
-            broker.claim("q", "w", 100)
-            new.extend(mq.publish_messages_to_queue("q", range(300)))
-        return reply
-
-    broker.connection.execute = claiming  # type: ignore[method-assign]
-    deleted = purge_all(broker, "q")
-
-    assert deleted == 20
-    assert stored(redis) == {*old[:100], *new[1:]}
+    assert purge_all(broker, "q") == 20
+    assert stored(redis) == {*old[:100], *new}
 
 
-def test_a_purge_whose_messages_have_all_been_taken_deletes_nothing(mq: BizzMQ, redis: Redis, broker: Broker) -> None:
+def test_a_purge_whose_messages_have_all_been_taken_deletes_nothing(mq: BizzMQ, broker: Broker) -> None:
     mq.create_queue("q")
     mq.publish_messages_to_queue("q", range(5))
-    broker.register("q", "s", 1, "w")
-    execute = broker.connection.execute
-    new: List[str] = []
-
-    def claiming(*command: Any) -> Any:
-        reply = execute(*command)
-        if command[0] in ("EVAL", "EVALSHA") and not new:
-            new.extend(["begun"])
-            broker.claim("q", "w", 100)
-            new.extend(mq.publish_messages_to_queue("q", range(700)))
-        return reply
-
-    broker.connection.execute = claiming  # type: ignore[method-assign]
+    take_all_after_the_first_look(mq, broker, then=700)
 
     assert purge_all(broker, "q") == 0
     assert mq.stats("q").waiting == 700

@@ -67,7 +67,7 @@ class BizzMQ:
         self._url = self._server.url if self._server else check_url(redis_url)
         self._consumers: list[BackgroundConsumer] = []
         self._clock = ServerClock()
-        users = (BizzMQ._publish.__code__, BizzMQ._ask.__code__)
+        users = (BizzMQ._lent.__code__,)
         self._publishers = Reservoir(self._new_publisher, users, limit=limit)
         try:
             self._check()
@@ -174,17 +174,7 @@ class BizzMQ:
             queue_name = _queue(queue_name)
         published: list[str] = []
         try:
-            publisher = self._publishers.take()
-            try:
-                publisher.publish(queue_name, messages, wanted, published)
-            except BizzMQError:
-                self._publishers.give_back(publisher)
-                raise
-            except BaseException:
-                self._publishers.lose(publisher)
-                raise
-            self._publishers.give_back(publisher)  # who is interrupted gives nothing back: others get nothing half done
-            return published
+            return self._lent(lambda publisher: publisher.publish(queue_name, messages, wanted, published))
         except BaseException as error:
             tell_published(error, published)
             raise
@@ -224,22 +214,30 @@ class BizzMQ:
         return self._ask(lambda broker: stats(broker, queue_name))
 
     def _ask(self, action: Callable[[Broker], T]) -> T:
-        """The result of an action that is safe to repeat: once more, over a new connection, if an old one fails.
+        """The result of an action that is safe to repeat: once more, over a new connection, if an old one fails."""
 
-        Whoever is interrupted gives nothing back, so that nobody gets what is half done.
-        """
-        publisher = self._publishers.take()
-        try:
+        def ask(publisher: Publisher) -> T:
             connection = publisher.broker.connection
             connection.refresh()
             is_old = connection.is_open
             try:
-                result = action(publisher.broker)
+                return action(publisher.broker)
             except BrokerUnavailableError:
                 if not is_old:
                     raise
                 connection.drop()
-                result = action(publisher.broker)
+                return action(publisher.broker)
+
+        return self._lent(ask)
+
+    def _lent(self, use: Callable[[Publisher], T]) -> T:
+        """What comes of using a publisher that nobody else has meanwhile.
+
+        A use that is interrupted gives nothing back, so that nobody gets what is half done.
+        """
+        publisher = self._publishers.take()
+        try:
+            result = use(publisher)
         except BizzMQError:
             self._publishers.give_back(publisher)
             raise

@@ -49,6 +49,8 @@ _guard = streams.GuardedStreams()
               help="Replace a worker after N messages.  [default: never]")  # fmt: skip
 @click.option("--prefetch", type=click.IntRange(1, 100), default=DEFAULT_LIMIT, show_default=True, metavar="N",
               help="Upper bound of what one worker claims at once.")  # fmt: skip
+@click.option("--block", type=click.FloatRange(0.1, 60), default=5.0, show_default=True, metavar="SECONDS",
+              help="An idle worker asks Redis anew after this time; less than what ends idle connections.")  # fmt: skip
 @click.option("--lease", type=click.FloatRange(min=1), default=15.0, show_default=True, metavar="SECONDS",
               help="After this silence of a host others take its messages.")  # fmt: skip
 @click.option("--max-crashes", type=click.IntRange(min=1), default=3, show_default=True, metavar="N",
@@ -104,6 +106,7 @@ def command(
     reload: bool,
     max_messages: int,
     prefetch: int,
+    block: float,
     lease: float,
     max_crashes: int,
     timeout: float,
@@ -155,6 +158,7 @@ def command(
             reload=reload,
             max_messages=max_messages,
             prefetch=prefetch,
+            block_s=block,
             lease_s=lease,
             beat_s=lease / 5,
             scan_s=lease / 3,

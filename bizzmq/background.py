@@ -43,7 +43,7 @@ class _Thread:
         return threading.current_thread() is self._thread
 
     def start(self) -> None:
-        self.has_begun = True  # first: whoever is interrupted does not know whether it runs
+        self.has_begun = True  # first: after an interrupt nobody knows whether it runs
         self._thread.start()
 
     def wait(self) -> None:

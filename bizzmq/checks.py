@@ -129,7 +129,7 @@ def choice(name: str, value: Any, choices: Collection[str]) -> str:
 
 
 def instance(name: str, value: Any, kind: Type[T], default: T) -> T:
-    """An object of a class; the default if it is None."""
+    """An object of a class; the default for None."""
     if value is None:
         return default
     if not isinstance(value, kind):

@@ -42,7 +42,7 @@ class BizzMQ:
             in a pool's handler it is the pool's.
         signing_keys: with keys, what is published is signed with the first one, and what is consumed must be signed
             with any of them (see docs/security.md). Bytes, or base64; at least 32 bytes each.
-        max_connections: so many threads publish and ask at the same time; others wait for them, 10 s at most. Each
+        max_connections: how many threads publish and ask at the same time; others wait for them, 10 s at most. Each
             consumer has two more (see docs/connections.md).
 
     Raises:

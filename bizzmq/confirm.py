@@ -51,7 +51,7 @@ def check(broker: Broker, queue: str, level: Level) -> None:
     except CommandRefusedError as error:
         needs = "'aof' needs Redis 7.2 or newer, or Valkey, and" if level.disk else f"'replicas:{level.replicas}' needs"
         raise ConfigurationError(f"confirm={needs} EXPIRE and {probe[0]}: {error}") from error
-    except SlotMovedError as error:  # where it has gone, the publish is told
+    except SlotMovedError as error:  # the publish that follows learns where it has gone
         raise BrokerUnavailableError(f"the queue is moving to another node of the cluster: {error}") from error
     except BrokerReplyError as error:
         raise ConfigurationError(f"confirm='aof' is not possible here, is `appendonly yes` set? {error}") from error
@@ -68,7 +68,7 @@ def wait(broker: Broker, queue: str, publisher: str, request: int, level: Level)
     connection = broker.connection.at(key)
     try:
         _, number, reached = connection.execute_all(("EXPIRE", key, _REMEMBERED_S), ("GET", key), confirmation)
-    except SlotMovedError as error:  # where it has gone, the next publish is told
+    except SlotMovedError as error:  # the next publish learns where it has gone
         raise BrokerUnavailableError(f"the queue is moving to another node of the cluster: {error}") from error
     if int(number or 0) < request:
         raise BrokerUnavailableError("another server has taken over, and does not have what was published")

@@ -8,7 +8,7 @@ What holds here, and what everything above relies on (docs/connections.md):
   put back after the last reply was read. An exception that strikes in between, at whatever instruction and of whatever
   kind, leaves the connection without a socket: the next command opens another one.
 * *A connection that was closed while nobody used it is no failure.* A command that finds it closed is sent once more,
-  over a new one. All that is sent is safe to repeat. What fails on a new connection is told to the caller.
+  over a new one. All that is sent is safe to repeat. A failure on a new connection is raised.
 """
 
 from __future__ import annotations

@@ -296,7 +296,7 @@ class Consumer:
         rest = len(entries)
         if rest > 1:
             record.holds_several()
-            if rest > BATCH_LIMIT:  # nobody of us has put so many there; the next claim returns the others
+            if rest > BATCH_LIMIT:  # the list is forged; the next claim returns the others
                 entries, rest = entries[:BATCH_LIMIT], BATCH_LIMIT
         for entry in entries:
             if stop.requested or record.is_recalled or now_s > overdue_s:

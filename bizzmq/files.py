@@ -245,7 +245,7 @@ def _walk(path: Path, create: bool) -> tuple[int, Path]:
 
 
 def _link(part: str, directory: int, *, is_last: bool, where: Path) -> str | None:
-    """Where a component leads that is a link and may be followed; None if it is no link."""
+    """Where a link leads that may be followed; None for anything that is not a link."""
     try:
         found = os.stat(part, dir_fd=directory, follow_symlinks=False)
     except FileNotFoundError:

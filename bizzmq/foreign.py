@@ -53,7 +53,7 @@ _CURABLE = (
 """The same, where the client library makes a class of the code and cuts it off the text."""
 
 _CAUSES = 10
-"""So many errors behind an error are looked at."""
+"""How many errors behind an error are looked at."""
 
 
 class NoScriptError(BrokerReplyError):
@@ -124,7 +124,7 @@ def raised_by_signal(error: BaseException) -> BaseException | None:
     """What a signal handler of the user has raised, if that is what went wrong, or is behind it.
 
     A time limit may well raise TimeoutError, which the operating system raises, too, and which the client library
-    takes for a lost connection. The two are told apart by the handler's frame in the traceback.
+    takes for a lost connection. What tells the two apart is the handler's frame in the traceback.
     """
     handlers = set(_handlers())
     seen: BaseException | None = error

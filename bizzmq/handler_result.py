@@ -25,7 +25,7 @@ def is_pending(result: Any) -> bool:
 
 
 def wait_for(result: Any) -> Any:
-    """Wait for a pending result; raises what it raises. Whoever interrupts the wait also cancels it, if it can be."""
+    """Wait for a pending result; raises what it raises. An interrupt of the wait cancels the result."""
     try:
         return result.result() if isinstance(result, Future) else result.get()
     except BaseException:

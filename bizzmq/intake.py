@@ -44,7 +44,7 @@ class Intake(Registry):
         if keys.whole_of(queue) != queue:
             raise ConfigurationError(f"{queue!r} is the name of a shard: create {keys.whole_of(queue)!r} with shards")
         shards = len(self.shards(queue)) if self.exists(queue) else options.shards
-        for index in range(1, shards):  # first: whoever sees the queue finds all of it
+        for index in range(1, shards):  # first: a queue that can be seen is complete
             self._create_one(keys.shard_of(queue, index), replace(options, shards=1), implicit)
         self.connection.execute("SADD", keys.INDEX, queue)  # first: no queue may be there that it does not name
         return self._create_one(queue, replace(options, shards=shards), implicit)

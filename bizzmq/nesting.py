@@ -11,7 +11,7 @@ from typing import Any, Iterable
 MAX_DEPTH = 200
 """Levels of a body. Python's own limit depends on its version and on where a value is read: ADR 68."""
 SHORT_BYTES = 2 * MAX_DEPTH
-"""JSON of at most so many bytes is not too deep: each level takes two."""
+"""JSON of at most this many bytes is not too deep: each level takes two."""
 TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep"
 
 _STEPS = bytes(1 if byte in b"[{" else 255 for byte in range(256))

@@ -14,7 +14,7 @@ from bizzmq.message import MAX_DELAY_S
 
 LAYOUT_VERSION = 1
 MOST_RETRIES = 10**15 - 1
-"""The largest stored number of retries that is told from a larger one: so many digits a message's attempts hold."""
+"""The largest number of retries: the attempts of a message hold no more digits."""
 _COUNT = re.compile(r"[0-9]{1,100}\Z")
 _SECONDS = re.compile(r"[0-9.eE+-]{1,100}\Z")
 NO_LIMIT = ", or None for no limit"

@@ -1,8 +1,8 @@
-"""Connections for several threads: whoever needs one takes an idle one, makes one, or waits for one.
+"""Connections for several threads: a user takes an idle one, makes one, or waits for one.
 
-There is no lock that could be left locked. A thing that is in use is nowhere here: it is given back when all went well,
-and whoever is interrupted in between gives nothing back, so that nobody gets what is half done. How many there are is
-counted anew each time, by those that live.
+There is no lock that could be left locked. The reservoir does not hold a thing that is in use. Its user gives it back when
+all went well. An interrupted user gives nothing back, so that nobody gets what is half done. Living things are counted
+anew each time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LIMIT = 10
 PATIENCE_S = 10.0
 """How long to wait for one that is in use."""
 IDLE_S = 60.0
-"""A thing that nobody has used for so long is closed as soon as another one is given back."""
+"""A thing that was idle for this time is closed as soon as another one is given back."""
 _LOOK_S = 0.25
 """How often to look whether a thing was lost by somebody who was interrupted, and gave nothing back."""
 
@@ -56,7 +56,7 @@ class Reservoir(Generic[T]):
     Args:
         users: the code of all functions that take from here. Who takes one while the same thread has one already, as
             a signal handler does that has interrupted its thread, does not wait: nobody else could give it back.
-        limit: so many things there may be at once, apart from those of nested users.
+        limit: how many things there may be at once, those of nested users not counted.
     """
 
     def __init__(
@@ -165,7 +165,7 @@ class Reservoir(Generic[T]):
         return count > 1
 
     def _wait(self, timeout_s: float) -> T | None:
-        """One that is given back within so many seconds."""
+        """One that is given back within this time."""
         turn = threading.Lock()
         turn.acquire()
         self._waiting.append(turn)

@@ -70,7 +70,7 @@ class Signer:
         if found is None and b'"sig"' not in options:
             raise UnsignedError("the message is not signed, and this consumer accepts signed ones only")
         if found is None:
-            raise SignatureError("the signature is wrong: it is no signature as publishers write it")
+            raise SignatureError("the signature is wrong: no publisher writes one like it")
         covered, given = found.groups()
         if not any(
             hmac.compare_digest(given, _mac(key, version, message_id, queue, covered, body)) for key in self._keys

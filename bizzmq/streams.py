@@ -122,7 +122,7 @@ def show_lines(lines: Iterable[str]) -> None:
 
 
 def say(text: str, *, end: str = "\n") -> None:
-    """Write to stderr, beside the log, without waiting for whoever reads it. Never fails."""
+    """Write to stderr, beside the log, without waiting for its reader. Never fails."""
     try:
         descriptor = sys.stderr.fileno()
     except (AttributeError, OSError, ValueError):  # it is closed, or no file at all

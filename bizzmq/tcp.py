@@ -2,7 +2,7 @@
 
 A router or balancer that forgets a connection tells neither end. So the kernel asks the other end after a while of
 silence, which also keeps the connection in the memory of what lies between; and what was sent must be acknowledged in
-less time than a reply may take, so that a lost connection is told from a slow server. Kernels wait two hours, and a
+less time than a reply may take, which tells a lost connection from a slow server. Kernels wait two hours, and a
 quarter of an hour, if nobody tells them.
 """
 

@@ -173,7 +173,7 @@ def _held(directory: files.PrivateDirectory, name: str) -> Iterator[tuple[int, b
 
     Raises:
         DecodeError: it is too large.
-        OSError: it is no file of our own.
+        OSError: the file is not one of ours.
     """
     descriptor = directory.open(name, os.O_RDWR)  # for writing, since the lock wants that
     try:

@@ -28,9 +28,9 @@ _AIM = 0.8
 """The part of the remaining CPU time after which it is looked at again: the timer too counts ticks, and may be late."""
 
 DECIDED = (CpuTimeExceeded, Draining, MemoryLimitExceeded, MessageTimeout, Reject, RetryLater)
-"""What means the same, whether the worker is told to leave or not."""
+"""What means the same, whether the worker has to leave or not."""
 ENDS = (KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError)
-"""What code raises that is told to end."""
+"""What code raises when something asks it to end."""
 
 
 class LimitedHandler(Handler):

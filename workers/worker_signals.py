@@ -1,7 +1,7 @@
 """A worker's signals: its handlers, and how they are put back when a message's handler has replaced them.
 
 A library may leave its own handler for SIGTERM, block signals, or take the wake-up descriptor, as asyncio does with
-`loop.add_signal_handler`. So SIGTERM is not the only word by which a worker is told to leave: see worker.LEAVE.
+`loop.add_signal_handler`. So SIGTERM is not the only way to ask a worker to leave: see worker.LEAVE.
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ def test_300_threads_leave_ten_connections(mq: BizzMQ, redis: Redis, queue: str)
 
 
 def publish_in_threads(mq: BizzMQ, count: int) -> list[BaseException]:
-    """Publish from so many threads at once; what they have raised."""
+    """Publish from several threads at once; what they have raised."""
     failures: list[BaseException] = []
     barrier = threading.Barrier(count)
 

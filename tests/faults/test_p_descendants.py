@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ma
 
 @pytest.fixture
 def pids(tmp_path: Path) -> Iterator[Path]:
-    """The file to which descendants write their pids; whoever is left is ended."""
+    """The file to which descendants write their pids; those that are left are ended."""
     file = tmp_path / "pids"
     yield file
     for pid in started(file):

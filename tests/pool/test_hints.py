@@ -1,4 +1,4 @@
-"""Mistakes that are told with what to write instead: names of variables, options without effect, queues, commands."""
+"""Mistakes whose message says what to write instead: names of variables, options without effect, queues, commands."""
 
 from __future__ import annotations
 

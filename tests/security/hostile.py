@@ -1,4 +1,4 @@
-"""Whoever writes anything at all into the keys of one queue: every type, every field, hostile numbers, forged ids."""
+"""An attacker that writes anything into the keys of one queue: every type and field, hostile numbers, forged ids."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ class Storm:
         sys.unraisablehook = self._hook
 
     def over(self, call: Callable[[], Any], longest_s: float) -> Struck:
-        """Call something, and strike within so many seconds if it still runs then."""
+        """Call something, and strike within this time if it still runs then."""
         struck = Struck()
         self._kind = self._random.choice(KINDS)
         delay_s = max(1e-6, self._random.random() * longest_s)

@@ -1,8 +1,8 @@
 """Connections for several threads: a user takes an idle one, makes one, or waits for one.
 
-There is no lock that could be left locked. The reservoir does not hold a thing that is in use. Its user gives it back when
-all went well. An interrupted user gives nothing back, so that nobody gets what is half done. Living things are counted
-anew each time.
+There is no lock that could be left locked. The reservoir does not hold a thing that is in use. Its user gives it back
+when all went well. An interrupted user gives nothing back, so that nobody gets what is half done. Living things are
+counted anew each time.
 """
 
 from __future__ import annotations

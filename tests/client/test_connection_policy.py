@@ -7,7 +7,6 @@ import logging
 import signal
 import socket
 import threading
-import time
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
@@ -29,7 +28,7 @@ CALLS: dict[str, Callable[[BizzMQ], Any]] = {
     "create a queue": lambda mq: mq.create_queue("q"),
     "publish one": lambda mq: len(mq.publish_message_to_queue("q", 1)),
     "publish many": lambda mq: len(mq.publish_messages_to_queue("q", [1] * 1200)),
-    "publish confirmed": lambda mq: len(mq.publish_message_to_queue("q", 1, MessageOptions(delay_s=60))),
+    "publish delayed": lambda mq: len(mq.publish_message_to_queue("q", 1, MessageOptions(delay_s=60))),
 }
 
 
@@ -47,13 +46,18 @@ def test_a_connection_that_was_closed_while_idle_is_no_failure_and_no_line(
     assert caplog.records == []
 
 
+def waits_for_s(redis: Redis) -> int:
+    """How long the consumer has waited for a wake-up, whole seconds; -1 if it does not wait."""
+    return max((int(client["idle"]) for client in redis.client_list() if client["cmd"] == "bzpopmin"), default=-1)
+
+
 def test_a_consumer_whose_connections_are_closed_while_it_waits_says_nothing(
     mq: BizzMQ, redis: Redis, queue: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     handled: list[Any] = []
     mq.consume_message_from_queue("q", handled.append)
     for number in range(2):
-        time.sleep(1.3)  # longer than what counts as trouble
+        eventually(lambda: waits_for_s(redis) >= 2, 10)  # longer than what counts as trouble
         redis.client_kill_filter(_type="normal", skipme=True)
         mq.publish_message_to_queue("q", number)
         eventually(lambda: len(handled) == number + 1, 10)  # noqa: B023
@@ -186,11 +190,11 @@ def test_what_is_never_given_back_is_not_counted() -> None:
 
 
 def test_what_is_idle_for_long_is_closed_when_another_one_is_given_back() -> None:
-    reservoir: Reservoir[Thing] = Reservoir(Thing, idle_s=0.1)
+    reservoir: Reservoir[Thing] = Reservoir(Thing, idle_s=60.0)
     old, used = reservoir.take(), reservoir.take()
     reservoir.give_back(old)
     reservoir.give_back(used)
-    time.sleep(0.2)
+    old.place.idle_since_s -= 61.0
 
     for _ in range(2):
         reservoir.give_back(reservoir.take())

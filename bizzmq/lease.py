@@ -1,8 +1,8 @@
 """The lease: a supervisor's beats, and the reaping of supervisors whose beats have stopped.
 
-An observer lease. A beat is a counter, not a timestamp. Whoever reaps has watched the counter stand
-still for the whole lease on its own monotonic clock, with Redis reachable all that time, and the script
-compares the counter once more. So no wall clock, no outage of Redis and no second reaper can make a
+An observer lease. A beat is a counter, not a timestamp. The reaper has watched the counter
+stand still for the whole lease on its own monotonic clock, with Redis reachable all that time, and the script compares
+the counter once more. So no wall clock, no outage of Redis and no second reaper can make a
 living supervisor lose its messages.
 """
 
@@ -20,10 +20,9 @@ from bizzmq.errors import QUEUE_TROUBLE, BizzMQError, BrokerUnavailableError, Qu
 from bizzmq.keys import whole_of
 from bizzmq.logs import log
 from bizzmq.outage import TEXT_LIMIT, Outage
-from bizzmq.registry import Death
+from bizzmq.reaper import Reaper
 
 _logger = logging.getLogger("bizzmq.lease")
-_NAMED = 5
 QUEUE_GONE = "the queue is gone, Redis has lost its data"
 
 
@@ -43,12 +42,6 @@ class LeaseOptions:
         checks.set_checked(self, "beat_s", checks.seconds, above=True)
         checks.set_checked(self, "lease_s", checks.seconds, above=True)
         checks.set_checked(self, "scan_s", checks.seconds)  # 0 looks at every tick
-
-
-@dataclass
-class _Watched:
-    counter: str
-    since_s: float
 
 
 class LeaseKeeper:
@@ -91,11 +84,12 @@ class LeaseKeeper:
         self._aside: dict[str, dict[str, str]] = {}  # by queue, and by what cannot be done there
         self._outages: dict[str, Outage] = {}
         self._unregistered: dict[str, set[str]] = {}  # by queue, workers that could not be registered there
-        self._unknown: dict[tuple[str, str], float] = {}
-        self._pause_at_s = 0.0
         self._ticked_s = self._next_beat_s = now_s()
         self._next_scan_s = now_s() + options.scan_s * random.random()
-        self._watched: dict[tuple[str, str], _Watched] = {}
+        self._reaper = Reaper(
+            broker, supervisor, beat_s=options.beat_s, lease_s=options.lease_s, scan_s=options.scan_s, now_s=now_s,
+            living=living,
+        )  # fmt: skip
 
     def register(self, worker: str = "") -> list[str]:
         """Register the supervisor, and a worker of it, on all queues.
@@ -164,7 +158,7 @@ class LeaseKeeper:
         """Beat and scan if it is time to; returns the seconds until the next call is due."""
         now_s = self._now_s()
         if now_s - self._ticked_s > self._options.lease_s / 2:
-            self._watched.clear()  # this process was suspended: it has not watched meanwhile
+            self._reaper.forget()  # this process was suspended: it has not watched meanwhile
         self._ticked_s = now_s
         failure: BrokerUnavailableError | None = None
         if now_s >= self._next_beat_s:
@@ -174,7 +168,7 @@ class LeaseKeeper:
         if now_s >= self._next_scan_s:
             missed = self._on_each("scan", self._scan)
             if missed is None:  # else again at once: a tick that asks nothing would pass for the end of the outage
-                self._next_scan_s = self._scan_due_s(now_s)
+                self._next_scan_s = self._reaper.due_s(now_s)
             failure = missed or failure
         if failure is not None:
             raise failure
@@ -205,30 +199,20 @@ class LeaseKeeper:
                 action(queue)
             except QUEUE_TROUBLE as error:
                 self.set_aside(queue, error, what)
-                self._unwatch(queue)
+                self._reaper.forget(queue)
             except BrokerUnavailableError as error:
                 failure = error
                 if not self._broker.connection.spans_nodes:
-                    self._watched.clear()
+                    self._reaper.forget()
                     break
-                self._unwatch(queue)
+                self._reaper.forget(queue)
             else:
                 self.is_well(queue, what)
         return failure
 
-    def _unwatch(self, queue: str) -> None:
-        """Who could not be watched all the time has not been watched at all."""
-        self._watched = {key: value for key, value in self._watched.items() if key[0] != queue}
-
-    def _scan_due_s(self, now_s: float) -> float:
-        """When to look next: before a scan's time has passed, and when the lease of a silent supervisor is over.
-
-        So what a lost host held is put back within one lease and one scan, whenever it was lost. A tenth of a scan
-        is left for the putting back.
-        """
-        leases_end_s = [watched.since_s + self._options.lease_s for watched in self._watched.values()]
-        due_s = now_s + self._options.scan_s * (0.7 + random.random() / 5)
-        return min([due_s, *(end_s for end_s in leases_end_s if end_s > now_s)])
+    def _scan(self, queue: str) -> None:
+        self._seen(queue)
+        self._reaper.scan(queue)
 
     def _beat(self, queue: str) -> None:
         if self._broker.beat(queue, self._supervisor):
@@ -243,65 +227,3 @@ class LeaseKeeper:
                 whole = whole_of(queue)
                 self._create(whole, len(self.shards_of(whole)))
                 self._broker.register(queue, self._supervisor, secrets.randbelow(2**40))
-
-    def _scan(self, queue: str) -> None:
-        self._seen(queue)
-        now_s = self._now_s()
-        counters = self._broker.supervisors(queue)
-        workers = self._broker.workers(queue)
-        self._pause_at_s = now_s + self._options.beat_s
-        self._end_unknown(queue, workers, now_s)
-        owned: dict[str, list[str]] = {}
-        for worker, owner in workers.items():
-            owned.setdefault(owner, []).append(worker)
-        reaped: list[tuple[str, int]] = []
-        seen: set[tuple[str, str]] = set()
-        for supervisor in {*counters, *workers.values()} - {self._supervisor}:
-            counter = counters.get(supervisor, "")  # workers without a supervisor are watched, too
-            key = (queue, supervisor)
-            seen.add(key)
-            watched = self._watched.get(key)
-            if watched is None or watched.counter != counter:
-                self._watched[key] = _Watched(counter, now_s)
-            elif now_s >= watched.since_s + self._options.lease_s:
-                requeued = self._reap(queue, supervisor, counter, owned.get(supervisor, []))
-                reaped += [] if requeued is None else [(supervisor, requeued)]
-        self._watched = {key: value for key, value in self._watched.items() if key[0] != queue or key in seen}
-        _say(queue, reaped)
-
-    def _end_unknown(self, queue: str, workers: dict[str, str], now_s: float) -> None:
-        if self._living is None:
-            return
-        living = self._living()
-        unknown = {worker for worker, owner in workers.items() if owner == self._supervisor and worker not in living}
-        for worker in unknown:
-            if self._now_s() >= self._pause_at_s:
-                break  # a beat of our own is due; the next scan goes on here
-            if now_s - self._unknown.get((queue, worker), now_s) >= self._options.scan_s / 2:
-                self._broker.requeue(queue, worker, Death("silent"))
-        known = {key: since_s for key, since_s in self._unknown.items() if key[0] != queue}
-        self._unknown = {**known, **{(queue, name): self._unknown.get((queue, name), now_s) for name in unknown}}
-
-    def _reap(self, queue: str, supervisor: str, counter: str, workers: Sequence[str]) -> int | None:
-        """How many messages were put back; None if nothing was done: it lives, or somebody else was first."""
-        death = Death("silent", supervisor=supervisor, counter=counter)
-        requeued = 0
-        for worker in workers:
-            if self._now_s() >= self._pause_at_s:
-                return requeued or None  # a beat of our own is due; the next scan goes on here
-            result = self._broker.requeue(queue, worker, death)
-            if result is not None:
-                requeued += result.requeued
-        # Without a counter there was no registration to end, and one that came back just now must stay.
-        evicted = bool(counter) and self._broker.evict(queue, supervisor, counter)
-        return requeued if evicted or requeued else None
-
-
-def _say(queue: str, reaped: Sequence[tuple[str, int]]) -> None:
-    """Name the first few; a whole site that has gone is one line more."""
-    for supervisor, requeued in reaped[:_NAMED]:
-        log(_logger, logging.WARNING, "a silent supervisor was reaped", queue=queue, supervisor=supervisor,
-            requeued=requeued)  # fmt: skip
-    if len(reaped) > _NAMED:
-        log(_logger, logging.WARNING, "more silent supervisors were reaped", queue=queue,
-            supervisors=len(reaped) - _NAMED, requeued=sum(requeued for _, requeued in reaped[_NAMED:]))  # fmt: skip

@@ -1,4 +1,4 @@
-"""The reaper puts back what silent supervisors hold, after it has watched them for a whole lease (see `bizzmq.lease`)."""
+"""The reaper puts back what silent supervisors hold, after watching them for a whole lease (see `bizzmq.lease`)."""
 
 from __future__ import annotations
 

@@ -162,9 +162,9 @@ class Janitor:
         self._channel.send(op="alive", away=self._outage.lasts, aside=self._keeper.aside)
 
     def _prepare(self, queue: str) -> None:
-        """See that a queue is there. What is wrong with it alone keeps nobody else waiting."""
+        """See that a queue is there with all its shards. What is wrong with it alone keeps nobody else waiting."""
         try:
-            self._create(queue, len(self._keeper.shards_of(queue)))
+            self._create(queue, max(len(self._keeper.shards_of(queue)), len(self._broker.shards(queue))))
             self._known[queue] = self._broker.meta(queue)
         except QUEUE_TROUBLE as error:
             self._tell_if_unusable(error)

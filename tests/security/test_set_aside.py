@@ -15,6 +15,7 @@ from bizzmq.census import overview
 from bizzmq.connections import connect
 from bizzmq.doctor import examine
 from bizzmq.doctor_finding import Level
+from bizzmq.keys import MAX_SHARDS
 from bizzmq.testing.layout import Keys, command
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.wait import eventually
@@ -111,6 +112,20 @@ def test_options_beyond_all_bounds_are_at_the_bound(two: Scene) -> None:
 
     nobody_has_left(pool, janitor)
     assert "set aside" not in pool.log()
+
+
+@pytest.mark.parametrize("shards", [3, MAX_SHARDS])
+def test_shards_that_are_missing_are_made_and_keep_no_other_queue_waiting(two: Scene, shards: int) -> None:
+    """A node of a cluster may have lost its data, or somebody has written into the options."""
+    waits = two.publish_one({"do": "ok"})
+    command(two.redis, "HSET", K.meta, "shards", shards)
+
+    pool = two.pool(queue=[QUEUE, GOOD])
+
+    good_work_goes_on(two)
+    two.ledger.wait_handled(waits, timeout_s=PATIENCE_S)
+    assert two.mq.stats(QUEUE).acked == 1
+    two.retire(pool)
 
 
 def test_a_wrong_type_sets_its_queue_aside_alone(two: Scene) -> None:

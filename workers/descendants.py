@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from typing import Any, Callable, Collection
 
 from bizzmq import offspring
@@ -40,9 +41,13 @@ class Descendants:
         platform.kill_group(pid)
         self._kill_all(pid, worker)
 
-    def end_started(self, pid: int, worker: str) -> None:
-        """End what a worker has started, and not the worker."""
-        self._kill_all(pid, worker)
+    def end_started(self, pid: int, worker: str, since_ticks: int = 0) -> None:
+        """End what a worker has started, and not the worker.
+
+        Args:
+            since_ticks: only what was started from then on, by `ticks_now`.
+        """
+        self._kill_all(pid, worker, since_ticks)
 
     def reap(self, pid: int, worker: str) -> tuple[int, Any] | None:
         """As `platform.reap`; all that the worker has left behind is ended."""
@@ -58,12 +63,13 @@ class Descendants:
                 if not _start_of(pid):  # gone; else it is still another's child
                     self._killed.discard(pid)
 
-    def _kill_all(self, pid: int, worker: str) -> None:
+    def _kill_all(self, pid: int, worker: str, since_ticks: int = 0) -> None:
         if not offspring.IS_POSSIBLE:
             return
         found: dict[int, bytes] = {}
         for _ in range(_ROUNDS):
-            new = {other: _start_of(other) for other in self._marked(pid, worker) if other not in found}
+            marked = {other: _start_of(other) for other in self._marked(pid, worker) if other not in found}
+            new = {other: start for other, start in marked.items() if start and int(start) >= since_ticks}
             for other, start in new.items():
                 _signal(other, start, signal.SIGSTOP)
             if not new:
@@ -87,6 +93,12 @@ class Descendants:
                 if marks[other] in (wanted, 0):  # what belongs to another worker has its mark
                     to_look_at += _children(other)
         return {other for other, mark in marks.items() if mark == wanted and other != pid}
+
+
+def ticks_now() -> int:
+    """The time since the system's start, in the ticks in which /proc says when a process was started."""
+    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return int(time.clock_gettime(clock) * os.sysconf("SC_CLK_TCK"))
 
 
 def _signal(pid: int, start: bytes, number: int) -> None:

@@ -20,6 +20,7 @@ from bizzmq import clock
 from bizzmq.context import Context
 from bizzmq.errors import CpuTimeExceeded, Draining, MemoryLimitExceeded, MessageTimeout, Reject, RetryLater
 from bizzmq.handler import Handler, UserHandler
+from bizzmq.workers.descendants import ticks_now
 from bizzmq.workers.scoreboard import SlotRecord
 
 DRAIN_SHARE = 0.8
@@ -39,6 +40,7 @@ class LimitedHandler(Handler):
     Args:
         cpu_limit_s: CPU time that one message may use, or None.
         is_due_to_leaving: whether a message failed only because the worker was told to leave.
+        end_started: ends the processes that were started from a time on, in the ticks of `descendants.ticks_now`.
     """
 
     def __init__(
@@ -47,12 +49,15 @@ class LimitedHandler(Handler):
         record: SlotRecord,
         cpu_limit_s: float | None,
         is_due_to_leaving: Callable[[BaseException], bool],
+        end_started: Callable[[int], None],
     ) -> None:
         super().__init__(function)
         self._is_due_to_leaving = is_due_to_leaving
         self._run_plainly = super().run  # looked up once
         self._record = record
         self._cpu_limit_s = cpu_limit_s
+        self._end_started = end_started
+        self._is_over_limit = False
         self._context: Context | None = None
         self._timeout_at_s = math.inf
         self._drain_at_s = math.inf
@@ -74,6 +79,8 @@ class LimitedHandler(Handler):
             self._context = None
 
     def _run_limited(self, body: Any, context: Context) -> BaseException | None:
+        """What a message has started that reached a limit ends before the message is run again."""
+        began_ticks = ticks_now()
         try:
             self._arm(context)
             return self._run_plainly(body, context)
@@ -82,6 +89,9 @@ class LimitedHandler(Handler):
         finally:
             self._context = None
             self._disarm()
+            if self._is_over_limit:
+                self._is_over_limit = False
+                self._end_started(began_ticks)
 
     def failure_of(self, error: BaseException) -> BaseException:
         failure = super().failure_of(error)
@@ -133,6 +143,7 @@ class LimitedHandler(Handler):
             return
         if now_s >= self._timeout_at_s:
             self._timeout_at_s = math.inf
+            self._is_over_limit = True
             self.interrupt(MessageTimeout(context.timeout_s or 0.0))
         elif now_s >= self._drain_at_s:
             self._drain_at_s = math.inf
@@ -151,6 +162,7 @@ class LimitedHandler(Handler):
         if _cpu_s() < self._cpu_at_s:
             self._set_cpu_timer()
         else:
+            self._is_over_limit = True
             self.interrupt(CpuTimeExceeded(self._cpu_limit_s or 0.0))
 
 

@@ -90,7 +90,11 @@ class Worker:
         spawn.unblock_signals()
         try:
             function = LimitedHandler(
-                self._function(), self.record, self.config.cpu_limit_s or None, self._is_due_to_leaving
+                self._function(),
+                self.record,
+                self.config.cpu_limit_s or None,
+                self._is_due_to_leaving,
+                lambda since_ticks: Descendants().end_started(os.getpid(), self.worker_id, since_ticks),
             )
         except (ConfigurationError, handler.HandlerImportError) as error:
             self.channel.send(op=FAILED, **failure_of(error))

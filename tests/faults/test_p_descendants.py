@@ -71,6 +71,29 @@ def test_at_a_hard_time_limit(scene: Scene, pids: Path, preload: str) -> None:
     scene.retire(pool)
 
 
+def test_at_a_soft_time_limit_what_the_message_has_started_ends_and_nothing_else(scene: Scene, pids: Path) -> None:
+    """The worker goes on, and with it what earlier messages have started."""
+    pool = scene.pool("--drain-timeout=5", handler=HANDLER, concurrency=1)
+    earlier = pids.with_name("earlier")
+    scene.publish_one({"do": "start_all_kinds", "then": "ok", "pids": str(earlier), "path": "", "times": 1})
+    kept = eventually(lambda: started(earlier) if len(started(earlier)) == KINDS else [], PATIENCE_S, pool.log)
+    message = scene.publish_one(
+        {"do": "start_all_kinds", "then": "sleep", "sleep_s": 60, "pids": str(pids), "path": "", "times": 1},
+        timeout_s=2.0,
+    )
+    scene.ledger.wait_started(message, runs=2, timeout_s=PATIENCE_S)
+
+    found = started(pids)
+
+    assert len(found) == KINDS
+    assert not [pid for pid in found if lives(pid)], describe(found)
+    assert all(map(lives, kept))
+    assert len(pool.started_worker_pids()) == 1
+    scene.settle(extra_runs=1)
+    scene.retire(pool)
+    nobody_lives(kept, pool)
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
 def test_after_a_crash_before_the_message_runs_again(scene: Scene, pids: Path, number: int) -> None:
     pool = scene.pool(handler=HANDLER, concurrency=2)

@@ -266,8 +266,8 @@ def _warn_of_difference(broker: Broker, queue: str, asked: QueueOptions) -> None
     except BizzMQError:
         return
     if difference:
-        log(_logger, logging.WARNING, "the queue exists with other options, which stay", queue=queue,
-            options=difference)  # fmt: skip
+        # In the sentence and not in fields: a program that logs in its own way shows no fields.
+        log(_logger, logging.WARNING, f"queue {queue!r} exists with other options, which stay: {difference}")
 
 
 def _queue(name: Any) -> str:

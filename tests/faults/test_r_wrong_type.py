@@ -164,7 +164,7 @@ def test_one_queues_wrong_type_does_not_cost_its_pool_the_lease_on_the_others(sc
 def test_each_key_has_the_type_that_is_told() -> None:
     k = QueueKeys(QUEUE)
     names = [name for name, value in vars(k).items() if isinstance(value, str) and value.startswith("bizzmq:{")]
-    keys = [getattr(k, name) for name in names if name != "_base"] + [k.processing("w"), k.publisher("n")]
+    keys = [getattr(k, name) for name in names if name != "base"] + [k.processing("w"), k.publisher("n")]
 
     assert {type_of(key) for key in keys} == {"hash", "list", "zset", "string"}
     assert [type_of(key) for key in (INDEX, "foreign", "bizzmq:{q}:foreign")] == ["set", "", ""]

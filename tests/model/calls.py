@@ -14,6 +14,7 @@ from tests.model.endings import CRASH_LIMIT, Fate
 from tests.model.queue import GAP, LEASE_LOST, Counts, Outcome, Queue, Request
 from tests.scripts.containers import LATER_MS, NO_QUEUE, Containers, envelope, look, put
 from tests.scripts.moves import DEAD, QUEUE
+from tests.support.ahead import publish_behind
 
 PUBLISHER = "p"
 
@@ -31,8 +32,8 @@ def _publish(broker: Broker, publisher: str, numbers: Any, later: bool, priority
     number, before = numbers
     if not before:
         return broker.publish(QUEUE, publisher, number, LATER_MS if later else 0, priority, entries)
-    broker.send_publish(QUEUE, publisher, numbers, LATER_MS if later else 0, priority, entries)
-    return None if broker.has_published(QUEUE) else GAP
+    done = publish_behind(broker, QUEUE, publisher, numbers, entries, LATER_MS if later else 0, priority)
+    return None if done else GAP
 
 
 def _claim(broker: Broker, worker: str, want: int, finished: Any) -> Any:

@@ -10,6 +10,7 @@ from redis import Redis
 from bizzmq.broker import Broker, Death
 from tests.scripts.containers import Containers, everything, look, put
 from tests.scripts.moves import QUEUE, claim_ids, held
+from tests.support import ahead
 
 NEW, ONCE = "0 0 0 0", "1 0 0 0"
 
@@ -22,8 +23,7 @@ def publish(broker: Broker, publisher: str, request: int, *ids: str) -> None:
 def publish_behind(broker: Broker, request: int, before: int, *ids: str) -> bool:
     """Whether Redis has executed a request that was sent before the reply to another one was there."""
     entries: list[Any] = [part for name in ids for part in (name, b"1\n1")]
-    command = broker.called("publish", broker._publish_keys(QUEUE, "pub"))
-    return int(broker.connection.execute(*command, request, before, 0, 0, *entries)) >= 0
+    return ahead.publish_behind(broker, QUEUE, "pub", (request, before), entries)
 
 
 # Each is sent for the first delivery, and once more while the second one is being run.

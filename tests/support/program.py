@@ -6,9 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Callable, Iterator, Mapping
+
+import psutil
 
 from bizzmq.testing.spawn import spawn
 from bizzmq.testing.wait import eventually
@@ -46,17 +48,21 @@ class Program:
         self.succeeds()
 
     def succeeds(self) -> None:
-        assert self._process.wait(60.0) == 0, self.output()
+        assert self._process.wait(110.0) == 0, self.output()
 
     def close(self) -> None:
         """End it if it has not left, as its user would first: so that it ends what it has started."""
         if self._process.poll() is None:
+            descendants = psutil.Process(self._process.pid).children(recursive=True)
             self._process.send_signal(signal.SIGTERM)
             try:
                 self._process.wait(5.0)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+            for descendant in descendants:  # a pool that outlives its test works on the next one's server
+                with suppress(psutil.NoSuchProcess):
+                    descendant.kill()
 
 
 @contextmanager

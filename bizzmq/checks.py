@@ -46,7 +46,7 @@ def integer(name: str, value: Any, least: int, most: int = MAX_INTEGER, otherwis
         refuse(name, f"an integer, {_bounds(least, most)}{otherwise}", value)
     found = int(value)
     if not least <= found <= most:
-        refuse(name, _bounds(least, most) + otherwise, value)
+        refuse(name, (f"between {least} and {most}" if found > most else _bounds(least, most)) + otherwise, value)
     return found
 
 

@@ -32,7 +32,7 @@ def files(limit: int) -> list[str]:
     "arguments",
     [
         ["--concurrency=100000"],
-        ["--concurrency=1000000000000000000000"],
+        ["--concurrency=1000000000000000"],
         ["--concurrency=100000", "--min-concurrency=1"],
         ["--concurrency=100000", "--min-concurrency=99999"],
     ],

@@ -140,7 +140,8 @@ class Worker:
             return exits.INTERNAL_ERROR
         finally:
             function.close()
-        if os.getppid() != self.supervisor_pid:  # and the janitor may be gone, too
+        # The channel of a dying supervisor ends before its children have another parent. The janitor may be gone, too.
+        if self.channel.closed or os.getppid() != self.supervisor_pid:
             Descendants().end_started(os.getpid(), self.worker_id)
         self.record.left(leave)
         return exits.DRAINED

@@ -122,8 +122,9 @@ def _mismatches(survey: Survey, wanted: list[tuple[int, Any, str]]) -> list[Find
 def _without_options(survey: Survey) -> list[Finding]:
     found = []
     for side, k in enumerate(survey.sides):
-        has_options, has_messages = survey.broker.look(("EXISTS", k.meta), ("EXISTS", k.messages))
-        if has_messages and not has_options:
+        others = [key for key in _types(k) if key != k.meta]
+        has_options, has_others = survey.broker.look(("EXISTS", k.meta), ("EXISTS", *others))
+        if has_others and not has_options:
             found.append(findings.no_options(side, k.queue, k.meta))
     return found
 

@@ -71,12 +71,15 @@ def overview(broker: Broker) -> list[dict[str, Any]]:
 
 
 def queue_names(broker: Broker) -> list[str]:
-    """The names of all queues and of their dead-letter queues, sorted. What is no name is left out."""
+    """The names of all queues and of their dead-letter queues, sorted, with those that have lost their options.
+
+    What is no name is left out.
+    """
     members = [as_text(name) for name in broker.connection.execute("SMEMBERS", keys.INDEX)]
     created = {name for name in members if keys.is_name(name)}
     # A dead-letter queue may come into being with its first dead letter, when Redis is full, too: no index then.
     dead = {broker.keys(name).dead_letters().queue for name in created}
-    return sorted(name for name in created | dead if broker.exists(name))
+    return sorted(name for name in created | dead if broker.exists(name) or faults(broker, name))
 
 
 @dataclass(frozen=True)

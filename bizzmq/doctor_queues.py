@@ -17,7 +17,7 @@ _NAMED = 20
 def queues(broker: Broker, only: str = "") -> Iterator[Finding]:
     """Each queue that pools set aside, with why; of one queue, if it is named."""
     try:
-        names = ([only] if broker.exists(only) else []) if only else census.queue_names(broker)
+        names = ([only] if broker.exists(only) or faults(broker, only) else []) if only else census.queue_names(broker)
         bad = {name: found for name in names for found in [faults(broker, name)] if found}
     except QUEUE_TROUBLE as error:
         yield fail("queues", f"the list of queues cannot be read: {error}",

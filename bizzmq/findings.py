@@ -93,7 +93,7 @@ def wrong_type(side: int, queue: str, key: str, found: str, wanted: str) -> Find
 def no_options(side: int, queue: str, key: str) -> Finding:
     return Finding(
         Kind.NO_OPTIONS, side, queue, (key,),
-        "messages are stored, but the queue itself is gone: nobody can publish to it or work on it",
+        "the queue's options are gone, and its other keys are not: nobody can publish to it or work on it",
         "create the queue again with its options (create_queue), or start a pool on it",
     )  # fmt: skip
 

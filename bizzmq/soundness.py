@@ -24,6 +24,8 @@ def faults(broker: Broker, queue: str) -> list[str]:
         for name, kind in zip(names, kinds)
         if kind not in ("none", type_of(name))
     ]
+    if kinds[:1] == ["none"] and any(kind != "none" for kind in kinds[1:]):
+        found.append(f"its options are gone: there is no key {k.meta!r}; a pool or create_queue makes it anew")
     if kinds[:1] in ([], ["hash"]):
         try:
             broker.options(queue)

@@ -12,6 +12,7 @@ from bizzmq.broker import BATCH_LIMIT, Broker
 from bizzmq.errors import BrokerUnavailableError, QueueNotFoundError
 from bizzmq.keys import QueueKeys
 from bizzmq.sight import DEAD, OWN, Place, Sight, batches, inspect_keys
+from bizzmq.soundness import faults
 
 PAGE, HASH_PAGE = 500, 200
 _MOST_PASSES = 5
@@ -63,9 +64,11 @@ class Survey:
         return key[len(self.sides[self.side_of(key)].processing("")) :]
 
     def exists(self) -> None:
-        """Raises QueueNotFoundError if neither queue was created and nothing is stored."""
+        """Raises QueueNotFoundError if neither queue was created and there is no key of them."""
         names = [name for k in self.sides for name in (k.meta, k.messages)]
-        if not self.broker.connection.execute("EXISTS", *names):
+        if self.broker.connection.execute("EXISTS", *names):
+            return
+        if not any(faults(self.broker, k.queue) for k in self.sides):
             raise QueueNotFoundError(self.sides[OWN].queue)
 
     def suspects(self) -> list[bytes]:

@@ -8,7 +8,7 @@ from typing import Any, Mapping, Sequence
 
 from bizzmq.logs import log
 from bizzmq.workers.breaker import Breaker
-from bizzmq.workers.crew import Crew
+from bizzmq.workers.crew import NOT_NEEDED, Crew
 from bizzmq.workers.death import CRASH, Exit, burial
 from bizzmq.workers.forensics import OomWatch, facts_of
 from bizzmq.workers.janitor_link import JanitorLink
@@ -52,8 +52,9 @@ class Coroner:
         self._janitor.requeue(end)
         if end.what == CRASH:
             self._breaker.died(record.queue_index, record.running)
-        if orderly:
-            log(_logger, logging.DEBUG, "worker left", why=record.leave.value, **self._about(slot, record))
+        if orderly or slot.ended_by_us == NOT_NEEDED:
+            why = record.leave.value if orderly else NOT_NEEDED
+            log(_logger, logging.DEBUG, "worker left", why=why, **self._about(slot, record))
         elif not quiet:
             self._log_death(slot, ended, record, reason, facts)
         return record, "" if orderly else reason

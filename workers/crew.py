@@ -24,6 +24,9 @@ from bizzmq.workers.worker import HOLDING, LEAVE, RECYCLE, Worker
 
 _logger = logging.getLogger("bizzmq.supervisor")
 
+NOT_NEEDED = "was not needed any more"
+"""Why a worker is ended that has not booted: it had not begun to work, so that is no death."""
+
 MakeWorker = Callable[[str, int, Channel], Worker]
 
 
@@ -213,7 +216,7 @@ class Crew:
             slot.channel.send(op=LEAVE)  # the signal may go to a handler that is not the worker's
             self.signal(slot, signal.SIGTERM)
         else:
-            self.kill(slot, "was not needed any more", blame=False)
+            self.kill(slot, NOT_NEEDED, blame=False)
 
     def signal(self, slot: Slot, number: int) -> None:
         """Signal a worker alone, not what its handler has started. A death by it is nobody's fault."""

@@ -6,7 +6,6 @@ from typing import Any, Callable, Iterator
 
 import pytest
 from redis import Redis
-from redis.exceptions import ResponseError
 
 from bizzmq import (
     BizzMQ,
@@ -18,10 +17,10 @@ from bizzmq import (
     confirm,
 )
 from bizzmq.broker import Broker
-from bizzmq.testing.layout import command
 from bizzmq.testing.proxy import Proxy
 from bizzmq.testing.server import RedisServer
 from bizzmq.testing.wait import eventually
+from tests.support.features import need_waitaof
 
 PrivateServer = Callable[..., RedisServer]
 REPLICA = MessageOptions(confirm="replicas:1")
@@ -116,7 +115,7 @@ def test_a_server_that_does_not_have_the_message_confirms_nothing(broker: Broker
 @pytest.mark.parametrize("fsync", ["always", "everysec"])
 def test_a_message_that_is_confirmed_by_the_disk_survives_a_kill(private_server: PrivateServer, fsync: str) -> None:
     server = private_server(persistence="aof", fsync=fsync)
-    _needs_waitaof(server)
+    need_waitaof(server.client())
     with BizzMQ(server.url) as mq:
         mq.create_queue("q")
         published = mq.publish_messages_to_queue("q", list(range(100)), DISK)
@@ -138,10 +137,3 @@ def test_a_disk_that_is_not_written_is_said_before_anything_is_published(mq: Biz
 def test_a_level_that_cannot_be_meant_is_refused(wrong: Any) -> None:
     with pytest.raises(ConfigurationError, match="confirm must be"):
         MessageOptions(confirm=wrong)
-
-
-def _needs_waitaof(server: RedisServer) -> None:
-    try:
-        command(server.client(), "WAITAOF", 0, 0, 0)
-    except ResponseError as error:
-        pytest.skip(f"this server has no WAITAOF: {error}")

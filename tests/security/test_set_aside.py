@@ -143,6 +143,21 @@ def test_a_wrong_type_sets_its_queue_aside_alone(two: Scene) -> None:
     two.retire(pool)
 
 
+def test_a_queue_that_has_lost_its_options_and_gets_no_new_ones_is_named(two: Scene) -> None:
+    """As a whole it is not there; what is left of it keeps everybody from making it anew."""
+    pool = two.pool(*FAST, queue=[QUEUE, GOOD])
+
+    with spoilt(two.redis, K.waiting):
+        command(two.redis, "DEL", K.meta, K.messages)
+        log_says(pool, "does not exist")
+        is_named(two, pool)
+        good_work_goes_on(two)
+
+    eventually(lambda: two.redis.exists(K.meta), PATIENCE_S, pool.log)
+    two.ledger.wait_handled(*two.publish({"do": "ok"}), timeout_s=PATIENCE_S)
+    two.retire(pool)
+
+
 @pytest.mark.parametrize(
     ("name", "queues"),
     [("meta", [GOOD, QUEUE]), ("supervisors", [QUEUE, GOOD]), ("workers", [GOOD, QUEUE]), ("options", [QUEUE, GOOD])],

@@ -43,6 +43,11 @@ def need_replicas_for_scripts(redis: Redis) -> None:
     pytest.skip(f"this server ({version(redis)}) lets scripts write without the replicas that it wants")
 
 
+def need_waitaof(redis: Redis) -> None:
+    """To wait for the disk came with Redis 7.2."""
+    _need(redis, "WAITAOF", "WAITAOF", 0, 0, 0)
+
+
 def version(redis: Redis) -> str:
     """The server's own word, for people."""
     info = redis.info("server")

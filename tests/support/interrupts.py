@@ -10,7 +10,7 @@ import sys
 import warnings
 from pathlib import Path
 from types import FrameType
-from typing import Any, Callable
+from typing import Any, Callable, Iterator
 
 import bizzmq
 from bizzmq import BizzMQ, MessageOptions
@@ -88,14 +88,20 @@ def at_instruction(number: int, call: Callable[[], Any]) -> Struck:
                 raise Interrupt
         return trace
 
-    before = sys.gettrace()
-    sys.settrace(trace)
+    def traced() -> Iterator[Any]:
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            yield call()
+        finally:
+            sys.settrace(before)
+
+    # CPython 3.11 takes an exception for one that is still handled if what ends its handler is struck. In a generator,
+    # that ends with the generator: no later exception of this thread gets it as its context.
     try:
-        struck.result = call()
+        struck.result = next(traced())
     except Interrupt as error:
         struck.error = error
-    finally:
-        sys.settrace(before)
     return struck
 
 

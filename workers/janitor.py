@@ -229,6 +229,7 @@ class Janitor:
     def _outlive(self) -> int:
         """The supervisor is gone: keep its lease while its workers finish, settle what they leave, sign off."""
         log(_logger, logging.ERROR, "the supervisor is gone, its workers finish what they run and leave")
+        self._owed.end_starting()
         give_up_s = clock.monotonic() + self._config.drain_timeout_s + 2 * self._config.lease_s
         while clock.monotonic() < give_up_s:
             for burial in self._undertaker.collect():

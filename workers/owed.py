@@ -13,6 +13,7 @@ from bizzmq.errors import QUEUE_TROUBLE, BizzMQError, BrokerUnavailableError, Qu
 from bizzmq.lease import LeaseKeeper
 from bizzmq.logs import log
 from bizzmq.workers.channel import Channel
+from bizzmq.workers.death import STOPPED, Burial
 from bizzmq.workers.leftovers import Leftovers
 from bizzmq.workers.undertaker import Undertaker
 from bizzmq.workers.verdict import death_of
@@ -57,7 +58,7 @@ class Owed:
         self._queues = queues
         self._max_crashes = max_crashes
         self._requests: deque[Request] = deque()
-        self._starting: set[str] = set()  # to be registered, and their pids not known yet
+        self._starting: set[str] = set()  # to be registered, and not known as a process that lives
         self._leave_by_s = math.inf
         self.left = False
 
@@ -66,8 +67,8 @@ class Owed:
         if request["op"] == "register" and request["worker"] not in self._undertaker.workers:
             self._starting.add(request["worker"])
         if request["op"] == "adopt":
-            self._starting.discard(request["worker"])
-            self._undertaker.adopt(request["worker"], request["pid"], request["slot"])
+            if self._undertaker.adopt(request["worker"], request["pid"], request["slot"]):
+                self._starting.discard(request["worker"])
         elif request["op"] == "recall":
             self._recall(request)
         elif request["op"] == "requeue":
@@ -83,6 +84,12 @@ class Owed:
     def add(self, request: Request) -> None:
         """Owe this after all else."""
         self._requests.append(request)
+
+    def end_starting(self) -> None:
+        """The supervisor is gone. Workers that it was still starting hold nothing: they work when it lets them go."""
+        for worker in sorted(self._starting):
+            end = Burial(worker, STOPPED, running="", last_finished="", reason="ended before it had begun to work")
+            self.accept({"op": "requeue", **end.as_message()})
 
     def living_workers(self) -> set[str]:
         """Those that live, are about to, or whose end is not told yet."""

@@ -43,12 +43,13 @@ class Undertaker:
         """The ids of those that are left."""
         return list(self._adopted)
 
-    def adopt(self, worker: str, pid: int, slot: int) -> None:
-        """Note a worker that has just been started."""
+    def adopt(self, worker: str, pid: int, slot: int) -> bool:
+        """Note a worker that has just been started; False if it is dead already."""
         try:
             self._adopted[worker] = _Adopted(slot, psutil.Process(pid))
         except psutil.NoSuchProcess:
-            return  # dead already; the supervisor will say so
+            return False
+        return True
 
     def forget(self, worker: str) -> None:
         """The supervisor has seen this worker's end itself."""

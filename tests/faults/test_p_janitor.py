@@ -66,6 +66,27 @@ def test_a_pool_that_loses_its_janitor_again_and_again_goes_on(scene: Scene) -> 
     scene.retire(pool)
 
 
+def test_a_supervisor_killed_while_it_starts_a_worker_leaves_no_registration(scene: Scene) -> None:
+    pool = scene.pool(handler=HANDLER)
+    gate = scene.gate()
+    busy = scene.ledger.wait_started(scene.publish_one(gate.body())).pid
+    (other,) = set(pool.worker_pids()) - {busy}
+    workers = Keys(QUEUE).workers
+    before = set(command(scene.redis, "HKEYS", workers))
+    template = pool.template_pid()
+
+    os.kill(template, signal.SIGSTOP)
+    os.kill(other, signal.SIGKILL)
+    eventually(lambda: set(command(scene.redis, "HKEYS", workers)) - before, PATIENCE_S, pool.log)
+    pool.signal(signal.SIGKILL)
+    log_says(pool, "the supervisor is gone")
+    os.kill(template, signal.SIGCONT)
+    gate.open()
+
+    scene.gone(pool, -signal.SIGKILL)
+    scene.settle()
+
+
 def test_a_janitor_killed_during_the_drain_does_not_keep_the_pool(scene: Scene) -> None:
     pool = scene.pool(handler=HANDLER)
     gate = scene.gate()

@@ -13,6 +13,7 @@ import asyncio
 import math
 import resource
 import signal
+import sys
 from types import FrameType
 from typing import Any, Callable
 
@@ -58,6 +59,8 @@ class LimitedHandler(Handler):
         self._cpu_limit_s = cpu_limit_s
         self._end_started = end_started
         self._is_over_limit = False
+        self._raised: BaseException | None = None  # in the handler
+        self._dropped: BaseException | None = None  # by Python, see _unraisable
         self._context: Context | None = None
         self._timeout_at_s = math.inf
         self._drain_at_s = math.inf
@@ -66,6 +69,7 @@ class LimitedHandler(Handler):
         if cpu_limit_s:  # else it is a profiler's, if there is one
             self._handlers[signal.SIGPROF] = self._on_cpu_time
         self._install()
+        self._say_unraisable, sys.unraisablehook = sys.unraisablehook, self._unraisable
 
     def run(self, body: Any, context: Context) -> BaseException | None:
         self._context = context
@@ -128,6 +132,7 @@ class LimitedHandler(Handler):
 
     def _disarm(self) -> None:
         self._timeout_at_s = math.inf
+        self._raised = self._dropped = None
         self._set_timer()
         if self._cpu_limit_s:
             signal.setitimer(signal.ITIMER_PROF, 0.0)
@@ -141,17 +146,32 @@ class LimitedHandler(Handler):
         context, now_s = self._context, clock.monotonic()
         if context is None:
             return
-        if now_s >= self._timeout_at_s:
+        if self._dropped is not None:
+            self._set_timer()
+            self._strike(self._dropped)
+        elif now_s >= self._timeout_at_s:
             self._timeout_at_s = math.inf
             self._is_over_limit = True
-            self.interrupt(MessageTimeout(context.timeout_s or 0.0))
+            self._strike(MessageTimeout(context.timeout_s or 0.0))
         elif now_s >= self._drain_at_s:
             self._drain_at_s = math.inf
             self._set_timer()
             if context.wants_draining:
-                self.interrupt(Draining("the pool is being drained"))
+                self._strike(Draining("the pool is being drained"))
         else:
             self._set_timer()
+
+    def _strike(self, error: BaseException) -> None:
+        self._raised, self._dropped = error, None
+        self.interrupt(error)
+
+    def _unraisable(self, unraisable: Any) -> None:
+        """Python drops what is raised in a finalizer (`__del__`, a weak reference's callback): it is raised again."""
+        if self._raised is None or unraisable.exc_value is not self._raised:
+            self._say_unraisable(unraisable)
+            return
+        self._dropped = self._raised.with_traceback(None)
+        signal.setitimer(signal.ITIMER_REAL, 0.001)
 
     def _set_cpu_timer(self) -> None:
         signal.setitimer(signal.ITIMER_PROF, max(0.01, _AIM * (self._cpu_at_s - _cpu_s())))
@@ -163,7 +183,7 @@ class LimitedHandler(Handler):
             self._set_cpu_timer()
         else:
             self._is_over_limit = True
-            self.interrupt(CpuTimeExceeded(self._cpu_limit_s or 0.0))
+            self._strike(CpuTimeExceeded(self._cpu_limit_s or 0.0))
 
 
 def _cpu_s() -> float:

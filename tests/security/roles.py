@@ -56,6 +56,22 @@ def commands(role: str) -> set[str]:
     return {word.strip("()")[1:] for rule in rules(role) for word in rule.split() if word.strip("()").startswith("+")}
 
 
+def also(case: str) -> list[list[str]]:
+    """What the document has everybody's line get in this case; one list for each that it names in the row."""
+    text = _DOCUMENT.read_text(encoding="utf-8")
+    row = re.search(rf"^\| {re.escape(case)} \|(.*)\|$", text, flags=re.MULTILINE)
+    assert row, f"docs/security.md has no row for {case}"
+    return [words.replace("\\|", "|").split() for words in re.findall(r"`(\+[^`]*)`", row[1])]
+
+
+def creating_redis6() -> list[str]:
+    """What creating queues takes more than publishing, as the document says for Redis 6."""
+    text = _DOCUMENT.read_text(encoding="utf-8")
+    found = re.search(r"Creating queues takes `(.*?)` and `(.*?)` more", text, flags=re.DOTALL)
+    assert found, "docs/security.md does not say what creating queues takes"
+    return " ".join(found.groups()).split()
+
+
 def brackets(role: str, *names: str) -> list[str]:
     """What is added to another role's line."""
     return [rule for rule in rules(role, *names) if rule.startswith("(")]

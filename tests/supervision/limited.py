@@ -103,6 +103,20 @@ def _watch_drain(body: Any, context: Context) -> None:
     deeds.wait_for_file(body)
 
 
+class _SlowToEnd:
+    """Has a finalizer that computes for ever: what is raised in it, Python drops."""
+
+    def __del__(self) -> None:
+        while True:
+            pass
+
+
+def _finalize(body: Any, context: Context) -> None:
+    """Be struck in a finalizer; after it, do another deed, {"after": its name}."""
+    _SlowToEnd()
+    deeds.DEEDS[body["after"]](body)
+
+
 def _deaf(body: Any, context: Context) -> None:
     """Ask for Draining, then swallow whatever is raised."""
     context.raise_on_drain()
@@ -119,4 +133,5 @@ _OWN: dict[str, Callable[[Any, Context], Any]] = {
     "stoppable": _stoppable,
     "watch_drain": _watch_drain,
     "deaf": _deaf,
+    "finalize": _finalize,
 }

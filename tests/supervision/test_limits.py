@@ -123,6 +123,19 @@ def test_it_counts_as_a_failure_and_not_as_a_crash(scene: Scene, handler: str, d
     scene.check_stored()
 
 
+@pytest.mark.parametrize("handler", [HANDLER, ASYNC_HANDLER])
+@pytest.mark.parametrize(("limit", "after"), [("--timeout=0.3", "wait_for_file"), ("--cpu-limit=0.3", "hang")])
+def test_a_limit_that_strikes_a_finalizer_strikes_again(scene: Scene, handler: str, limit: str, after: str) -> None:
+    pool = scene.pool("--timeout-grace=30", limit, handler=handler, concurrency=1)
+
+    message = scene.publish_one({"do": "finalize", "after": after, "path": NEVER}, retries=0)
+
+    assert error_of(scene, message)["error_type"] in ("MessageTimeout", "CpuTimeExceeded")
+    assert len(said(scene, CLEANED, message)) == 1
+    assert "ignored" not in pool.log()
+    assert pool.started_worker_pids() == pool.worker_pids()
+
+
 @pytest.mark.parametrize(("handler", "deed"), [(HANDLER, "hang"), (ASYNC_HANDLER, "await")])
 def test_a_handler_that_swallows_it_and_returns_has_succeeded(scene: Scene, handler: str, deed: str) -> None:
     pool = scene.pool(handler=handler, concurrency=1)

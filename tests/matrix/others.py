@@ -136,12 +136,18 @@ SECURITY = (
     Row(
         "S2",
         "a canary in every secret place, all output searched",
-        ("security/test_output.py", "security/test_secret_files.py"),
+        ("security/test_output.py", "security/test_secret_files.py", "security/test_environment.py"),
     ),
     Row(
         "S3",
         "TLS verifies; each role's ACL line permits its work and nothing else",
-        ("security/test_tls.py", "security/test_acl.py", "security/test_acl_at_work.py"),
+        (
+            "security/test_tls.py",
+            "security/test_acl.py",
+            "security/test_acl_at_work.py",
+            "security/test_acl_redis6.py",
+            "cluster/test_acl_on_groups.py",
+        ),
     ),
     Row("S4", "Lua is constant text, data are KEYS and ARGV", ("security/test_lua.py",)),
     Row(
@@ -151,6 +157,7 @@ SECURITY = (
             *tests_of(BODIES, "the_limit_counts_bytes_not_characters"),
             *tests_of(DECISIONS, "a_record_of_anything_is_one_line_of_bounded_size"),
             "scripts/test_bounds.py",
+            "security/test_sizes.py",
         ),
     ),
     Row("S6", "log lines and terminals cannot be forged", LOGS),
@@ -176,7 +183,11 @@ SECURITY = (
         ),
         remark="2026-11-24: that tokens are compared in constant time is a library's promise, and not measured",
     ),
-    Row("S8", "files and sockets are their owner's alone; root is warned about", (FILES,)),
+    Row(
+        "S8",
+        "files and sockets are their owner's alone, what others put in their place is refused; root is warned about",
+        (FILES, "security/test_journal_directory.py", "security/test_embedded_directory.py"),
+    ),
     Row(
         "S9",
         "signed messages: forged, moved, replayed, under changed keys",

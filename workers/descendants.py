@@ -45,7 +45,7 @@ class Descendants:
         """End what a worker has started, and not the worker.
 
         Args:
-            since_ticks: only what was started from then on, by `ticks_now`.
+            since_ticks: only what was started from then on, by `ticks_now`; a tick is 10 ms on most systems.
         """
         self._kill_all(pid, worker, since_ticks)
 

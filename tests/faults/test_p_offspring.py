@@ -35,7 +35,10 @@ def daemons(scene: Scene) -> Iterator[None]:
 
 
 def lives(pid: int) -> bool:
-    return psutil.pid_exists(pid) and is_living(psutil.Process(pid))
+    try:
+        return is_living(psutil.Process(pid))
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _end(pid: int) -> None:

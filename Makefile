@@ -1,7 +1,7 @@
 # The plain commands, for an environment that has `pip install -e '.[dev,test,embedded]'`.
 PYTHON ?= python3
 
-.PHONY: check test matrix mutants model soak bench compare guard format demo torture
+.PHONY: check test nightly matrix mutants model soak bench compare guard format demo torture
 
 # Formatting, lint, types and the import contract.
 check:
@@ -12,6 +12,14 @@ check:
 
 test:
 	$(PYTHON) -m pytest
+
+# All that an ordinary run has no time for: some hours.
+nightly:
+	$(PYTHON) -m pytest -m "nightly"
+	$(PYTHON) -m tests.matrix
+	$(PYTHON) -m tests.mutation
+	$(PYTHON) -m tests.model
+	$(PYTHON) -m tests.soak $(SOAK)
 
 # Every row of the fault matrix: its fault, result, recovery p50 and p99, lost, duplicated.
 matrix:

@@ -93,6 +93,7 @@ def test_respawn_measures_with_and_without_preload(measure: Measure) -> None:
 
 
 @linux
+@pytest.mark.nightly
 def test_memory_weighs_every_pool(measure: Measure) -> None:
     results = measure("-m", "bench.memory", "--messages=5", "--workers=2")
 

@@ -232,6 +232,7 @@ def test_a_message_costs_what_is_committed(run: StartProgram) -> None:
     run("-m", "bench", "guard").succeeds()
 
 
+@pytest.mark.nightly
 def test_our_own_arms_run_balance_and_are_reported(run: StartProgram, tmp_path: Path) -> None:
     path, folder = tmp_path / "results.json", tmp_path / "plots"
     run("-m", "bench", "run", "arms", "fairness", "--scale=tiny", "--rounds=1", f"--json={path}").succeeds()

@@ -9,6 +9,7 @@ from bizzmq.testing.layout import envelope_of
 from bizzmq.testing.wait import eventually
 from tests.faults.deeds_limits import HANDLER
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
+from tests.support.nightly import usually
 
 LIMIT_S = 0.5
 ARGS = (f"--timeout={LIMIT_S}", "--timeout-grace=0.3")
@@ -17,7 +18,7 @@ DEAF = ["hold_gil", "deadlock_in_c", "swallow", "swallow_in_a_lock"]
 """These do not notice MessageTimeout, or swallow it."""
 
 
-@pytest.mark.parametrize("deed", DEAF)
+@pytest.mark.parametrize("deed", usually(2, DEAF))
 def test_whoever_does_not_hear_of_its_limit_is_killed_and_nobody_else(scene: Scene, deed: str) -> None:
     pool = scene.pool(*ARGS, handler=HANDLER)
     before = set(pool.worker_pids())

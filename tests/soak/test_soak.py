@@ -39,6 +39,7 @@ def soaked(seconds: int, growing_mb: float = 0.0, **balance: Any) -> Soaked:
     return Soaked("embedded", 100.0, verdict, samples, dict.fromkeys(range(seconds), 60))
 
 
+@pytest.mark.nightly
 def test_some_seconds_on_one_server_lose_nothing_and_are_reported(tmp_path: Path) -> None:
     with programs(ROOT, tmp_path) as start:
         out = tmp_path / "report"

@@ -45,6 +45,7 @@ def evidence() -> Evidence:
     )
 
 
+@pytest.mark.nightly
 def test_a_torture_of_some_seconds_leaves_with_0_and_nothing_behind(tmp_path: Path) -> None:
     seed = os.environ.get(SEED_VARIABLE, "8")
 

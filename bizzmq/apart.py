@@ -35,10 +35,16 @@ class Apart:
         self._owed: dict[str, deque[Callable[[], object]]] = {}
         self._outages: dict[str, Outage] = {}
         self._away_until_s: dict[str, float] = {}
+        self._since_s: dict[str, float] = {}
 
     def away_s(self, queue: str) -> float:
         """Seconds until a queue that is away is worth another try; 0 if it is there."""
         return max(0.0, self._away_until_s.get(queue, 0.0) - clock.monotonic())
+
+    def lasts_s(self, queue: str) -> float:
+        """Seconds since a queue was set aside; 0 if it is there."""
+        since_s = self._since_s.get(queue)
+        return 0.0 if since_s is None else clock.monotonic() - since_s
 
     def owes(self, queue: str) -> bool:
         """Whether this queue has not been told everything yet."""
@@ -75,6 +81,7 @@ class Apart:
 
     def over(self, queue: str) -> None:
         """Note that a queue is there."""
+        self._since_s.pop(queue, None)
         outage = self._outages.get(queue)
         if outage is not None:
             outage.over()
@@ -88,6 +95,7 @@ class Apart:
         if outage is None:
             who = f"{self._who} on {what}" if self._insist is None else self._who
             outage = self._outages[what] = Outage(self._logger, who, queue=queue)
+        self._since_s.setdefault(what, clock.monotonic())
         rest_s = outage.failed(error)
         self._away_until_s[what] = clock.monotonic() + rest_s
         return rest_s

@@ -12,11 +12,11 @@ from bizzmq import clock, ids
 from bizzmq.broker import Broker
 from bizzmq.consumer import Consumer
 from bizzmq.context import Deadline
-from bizzmq.errors import BizzMQError, BrokerUnavailableError, QueueNotFoundError, WrongTypeError
+from bizzmq.errors import QUEUE_TROUBLE, BizzMQError
 from bizzmq.handler import Handler, UserHandler
 from bizzmq.lease import LeaseKeeper, LeaseOptions
 from bizzmq.logs import log
-from bizzmq.loop import ConsumerOptions, Leave
+from bizzmq.loop import CURABLE, ConsumerOptions, Leave
 from bizzmq.message import decode_envelope
 from bizzmq.outage import Outage
 from bizzmq.record import Record
@@ -150,7 +150,7 @@ class BackgroundConsumer:
         return consumer.run()
 
     def _register_again(self) -> str:
-        outage = Outage(_logger, self._supervisor)
+        outage = Outage(_logger, self._supervisor, queue=self._queue)
         while True:
             try:
                 worker = ids.worker_id(self._supervisor, self._starts)
@@ -158,7 +158,7 @@ class BackgroundConsumer:
                 LeaseKeeper(self._broker, self._supervisor, [self._queue]).register(worker)
                 outage.over()
                 return worker
-            except (BrokerUnavailableError, QueueNotFoundError, WrongTypeError) as error:
+            except (*CURABLE, *QUEUE_TROUBLE) as error:
                 if self._stop.requested:
                     raise
                 self._stop.wait(outage.failed(error))

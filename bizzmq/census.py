@@ -151,7 +151,7 @@ def dead_letter_ids(broker: Broker, queue: str) -> list[str]:
 def dead_letter(broker: Broker, queue: str, message_id: str) -> DeadLetter | None:
     """One dead letter by its id, wherever in the dead-letter queue it is; None if it is not there."""
     for k in _graves(broker, queue):
-        found = _read(broker, k, "", [message_id.encode()])
+        found = _read(broker, k, "", [message_id.encode("utf-8", "surrogateescape")])
         if found:
             return found[0]
     return None

@@ -60,7 +60,7 @@ def publish_lines(mq: BizzMQ, queue: str, source: IO[bytes], options: MessageOpt
         ConfigurationError: the lines cannot be read; nothing was published.
         CommandError: not all were published. The text says how many are, and how to go on.
     """
-    with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES) as checked:
+    with _spool() as checked:
         try:
             count = _check(source, checked, first)
         except KeyboardInterrupt:
@@ -203,12 +203,30 @@ def _check(source: IO[bytes], checked: IO[bytes], first: int) -> int:
 
 
 @contextlib.contextmanager
+def _spool() -> Iterator[IO[bytes]]:
+    """A file for the lines, in memory at first."""
+    spool = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES)  # noqa: SIM115 - see how it is closed
+    try:
+        yield spool
+    finally:
+        with contextlib.suppress(OSError):  # what it could not keep, it would try to write once more
+            spool.close()
+
+
+def _temporary() -> str:
+    try:
+        return tempfile.gettempdir()
+    except OSError:
+        return "a temporary directory"
+
+
+@contextlib.contextmanager
 def _spooling() -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise CommandError(
-            f"the lines cannot be kept in {tempfile.gettempdir()} while they are checked: {error.strerror}; "
+            f"the lines cannot be kept in {_temporary()} while they are checked: {error.strerror}; "
             "nothing was published (TMPDIR names another directory)",
             FAILED,
         ) from None

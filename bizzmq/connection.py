@@ -338,7 +338,10 @@ def _pack_all(commands: Sequence[Sequence[Any]]) -> bytes:
 
 def _was_closed(error: BaseException) -> bool:
     """Whether this says that the connection is gone; no reply, and nothing that a signal handler has raised."""
-    is_timeout = isinstance(error, socket.timeout) and error.errno != errno.ETIMEDOUT  # the server may just be slow
+    # The server may just be slow; BlockingIOError is what a send says that has taken too long.
+    is_timeout = isinstance(error, BlockingIOError) or (
+        isinstance(error, socket.timeout) and error.errno != errno.ETIMEDOUT
+    )
     return isinstance(error, (OSError, ServerClosedError)) and not is_timeout and raised_by_signal(error) is None
 
 

@@ -57,7 +57,7 @@ class Group(click.Group):
     """Commands of which one must be named: without one, the help is shown."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args:
+        if not args and not ctx.resilient_parsing:  # as a shell's completion parses
             raise _NoCommand(ctx.get_help())
         return super().parse_args(ctx, args)
 

@@ -188,7 +188,7 @@ class Keeper:
         try:
             held = lock(self.directory / USERS_LOCK, fcntl.LOCK_EX, create=False)
         except FileNotFoundError:
-            return True  # somebody has deleted the directory
+            return not self.directory.is_dir()  # somebody has deleted it
         if held is None:
             self._idle_since_s = None
             return False

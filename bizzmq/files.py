@@ -112,7 +112,7 @@ def open_directory(path: Path, *, create: bool = False) -> PrivateDirectory:
         RefusedError: it is not this user's alone.
         OSError: it is not there, or cannot be opened or made.
     """
-    descriptor, canonical = _walk(Path.cwd() / path, create)
+    descriptor, canonical = _walk(path if path.is_absolute() else Path.cwd() / path, create)
     try:
         problem = problem_of(os.fstat(descriptor))
         if not problem and not os.access(".", os.W_OK | os.X_OK, dir_fd=descriptor):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
-from types import CodeType
+from types import CodeType, FrameType
 from typing import Any, Iterator
 
 from redis import exceptions
@@ -124,20 +124,34 @@ def raised_by_signal(error: BaseException) -> BaseException | None:
     """What a signal handler of the user has raised, if that is what went wrong, or is behind it.
 
     A time limit may well raise TimeoutError, which the operating system raises, too, and which the client library
-    takes for a lost connection. What tells the two apart is the handler's frame in the traceback.
+    takes for a lost connection. What tells the two apart is the handler's frame in the traceback. An exception that a
+    caller handles while it calls us is behind ours, too, and none of our business: the caller has caught it.
     """
     handlers = set(_handlers())
+    above = _callers(error)
     seen: BaseException | None = error
     for _ in range(_CAUSES):
         if seen is None:
             return None
         trace = seen.__traceback__
+        if trace is not None and trace.tb_frame in above:
+            return None
         while trace is not None:
             if trace.tb_frame.f_code in handlers:
                 return seen
             trace = trace.tb_next
         seen = seen.__cause__ or seen.__context__
     return None
+
+
+def _callers(error: BaseException) -> set[FrameType]:
+    """The frames that have called the one in which an error was caught."""
+    found: set[FrameType] = set()
+    frame = error.__traceback__.tb_frame.f_back if error.__traceback__ else None
+    while frame is not None:
+        found.add(frame)
+        frame = frame.f_back
+    return found
 
 
 def _handlers() -> Iterator[CodeType]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 from functools import partial
 from typing import Callable, Sequence
@@ -63,6 +64,7 @@ class Idler:
     Args:
         watched: descriptors that end a wait when they become readable.
         set_apart: called when something is wrong with one queue; sets `apart`.
+        burst_patience_s: see ConsumerOptions.
 
     Attributes:
         apart: what is known of queues one by one; None if all are on one server, and nothing was ever wrong with one.
@@ -76,6 +78,7 @@ class Idler:
         leaving: Callable[[], bool],
         insist: Insistence,
         set_apart: Callable[[], Apart],
+        burst_patience_s: float = math.inf,
     ) -> None:
         self._broker = broker
         self._stop = stop
@@ -83,11 +86,12 @@ class Idler:
         self._leaving = leaving
         self._insist = insist
         self._set_apart = set_apart
+        self._burst_patience_s = burst_patience_s
         self._polling = Polling()
         self.apart: Apart | None = None
 
     def is_empty(self, queue: str) -> bool:
-        """Whether nothing is left to do there; a queue that is set aside may have something."""
+        """Whether nothing is left to do there. A queue that is set aside may have something; a burst gives it up."""
         ask = partial(self._broker.outstanding, queue)
         if self.apart is None:
             try:
@@ -95,7 +99,7 @@ class Idler:
             except QUEUE_TROUBLE as error:
                 self._set_apart().failed(queue, error)
                 return False
-        return self.apart.attempt(queue, ask) == 0
+        return self.apart.attempt(queue, ask) == 0 or self.apart.lasts_s(queue) >= self._burst_patience_s
 
     def wait(self, queues: Sequence[str], timeout_s: float, handled: int = 0) -> None:
         """Wait until there may be something to claim from one of the queues.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass
 from enum import Enum
 from typing import Callable, TypeVar
@@ -37,6 +38,7 @@ class ConsumerOptions:
         max_messages: ask to be replaced after about so many, or 0 for no limit.
         timeout_s: time limit of messages without another one, or 0.
         burst: leave when the queues hold nothing to do.
+        burst_patience_s: how long a burst waits for a queue that is set aside.
         patience_s: how long a stopping loop waits for Redis before it leaves the rest to its lease.
     """
 
@@ -45,6 +47,7 @@ class ConsumerOptions:
     max_messages: int = 0
     timeout_s: float = 0.0
     burst: bool = False
+    burst_patience_s: float = math.inf
     patience_s: float = 5.0
 
 

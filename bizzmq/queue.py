@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass, fields
 from typing import Mapping
 
@@ -108,7 +109,7 @@ class QueueOptions:
             retry=_count(meta, "retry", default.retry),
             retry_backoff_s=_seconds(meta, "retry_backoff_s", default.retry_backoff_s),
             retry_backoff_max_s=_seconds(meta, "retry_backoff_max_s", default.retry_backoff_max_s),
-            timeout_s=_seconds(meta, "timeout_s", 0.0, least=1e-9) if meta.get("timeout_s") else None,
+            timeout_s=_seconds(meta, "timeout_s", 0.0, least=sys.float_info.min) if meta.get("timeout_s") else None,
             shards=stored_shards(meta.get("shards", "1")),
         )
 

@@ -196,6 +196,8 @@ class Reservoir(Generic[T]):
             return
         oldest.place.idle_since_s = oldest.place.idle_since_s or now_s
         self._idle.appendleft(oldest)
+        if self._closed:  # meanwhile, and it was out of sight
+            self.close()
 
 
 def _discard(things: MutableSequence[Any], thing: object) -> None:

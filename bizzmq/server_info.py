@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Iterable, Protocol
+from typing import Any, Callable, Iterable, Protocol
 
 from bizzmq.errors import BrokerRefusesError, BrokerReplyError
 from bizzmq.foreign import CommandRefusedError
@@ -35,16 +35,22 @@ def config(connection: Executes, name: str) -> str | None:
     return flat[1].decode("utf-8", "backslashreplace") if len(flat) > 1 else None
 
 
-def missing_commands(connection: Executes, names: Iterable[str]) -> list[str]:
+def missing_commands(
+    connection: Executes, names: Iterable[str], asking: Callable[[], object] = lambda: None
+) -> list[str]:
     """Those of some commands that the server, or a proxy before it, does not have. Nothing is changed by asking.
 
     Each is asked for with too few arguments, or with one where it takes none: that is refused, too, but otherwise.
+
+    Args:
+        asking: called before each question.
 
     Raises:
         BrokerUnavailableError: the server cannot be reached; or a proxy closes connections that ask like this.
     """
     missing = []
     for name in names:
+        asking()
         try:
             connection.execute(*name.upper().split("|"), *(["-"] if name in _TAKE_NONE else []))
         except CommandRefusedError as error:

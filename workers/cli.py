@@ -37,7 +37,7 @@ _guard = streams.GuardedStreams()
               help="After SIGTERM the whole pool is gone within this time.")  # fmt: skip
 @click.option("--burst", is_flag=True, help="Leave with 0 once the queues hold nothing to do.")
 @click.option("--burst-patience", type=click.FloatRange(min=0.1), default=30.0, show_default=True, metavar="SECONDS",
-              help="A burst ends with 75 when Redis has been away for this time.")  # fmt: skip
+              help="A burst ends with 75 when Redis, or one of its queues, has been away for this time.")  # fmt: skip
 @click.option("--min-concurrency", type=click.IntRange(min=1), metavar="N",
               help="Scale between this and --concurrency by how long messages wait.  [default: off]")  # fmt: skip
 @click.option("--scale-latency", type=click.FloatRange(min=0.1), default=1.0, show_default=True, metavar="SECONDS",
@@ -131,7 +131,7 @@ def command(
     SIGQUIT, stops it at once and gives everything back.
 
     Exit codes: 0 drained, 2 usage or configuration, 3 the handler cannot be imported or called, 70 internal error,
-    75 Redis was away for longer than --burst-patience.
+    75 Redis, or a queue, was away for longer than --burst-patience.
     """
     if check is not None:
         _check(control, check)

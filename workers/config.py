@@ -47,7 +47,7 @@ class WorkerConfig:
         redis_url: as for BizzMQ.
         drain_timeout_s: within this time after SIGTERM the whole pool is gone.
         burst: leave once the queues hold nothing to do.
-        burst_patience_s: a burst ends when Redis has been away for this time.
+        burst_patience_s: a burst ends when Redis has been away for this time, or a queue set aside.
         max_messages: replace a worker after so many messages; 0 means never.
         prefetch: most messages that one worker claims at once, 1 to 100.
         block_s: longest wait of an idle worker for a wake-up, seconds.

@@ -92,7 +92,7 @@ class Foreman:
         self._may_touch_redis = self._may_touch_redis or self._parts.nursery.may_start
         if self._may_touch_redis:
             self._parts.janitor.tend()
-            self._parts.outlook.look(away=self._parts.janitor.redis_is_away)
+            self._parts.outlook.look(away=self._parts.janitor.redis_is_away, aside=self._parts.janitor.aside)
         self.hear_janitor()
         if self._parts.outlook.failure is not None and not self._drain.begun:
             self._end(signal.SIGTERM)

@@ -54,6 +54,7 @@ class Janitor:
     def __init__(
         self, supervisor: str, connection: AnyConnection, config: WorkerConfig, scoreboard: Scoreboard, channel: Channel
     ) -> None:
+        self._supervisor = supervisor
         self._config = config
         self._channel = channel
         self._broker = Broker(connection)
@@ -136,17 +137,17 @@ class Janitor:
         self._channel.send(op="ready")
 
     def _check_commands(self) -> None:
-        """Once: see that the server has what a pool cannot do without.
+        """Once for each pool: see that the server has what it cannot do without.
 
         Raises:
             BrokerUnusableError: it lacks something.
         """
-        if self._is_checked:
+        if self._is_checked or self._is_registered():
             return
         vital = sorted({*needed("worker")} - {*OPTIONAL})
         try:
             missing = missing_commands(
-                self._broker.connection.at(self._broker.keys(self._config.queues[0]).meta), vital
+                self._broker.connection.at(self._broker.keys(self._config.queues[0]).meta), vital, self._say_alive
             )
         except BrokerRefusesError:
             raise
@@ -158,12 +159,20 @@ class Janitor:
             names = ", ".join(name.upper() for name in missing)
             raise BrokerUnusableError(f"the server has no {names}: see bizzmq doctor")
 
+    def _is_registered(self) -> bool:
+        """Whether a janitor before this one has registered the supervisor: then a beat is due, and no question."""
+        try:
+            return self._supervisor in self._broker.supervisors(self._config.queues[0])
+        except (*QUEUE_TROUBLE, BrokerRefusesError):
+            return False
+
     def _say_alive(self) -> None:
         self._channel.send(op="alive", away=self._outage.lasts, aside=self._keeper.aside)
 
     def _prepare(self, queue: str) -> None:
         """See that a queue is there with all its shards. What is wrong with it alone keeps nobody else waiting."""
         try:
+            self._say_alive()
             self._create(queue, max(len(self._keeper.shards_of(queue)), len(self._broker.shards(queue))))
             self._known[queue] = self._broker.meta(queue)
         except QUEUE_TROUBLE as error:
@@ -211,7 +220,7 @@ class Janitor:
             self._create(queue, len(self._keeper.shards_of(queue)))
 
     def _create(self, queue: str, shards: int = 1) -> None:
-        if all(self._broker.exists(shard_of(queue, index)) for index in range(shards)):
+        if all(self._exists(shard_of(queue, index)) for index in range(shards)):
             return  # and nothing is written: so a pool can start to drain a Redis that is full
         is_dead = self._broker.keys(queue).is_dead_letter_queue
         default = QueueOptions(config_dead_letter_queue=not is_dead, shards=shards)
@@ -219,6 +228,10 @@ class Janitor:
         if self._broker.create(queue, options, implicit=implicit):
             log(_logger, logging.INFO, "queue did not exist and was created", queue=queue,
                 dead_letter_queue=options.config_dead_letter_queue)  # fmt: skip
+
+    def _exists(self, queue: str) -> bool:
+        self._say_alive()
+        return self._broker.exists(queue)
 
     def _wait(self, timeout_s: float) -> None:
         poller = select.poll()

@@ -78,9 +78,9 @@ class Supervisor:
     def run(self) -> int:
         """Run the pool until it is drained; returns the exit code (see `bizzmq.workers.exits`)."""
         self._parts.pid = os.getpid()
-        server_url.remember(self._config.redis_url)
         with self._signals:
             try:
+                server_url.remember(self._config.redis_url)
                 log(_logger, logging.INFO, "pool started", supervisor=self.id, workers=self._parts.crew.target,
                     queues=",".join(self._config.queues))  # fmt: skip
                 self._front.announce()
@@ -92,6 +92,8 @@ class Supervisor:
                 while not self._foreman.finished:
                     readable = self._wait()
                     self._foreman.tick(self._signals.take(), readable)
+                if not self._parts.drain.begun:  # a burst's workers have left by themselves
+                    self._parts.outlook.is_over(self._parts.janitor.aside)
                 self._sign_off()
             finally:
                 self._end_everything()

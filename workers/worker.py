@@ -122,6 +122,7 @@ class Worker:
                 max_messages=self._recycle_after(),
                 timeout_s=self.config.timeout_s,
                 burst=self.config.burst,
+                burst_patience_s=self.config.burst_patience_s,
                 patience_s=self.config.drain_timeout_s,
             ),
             drain=drain,

@@ -6,8 +6,10 @@ import threading
 from typing import Any, Callable, Iterator
 
 import pytest
+from redis import Redis
 
 from bizzmq import BizzMQ
+from bizzmq.testing.layout import Keys
 from bizzmq.testing.wait import eventually
 from tests.support.interrupts import CALLS, ON_ONE_SERVER, QUEUE, Storm, judge_of, seeded, strike, strike_at_each
 
@@ -47,11 +49,14 @@ def test_3000_signal_handlers_that_raise(mq: BizzMQ, redis: Any, storm: Storm) -
     strike(storm, mq, judge_of(mq, redis), ON_ONE_SERVER, 3000)
 
 
-def test_a_consumer_that_is_started_and_stopped_under_signals_that_raise(mq: BizzMQ, url: str, storm: Storm) -> None:
+@pytest.mark.parametrize("rounds", [40, pytest.param(1500, marks=[pytest.mark.matrix, pytest.mark.timeout(900)])])
+def test_a_consumer_that_is_started_and_stopped_under_signals_that_raise(
+    mq: BizzMQ, url: str, storm: Storm, rounds: int
+) -> None:
     """Whatever strikes, `close` ends every consumer, and every message is handled."""
     mq.create_queue(QUEUE)
     seen: set[int] = set()
-    for number in range(40):
+    for number in range(rounds):
         mq.publish_message_to_queue(QUEUE, number)
         client = BizzMQ(url)
         stops: list[Callable[[], None]] = []
@@ -62,9 +67,41 @@ def test_a_consumer_that_is_started_and_stopped_under_signals_that_raise(mq: Biz
         eventually(lambda: consumers() == [], 5, consumers)
     with BizzMQ(url) as last:
         last.consume_message_from_queue(QUEUE, seen.add)
-        eventually(lambda: seen == set(range(40)), 30)
+        eventually(lambda: seen == set(range(rounds)), 30)
 
 
 def consumers() -> list[str]:
     """The threads of consumers."""
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("bizzmq-")]
+
+
+TROUBLES: dict[str, Callable[[Redis], object]] = {
+    "none": bool,
+    "scripts forgotten": lambda redis: redis.script_flush(),
+    "connections closed": lambda redis: redis.client_kill_filter(_type="normal", skipme=True),
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_a_caller_that_handles_what_a_signal_has_raised_may_publish(
+    mq: BizzMQ, redis: Redis, storm: Storm, trouble: str
+) -> None:
+    """The handed over message of a handler that has reached its limit, say."""
+    mq.create_queue(QUEUE)
+    mq.publish_message_to_queue(QUEUE, "before")
+    TROUBLES[trouble](redis)
+    handed_over: list[str] = []
+
+    def run() -> None:
+        try:
+            while True:
+                pass
+        except BaseException:
+            handed_over.append(mq.publish_message_to_queue(QUEUE, "handed over"))
+            raise
+
+    struck = storm.over(run, 0.01)
+
+    assert struck.was_struck
+    assert handed_over[0] in redis.hkeys(Keys(QUEUE).messages)
+    assert mq.stats(QUEUE).published == 2

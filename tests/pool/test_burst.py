@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from bizzmq.testing import invariants
-from tests.faults.scene import QUEUE, Scene
+from bizzmq.testing.layout import Keys, command
+from tests.faults.scene import PATIENCE_S, QUEUE, Scene
 
 
 def test_a_burst_ends_with_0_after_failing_and_delayed_messages(scene: Scene) -> None:
@@ -39,3 +42,20 @@ def test_a_burst_does_not_leave_a_crash_behind(scene: Scene) -> None:
     scene.settle(dead_lettered=1, extra_runs=2 + 1)
     assert scene.ledger.handled() == {innocent}
     invariants.check_blame(scene.redis, f"{QUEUE}_dlq", poison)
+
+
+@pytest.mark.parametrize("queues", [["bad"], ["bad", QUEUE], [QUEUE, "bad"]])
+def test_a_burst_gives_a_queue_that_is_set_aside_up_after_its_patience(scene: Scene, queues: list[str]) -> None:
+    scene.mq.create_queue("bad")
+    command(scene.redis, "HSET", Keys("bad").meta, "max_retries", "many")
+    good = scene.publish({"do": "ok"}, {"do": "raise", "times": 1})
+
+    pool = scene.pool("--burst", "--burst-patience=0.5", ready=False, queue=queues)
+
+    assert pool.wait(PATIENCE_S) == 75, pool.log()
+    (line,) = [line for line in pool.log().splitlines() if line.startswith("bizzmq-worker: ")]
+    assert "bad" in line
+    assert "max_retries" in line
+    if QUEUE in queues:
+        assert scene.ledger.handled() == set(good)
+    pool.assert_no_process_left()

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from typing import Any
+
 import pytest
 from redis import Redis
 
@@ -13,8 +18,9 @@ from bizzmq.errors import ConfigurationError, QueueNotFoundError
 from bizzmq.queue import QueueOptions
 from bizzmq.workers import WorkerConfig, options_together
 from bizzmq.workers.cli import command as worker
-from tests.pool.command import WORKER, refused, run
+from tests.pool.command import OPERATOR, WORKER, refused, run
 from tests.support.forked import bizzmq
+from tests.support.paths import ROOT
 
 NOOP = "tests.handlers:noop"
 
@@ -151,3 +157,22 @@ def test_a_group_of_commands_alone_shows_its_help(group: list[str]) -> None:
 
 def test_the_worker_alone_shows_an_example() -> None:
     assert "bizzmq-worker tasks:handler" in refused(WORKER)
+
+
+def test_the_shortest_time_limit_that_is_accepted_can_be_read_again(redis: Redis, url: str) -> None:
+    for number, limit in enumerate(("1e-10", "1e-300")):
+        name = f"q{number}"
+        assert run(OPERATOR, "queue", "create", name, "--timeout", limit, REDIS_URL=url).code == 0
+        assert run(OPERATOR, "queue", "create", name, "--timeout", limit, REDIS_URL=url).code == 0
+        assert run(OPERATOR, "stats", name, REDIS_URL=url).code == 0
+
+
+@pytest.mark.parametrize(("words", "wanted"), [("bizzmq ", "stats"), ("bizzmq dlq ", "replay"), ("bizzmq st", "stats")])
+def test_a_shell_completes_commands(words: str, wanted: str) -> None:
+    asked = {"_BIZZMQ_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    script = "import sys; sys.argv[0] = 'bizzmq'; from bizzmq.cli import main; main()"
+    how: dict[str, Any] = {"env": {**os.environ, **asked}, "cwd": ROOT, "capture_output": True, "text": True}
+    done = subprocess.run([sys.executable, "-c", script], check=False, **how)
+
+    assert f"plain,{wanted}" in done.stdout.splitlines(), done
+    assert done.stderr == ""

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import threading
 from typing import Callable, Iterator
 
 import pytest
+from redis import Redis
 
 from bizzmq import BizzMQ
+from bizzmq.connection import Connection
 from bizzmq.errors import BrokerUnusableError
+from bizzmq.server_info import missing_commands
 from bizzmq.testing.ports import LOOPBACK, free_port
 from bizzmq.testing.server import RedisServer
+from tests.faults.scene import PATIENCE_S, Scene
 from tests.pool.command import WORKER, refused, run
 from tests.support.forked import bizzmq
+from tests.support.slow_relay import slow_relay
 
 NOOP = "tests.handlers:noop"
 PASSWORD = "kept-for-itself"
@@ -89,3 +95,29 @@ def test_a_burst_does_not_wait_for_ever(host: str) -> None:
 
 def test_a_wrong_patience_is_refused(url: str) -> None:
     assert "--burst-patience" in refused(WORKER, NOOP, "--burst", "--burst-patience=0", BIZZMQ_REDIS_URL=url)
+
+
+@pytest.mark.nightly
+def test_a_redis_that_is_far_away_is_asked_all_and_nobody_passes_for_stuck(scene: Scene) -> None:
+    """The questions at the start last longer than a janitor may be silent."""
+    with slow_relay(scene.url, 0.4) as url:
+        pool = scene.pool(ready=False, url=url)
+        scene.ledger.wait_handled(*scene.publish({"do": "ok"}), timeout_s=60.0)
+        janitor = pool.janitor_pid()
+        pool.signal(signal.SIGTERM)
+        assert pool.wait(PATIENCE_S) == 0
+
+    assert pool.log().count("janitor started") == 1, pool.log()
+    assert janitor
+
+
+def test_a_sign_of_life_comes_before_each_question(redis: Redis, url: str) -> None:
+    asked: list[int] = []
+    connection = Connection(url)
+    try:
+        assert missing_commands(connection, ["get", "no-such-command", "set"], lambda: asked.append(1)) == [
+            "no-such-command"
+        ]
+    finally:
+        connection.drop()
+    assert len(asked) == 3

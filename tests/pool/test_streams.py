@@ -221,3 +221,36 @@ def _in_a_shell(line: str, url: str) -> Finished:
         check=False,
     )  # fmt: skip
     return Finished(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
+
+
+@pytest.mark.parametrize("how", ["the disk is full", "there is none"])
+def test_lines_that_cannot_be_kept_while_they_are_checked_are_one_line(scene: Scene, how: str) -> None:
+    """More than fits in memory goes into a temporary file."""
+    limit = "ulimit -f 1000; " if how == "the disk is full" else "TMPDIR=/proc/nowhere; "
+    hide = "import tempfile; tempfile._candidate_tempdir_list = lambda: ['/proc/nowhere']; " if "none" in how else ""
+    script = (
+        "import signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        f"{hide}from bizzmq import cli_publish; cli_publish._IN_MEMORY_BYTES = 100_000; "
+        f"sys.argv = ['bizzmq', 'publish', '{QUEUE}']; from bizzmq.cli import main; main()"
+    )
+    lines = b'"' + b"x" * 1000 + b'"\n' + b"1\n" * 1_000_000
+    done = subprocess.run(
+        ["sh", "-c", f'{limit}exec "$0" -c "$1"', sys.executable, script], input=lines,
+        env={**os.environ, "REDIS_URL": scene.url}, cwd=ROOT, capture_output=True, check=False,
+    )  # fmt: skip
+
+    assert (done.returncode, done.stdout) == (1, b""), done
+    assert b"cannot be kept in" in done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert scene.mq.stats(QUEUE).published == 0
+
+
+@pytest.mark.parametrize("words", [("show", QUEUE), ("replay", QUEUE)])
+def test_an_id_that_is_no_text_is_no_dead_letter(scene: Scene, words: tuple[str, ...]) -> None:
+    done = subprocess.run(
+        [sys.executable.encode(), b"-m", b"bizzmq", b"dlq", *[word.encode() for word in words], b"\xff\xfe"],
+        env={**os.environ, "REDIS_URL": scene.url}, cwd=ROOT, capture_output=True, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 2, done
+    assert len(done.stderr.splitlines()) == 1, done.stderr

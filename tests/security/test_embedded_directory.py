@@ -13,6 +13,7 @@ import pytest
 
 from bizzmq import BizzMQ, embedded, embedded_paths
 from bizzmq.errors import BizzMQError, ConfigurationError
+from tests.support.paths import ROOT
 from tests.support.somebody import NOBODY
 from tests.test_embedded import end_everything_on, processes_on
 
@@ -169,3 +170,28 @@ def test_a_keeper_inherits_no_secret(directory: Path) -> None:
         assert all("canary" not in str(process.environ()) for process in family)
     finally:
         user.communicate(b"\n")
+
+
+def test_a_working_directory_that_is_gone_ends_no_server_and_hinders_no_client(directory: Path, tmp_path: Path) -> None:
+    """A keeper has the working directory of its first user: a release's, or a test's."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = (
+        "import os, sys, time\n"
+        "from bizzmq import BizzMQ\n"
+        f"url = 'embedded://{directory}'\n"
+        "with BizzMQ(url) as mq:\n"
+        "    mq.create_queue('q')\n"
+        f"    os.rmdir({str(gone)!r})\n"
+        "    for _ in range(5):\n"
+        "        time.sleep(0.5)\n"  # the keeper looks for users again and again
+        "        with BizzMQ(url) as other:\n"
+        "            other.publish_message_to_queue('q', 1)\n"
+        "    print(mq.stats('q').waiting)\n"
+    )
+    path = os.pathsep.join([str(ROOT), *sys.path])
+    environment = {**os.environ, "PYTHONPATH": path}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=gone, env=environment, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout) == (0, "5\n"), done.stderr

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Dict
 
 import pytest
+from redis import Redis
 
-from bizzmq import QueueOptions
+from bizzmq import BizzMQ, QueueOptions
 from bizzmq.audit import audit
 from bizzmq.broker import Broker
 from bizzmq.census import overview
@@ -225,3 +226,23 @@ def test_a_drain_does_not_wait_for_a_bad_queue(two: Scene) -> None:
         assert pool.wait(15.0) == 0, pool.log()
     pool.assert_no_process_left()
     assert command(two.redis, "HGETALL", Keys(GOOD).workers) == {}
+
+
+def test_a_consumer_in_this_process_comes_back_to_a_queue_that_is_mended(
+    redis: Redis, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also if it has lost its lease meanwhile, and cannot register anew while the options are unreadable."""
+    seen: list[object] = []
+    with BizzMQ(url) as mq:
+        mq.create_queue(QUEUE)
+        mq.consume_message_from_queue(QUEUE, seen.append)
+        mq.publish_message_to_queue(QUEUE, 1)
+        eventually(lambda: seen == [1], PATIENCE_S)
+        command(redis, "HSET", K.meta, "shards", "x")
+        command(redis, "DEL", K.workers, K.supervisors)
+        command(redis, "ZADD", K.wake, 0, "wake")
+        mq.publish_message_to_queue(QUEUE, 2)
+        eventually(lambda: "set aside" in caplog.text, PATIENCE_S, lambda: caplog.text)
+
+        command(redis, "HDEL", K.meta, "shards")
+        eventually(lambda: seen == [1, 2], PATIENCE_S, lambda: f"{seen}")

@@ -144,7 +144,7 @@ def look_stats(redis: Redis) -> Dict[str, Any]:
     return dict(redis.hgetall(KEYS[0].stats))
 
 
-@pytest.mark.parametrize("value", [*TOTALS, "-5", "0"])
+@pytest.mark.parametrize("value", [*TOTALS, "-5", "-1", "0"])
 def test_a_supervisor_beats_whatever_its_counter_was(broker: Broker, redis: Redis, value: str) -> None:
     put(redis, QUEUE, held(supervisors={"s1": value}))
 

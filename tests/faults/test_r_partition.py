@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from contextlib import ExitStack
 from typing import Callable, Iterator
@@ -16,6 +18,7 @@ from tests.faults.gated import HANDLER
 from tests.faults.load import load
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 from tests.support.far_host import FarHost, can_have_far_hosts, far_host
+from tests.support.paths import ROOT
 
 OwnScene = Callable[..., "tuple[RedisServer, Scene]"]
 SHORT_LEASE = "--lease=1"
@@ -167,3 +170,38 @@ def _both_work(scene: Scene, *pools: Pool) -> None:
     for gate in gates:
         gate.open()
     scene.ledger.wait_handled(*messages, timeout_s=PATIENCE_S)
+
+
+ASKS = """
+import sys
+from bizzmq import BizzMQ
+with BizzMQ(sys.argv[1]) as mq:
+    mq.create_queue("far")
+    for line in sys.stdin:
+        print(eval(sys.argv[2]), flush=True)
+"""
+
+
+@pytest.mark.parametrize("call", ["mq.stats('far').published", "mq.publish_message_to_queue('far', 1)[:0]"])
+def test_a_connection_that_was_forgotten_on_its_way_is_replaced_within_the_call(
+    far: FarHost, far_scene: tuple[Scene, str], call: str
+) -> None:
+    """Its packets are dropped, and nobody says so."""
+    scene, far_url = far_scene
+    command = [*far.command, sys.executable, "-c", ASKS, far_url, call]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
+
+        def ask() -> str:
+            assert client.stdin is not None
+            assert client.stdout is not None
+            client.stdin.write("\n")
+            client.stdin.flush()
+            return client.stdout.readline()
+
+        try:
+            first = ask()
+            far.forget()
+            assert ask() == first == ask() != ""
+        finally:
+            client.kill()
+    assert scene.mq.stats("far").published in (0, 3)

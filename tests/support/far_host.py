@@ -45,6 +45,14 @@ class FarHost:
     def heal(self) -> None:
         _ip("link", "set", self._near, "up")
 
+    def forget(self) -> None:
+        """All connections are dead from now on, and nobody is told; new ones work. As a router that forgets them."""
+        other = f"{self._net.split('.', 1)[0]}.{int(self._net.split('.')[1]) ^ 1}.{self._net.split('.', 2)[2]}"
+        _ip("-n", self._name, "address", "delete", f"{self._address(2)}/30", "dev", self._far)
+        _ip("-n", self._name, "address", "add", f"{other}/32", "dev", self._far)
+        _ip("-n", self._name, "route", "add", self.near_address, "dev", self._far, "src", other)
+        _ip("route", "add", f"{other}/32", "dev", self._near)
+
     def close(self) -> None:
         """Remove it; the cable goes with it. What still runs there keeps a namespace without a name."""
         for words in (("link", "delete", self._near), ("netns", "delete", self._name)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Callable, Iterator
@@ -29,6 +30,19 @@ def pytest_runtest_makereport() -> Iterator[None]:
     outcome: Any = yield
     report = outcome.get_result()
     report.sections = [(name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """An ordinary run has `count` cases of a test with the mark `usually(count)`: the others get the mark `nightly`."""
+    cases: Counter[str] = Counter()
+    for item in items:
+        usually = item.get_closest_marker("usually")
+        if usually is not None:
+            name = item.nodeid.partition("[")[0]
+            cases[name] += 1
+            if cases[name] > usually.args[0]:
+                item.add_marker(pytest.mark.nightly)
 
 
 @pytest.fixture(scope="session")

@@ -86,6 +86,7 @@ def test_the_readme_has_the_blocks_that_are_run_here() -> None:
     assert [block.kind for block in README] == ["python", "sh", "sh", "python"]
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("work_first", [True, False], ids=["work first", "pool first"])
 def test_two_minutes(home: Path, environment: dict[str, str], work_first: bool) -> None:
     """In either order of the two terminals, the second one at once."""

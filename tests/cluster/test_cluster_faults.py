@@ -21,7 +21,6 @@ from tests.faults.gated import HANDLER
 from tests.faults.load import load
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 from tests.support.cluster import Cluster
-from tests.support.nightly import usually
 from tests.support.spoilt import spoilt
 
 WORK = {"do": "sleep", "sleep_s": 0.005}
@@ -85,7 +84,8 @@ def test_a_confirmation_that_meets_a_moved_slot_is_asked_for_again(cluster: Clus
     publisher.close()
 
 
-@pytest.mark.parametrize("fault", usually(1, ["kill", "pause"]))
+@pytest.mark.usually(1)
+@pytest.mark.parametrize("fault", ["kill", "pause"])
 def test_a_killed_master_loses_nothing_confirmed_and_may_return(
     cluster: Cluster, cluster_scene: Scene, fault: str
 ) -> None:
@@ -116,7 +116,8 @@ def test_a_killed_master_loses_nothing_confirmed_and_may_return(
 
 
 @pytest.mark.parametrize("queues", [1, 3])
-@pytest.mark.parametrize("fault", usually(1, ["kill", "pause"]))
+@pytest.mark.usually(1)
+@pytest.mark.parametrize("fault", ["kill", "pause"])
 def test_an_idle_pool_finds_the_new_master_by_itself(
     cluster: Cluster, cluster_scene: Scene, fault: str, queues: int
 ) -> None:
@@ -195,7 +196,8 @@ def test_a_node_that_is_away_stops_its_own_queues_only(cluster: Cluster, cluster
     scene.retire(pool)
 
 
-@pytest.mark.parametrize("name", usually(2, ["meta", "waiting", "messages", "stats", "wake"]))
+@pytest.mark.usually(2)
+@pytest.mark.parametrize("name", ["meta", "waiting", "messages", "stats", "wake"])
 @pytest.mark.parametrize("cluster", [{"replicas": False}], indirect=True)
 def test_a_wrong_type_in_one_queue_stops_this_queue_only_until_it_is_mended(
     cluster: Cluster, cluster_scene: Scene, name: str

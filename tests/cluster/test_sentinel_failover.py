@@ -18,14 +18,14 @@ from tests.cluster.confirmed import (
 )
 from tests.faults.gated import HANDLER
 from tests.faults.scene import PATIENCE_S, Scene
-from tests.support.nightly import usually
 from tests.support.sentinels import Watched, replication, role
 
 WORK = {"do": "sleep", "sleep_s": 0.005}
 BACK_AFTER_FAILOVER_S = 5.0
 
 
-@pytest.mark.parametrize("fault", usually(1, ["kill", "pause"]))
+@pytest.mark.usually(1)
+@pytest.mark.parametrize("fault", ["kill", "pause"])
 def test_a_failover_under_load_loses_nothing_confirmed_and_the_old_master_may_return(
     watched: Watched, sentinel_scene: Scene, fault: str
 ) -> None:
@@ -56,7 +56,8 @@ def test_a_failover_under_load_loses_nothing_confirmed_and_the_old_master_may_re
     scene.retire(pool)
 
 
-@pytest.mark.parametrize("fault", usually(1, ["kill", "pause"]))
+@pytest.mark.usually(1)
+@pytest.mark.parametrize("fault", ["kill", "pause"])
 def test_an_idle_pool_finds_the_new_master_by_itself(watched: Watched, sentinel_scene: Scene, fault: str) -> None:
     scene = sentinel_scene
     pool = scene.pool()

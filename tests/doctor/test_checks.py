@@ -84,6 +84,7 @@ def test_eviction_without_a_limit_is_a_warning(patient: Patient, examined: Exami
     assert examined(patient("maxmemory-policy allkeys-lru").url).of("eviction")[0] == "warn"
 
 
+@pytest.mark.usually(2)
 @pytest.mark.parametrize(
     ("share", "level", "begins"),
     [(NEARLY_FULL - 0.05, "ok", ""), (NEARLY_FULL + 0.05, "warn", "nearly full: "), (FULL + 0.02, "fail", "full: ")],
@@ -124,6 +125,7 @@ def _fill(client: Redis, share: float) -> None:
         client.set(f"ballast-{number}", piece)
 
 
+@pytest.mark.usually(1)
 def test_a_replica_is_refused_and_its_master_told_what_it_lacks(patient: Patient, examined: Examine) -> None:
     master = patient()
     replica = patient(f"replicaof {LOOPBACK} {master.port}", "repl-diskless-sync-delay 0")

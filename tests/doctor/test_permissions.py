@@ -173,6 +173,7 @@ def test_renamed_commands_are_as_good_as_refused(patient: Patient, examined: Exa
     assert missing == ["INFO", "SCAN"]
 
 
+@pytest.mark.usually(1)
 def test_what_is_told_is_enough_for_each_role(
     patient: Patient, pool_factory: Callable[..., Pool], ledger: Ledger, monkeypatch: Any
 ) -> None:

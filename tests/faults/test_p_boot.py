@@ -13,7 +13,6 @@ from bizzmq.testing import invariants
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.wait import eventually
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
-from tests.support.nightly import usually
 from tests.support.paths import ROOT
 
 OK = "from tests.handlers import ok as handler\n"
@@ -34,30 +33,28 @@ def start_tasks(scene: Scene, tmp_path: Path) -> StartTasks:
     return start
 
 
+@pytest.mark.usually(4)
 @pytest.mark.parametrize(
     ("source", "name", "said"),
-    usually(
-        4,
-        [
-            ("import no_such_thing.at_all\n", "handler", "No module named 'no_such_thing'"),
-            (RAISES, "handler", "RuntimeError: no configuration"),
-            ("def handler(message):\n    yield\n", "handler", "cannot take a message: it is a generator function"),
-            ("import os; os._exit(0)\n", "handler", "exited with code 0 while"),
-            ("x = 1\n", "handler", "has no 'handler'"),
-            ("class A:\n    pass\n", "A.b", "has no 'A.b'"),
-            ("handler = 42\n", "handler", "must be callable, not int"),
-            ("def handler():\n    pass\n", "handler", "the handler tasks:handler cannot take a message"),
-            (
-                "class Handler:\n    def __init__(self, message): pass\n",
-                "Handler",
-                "cannot take a message: it is a class",
-            ),
-            ("import sys; sys.exit(0)\n", "handler", "SystemExit: 0"),
-            ("raise KeyboardInterrupt\n", "handler", "KeyboardInterrupt"),
-            ("def handler(:\n", "handler", "SyntaxError"),
-            ("import os; os.abort()\n", "handler", "was killed by SIGABRT while"),
-        ],
-    ),
+    [
+        ("import no_such_thing.at_all\n", "handler", "No module named 'no_such_thing'"),
+        (RAISES, "handler", "RuntimeError: no configuration"),
+        ("def handler(message):\n    yield\n", "handler", "cannot take a message: it is a generator function"),
+        ("import os; os._exit(0)\n", "handler", "exited with code 0 while"),
+        ("x = 1\n", "handler", "has no 'handler'"),
+        ("class A:\n    pass\n", "A.b", "has no 'A.b'"),
+        ("handler = 42\n", "handler", "must be callable, not int"),
+        ("def handler():\n    pass\n", "handler", "the handler tasks:handler cannot take a message"),
+        (
+            "class Handler:\n    def __init__(self, message): pass\n",
+            "Handler",
+            "cannot take a message: it is a class",
+        ),
+        ("import sys; sys.exit(0)\n", "handler", "SystemExit: 0"),
+        ("raise KeyboardInterrupt\n", "handler", "KeyboardInterrupt"),
+        ("def handler(:\n", "handler", "SyntaxError"),
+        ("import os; os.abort()\n", "handler", "was killed by SIGABRT while"),
+    ],
 )
 @preloading
 def test_a_handler_that_cannot_be_imported_is_said_once_and_ends_the_pool_with_3(

@@ -98,6 +98,7 @@ def _cut_off_without_blame(scene: Scene, pool: Pool, message: str) -> None:
     scene.retire(second)
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 def test_an_idle_pool_is_out_within_a_second(scene: Scene, number: int) -> None:
     took_s = []

@@ -17,7 +17,6 @@ from bizzmq.testing.wait import eventually
 from tests.faults.gated import HANDLER
 from tests.faults.load import load
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
-from tests.support.nightly import usually
 
 LEASE_S = 1.0
 SHORT_LEASE = f"--lease={LEASE_S}"
@@ -136,7 +135,8 @@ def test_a_worker_that_dies_while_its_supervisor_stands_still_is_settled_once(sc
     scene.retire(pool, other)
 
 
-@pytest.mark.parametrize("all_of_it", usually(1, [True, False]))
+@pytest.mark.usually(1)
+@pytest.mark.parametrize("all_of_it", [True, False])
 def test_a_pool_that_stands_still_for_two_leases_is_reaped_once_by_two_others(scene: Scene, all_of_it: bool) -> None:
     stopped = scene.pool(SHORT_LEASE, handler=HANDLER)
     gates = [scene.gate() for _ in range(2)]

@@ -19,7 +19,6 @@ from bizzmq.testing.wait import eventually
 from tests.faults.foreign import Bystander, forge, forged_names
 from tests.faults.gated import HANDLER
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
-from tests.support.nightly import usually
 
 SHORT_LEASE = "--lease=1"
 DECOY = "tests.support.decoy_pool"
@@ -133,7 +132,8 @@ def test_another_kind_of_pool_on_the_same_queue_is_reaped_and_its_processes_live
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux lets a process choose its pid")
 @pytest.mark.parametrize("role", ["leads", "follows"])
-@pytest.mark.parametrize("preload", usually(1, ["on", "off"]))
+@pytest.mark.usually(1)
+@pytest.mark.parametrize("preload", ["on", "off"])
 def test_whoever_gets_an_orphaned_workers_pid_lives_while_the_janitor_sees_the_orphans_off(
     scene: Scene, bystander: StartBystander, role: str, preload: str
 ) -> None:

@@ -20,6 +20,7 @@ BOUND_S = 1.0 + 1.0 / 3
 """Lease and scan."""
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("stale_outcome", ["ok", "raise"])
 def test_a_stopped_host_that_wakes_changes_nothing_and_starts_over(scene: Scene, stale_outcome: str) -> None:
     stale = scene.pool(SHORT_LEASE, handler=HANDLER)

@@ -18,7 +18,6 @@ from tests.faults.load import load, repeated
 from tests.faults.reloading import BROKEN, CANARY_DIES, OK, check_generation, generation_of, watch_capacity
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 from tests.supervision.asking import status_of
-from tests.support.nightly import usually
 
 FAILED = "reload failed, the old code stays"
 Edit = Callable[[str], None]
@@ -61,7 +60,8 @@ def _tried_in_vain(pool: Pool, control: Path, times: int) -> None:
     assert status["last_reload_error"]
 
 
-@pytest.mark.parametrize("name", usually(5, [*sorted(CANARY_DIES), *sorted(BROKEN)]))
+@pytest.mark.usually(5)
+@pytest.mark.parametrize("name", [*sorted(CANARY_DIES), *sorted(BROKEN)])
 def test_broken_code_changes_nothing_and_mended_code_takes_over(
     scene: Scene, start: Callable[..., Pool], edit: Edit, control: Path, name: str
 ) -> None:

@@ -13,7 +13,6 @@ from bizzmq.testing.pool import Pool
 from bizzmq.testing.wait import eventually
 from tests.faults.deeds_signals import HANDLER, READY
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
-from tests.support.nightly import usually
 
 NOT_HEARD = ["default", "ignore", "swallow", "block", "take wakeup", "asyncio"]
 RAISING = ["raise exit", "raise interrupt", "raise error", "raise cancelled", "leave"]
@@ -47,9 +46,8 @@ def gate(tmp_path: Path) -> Path:
     return tmp_path / "gate"
 
 
-@pytest.mark.parametrize(
-    "deed", usually(6, ["fork", "take alarm", "raise exit", *NOT_HEARD, "take usr1", "unregister usr1"])
-)
+@pytest.mark.usually(6)
+@pytest.mark.parametrize("deed", ["fork", "take alarm", "raise exit", *NOT_HEARD, "take usr1", "unregister usr1"])
 def test_what_a_message_did_to_signals_is_put_back_and_the_idle_worker_leaves_at_once(scene: Scene, deed: str) -> None:
     pool = scene.pool(handler=HANDLER, concurrency=1)
     (worker,) = pool.worker_pids()
@@ -67,7 +65,8 @@ def test_what_a_message_did_to_signals_is_put_back_and_the_idle_worker_leaves_at
     assert "worker died" not in pool.log()
 
 
-@pytest.mark.parametrize("deed", usually(2, NOT_HEARD))
+@pytest.mark.usually(2)
+@pytest.mark.parametrize("deed", NOT_HEARD)
 def test_three_reloads_during_a_message_that_handles_sigterm_itself_blame_nobody(
     scene: Scene, gate: Path, deed: str
 ) -> None:

@@ -9,7 +9,6 @@ from bizzmq.testing.layout import envelope_of
 from bizzmq.testing.wait import eventually
 from tests.faults.deeds_limits import HANDLER
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
-from tests.support.nightly import usually
 
 LIMIT_S = 0.5
 ARGS = (f"--timeout={LIMIT_S}", "--timeout-grace=0.3")
@@ -18,7 +17,8 @@ DEAF = ["hold_gil", "deadlock_in_c", "swallow", "swallow_in_a_lock"]
 """These do not notice MessageTimeout, or swallow it."""
 
 
-@pytest.mark.parametrize("deed", usually(2, DEAF))
+@pytest.mark.usually(2)
+@pytest.mark.parametrize("deed", DEAF)
 def test_whoever_does_not_hear_of_its_limit_is_killed_and_nobody_else(scene: Scene, deed: str) -> None:
     pool = scene.pool(*ARGS, handler=HANDLER)
     before = set(pool.worker_pids())
@@ -45,6 +45,7 @@ def test_whoever_does_not_hear_of_its_limit_is_killed_and_nobody_else(scene: Sce
     scene.retire(pool)
 
 
+@pytest.mark.usually(3)
 @pytest.mark.parametrize("deed", ["match", "power", "sleep_in_c", "wait_for_lock", "hang"])
 def test_a_limit_ends_whatever_hangs_and_its_message_may_still_succeed(scene: Scene, deed: str) -> None:
     pool = scene.pool(*ARGS, handler=HANDLER, concurrency=1)
@@ -61,6 +62,7 @@ def test_a_limit_ends_whatever_hangs_and_its_message_may_still_succeed(scene: Sc
     scene.retire(pool, tracebacks=1)
 
 
+@pytest.mark.usually(2)
 @pytest.mark.parametrize("deed", DEAF)
 def test_it_is_a_failure_and_no_crash(scene: Scene, deed: str) -> None:
     pool = scene.pool(*ARGS, handler=HANDLER, concurrency=1)

@@ -58,6 +58,7 @@ def test_scripts_that_redis_forgets_a_hundred_times_a_second_are_not_missed(scen
     scene.retire(pool)
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("side", ["client", "server"])
 def test_a_message_is_handled_though_its_worker_waits_on_half_a_connection(
     scene: Scene, proxy: Proxy, side: str

@@ -46,6 +46,7 @@ def test_a_redis_that_is_stopped_for_two_socket_timeouts_ends_nobodys_lease(own_
     scene.retire(*pools)
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("how", ["SIGSTOP", "CLIENT PAUSE"])
 def test_a_redis_that_is_silent_for_longer_than_a_lease_ends_nobodys_lease(own_scene: OwnScene, how: str) -> None:
     server, scene = own_scene()

@@ -45,6 +45,7 @@ def test_a_pool_that_was_suspended_alone_goes_on_as_if_nothing_had_been(scene: S
     scene.retire(pool)
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("stale_outcome", ["reject", "retry_later", "kill_self"])
 def test_what_a_suspended_pool_decides_about_another_ones_message_changes_nothing(
     scene: Scene, stale_outcome: str

@@ -88,6 +88,7 @@ def test_a_queue_that_does_not_exist_is_said_before_anything_is_read(redis: Redi
     assert redis.keys("*") == []
 
 
+@pytest.mark.usually(8)
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -14,7 +14,6 @@ from bizzmq.testing.ports import LOOPBACK, free_port
 from bizzmq.testing.server import RedisServer
 from bizzmq.testing.wait import eventually
 from tests.faults.scene import PATIENCE_S, Scene, log_says
-from tests.support.nightly import usually
 
 SOON_S = 5.0
 """Far below the drain timeout, which is 30 s here."""
@@ -35,9 +34,8 @@ def test_an_idle_worker_sends_less_than_one_command_a_second(scene: Scene) -> No
     scene.retire(pool)
 
 
-@pytest.mark.parametrize(
-    ("fault", "within_s"), usually(1, [(RedisServer.kill, SOON_S), (RedisServer.pause, SOON_S + TIMEOUT_S)])
-)
+@pytest.mark.usually(1)
+@pytest.mark.parametrize(("fault", "within_s"), [(RedisServer.kill, SOON_S), (RedisServer.pause, SOON_S + TIMEOUT_S)])
 def test_an_idle_pool_whose_redis_is_away_leaves_at_once(
     own_scene: Callable[..., tuple[RedisServer, Scene]], fault: Callable[[RedisServer], None], within_s: float
 ) -> None:

@@ -63,6 +63,7 @@ def test_a_bad_setting_in_the_environment_is_refused_like_an_option(
     assert redis.keys("*") == []
 
 
+@pytest.mark.usually(5)
 @pytest.mark.parametrize(
     "url",
     [

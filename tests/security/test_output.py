@@ -31,7 +31,6 @@ from tests.faults.scene import PATIENCE_S, log_says
 from tests.pool.command import OPERATOR, WORKER, Finished, run
 from tests.scripts.containers import everything
 from tests.supervision.asking import socket_of, status_of
-from tests.support.nightly import usually
 
 CANARY = "canary-5e5f/@1"
 """With characters that an address has to encode: neither form may be seen."""
@@ -140,7 +139,8 @@ def asked(port: int, token: str) -> str:
     return text
 
 
-@pytest.mark.parametrize("style", usually(1, ["text", "json"]))
+@pytest.mark.usually(1)
+@pytest.mark.parametrize("style", ["text", "json"])
 def test_a_pool_and_the_commands_say_no_secret(
     guarded: RedisServer,
     start_pool: Callable[..., Pool],

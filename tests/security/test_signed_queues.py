@@ -200,6 +200,7 @@ def test_a_pool_and_the_command_take_the_keys_from_the_environment(
     scene.retire(pool)
 
 
+@pytest.mark.usually(2)
 @pytest.mark.parametrize(
     ("variables", "complaint"),
     [

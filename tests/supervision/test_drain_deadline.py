@@ -62,6 +62,7 @@ def test_an_earlier_time_limit_is_what_is_left(scene: Scene, tmp_path: Path) -> 
     assert 0.0 < draining["left_s"] <= 50.0
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("handler", [HANDLER, ASYNC_HANDLER])
 def test_draining_is_raised_in_handlers_that_have_asked_for_it_and_in_no_others(scene: Scene, handler: str) -> None:
     pool = scene.pool(f"--drain-timeout={DRAIN_S}", handler=handler, concurrency=2)

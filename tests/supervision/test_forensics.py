@@ -17,7 +17,6 @@ from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 from tests.pool.command import OPERATOR, run
 from tests.supervision.told import HANDLER as HANDLER_TOLD
 from tests.supervision.told import TOLD
-from tests.support.nightly import usually
 
 DEEDS = "tests/support/deeds.py"
 
@@ -47,20 +46,18 @@ def crashed(scene: Scene, deed: str, **fields: Any) -> tuple[str, Run]:
     return message, first
 
 
+@pytest.mark.usually(4)
 @pytest.mark.parametrize(
     ("deed", "fields", "how", "name", "value"),
-    usually(
-        4,
-        [
-            ("kill_self", {}, "was killed by SIGKILL", "signal", "SIGKILL"),
-            ("kill_self", {"signal": int(signal.SIGRTMAX)}, "was killed by", "signal", "SIGRTMAX"),
-            ("segv", {}, "was killed by SIGSEGV", "signal", "SIGSEGV"),
-            ("os_exit", {"code": 0}, "exited with code 0", "exit_code", 0),
-            ("kill_self", {"signal": int(signal.SIGBUS)}, "was killed by SIGBUS", "signal", "SIGBUS"),
-            ("abort", {}, "was killed by SIGABRT", "signal", "SIGABRT"),
-            ("os_exit", {"code": 3}, "exited with code 3", "exit_code", 3),
-        ],
-    ),
+    [
+        ("kill_self", {}, "was killed by SIGKILL", "signal", "SIGKILL"),
+        ("kill_self", {"signal": int(signal.SIGRTMAX)}, "was killed by", "signal", "SIGRTMAX"),
+        ("segv", {}, "was killed by SIGSEGV", "signal", "SIGSEGV"),
+        ("os_exit", {"code": 0}, "exited with code 0", "exit_code", 0),
+        ("kill_self", {"signal": int(signal.SIGBUS)}, "was killed by SIGBUS", "signal", "SIGBUS"),
+        ("abort", {}, "was killed by SIGABRT", "signal", "SIGABRT"),
+        ("os_exit", {"code": 3}, "exited with code 3", "exit_code", 3),
+    ],
 )
 def test_a_death_is_explained_in_the_log_and_on_the_message(
     scene: Scene, deed: str, fields: dict[str, int], how: str, name: str, value: object

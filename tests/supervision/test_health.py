@@ -127,6 +127,7 @@ def test_a_token_is_asked_for(start_pool: StartPool, url: str) -> None:
     assert TOKEN not in pool.log()
 
 
+@pytest.mark.usually(2)
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [

@@ -78,6 +78,7 @@ def test_whoever_has_set_the_limit_it_holds(scene: Scene, source: str) -> None:
     assert pool.started_worker_pids() == pool.worker_pids(), "no worker had to be killed for it"
 
 
+@pytest.mark.usually(3)
 @pytest.mark.parametrize(
     ("handler", "deed"),
     [

@@ -15,7 +15,6 @@ from bizzmq.testing.pool import Pool
 from tests.faults.load import load
 from tests.faults.scene import PATIENCE_S, Scene, log_says
 from tests.supervision.asking import socket_of, status_of, wait_for_status
-from tests.support.nightly import usually
 from tests.support.paths import ROOT
 
 RUNS = """
@@ -115,7 +114,8 @@ def test_a_reload_renews_all_workers_and_capacity_never_falls_below_n_less_1(
 
 
 @pytest.mark.parametrize("source", BROKEN)
-@pytest.mark.parametrize("preload", usually(1, ["on", "off"]))
+@pytest.mark.usually(1)
+@pytest.mark.parametrize("preload", ["on", "off"])
 def test_broken_code_changes_nothing_but_the_log_and_the_status(
     scene: Scene, start: Start, module: Path, runtime: Path, preload: str, source: str
 ) -> None:

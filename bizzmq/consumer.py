@@ -176,6 +176,7 @@ class Consumer:
             claimed = again
         if finished:
             self._finished = []
+            self._record.acked()
             if self._failpoint:
                 self._failpoint("after-ack")
             self._journal.clear(queue)
@@ -217,6 +218,7 @@ class Consumer:
                 queue, lambda: self._claimed_with_settings(queue, want, finished), owed=bool(finished)
             )
         if claimed is not None:
+            self._record.acked()
             self._journal.clear(queue)
         elif finished:
             self._note_owed()
@@ -250,6 +252,7 @@ class Consumer:
         if self._failpoint:
             self._failpoint("after-ack")
         if is_done:
+            self._record.acked()
             self._journal.clear(queue)
 
     def _settle_all(self) -> None:

@@ -21,6 +21,8 @@ from bizzmq.message_options import MessageOptions as MessageOptions  # noqa: PLC
 from bizzmq.nesting import SHORT_BYTES
 
 MAX_PAYLOAD_BYTES = 1024 * 1024
+MAX_ENVELOPE_BYTES = 2 * MAX_PAYLOAD_BYTES
+"""A body with its options and the record of its error, which is a tenth of this at most."""
 _BODY, _BEYOND_SHORT = slice(len(PLAIN_HEADER), None), slice(len(PLAIN_HEADER) + SHORT_BYTES, None)
 _new, _loads = tuple.__new__, codec.loads
 _COUNT = rb"(0|[1-9][0-9]{0,15})"
@@ -133,6 +135,12 @@ def decode_body(data: bytes) -> Any:
     return codec.loads(data)
 
 
+def check_size(envelope: bytes) -> None:
+    """Raises DecodeError if it is larger than any that a client writes: a limit holds only once a message runs."""
+    if len(envelope) > MAX_ENVELOPE_BYTES:
+        raise DecodeError(f"an envelope of {len(envelope)} bytes; at most {MAX_ENVELOPE_BYTES} are read")
+
+
 def decode_envelope(message_id: str, queue: str, envelope: bytes) -> Message:
     """Read a stored envelope.
 
@@ -142,6 +150,7 @@ def decode_envelope(message_id: str, queue: str, envelope: bytes) -> Message:
     # Most are plain and short: neither is asked twice, and the tuple is made without a call of its class's own.
     if envelope.startswith(PLAIN_HEADER) and not envelope[_BEYOND_SHORT]:
         return _new(Message, (message_id, queue, _loads(envelope[_BODY]), None, None, 0, None))
+    check_size(envelope)
     header, newline, body = envelope.partition(b"\n")
     version, *parts = header.split(b"\t")
     if not newline or version != b"1" or len(parts) > 2:

@@ -20,6 +20,9 @@ class Record:
     def finish(self, message_id: bytes) -> None:
         """It, and all that came before it, are finished; only their ack is still to be sent."""
 
+    def acked(self) -> None:
+        """Redis has acked all that was finished: from now on, none of it is this loop's."""
+
     def settling(self, message_id: bytes, queue_index: int) -> None:
         """Its attempt is over and its outcome is on the way to Redis: nobody is to blame any more."""
 

@@ -17,7 +17,7 @@ from typing import Callable, Sequence, Union
 from bizzmq import checks, secret_files, secret_settings
 from bizzmq.errors import ConfigurationError, SignatureError, UnsignedError
 from bizzmq.keys import DEAD_LETTER_SUFFIX, whole_of
-from bizzmq.message import Message, decode_envelope
+from bizzmq.message import Message, check_size, decode_envelope
 
 VARIABLE = "BIZZMQ_SIGNING_KEYS"
 FILE_VARIABLE = "BIZZMQ_SIGNING_KEYS_FILE"
@@ -63,6 +63,7 @@ class Signer:
             SignatureError: it has not that of this message in this queue by one of the keys.
             DecodeError: as `decode_envelope`.
         """
+        check_size(envelope)
         header, _, body = envelope.partition(b"\n")
         version, _, rest = header.partition(b"\t")
         options = rest.partition(b"\t")[0]

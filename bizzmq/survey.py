@@ -39,7 +39,8 @@ class Survey:
         while True:
             cursor, keys = connection.execute("SCAN", cursor, "MATCH", pattern, "COUNT", 1000)
             prefixes = tuple(k.processing("").encode() for k in self.sides)
-            found.update(key for key in keys if key.startswith(prefixes))
+            # `processing:x}:publisher:y` is a key that a publisher may make, and no worker's.
+            found.update(key for key in keys if key.startswith(prefixes) and key.count(b"}") == 1)
             if int(cursor) == 0:
                 return found
 

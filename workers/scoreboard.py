@@ -26,6 +26,7 @@ MAX_QUEUES = 200
 _RECORD_BYTES = 128
 _BEGIN = struct.Struct("=20sHHdd")  # running id, its delivery modulo 65536, how many come after it, start, deadline
 _ID = struct.Struct("=20s")
+_NONE = bytes(_ID.size)
 _COUNT = struct.Struct("=Q")
 _FINISHED_AT = 40
 _HANDLED_AT = 64
@@ -81,6 +82,7 @@ class SlotRecord(Record):
         self._memory = memory
         self._at = _HEADER_BYTES + slot * _RECORD_BYTES
         self._finished_at = self._at + _FINISHED_AT
+        self._finished_end = self._finished_at + _ID.size
         self._handled_at = self._at + _HANDLED_AT
         self._state_at = self._at + _STATE_AT
         self._queue_at = self._at + _QUEUE_AT
@@ -108,6 +110,9 @@ class SlotRecord(Record):
         self._memory[self._state_at] = _IDLE
         self._handled += 1
         _COUNT.pack_into(self._memory, self._handled_at, self._handled)
+
+    def acked(self) -> None:
+        self._memory[self._finished_at : self._finished_end] = _NONE
 
     def settling(self, message_id: bytes, queue_index: int) -> None:
         _ID.pack_into(self._memory, self._at, message_id)

@@ -51,10 +51,12 @@ check_types({messages, attempts, stats, releases, dead_messages, dead_meta}, {wa
 
 local ids = redis.call('LRANGE', processing, 0, -1) -- newest first
 allow_when_full(workers)
-local left = #ids
+local left, begun = #ids, 0
 for i = 1, #ids do
   if ids[i] == last_finished and last_finished ~= '' then left = i - 1 end -- it ran in order: this one and all older ones are finished
+  if ids[i] == running and running ~= '' then begun = i end
 end
+if begun > left then left = #ids end -- what runs is no newer: that id was finished in an earlier claim, and has been stored anew
 for i = left + 1, #ids do
   redis.call('HDEL', messages, ids[i])
   redis.call('HDEL', attempts, ids[i])

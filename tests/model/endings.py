@@ -33,6 +33,8 @@ def requeue(queue: Queue, worker: str, fate: Fate) -> Outcome:
         return Outcome(queue, None)
     held = queue.held(worker)
     finished = held[: held.index(fate.last_finished) + 1] if fate.last_finished in held else ()
+    if fate.running in finished:
+        finished = ()  # that id was finished in an earlier claim, and has been stored anew
     rest = held[len(finished) :]
     queue = queue.with_held(worker, ()).forgetting(finished)
     queue = queue._replace(workers=changed(queue.workers, {worker: ""}), releases=changed(queue.releases, {worker: 0}))

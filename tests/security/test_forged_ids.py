@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+
 from redis import Redis
 
 from bizzmq import QueueOptions
 from bizzmq.testing.layout import Keys, command
 from bizzmq.testing.wait import eventually
-from tests.faults.scene import PATIENCE_S, QUEUE, Scene
+from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 
 K = Keys(QUEUE)
 
@@ -53,3 +55,39 @@ def test_an_undecodable_message_leaves_no_id_in_the_record(scene: Scene) -> None
     assert len(pool.log()) < 100_000, "a line is as long as an id"
     assert pool.worker_pids() == pool.started_worker_pids()
     assert command(scene.redis, "HEXISTS", K.messages, victim)
+
+
+def test_an_id_that_was_handled_and_is_stored_anew_acks_nobody_elses(scene: Scene) -> None:
+    """The worker dies while it runs the first message of a claim whose last one has the id that it had finished."""
+    pool = scene.pool(concurrency=1)
+    scene.ledger.wait_handled(*scene.publish(*[{"do": "ok"}] * 300), timeout_s=PATIENCE_S)  # claims grow
+    last = scene.publish_one({"do": "ok"})
+    scene.ledger.wait_handled(last, timeout_s=PATIENCE_S)
+    eventually(lambda: not command(scene.redis, "EXISTS", K.messages), PATIENCE_S, pool.log)
+    pool.signal(signal.SIGTSTP)
+    log_says(pool, "claiming is paused")
+
+    killer = scene.publish_one({"do": "kill_self", "times": 1})
+    victims = scene.publish(*[{"do": "ok"}] * 5)
+    forge(scene.redis, last.encode())
+    pool.signal(signal.SIGCONT)
+
+    log_says(pool, "worker died")
+    scene.ledger.wait_handled(killer, *victims, timeout_s=PATIENCE_S)
+    eventually(lambda: scene.totals()["acked"] == 301 + 7, PATIENCE_S, lambda: str(scene.totals()))
+    assert scene.totals()["requeued"] >= len(victims)
+
+
+def test_an_envelope_that_no_client_writes_is_refused_unread(scene: Scene) -> None:
+    """Reading it would last longer than any limit: limits begin with the handler."""
+    pool = scene.pool("--timeout=5", "--kill-memory=200", concurrency=1)
+    janitor = pool.janitor_pid()
+    nested = b"1\n[" + b"[]," * 6_000_000 + b"0]"
+    forge(scene.redis, b"0" * 13 + b"ABCDEFG", nested)
+    forge(scene.redis, b"1" * 13 + b"ABCDEFG", b'1\t{"timeout_s":0.2}\n"' + b"x" * 3_000_000 + b'"')
+
+    scene.ledger.wait_handled(scene.publish_one({"do": "ok"}), timeout_s=PATIENCE_S)
+    eventually(lambda: scene.mq.stats(QUEUE).dead_lettered == 2, PATIENCE_S, pool.log)
+    assert "an envelope of 18000005 bytes; at most 2097152 are read" in pool.log()
+    assert pool.worker_pids() == pool.started_worker_pids()
+    assert pool.janitor_pid() == janitor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import logging
 import os
@@ -30,12 +31,18 @@ _BEGIN_S, _LOOK_S = 1.0, 0.5
 
 
 class _Thread:
-    """A thread that can be waited for again after a wait that was interrupted, which `Thread.join` does not bear."""
+    """A thread whose start, and the wait for whose end, may be struck by an exception out of a signal handler.
+
+    `threading.Thread` bears neither: a strike in its `start` leaves a lock of its event held, and the new thread waits
+    for ever to say that it has started. So another thread starts it: signal handlers run in the main thread alone.
+    """
 
     def __init__(self, work: Callable[[], None], name: str) -> None:
         self._work = work
         self._over = Stop()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._runs = self._is_given_up = False
+        self._failure: RuntimeError | None = None
         self.has_begun = False
 
     @property
@@ -43,19 +50,39 @@ class _Thread:
         return threading.current_thread() is self._thread
 
     def start(self) -> None:
+        """Start it. Raises RuntimeError if the system has no thread left."""
         self.has_begun = True  # first: after an interrupt nobody knows whether it runs
-        self._thread.start()
+        _thread.start_new_thread(self._begin, ())
+        while not self._runs and self._failure is None:
+            self._over.wait(_LOOK_S)
+        if self._failure is not None:
+            self.has_begun = False
+            raise self._failure
 
-    def wait(self) -> None:
-        """Wait for its end."""
+    def _begin(self) -> None:
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            self._failure = error
+            self._over.nudge()
+
+    def wait(self) -> bool:
+        """Wait for its end; False if it does no work, now or later: its start was struck before there was a thread."""
         begin_by_s = clock.monotonic() + _BEGIN_S
-        while self.has_begun and not self._over.requested:
-            if self._thread.ident is None and clock.monotonic() > begin_by_s:
-                break  # its start was interrupted before it began
+        while self.has_begun and not self._over.requested and not self._is_given_up:
+            if not self._runs and clock.monotonic() > begin_by_s:
+                self._is_given_up = True
+                if not self._runs:
+                    break
             self._over.wait(_LOOK_S)
         self._over.close()
+        return self._runs
 
     def _run(self) -> None:
+        self._runs = True
+        self._over.nudge()
+        if self._is_given_up:
+            return
         try:
             self._work()
         finally:
@@ -87,6 +114,7 @@ class BackgroundConsumer:
         self._stop = Stop()
         self._keeper_stop = Stop()
         self._starts = 0
+        self._worker = ""
         self._process = os.getpid()
         self._threads = [
             _Thread(self._consume, f"bizzmq-consume-{queue}"),
@@ -110,10 +138,12 @@ class BackgroundConsumer:
         self._stop.request()
         if any(thread.is_current for thread in self._threads):
             return
-        if not self._threads[0].has_begun:
+        consuming, keeping = self._threads
+        if not consuming.wait():
+            self._leave()
             self._keeper_stop.request()
-        for thread in self._threads:
-            thread.wait()
+        if not keeping.wait():
+            self._strike_off()
         atexit.unregister(self.stop)
         self._stop.close()
         self._keeper_stop.close()
@@ -165,6 +195,8 @@ class BackgroundConsumer:
 
     def _leave(self) -> None:
         """End the registration; whatever is still held, which is nothing after a calm end, goes back."""
+        if not self._worker:
+            return
         try:
             for shard in self._keeper.shards_of(self._queue):
                 self._broker.requeue(shard, self._worker, Death("stopped"))
@@ -176,6 +208,7 @@ class BackgroundConsumer:
                 error=str(error),
             )
         finally:
+            self._worker = ""
             self._broker.connection.drop()
 
     def _keep(self) -> None:
@@ -187,6 +220,9 @@ class BackgroundConsumer:
             except BizzMQError as error:
                 wait_s = outage.failed(error)
             self._keeper_stop.wait(wait_s)
+        self._strike_off()
+
+    def _strike_off(self) -> None:
         try:
             self._keeper.leave()
         except BizzMQError as error:

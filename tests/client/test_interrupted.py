@@ -49,7 +49,7 @@ def test_3000_signal_handlers_that_raise(mq: BizzMQ, redis: Any, storm: Storm) -
     strike(storm, mq, judge_of(mq, redis), ON_ONE_SERVER, 3000)
 
 
-@pytest.mark.parametrize("rounds", [40, pytest.param(500, marks=[pytest.mark.matrix, pytest.mark.timeout(900)])])
+@pytest.mark.parametrize("rounds", [40, pytest.param(1500, marks=[pytest.mark.matrix, pytest.mark.timeout(900)])])
 def test_a_consumer_that_is_started_and_stopped_under_signals_that_raise(
     mq: BizzMQ, url: str, storm: Storm, rounds: int
 ) -> None:

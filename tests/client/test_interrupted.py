@@ -15,6 +15,7 @@ from tests.support.interrupts import CALLS, ON_ONE_SERVER, QUEUE, Storm, judge_o
 
 # What is struck while it opens or closes a socket may leave that to the garbage collector.
 pytestmark = [
+    pytest.mark.timeout(120, method="thread"),  # the other method needs the signal that strikes here
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
@@ -33,7 +34,7 @@ def test_an_exception_at_an_instruction_of_ours(mq: BizzMQ, redis: Any, name: st
 
 
 @pytest.mark.matrix
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(600, method="thread")
 @pytest.mark.parametrize("name", ON_ONE_SERVER)
 def test_an_exception_at_each_instruction_of_ours(mq: BizzMQ, redis: Any, name: str) -> None:
     strike_at_each(mq, judge_of(mq, redis), CALLS[name], 101 if name == "publish many" else 1)
@@ -44,12 +45,14 @@ def test_signal_handlers_that_raise(mq: BizzMQ, redis: Any, storm: Storm) -> Non
 
 
 @pytest.mark.matrix
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(600, method="thread")
 def test_3000_signal_handlers_that_raise(mq: BizzMQ, redis: Any, storm: Storm) -> None:
     strike(storm, mq, judge_of(mq, redis), ON_ONE_SERVER, 3000)
 
 
-@pytest.mark.parametrize("rounds", [40, pytest.param(1500, marks=[pytest.mark.matrix, pytest.mark.timeout(900)])])
+@pytest.mark.parametrize(
+    "rounds", [40, pytest.param(1500, marks=[pytest.mark.matrix, pytest.mark.timeout(900, method="thread")])]
+)
 def test_a_consumer_that_is_started_and_stopped_under_signals_that_raise(
     mq: BizzMQ, url: str, storm: Storm, rounds: int
 ) -> None:

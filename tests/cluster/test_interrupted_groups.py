@@ -12,8 +12,9 @@ from tests.support.cluster import Cluster
 from tests.support.interrupts import CALLS, QUEUE, Storm, judge_of, seeded, strike
 from tests.support.sentinels import Watched
 
+pytestmark = pytest.mark.timeout(120, method="thread")  # the other method needs the signal that strikes here
 small_and_large = pytest.mark.parametrize(
-    "interrupts", [60, pytest.param(3000, marks=[pytest.mark.matrix, pytest.mark.timeout(900)])]
+    "interrupts", [60, pytest.param(3000, marks=[pytest.mark.matrix, pytest.mark.timeout(900, method="thread")])]
 )
 
 

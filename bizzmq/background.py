@@ -139,10 +139,11 @@ class BackgroundConsumer:
         if any(thread.is_current for thread in self._threads):
             return
         consuming, keeping = self._threads
+        is_registered = self._worker != ""
         if not consuming.wait():
             self._leave()
             self._keeper_stop.request()
-        if not keeping.wait():
+        if not keeping.wait() and is_registered:
             self._strike_off()
         atexit.unregister(self.stop)
         self._stop.close()

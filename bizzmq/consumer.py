@@ -80,8 +80,9 @@ class Consumer:
         self._apart: Apart | None = None
         self._insist = Insistence(_logger, worker, stop, self._leaving, options.patience_s, self._note_owed)
         self._watched = (stop.fileno(), *lifeline_descriptors)
-        self._idler = Idler(broker, stop, self._watched, self._leaving, self._insist, self._set_apart,
-                            options.burst_patience_s)  # fmt: skip
+        self._idler = Idler(
+            broker, stop, self._watched, self._leaving, self._insist, self._set_apart, options.burst_patience_s
+        )
         self._claim_size = ClaimSize(options.prefetch)
         self._settler = Settler(broker, worker)
         self._options_of = OptionsCache(broker)
@@ -218,7 +219,8 @@ class Consumer:
                 queue, lambda: self._claimed_with_settings(queue, want, finished), owed=bool(finished)
             )
         if claimed is not None:
-            self._record.acked()
+            if finished:  # else the note may be of another queue, which is owed its acks
+                self._record.acked()
             self._journal.clear(queue)
         elif finished:
             self._note_owed()

@@ -153,7 +153,7 @@ def test_closing_in_another_thread_ends_every_call_in_order(url: str, redis: Red
 
     assert others == []
     assert sorted(redis.lrange("bizzmq:{q}:waiting", 0, -1)) == sorted(ids)
-    eventually(lambda: connections(redis) == before, what="the end of all connections")
+    eventually(lambda: connections(redis) <= before, what="the end of all connections")
 
 
 def test_a_fork_uses_and_closes_its_own_and_leaves_the_parents_alone(mq: BizzMQ, queue: str, redis: Redis) -> None:

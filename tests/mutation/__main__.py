@@ -1,4 +1,4 @@
-"""python -m tests.mutation [SCRIPT ...] [--processes N] [--list]: which mutants of the Lua no test finds.
+"""python -m tests.mutation [SCRIPT ...] [--since COMMIT] [--processes N] [--list]: which mutants of the Lua no test finds.
 
 Exit status 1 if one survives that docs/mutants.md does not explain, or if one is explained there that is killed; 2 if
 the tests fail on the scripts as they are.
@@ -13,13 +13,16 @@ import time
 from collections import Counter
 from typing import List
 
-from tests.mutation import survivors
+from tests.mutation import changes, survivors
 from tests.mutation.runner import KILLED, BaselineError, Verdict, all_mutants, run
 
 
 def main() -> int:
     options = _parser().parse_args()
     mutants = [mutant for mutant in all_mutants() if not options.scripts or mutant.script in options.scripts]
+    if options.since:
+        lines = changes.lines_since(options.since)
+        mutants = [mutant for mutant in mutants if mutant.line in lines.get(mutant.script, ())]
     if options.list:
         _say("\n".join(map(str, mutants)))
         return 0
@@ -67,6 +70,7 @@ def _say(text: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__.splitlines()[0])
     parser.add_argument("scripts", nargs="*", metavar="SCRIPT")
+    parser.add_argument("--since", metavar="COMMIT", help="only mutants of the lines that are new since this commit")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--list", action="store_true", help="show the mutants, run nothing")
     return parser

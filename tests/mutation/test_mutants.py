@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from tests.mutation import survivors
+from tests.mutation.changes import lines_of, lines_since
 from tests.mutation.mutants import Mutant, mutants_of
 from tests.mutation.runner import all_mutants
 
@@ -119,3 +123,38 @@ def test_each_row_of_the_documentation_is_a_mutant_of_the_scripts_with_a_reason(
 
     assert set(rows) <= {mutant.key for mutant in all_mutants()}
     assert all(rows.values())
+
+
+DIFF = """diff --git a/bizzmq/lua/claim.lua b/bizzmq/lua/claim.lua
+--- a/bizzmq/lua/claim.lua
++++ b/bizzmq/lua/claim.lua
+@@ -3 +3,2 @@ local a = 1
+-local b = 2
++local b = 3
++local c = 4
+@@ -9,2 +9,0 @@ return 1
+-gone
+-gone too
+@@ -20,0 +19 @@ end
++return 2
+diff --git a/bizzmq/scripts.py b/bizzmq/scripts.py
+"""
+
+
+def test_only_new_lines_are_chosen() -> None:
+    assert lines_of(DIFF) == {"claim": {3, 4, 19}}
+
+
+def test_only_new_lines_are_chosen_from_what_git_says(tmp_path: Path) -> None:
+    def git(*words: str) -> None:
+        identity = ["-c", "user.name=t", "-c", "user.email=t@localhost", "-c", "commit.gpgsign=false"]
+        subprocess.run(["git", *identity, *words], cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+
+    git("init")
+    (tmp_path / "one.lua").write_text("a\nb\nc\n")
+    git("add", ".")
+    git("commit", "-m", "first")
+    assert lines_since("HEAD", tmp_path) == {}
+    (tmp_path / "one.lua").write_text("a\nB\nc\nd\n")
+
+    assert lines_since("HEAD", tmp_path) == {"one": {2, 4}}

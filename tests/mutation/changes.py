@@ -1,0 +1,39 @@
+"""Which lines of the scripts are new since a commit, so that only their mutants need be tried."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Dict, Set
+
+from tests.mutation.runner import LUA
+
+_FILE = re.compile(r"^\+\+\+ b/(?:.*/)?(\w+)\.lua$")
+_HUNK = re.compile(r"^@@ -\S+ \+(\d+)(?:,(\d+))? @@")
+
+
+def lines_since(commit: str, folder: Path = LUA) -> Dict[str, Set[int]]:
+    """The numbers of the lines of each script, by its name, that git finds added or changed since `commit`.
+
+    What is not committed yet counts too; a script that git does not know yet does not.
+
+    Raises:
+        subprocess.CalledProcessError: git knows no such commit.
+    """
+    command = ["git", "diff", "--unified=0", "--no-color", "--no-ext-diff", commit, "--", "."]
+    return lines_of(subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE, encoding="utf-8").stdout)
+
+
+def lines_of(diff: str) -> Dict[str, Set[int]]:
+    """The same from the text of a diff that has no lines of context."""
+    found: Dict[str, Set[int]] = {}
+    script = ""
+    for line in diff.splitlines():
+        file, hunk = _FILE.match(line), _HUNK.match(line)
+        if file:
+            script = file.group(1)
+        elif hunk and script:
+            first, count = int(hunk.group(1)), int(hunk.group(2) or 1)
+            found.setdefault(script, set()).update(range(first, first + count))
+    return found

@@ -25,7 +25,8 @@ nightly:
 matrix:
 	$(PYTHON) -m tests.matrix
 
-# Nightly: each mistake in the Lua must fail some test, and the protocol's model is explored further.
+# Nightly: each mistake in the Lua must fail some test, and the protocol's model is explored further. With
+# `python -m tests.mutation --since COMMIT` only the lines that are new since a commit are tried.
 mutants:
 	$(PYTHON) -m tests.mutation
 

@@ -33,5 +33,8 @@ def queues(broker: Broker, only: str = "") -> Iterator[Finding]:
                    f"mend it as bizzmq audit {name} says; pools come back to it by themselves")  # fmt: skip
     if len(bad) > _NAMED:
         yield fail("queues", f"{len(bad) - _NAMED} more queues are set aside", "bizzmq queues names them")
+    if only and not names:
+        yield warn("queues", f"there is no queue {only} yet",
+                   f"a pool makes it, or bizzmq queue create {only}; bizzmq queues lists what is there")  # fmt: skip
     if names and not bad:
         yield ok("queues", f"{len(names)} queues, and pools can work on all of them")

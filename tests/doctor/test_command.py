@@ -40,6 +40,19 @@ def test_warnings_do_not_fail(private_server: Callable[..., RedisServer]) -> Non
     assert "warn  persistence" in ended.out
 
 
+def test_a_queue_that_is_not_there_yet_is_said(private_server: Callable[..., RedisServer]) -> None:
+    url = private_server().url
+
+    before = run(OPERATOR, "doctor", "--queue", "later", REDIS_URL=url)
+    run(OPERATOR, "queue", "create", "later", REDIS_URL=url)
+    after = run(OPERATOR, "doctor", "--queue", "later", REDIS_URL=url)
+
+    assert "warn  queues       there is no queue later yet" in before.out
+    assert "no queue" not in after.out
+    assert "1 queues, and pools can work on all of them" in after.out
+    assert (before.code, after.code) == (0, 0)
+
+
 def test_json_and_an_address_of_its_own(private_server: Callable[..., RedisServer]) -> None:
     url = private_server(persistence="aof", fsync="always").url
 

@@ -1,4 +1,4 @@
-"""python -m tests.mutation [SCRIPT ...] [--since COMMIT] [--processes N] [--list]: which mutants of the Lua no test finds.
+"""python -m tests.mutation [SCRIPT ...] [--since COMMIT] [--processes N] [--list]: the mutants that no test finds.
 
 Exit status 1 if one survives that docs/mutants.md does not explain, or if one is explained there that is killed; 2 if
 the tests fail on the scripts as they are.

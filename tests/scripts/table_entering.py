@@ -60,6 +60,8 @@ ROWS = [
          held(supervisors={"s1": "8"}, workers={"w1": "s1", "w2": "s1"})),
     Move("beat", "counts on", held(), lambda broker: broker.beat(QUEUE, "s1"), 8, held(supervisors={"s1": "8"}),
          again=9, after_again=held(supervisors={"s1": "9"})),
+    Move("beat", "counts from nothing", held(supervisors={"s1": "0"}), lambda broker: broker.beat(QUEUE, "s1"), 1,
+         held(supervisors={"s1": "1"}), again=2, after_again=held(supervisors={"s1": "2"})),
     Move("evict", "unconditionally", Containers(supervisors={"s1": "7", "s2": "1"}),
          lambda broker: broker.evict(QUEUE, "s1"), True, Containers(supervisors={"s2": "1"}), again=False),
     Move("evict", "whose counter stands still", Containers(supervisors={"s1": "7"}),

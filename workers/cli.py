@@ -57,8 +57,8 @@ _guard = streams.GuardedStreams()
               help="Workers that a message may kill before it is quarantined.")  # fmt: skip
 @click.option("--timeout", type=click.FloatRange(min=0), default=0, metavar="SECONDS",
               help="Time limit of a message, unless it or its queue has one.  [default: none]")  # fmt: skip
-@click.option("--timeout-grace", type=click.FloatRange(min=0), default=2.0, show_default=True, metavar="SECONDS",
-              help="From the exception in the handler to the worker's SIGKILL.")  # fmt: skip
+@click.option("--timeout-grace", type=click.FloatRange(min=0), metavar="SECONDS",
+              help="From the exception in the handler to the worker's SIGKILL.  [default: 2]")  # fmt: skip
 @click.option("--cpu-limit", type=click.FloatRange(min=0), default=0, metavar="SECONDS",
               help="CPU time that one message may use.  [default: no limit]")  # fmt: skip
 @click.option("--max-memory", type=click.FloatRange(min=0), default=0, metavar="MB",
@@ -110,7 +110,7 @@ def command(
     lease: float,
     max_crashes: int,
     timeout: float,
-    timeout_grace: float,
+    timeout_grace: float | None,
     cpu_limit: float,
     max_memory: float,
     kill_memory: float,

@@ -19,7 +19,7 @@ _CHECKS: Mapping[Callable[..., Any], Sequence[str]] = {
     partial(checks.integer, least=0): ("concurrency", "min_concurrency", "max_messages"),
     partial(checks.integer, least=1, most=100): ("prefetch",),
     partial(checks.integer, least=1): ("max_crashes",),
-    checks.seconds: ("drain_timeout_s", "respawn_s", "timeout_s", "timeout_grace_s", "cpu_limit_s"),
+    checks.seconds: ("drain_timeout_s", "respawn_s", "timeout_s", "cpu_limit_s"),
     _A_TIME: (
         "lease_s", "block_s", "beat_s", "scan_s", "respawn_max_s", "healthy_s", "scale_latency_s", "scale_idle_s",
         "burst_patience_s",
@@ -56,7 +56,7 @@ class WorkerConfig:
         healthy_s: a worker that lived this long makes its slot's earlier deaths forgotten.
         max_crashes: how many workers a message may kill before it is quarantined.
         timeout_s: time limit of a message that neither has one of its own nor gets one from its queue; 0 for none.
-        timeout_grace_s: how long after `MessageTimeout` was raised in a handler its worker is killed.
+        timeout_grace_s: how long after `MessageTimeout` was raised in a handler its worker is killed; None for 2 s.
         cpu_limit_s: CPU time that one message may use; 0 for no limit.
         max_memory_mb: a worker that has grown beyond this is replaced after its running message; 0 for no limit.
         kill_memory_mb: one that has grown beyond this is killed at once, and its message has failed; 0 for no limit.
@@ -98,7 +98,7 @@ class WorkerConfig:
     max_crashes: int = 3
     preload: str = "auto"
     timeout_s: float = 0.0
-    timeout_grace_s: float = _GRACE_S
+    timeout_grace_s: Optional[float] = None
     cpu_limit_s: float = 0.0
     max_memory_mb: float = 0.0
     kill_memory_mb: float = 0.0
@@ -125,8 +125,10 @@ class WorkerConfig:
         self._check_keys()
         if self.min_concurrency > self.worker_count:
             raise ConfigurationError(f"min_concurrency must not be more than concurrency, which is {self.worker_count}")
-        if self.timeout_grace_s != _GRACE_S and self.timeout_grace_s > self.drain_timeout_s:
-            raise ConfigurationError("timeout_grace_s must not be more than drain_timeout_s: the drain would end first")
+        if self.timeout_grace_s is not None:
+            checks.set_checked(self, "timeout_grace_s", checks.seconds, otherwise=", or None for 2 s")
+            if self.grace_s > self.drain_timeout_s:
+                raise ConfigurationError("timeout_grace_s must not be more than drain_timeout_s: it would end first")
         if 0 < self.kill_memory_mb <= self.max_memory_mb:
             raise ConfigurationError("kill_memory_mb must be more than max_memory_mb: first replaced, then killed")
         if self.lease_s < 2 * self.beat_s:
@@ -165,6 +167,11 @@ class WorkerConfig:
     def capacity(self) -> int:
         """How many workers the pool may be grown to."""
         return max(2 * self.worker_count, self.worker_count + 8)
+
+    @property
+    def grace_s(self) -> float:
+        """`timeout_grace_s`, or what stands for it: two seconds, however short the drain."""
+        return _GRACE_S if self.timeout_grace_s is None else self.timeout_grace_s
 
     @property
     def worker_count(self) -> int:

@@ -57,14 +57,14 @@ class Watchdog:
         for slot in self._crew.up:
             record = slot.record.read()
             if record.activity is Activity.RUNNING and record.deadline_s:
-                due_s.append(record.deadline_s + self._config.timeout_grace_s)
+                due_s.append(record.deadline_s + self._config.grace_s)
         return min(due_s, default=float("inf"))
 
     def _check_time(self, slot: Slot, now_s: float) -> None:
         record = slot.record.read()
         if record.activity is not Activity.RUNNING or not record.deadline_s:
             return
-        if now_s >= record.deadline_s + self._config.timeout_grace_s:
+        if now_s >= record.deadline_s + self._config.grace_s:
             limit_s = round(record.deadline_s - record.started_s, 3)
             reason = f"was killed because the message ran past its limit of {limit_s:g} s"
             self._crew.kill(slot, reason, blame=True, failure=MessageTimeout.__name__)
@@ -76,7 +76,7 @@ class Watchdog:
         running = record.activity is Activity.RUNNING
         if self._config.cpu_limit_s and running:
             used = process.cpu_times()
-            if used.user + used.system > record.cpu_deadline_s + self._config.timeout_grace_s > 0:
+            if used.user + used.system > record.cpu_deadline_s + self._config.grace_s > 0:
                 reason = f"was killed because the message used more than {self._config.cpu_limit_s:g} s of CPU time"
                 self._crew.kill(slot, reason, blame=True, failure=CpuTimeExceeded.__name__)
                 return

@@ -94,7 +94,10 @@ TIMES = [
         "timeout_grace", "cpu_limit", "scale_latency", "scale_idle")), ("lease", "beat_s"), ("lease", "lease_s"),
     ("lease", "scan_s"),
 ]  # fmt: skip
-MAY_BE_NONE = {("message", "retries"), ("queue", "timeout_s"), ("message", "timeout_s"), ("pool", "health_port")}
+MAY_BE_NONE = {
+    ("message", "retries"), ("queue", "timeout_s"), ("message", "timeout_s"), ("pool", "health_port"),
+    ("pool", "timeout_grace_s"),
+}  # fmt: skip
 SMALL = {
     "lease_s": {"beat_s": 0.5},
     "beat_s": {"lease_s": 99},

@@ -91,7 +91,9 @@ def test_a_grace_that_outlasts_the_drain_is_refused(redis: Redis, url: str) -> N
     assert redis.keys("*") == []
     with pytest.raises(ConfigurationError):
         WorkerConfig(NOOP, timeout_grace_s=5, drain_timeout_s=4)
-    WorkerConfig(NOOP, drain_timeout_s=1)  # the default grace was not asked for
+    with pytest.raises(ConfigurationError, match="timeout_grace_s must not be more than"):
+        WorkerConfig(NOOP, timeout_grace_s=2, drain_timeout_s=1)  # the default, but it was asked for
+    assert WorkerConfig(NOOP, drain_timeout_s=1).grace_s == 2
 
 
 @pytest.mark.parametrize("arguments", [["publish", "nowhere", "1"], ["publish", "nowhere"], ["stats", "nowhere"]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from redis import Redis
 
 from bizzmq.broker import Broker
@@ -62,3 +63,28 @@ def test_an_implicit_queue_gets_the_options_of_the_first_who_names_it(broker: Br
     meta = stored(redis, DEAD_KEYS)
     assert meta["retry"] == "3"
     assert "implicit" not in meta
+
+
+def test_options_that_nobody_has_chosen_are_set_once(broker: Broker, redis: Redis) -> None:
+    assert broker.create(QUEUE, QueueOptions(retry=2), implicit=True)
+
+    assert not broker.create(QUEUE, QueueOptions(retry=3), implicit=True)
+    assert stored(redis, OWN)["retry"] == "2"
+    assert broker.create(QUEUE, QueueOptions(retry=4))
+    assert not broker.create(QUEUE, QueueOptions(retry=5), implicit=True)
+
+    meta = stored(redis, OWN)
+    assert (meta["retry"], "implicit" in meta) == ("4", False)
+
+
+@pytest.mark.parametrize("others", [None, "3"])
+def test_the_number_of_shards_that_others_work_by_stays(broker: Broker, redis: Redis, others: str | None) -> None:
+    """Also if it was set after this client had looked: so the script itself is asked here."""
+    redis.hset(OWN.meta, mapping=IMPLICIT)
+    if others is not None:
+        redis.hset(OWN.meta, "shards", others)
+
+    created = broker.run("create", [OWN.meta, DEAD_KEYS.meta], 0, 0, "layout", "1", "retry", "7", "shards", "5")
+
+    meta = stored(redis, OWN)
+    assert (created, meta["retry"], meta.get("shards")) == (1, "7", others)

@@ -16,7 +16,7 @@ from bizzmq.cli_doctor import doctor
 from bizzmq.cli_pool import pool
 from bizzmq.cli_publish import publish_lines, read_document
 from bizzmq.cli_queue import queue as queue_group
-from bizzmq.cli_support import Number, confirm_deletion, create_implicitly, open_broker
+from bizzmq.cli_support import Number, confirm_deletion, create_implicitly, open_broker, show_count
 from bizzmq.cli_torture import torture
 from bizzmq.client import BizzMQ
 from bizzmq.console import CommandError, stated
@@ -164,7 +164,7 @@ def purge(redis_url: str, queue: str, yes: bool) -> None:
     with open_broker(redis_url) as broker:
         counts = census.stats(broker, queue)
         confirm_deletion(f"{counts.waiting + counts.delayed} messages of {queue}", yes)
-        show(f"{purge_all(broker, queue)} messages deleted")
+        show_count(purge_all(broker, queue), "messages deleted")
 
 
 command.add_command(audit_command)

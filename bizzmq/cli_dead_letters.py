@@ -11,7 +11,7 @@ import click
 
 from bizzmq import census, logs
 from bizzmq.broker import Broker
-from bizzmq.cli_support import confirm_deletion, open_broker
+from bizzmq.cli_support import confirm_deletion, open_broker, show_count
 from bizzmq.console import Group
 from bizzmq.errors import ConfigurationError
 from bizzmq.purging import purge_all
@@ -63,7 +63,7 @@ def list_(redis_url: str, queue: str, limit: int, offset: int, as_json: bool) ->
 def show_(redis_url: str, queue: str, message_id: str | None, as_json: bool) -> None:
     """Show one dead letter, by default the oldest: its body, and everything that is known of its error."""
     with open_broker(redis_url) as broker:
-        letter = _find(broker, queue, message_id) if message_id else _oldest(broker, queue)
+        letter = _oldest(broker, queue) if message_id is None else _find(broker, queue, message_id)
     body = letter.message.body if letter.message else None
     if as_json:
         show(json.dumps({"id": letter.id, "body": body, "error": dict(letter.error)}))
@@ -90,8 +90,9 @@ def replay(redis_url: str, queue: str, message_ids: tuple[str, ...]) -> None:
         letters = (
             census.dead_letter(broker, queue, one) for one in message_ids or census.dead_letter_ids(broker, queue)
         )
-        count = sum(census.replay(broker, queue, letter) for letter in letters if letter is not None)
-    show(f"{count} messages put back")
+        show_count(
+            (census.replay(broker, queue, letter) for letter in letters if letter is not None), "messages put back"
+        )
 
 
 @dlq.command()
@@ -103,7 +104,7 @@ def purge(redis_url: str, queue: str, yes: bool) -> None:
     with open_broker(redis_url) as broker:
         total = _total(broker, queue)
         confirm_deletion(f"{total} dead letters of {queue}", yes)
-        show(f"{purge_all(broker, broker.keys(queue).dead_letters().queue)} messages deleted")
+        show_count(purge_all(broker, broker.keys(queue).dead_letters().queue), "messages deleted")
 
 
 def _total(broker: Broker, queue: str) -> int:

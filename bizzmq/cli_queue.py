@@ -6,11 +6,11 @@ from dataclasses import asdict
 
 import click
 
-from bizzmq.cli_support import Number, open_broker
+from bizzmq.cli_support import Number, open_broker, show_done
 from bizzmq.console import Group
 from bizzmq.keys import MAX_SHARDS
 from bizzmq.queue import QueueOptions
-from bizzmq.streams import say, show
+from bizzmq.streams import say
 
 _DEFAULT = QueueOptions(config_dead_letter_queue=True)
 _NAMES = {"config_dead_letter_queue": "dead-letter", "retry": "first-retry-count"}
@@ -66,7 +66,7 @@ def create(
     differences = _differences(wanted, found)
     if differences:
         say(f"bizzmq: warning: queue {name!r} exists with other options and keeps them: {'; '.join(differences)}")
-    show(f"{name} created" if created else f"{name} exists")
+    show_done(f"{name} created" if created else f"{name} exists")
 
 
 def _differences(wanted: QueueOptions, found: QueueOptions) -> list[str]:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 import sys
 from contextlib import contextmanager
-from typing import Any, Iterator
+from typing import Any, Iterable, Iterator
 
 import click
 
-from bizzmq import embedded, logs
+from bizzmq import console, embedded, logs
 from bizzmq.broker import Broker
 from bizzmq.connections import connect
 from bizzmq.console import FAILED, INTERRUPTED, CommandError
+from bizzmq.errors import BizzMQError, BrokerUnavailableError
 from bizzmq.queue import QueueOptions
-from bizzmq.streams import say
+from bizzmq.streams import OutputError, say, show
 from bizzmq.url import check_url
 
 
@@ -39,6 +40,33 @@ def open_broker(redis_url: str) -> Iterator[Broker]:
         connection.drop()
         if server is not None:
             server.close()
+
+
+def show_done(text: str) -> None:
+    """Show what was done. Raises CommandError, which says it all the same, if stdout cannot be written."""
+    try:
+        show(text)
+    except OutputError as error:
+        raise CommandError(f"{text}, but {console.unwritable(error)}", FAILED) from None
+
+
+def show_count(steps: Iterable[int], what: str) -> None:
+    """Go through the steps of a command, each of which gives how many messages it has settled, and show the sum.
+
+    Raises:
+        CommandError: it was stopped half-way, or the sum cannot be shown; the text says how many were settled.
+    """
+    count = 0
+    try:
+        for settled in steps:
+            count += settled
+    except KeyboardInterrupt:
+        raise CommandError(f"interrupted; at least {count} {what}", INTERRUPTED) from None
+    except BrokerUnavailableError as error:
+        raise CommandError(f"Redis is unavailable: {error}; at least {count} {what}", FAILED) from error
+    except BizzMQError as error:
+        raise CommandError(f"{error}; {count} {what}", FAILED) from error
+    show_done(f"{count} {what}")
 
 
 def create_implicitly(redis_url: str, queue: str, shards: int | None) -> None:

@@ -26,7 +26,13 @@ from redis.connection import AbstractConnection
 from redis.retry import Retry
 
 from bizzmq import address, wrong_type
-from bizzmq.errors import BizzMQError, BrokerReplyError, BrokerUnavailableError, ConfigurationError
+from bizzmq.errors import (
+    BizzMQError,
+    BrokerReplyError,
+    BrokerUnavailableError,
+    BrokerUnusableError,
+    ConfigurationError,
+)
 from bizzmq.foreign import foreign, raised_by_signal
 from bizzmq.forks import renew_in_children
 from bizzmq.redaction import redact
@@ -111,11 +117,13 @@ class Connection:
         except BizzMQError:
             link.disconnect()
             raise
+        except UnicodeError:  # as a host that a group of servers has named may be
+            raise BrokerUnusableError("no host can have a name like that of this server") from None
         except _TROUBLE as error:
             interrupt = raised_by_signal(error)
             if interrupt is not None:
                 raise interrupt from None
-            raise foreign(error) from error
+            raise _at_opening(foreign(error)) from error
         renew_in_children(self)
         self.on_open()
         return wire
@@ -334,6 +342,11 @@ def _nothing() -> None:
 
 def _pack_all(commands: Sequence[Sequence[Any]]) -> bytes:
     return b"".join([pack(written_out(command)) for command in commands])
+
+
+def _at_opening(error: Exception) -> Exception:
+    """What is refused while a connection is opened is about the server or the address, and about no queue."""
+    return BrokerUnusableError(str(error)) if isinstance(error, BrokerReplyError) else error
 
 
 def _was_closed(error: BaseException) -> bool:

@@ -53,6 +53,10 @@ def prepare(directory: Path) -> Path:
     if directory == Path("/"):
         raise ConfigurationError("an embedded server needs a directory of its own, not /")
     try:
+        str(directory).encode("utf-8")
+    except UnicodeEncodeError:
+        raise ConfigurationError(f"the directory {str(directory)!r} is not written in UTF-8") from None
+    try:
         with files.open_directory(directory, create=True) as found:
             names = found.names()
             foreign = "" if USERS_LOCK in names else files.first_foreign(names, _OURS.__contains__)

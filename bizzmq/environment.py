@@ -39,9 +39,11 @@ def misspelt(commands: Iterable[click.Command]) -> list[str]:
 def _said_of(name: str, known: set[str]) -> Iterator[str]:
     if not name.startswith(_PREFIX) or name in known or name.startswith(_NOT_SETTINGS):
         return
-    near = difflib.get_close_matches(name, sorted(known), 1, _NEAR)
+    prefix = _WORKER_PREFIX if name.startswith(_WORKER_PREFIX) else ""  # what all of the pool's share says nothing
+    words = {other[len(prefix) :]: other for other in sorted(known) if other.startswith(prefix)}
+    near = difflib.get_close_matches(name[len(prefix) :], words, 1, _NEAR)
     if near:
-        yield f"the environment variable {name} is no setting; do you mean {near[0]}?"
+        yield f"the environment variable {name} is no setting; do you mean {words[near[0]]}?"
     elif name.startswith(_WORKER_PREFIX):
         yield f"the environment variable {name} is no setting"
 

@@ -9,6 +9,7 @@ from typing import Any
 from bizzmq import checks
 from bizzmq.error_base import BizzMQError as BizzMQError  # noqa: PLC0414 - this is its public home
 from bizzmq.error_base import ConfigurationError as ConfigurationError  # noqa: PLC0414 - this is its public home
+from bizzmq.error_base import Travels
 
 
 class BrokerUnavailableError(BizzMQError, ConnectionError):
@@ -150,7 +151,7 @@ class LeaseLostError(BizzMQError):
         self.worker_id = worker_id
 
 
-class RetryLater(Exception):  # noqa: N818 - handlers raise it as an instruction, not as an error
+class RetryLater(Travels, Exception):  # noqa: N818 - handlers raise it as an instruction, not as an error
     """Raised by a handler: run this message again later.
 
     It counts as one retry; only the delay is the handler's choice.
@@ -167,10 +168,6 @@ class RetryLater(Exception):  # noqa: N818 - handlers raise it as an instruction
         self.delay_s = _delay_s(delay_s)
         super().__init__(reason or f"the handler asked to be retried in {self.delay_s:g} s")
 
-    def __reduce__(self) -> Any:
-        """As its parts: what a process pool of the handler's raises is still this when it has come back."""
-        return _restored, (type(self), self.args, self.__dict__)
-
 
 def _delay_s(given: Any) -> float:
     if isinstance(given, datetime):
@@ -178,13 +175,7 @@ def _delay_s(given: Any) -> float:
     return checks.seconds("delay_s", given, least=-checks.MAX_S, otherwise=", or a datetime with a time zone")
 
 
-def _restored(kind: type[RetryLater], args: tuple[Any, ...], facts: dict[str, Any]) -> RetryLater:
-    error = kind.__new__(kind, *args)
-    error.__dict__.update(facts)
-    return error
-
-
-class Reject(Exception):  # noqa: N818 - handlers raise it as an instruction, not as an error
+class Reject(Travels, Exception):  # noqa: N818 - handlers raise it as an instruction, not as an error
     """Raised by a handler: never retry this message; dead-letter it (or discard it) now."""
 
     def __init__(self, reason: str) -> None:
@@ -192,7 +183,7 @@ class Reject(Exception):  # noqa: N818 - handlers raise it as an instruction, no
         self.reason = reason
 
 
-class MessageTimeout(Exception):  # noqa: N818 - the word that users look for
+class MessageTimeout(Travels, Exception):  # noqa: N818 - the word that users look for
     """Raised in a handler whose message has reached its time limit.
 
     A handler may catch it to clean up; if it then goes on, its worker is killed after a grace period.
@@ -214,7 +205,7 @@ class MemoryLimitExceeded(BizzMQError):  # noqa: N818 - like MessageTimeout, the
     """A worker was killed because it had grown past its hard memory limit while it ran a message."""
 
 
-class Draining(Exception):  # noqa: N818 - an instruction, not an error
+class Draining(Travels, Exception):  # noqa: N818 - an instruction, not an error
     """Raised in a handler that asked for it (`Context.raise_on_drain`) when a drain nears its end.
 
     If it leaves the handler, the message goes back to the head of its queue, and nobody is blamed.

@@ -6,13 +6,16 @@ import asyncio
 import contextlib
 import inspect
 import sys
+import threading
 from concurrent.futures import Future
 from typing import Any, Callable, Generator, Optional
 
 from bizzmq.errors import HandlerResultError
 
 _CONTEXT_MANAGERS = (contextlib._GeneratorContextManager, contextlib._AsyncGeneratorContextManager)  # noqa: SLF001
-_LAZY = (map, filter)
+_LAZY = (map, filter, zip, enumerate)
+_PLAIN = {type(None), bool, int, float, str, bytes, dict, list, tuple}
+_COLLECTIONS = (list, tuple, set, frozenset)
 TakeInterrupt = Callable[[], Optional[BaseException]]
 
 
@@ -103,26 +106,85 @@ class _Interruptible:
 
 
 def failure_in(result: Any) -> BaseException | None:
-    """An exception that was returned, or the error for a result that shows that work was not done; else None."""
+    """An exception that was returned, or the error for a result that shows that work was not done; else None.
+
+    Futures in a collection are not waited for, since an event loop that does not run now may have to finish them.
+    Raises what those raise that are done.
+    """
     if isinstance(result, BaseException):
         return result
-    why = _why_not_done(result)
+    why = _why_not_done(result) or _why_a_part_is_not_done(result)
     return HandlerResultError(f"the handler returned {why}") if why else None
 
 
+def _why_a_part_is_not_done(result: Any) -> str:
+    """The same of what a collection holds: the first that is not done."""
+    parts = result.values() if isinstance(result, dict) else result if isinstance(result, _COLLECTIONS) else ()
+    if {*map(type, parts)} <= _PLAIN:
+        return ""
+    for part in parts:
+        why = _why_not_done_in_part(part)
+        if why:
+            _close_coroutines(parts)
+            return f"{_named(result)} with {why}"
+    return ""
+
+
+def _why_not_done_in_part(part: Any) -> str:
+    if isinstance(part, Future) or asyncio.isfuture(part):
+        if not part.done() or (asyncio.isfuture(part) and part.cancelled()):  # as what an async handler leaves is
+            return f"{_named(part)} that is not done yet: wait for it in the handler"
+        part.result()
+        return ""
+    if is_pending(part):
+        return f"an object of type {type(part).__name__}, whose result nobody takes: call its get in the handler"
+    if inspect.isawaitable(part):
+        return "something to await, which nobody awaits: await it in the handler, by asyncio.gather for several"
+    return "" if callable(part) else _why_not_done(part)  # a function among data may be data
+
+
+def _close_coroutines(parts: Any) -> None:
+    """Else each of them is warned about for itself."""
+    for part in parts:
+        if inspect.iscoroutine(part):
+            part.close()
+
+
 def _why_not_done(result: Any) -> str:
+    if _is_unstarted(result):
+        return f"{_named(result)} that was never started: start it in the handler, and wait for it"
     if inspect.isgenerator(result):
         return _if_unfinished(result.gi_frame, "a generator")
     if inspect.isasyncgen(result):
         return _if_unfinished(result.ag_frame, "an async generator")
-    if isinstance(result, _LAZY):
-        return f"a {type(result).__name__} object, of which nothing has run: loop over it in the handler"
+    if isinstance(result, _LAZY) or type(result).__module__ == "itertools" or _takes_results(result):
+        return f"{_named(result)} object, of which nothing has run: loop over it in the handler"
     if isinstance(result, _CONTEXT_MANAGERS):
         return "a context manager, whose body has not run: enter it in the handler, using with"
     if callable(result):
         name = getattr(result, "__qualname__", None) or f"an object of type {type(result).__qualname__}"
         return f"something to call ({name}), which nobody calls: call it in the handler, or return nothing"
     return ""
+
+
+def _is_unstarted(result: Any) -> bool:
+    """Of a thread, or a process of multiprocessing."""
+    if isinstance(result, threading.Thread):
+        return result.ident is None
+    processes = sys.modules.get("multiprocessing.process")
+    return processes is not None and isinstance(result, processes.BaseProcess) and result.ident is None
+
+
+def _takes_results(result: Any) -> bool:
+    """Whether this is what `imap` of a pool gives, whose results are lost unless somebody takes them."""
+    pools = sys.modules.get("multiprocessing.pool")
+    return pools is not None and isinstance(result, pools.IMapIterator)
+
+
+def _named(result: Any) -> str:
+    """Its type's name with the article that belongs to it."""
+    name = type(result).__name__
+    return f"{'an' if name[:1].lower() in 'aeio' else 'a'} {name}"
 
 
 def _if_unfinished(frame: Any, kind: str) -> str:

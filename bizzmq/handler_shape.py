@@ -44,8 +44,9 @@ def takes_context(function: Callable[..., Any]) -> bool:
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
     try:
-        return inspect.signature(function)
-    except (TypeError, ValueError):  # some builtins have no signature
+        call = inspect.getattr_static(type(function), "__call__", None)
+        return inspect.signature(call.__func__ if isinstance(call, staticmethod) else function)
+    except Exception:  # noqa: BLE001 - some builtins have no signature, and a proxy may not know yet for what it stands
         return None
 
 
@@ -54,7 +55,10 @@ def _why_it_runs_nothing(function: Callable[..., Any]) -> str:
 
     A decorator's `__wrapped__` is not followed: what a decorator makes of a generator may well run it.
     """
-    called = _called_in_the_end(function)
+    try:
+        called = _called_in_the_end(function)
+    except Exception:  # noqa: BLE001 - as in _signature
+        return ""
     if inspect.isclass(called):
         return "it is a class, and a call only makes an object; name a function, or an object that has __call__"
     flags = getattr(getattr(called, "__code__", None), "co_flags", 0)

@@ -25,7 +25,9 @@ class MessageOptions:
     """How one message is treated.
 
     Args:
-        priority: any integer up to 2^53 in size; higher is handled first, 0 is the default.
+        priority: any integer up to 2^53 in size; higher is handled first, 0 is the default. Messages of one priority are
+            handled in the order in which they became waiting: for two thousand million of them up to a priority of a
+            million, for some thousand at 2^40, and not from 2^51 on, where they go by id (docs/adr/0058).
         retries: overrides the queue's `max_retries` for this message.
         delay_s: how long the message is held back, seconds or a timedelta; or until when, a datetime with a time zone,
             by Redis's clock. One that has passed delays nothing.

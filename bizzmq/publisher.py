@@ -83,7 +83,7 @@ class Publisher:
 
         Raises (each error, an interrupt too, has the ids of the messages that are stored as `published_ids`):
             EncodeError, PayloadTooLargeError: of any body; then none was published.
-            QueueNotFoundError: none was published.
+            QueueNotFoundError: none was published, unless the queue was deleted meanwhile.
             ConfigurationError: the server cannot confirm what `options` asks for; none was published.
             NotConfirmedError: the confirmation has not come in time; the batch under way is stored.
             BrokerFullError, BrokerUnavailableError: the two batches under way when Redis went away may have been
@@ -118,13 +118,14 @@ class Publisher:
             self._insist(self._ask_time)
         priority, delay_ms = options.priority, options.delay_ms(self._clock.micros()) if options.delay_s else 0
         if len(envelopes) == 1:
-            published += self._send(self._next_of(shards), envelopes, delay_ms, priority, level)
+            published += self._send_to_one(queue, shards, envelopes, delay_ms, priority, level)
             return
         most = BATCH_MESSAGES if len(shards) == 1 else SHARD_BATCH_MESSAGES
         parts = list(batches(envelopes, most))
         if len(parts) == 1 or len(shards) > 1 or level is not None or self.broker.connection.spans_nodes:
             for part in parts:
-                published += self._send(self._next_of(shards), part, delay_ms, priority, level)
+                published += self._send_to_one(queue, shards, part, delay_ms, priority, level)
+                shards = self._shards[queue]
         else:
             for request in self._stream(queue, parts, delay_ms, priority):
                 published += request.message_ids
@@ -159,6 +160,25 @@ class Publisher:
 
         stream = PublishStream(send, lambda: broker.has_published(queue), store, broker.connection.drop)
         return stream.stored(self._request(queue, part) for part in parts)
+
+    def _send_to_one(
+        self,
+        queue: str,
+        shards: Sequence[str],
+        envelopes: Sequence[bytes],
+        delay_ms: int,
+        priority: int,
+        level: confirm.Level | None,
+    ) -> Sequence[str]:
+        """`_send` to the shard whose turn it is. If that is gone, the queue may have been created anew with others."""
+        shard = self._next_of(shards)
+        try:
+            return self._send(shard, envelopes, delay_ms, priority, level)
+        except QueueNotFoundError:
+            now = self._ask_shards(queue)
+            if shard in now:
+                raise QueueNotFoundError(queue) from None
+            return self._send(self._next_of(now), envelopes, delay_ms, priority, level)
 
     def _send(
         self, queue: str, envelopes: Sequence[bytes], delay_ms: int, priority: int, level: confirm.Level | None

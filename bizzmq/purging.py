@@ -10,15 +10,16 @@ from bizzmq.keys import QueueKeys
 _PAGE = 1000
 
 
-def purge_all(broker: Broker, queue: str) -> int:
-    """Delete all that stands in a queue's shards now; returns how many.
+def purge_all(broker: Broker, queue: str) -> Iterator[int]:
+    """Delete all that stands in a queue's shards now, step by step; gives how many each step has deleted.
 
     It ends, however much is published meanwhile. What workers take meanwhile they handle.
     """
     runs = [run for shard in broker.shards(queue) for run in _runs(broker, broker.keys(shard))]
     for run in runs:
         next(run)  # each notes what is there now, before any of them takes its time
-    return sum(deleted for run in runs for deleted in run)
+    for run in runs:
+        yield from run
 
 
 def purge(broker: Broker, queue: str, limit: int = BATCH_LIMIT) -> int:

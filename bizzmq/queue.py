@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from dataclasses import dataclass, fields
 from typing import Mapping
 
@@ -18,6 +17,7 @@ MOST_RETRIES = 10**15 - 1
 """The largest number of retries: the attempts of a message hold no more digits."""
 _COUNT = re.compile(r"[0-9]{1,100}\Z")
 _SECONDS = re.compile(r"[0-9.eE+-]{1,100}\Z")
+_LEAST = 5e-324  # the least number above 0: whatever may be given may be stored
 NO_LIMIT = ", or None for no limit"
 
 
@@ -109,7 +109,7 @@ class QueueOptions:
             retry=_count(meta, "retry", default.retry),
             retry_backoff_s=_seconds(meta, "retry_backoff_s", default.retry_backoff_s),
             retry_backoff_max_s=_seconds(meta, "retry_backoff_max_s", default.retry_backoff_max_s),
-            timeout_s=_seconds(meta, "timeout_s", 0.0, least=sys.float_info.min) if meta.get("timeout_s") else None,
+            timeout_s=_seconds(meta, "timeout_s", 0.0, least=_LEAST) if meta.get("timeout_s") else None,
             shards=stored_shards(meta.get("shards", "1")),
         )
 

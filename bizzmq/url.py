@@ -57,7 +57,7 @@ def _check_one(url: str, given: str, example: str) -> None:
     """Refuse what cannot be the address of one server; `given` is what the user wrote."""
     try:
         parts = urlsplit(url)
-        _parse_url(url)
+        _parse_url(url).get("host", "").encode("idna")  # as each opening does, which refuses what is no name of a host
         if parts.port == 0:  # reading it checks the rest; a client library takes 0 for the default
             raise ValueError("there is no port 0")
         if parts.scheme != "unix" and not re.fullmatch("/?[0-9]*/?", parts.path):
@@ -79,6 +79,8 @@ def _check_one(url: str, given: str, example: str) -> None:
 def arguments(url: str) -> tuple[Callable[..., Any], dict[str, Any]]:
     """What makes a connection, and what the address says to it. Raises ValueError."""
     query = urlsplit(url).query
+    if re.search("[^!-~]", "".join(parse_qs(query).get("client_name", []))):
+        raise _OptionError("client_name takes letters, digits and signs, no spaces")
     if any("=" not in option for option in query.split("&") if option):
         raise _OptionError("an option has no value; write ?NAME=VALUE, with & between several")
     for name in parse_qs(query, keep_blank_values=True):

@@ -100,5 +100,5 @@ def ask(path: Path, command: str, timeout_s: float = 5.0) -> str:
     except socket.timeout as error:
         raise PoolSilentError(f"the pool at {path} has not answered within {timeout_s:g} s") from error
     except OSError as error:
-        raise PoolSilentError(f"no pool answers at {path}: {error.strerror}") from error
+        raise PoolSilentError(f"no pool answers at {path}: {error.strerror or error}") from error
     return reply.decode("utf-8", "replace").rstrip("\n")

@@ -124,7 +124,7 @@ class Janitor:
         """Before Redis was of any use, the supervisor has to know what no waiting mends."""
         is_node = isinstance(error, SlotMovedError) and not self._broker.connection.spans_nodes
         if not self._ready and (is_node or isinstance(error, BrokerUnusableError)):
-            self._channel.send(op="unusable", error=str(error))
+            self._channel.send(op="unusable", why=f"Redis cannot be used: {error}")
 
     def _make_ready(self) -> None:
         """Create the queues and register."""
@@ -173,11 +173,27 @@ class Janitor:
         """See that a queue is there with all its shards. What is wrong with it alone keeps nobody else waiting."""
         try:
             self._say_alive()
+            self._check_shard(queue)
             self._create(queue, max(len(self._keeper.shards_of(queue)), len(self._broker.shards(queue))))
             self._known[queue] = self._broker.meta(queue)
         except QUEUE_TROUBLE as error:
             self._tell_if_unusable(error)
             self._keeper.set_aside(queue, error)
+
+    def _check_shard(self, queue: str) -> None:
+        """A shard is created with its queue, or not at all. At the start a wrong name is wrong input: the pool ends.
+
+        Raises:
+            QueueNotFoundError: there is no such shard.
+        """
+        whole = whole_of(queue)
+        if queue == whole or self._broker.exists(queue):
+            return
+        if not self._ready:
+            count = len(self._broker.shards(whole)) if self._broker.exists(whole) else 0
+            has = f"{whole!r} has {count} (shards are counted from 0)" if count else f"there is no queue {whole!r}"
+            self._channel.send(op="unusable", why=f"there is no shard {queue!r}: {has}")
+        raise QueueNotFoundError(queue)
 
     def _living_workers(self) -> set[str]:
         return self._owed.living_workers()

@@ -31,7 +31,7 @@ class Outlook:
         if message["op"] == "ready":
             self._was_ready = True
         elif message["op"] == "unusable" and not self._was_ready:
-            self.failure = BootFailure(f"Redis cannot be used: {message['error']}", code=exits.USAGE)
+            self.failure = BootFailure(message["why"], code=exits.USAGE)
 
     def look(self, *, away: bool, aside: Mapping[str, str]) -> None:
         """Note whether Redis is away now, and what is wrong with each queue, or shard of one, that is set aside."""

@@ -29,7 +29,7 @@ _logger = logging.getLogger("bizzmq.supervisor")
 TICK_S = 0.5
 """The longest wait between two rounds of the loop."""
 _CALM_S = 0.5
-"""How long a pool that holds no message waits for a Redis that is away, before it ends without signing off."""
+"""How long a pool that holds no message waits for a Redis or a queue that is away, before it ends all the same."""
 _FRESH_TRY_S = 0.5
 """The first failure may be that of a connection that has been dead for long: so long the next try may take."""
 
@@ -106,12 +106,13 @@ class Supervisor:
         janitor, drain = self._parts.janitor, self._parts.drain
         calm_s = clock.monotonic() + _CALM_S
         give_up_s = drain.give_up_at_s()
-        away_s = float("inf")
+        hindered_s = float("inf")
         janitor.leave()
         while janitor.pid and clock.monotonic() < give_up_s:
             now_s = clock.monotonic()
-            away_s = min(away_s, now_s) if janitor.redis_is_away else float("inf")
-            if not drain.at_stake and now_s > max(calm_s, away_s + _FRESH_TRY_S):
+            is_hindered = janitor.redis_is_away or bool(janitor.aside)
+            hindered_s = min(hindered_s, now_s) if is_hindered else float("inf")
+            if not drain.at_stake and now_s > max(calm_s, hindered_s + _FRESH_TRY_S):
                 break  # only registrations are left to be struck off, and they end with the lease
             self._wait()
             self._signals.take()

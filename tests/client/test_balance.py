@@ -103,7 +103,7 @@ class Operations:
 
     def purge(self, queue: str) -> None:
         if self._random.random() < 0.3:
-            purge_all(self._broker, queue)
+            sum(purge_all(self._broker, queue))
         else:
             purge(self._broker, queue, self._random.randrange(1, 4))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import itertools
+import multiprocessing
 import threading
 import types
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
@@ -76,6 +78,7 @@ class Kept:
         cls(body)
 
 
+POOL = ThreadPool(1)
 RUNS_NOTHING: dict[str, Any] = {
     "generator": lazy, "async generator": lazy_async, "class": Kept, "builtin class": dict, "exception": ValueError,
     "partial": functools.partial(lazy), "partial of a partial": functools.partial(functools.partial(lazy_async)),
@@ -155,6 +158,22 @@ NOT_DONE: dict[str, tuple[Any, str]] = {
     "map": (lambda body: map(print, [body]), "a map object"),
     "filter": (lambda body: filter(print, [body]), "a filter object"),
     "context manager": (contextlib.contextmanager(lazy), "a context manager"),
+    "starmap": (lambda body: itertools.starmap(print, [(body,)]), "a starmap object"),
+    "chain": (lambda body: itertools.chain(map(print, [body])), "a chain object"),
+    "islice": (lambda body: itertools.islice(map(print, [body]), 1), "an islice object"),
+    "zip": (lambda body: zip(map(print, [body])), "a zip object"),
+    "enumerate": (lambda body: enumerate(map(print, [body])), "an enumerate object"),
+    "imap": (lambda body: POOL.imap(print, [body]), "an IMapIterator object"),
+    "imap_unordered": (lambda body: POOL.imap_unordered(print, [body]), "an IMapUnorderedIterator object"),
+    "thread": (lambda _body: threading.Thread(target=print), "a Thread that was never started"),
+    "process": (lambda _body: multiprocessing.Process(target=print), "a Process that was never started"),
+    "list of coroutines": (lambda body: [later(body), later(body)], "a list with something to await"),
+    "dict of coroutines": (lambda body: {"a": later(body)}, "a dict with something to await"),
+    "set of coroutines": (lambda body: {later(body)}, "a set with something to await"),
+    "tuple with a generator": (lambda body: (lazy(body), 200), "a tuple with a generator"),
+    "list with a map": (lambda body: [1, map(print, [body])], "a list with a map object"),
+    "list of futures": (lambda _body: [1, Future()], "a list with a Future that is not done yet"),
+    "list of results": (lambda body: [POOL.apply_async(str, (body,))], "a list with an object of type ApplyResult"),
     "async context manager": (contextlib.asynccontextmanager(lazy_async), "a context manager"),
 }  # fmt: skip
 
@@ -171,6 +190,40 @@ def test_a_result_that_shows_that_nothing_ran_is_a_failure_that_says_so(name: st
         assert said in str(error)
         assert "\n" not in str(error)
     assert not ran
+
+
+def test_tasks_in_a_list_that_nobody_has_awaited_are_a_failure() -> None:
+    async def tasks(body: Any) -> Any:
+        return [asyncio.create_task(later(body)), asyncio.create_task(later(body))]
+
+    error = run(tasks)
+
+    assert isinstance(error, HandlerResultError)
+    assert "a list with a Task that is not done yet: wait for it in the handler" in str(error)
+
+
+def test_of_futures_in_a_list_that_are_done_the_failure_is_the_messages() -> None:
+    good: Future[int] = Future()
+    good.set_result(1)
+    bad: Future[int] = Future()
+    bad.set_exception(ValueError("in the thread"))
+    cancelled: Future[int] = Future()
+    cancelled.cancel()
+
+    assert run(lambda _body: [good, good]) is None
+    assert str(run(lambda _body: (good, bad))) == "in the thread"
+    assert isinstance(run(lambda _body: {"a": cancelled}), (CancelledError, asyncio.CancelledError))
+
+
+DATA: list[Any] = [
+    [], [1, "a", None], {"a": [1]}, (1, {2}), [len, dict], [object()], {"f": print}, frozenset({1}), [[lambda: 1]],
+    "text", b"bytes", 0, range(3), iter([1]), [*range(10_000)],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("result", DATA, ids=lambda value: repr(value)[:20])
+def test_data_that_a_handler_returns_is_no_failure(result: Any) -> None:
+    assert run(lambda _body: result) is None
 
 
 def test_an_awaitable_is_awaited_wherever_it_comes_from() -> None:

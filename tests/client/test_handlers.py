@@ -190,3 +190,38 @@ def test_what_cannot_take_a_message_is_no_handler(name: str) -> None:
 @pytest.mark.parametrize("builtin", [max, min, print], ids=_kind)
 def test_a_builtin_that_does_not_tell_its_parameters_is_a_handler(builtin: Any) -> None:
     Handler(builtin).close()
+
+
+class Proxy:
+    """As a lazy proxy that does not know yet for what it stands."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(f"not bound yet: {name}")
+
+    @property
+    def __class__(self) -> Any:  # type: ignore[override]
+        raise RuntimeError("not bound yet")
+
+    def __call__(self, _body: Any) -> None:
+        called.append("proxy")
+
+
+class Static:
+    __call__ = staticmethod(lambda body, *_more: called.append(body))
+
+
+class StaticWithContext:
+    @staticmethod
+    def __call__(body: Any, context: Context) -> None:
+        called.append((body, context.queue))
+
+
+called: list[Any] = []
+
+
+def test_objects_that_are_odd_to_look_at_are_called_all_the_same() -> None:
+    called.clear()
+
+    assert [run(one) for one in (Proxy(), Static(), StaticWithContext())] == [None] * 3
+
+    assert called == ["proxy", MESSAGE.body, (MESSAGE.body, MESSAGE.queue)]

@@ -408,3 +408,15 @@ def test_what_an_earlier_release_has_stored_is_read_as_before(broker: Broker, re
 
     assert (message.retries, message.timeout_s, message.priority) == (2**63 - 1, 5.0, 0)
     assert QueueOptions(max_retries=2**63 - 1).max_retries == 2**63 - 1
+
+
+@pytest.mark.parametrize("limit_s", [5e-324, 1e-320, 1e-310, 2.3e-308, 1e-9])
+def test_the_least_time_limit_that_is_taken_is_one_that_can_be_worked_with(mq: BizzMQ, limit_s: float) -> None:
+    assert mq.create_queue("tiny", QueueOptions(True, 0, timeout_s=limit_s))
+    mq.publish_message_to_queue("tiny", 1)
+
+    assert QueueOptions.from_meta(QueueOptions(timeout_s=limit_s).to_meta()).timeout_s == limit_s
+    seen: list[Any] = []
+    stop = mq.consume_message_from_queue("tiny", seen.append)
+    eventually(lambda: mq.stats("tiny").acked == 1)
+    stop()

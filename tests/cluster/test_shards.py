@@ -83,6 +83,33 @@ def test_a_publisher_finds_the_shards_of_a_queue_that_is_created_after_it_asked(
         assert other.stats("late:1").published == 2
 
 
+@pytest.mark.parametrize("again", [1, 2, 9])
+def test_a_publisher_finds_the_shards_of_a_queue_that_was_created_anew(
+    mq: BizzMQ, redis: Redis, url: str, again: int
+) -> None:
+    mq.publish_messages_to_queue(QUEUE, range(2 * SHARDS))
+    redis.flushall()
+    with BizzMQ(url) as other:
+        other.create_queue(QUEUE, QueueOptions(shards=again))
+
+    published = mq.publish_messages_to_queue(QUEUE, range(1000))
+    published += [mq.publish_message_to_queue(QUEUE, number) for number in range(SHARDS)]
+
+    whole = mq.stats(QUEUE)
+    assert whole.waiting == whole.published == len(set(published)) == 1000 + SHARDS
+
+
+def test_a_queue_that_is_gone_is_named_and_not_its_shard(mq: BizzMQ, redis: Redis) -> None:
+    mq.publish_messages_to_queue(QUEUE, range(SHARDS))
+    redis.flushall()
+
+    for _ in range(SHARDS):
+        with pytest.raises(QueueNotFoundError, match=r"^queue 'wide' does not exist") as raised:
+            mq.publish_message_to_queue(QUEUE, 1)
+        assert raised.value.queue == QUEUE
+    assert redis.keys("*:messages") == []
+
+
 def test_the_in_process_consumer_serves_all_shards_under_one_name(mq: BizzMQ) -> None:
     seen: list[tuple[int, str]] = []
     stop = mq.consume_message_from_queue(QUEUE, lambda body, context: seen.append((body, context.queue)))

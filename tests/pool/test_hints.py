@@ -35,6 +35,7 @@ NOOP = "tests.handlers:noop"
         ("BIZZMQ_SIGNING_KEY", "BIZZMQ_SIGNING_KEYS"),
         ("BIZZMQ_PUBLISH_PRIORTY", "BIZZMQ_PUBLISH_PRIORITY"),
         ("BIZZMQ_WORKER_HEALTH_TOKEN", ""),
+        ("BIZZMQ_WORKER_QUEU", "BIZZMQ_WORKER_QUEUE"),
         ("BIZZMQ_WORKER_LOG_LEVEL", ""),
         ("BIZZMQ_DLQ_LIST_LIMIT", ""),
         ("BIZZMQ_OUR_SHOP", ""),

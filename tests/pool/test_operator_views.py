@@ -122,6 +122,7 @@ def test_a_purge_leaves_what_is_being_handled(scene: Scene) -> None:
         (["dlq", "replay", "nowhere"], 1, "'nowhere_dlq' does not exist"),
         (["dlq", "show", QUEUE], 2, "no dead letters"),
         (["dlq", "show", QUEUE, "nobody"], 2, "no dead letter 'nobody'"),
+        (["dlq", "show", QUEUE, ""], 2, "no dead letter ''"),
         (["dlq", "replay", QUEUE, "nobody"], 2, "no dead letter 'nobody'"),
     ],
 )

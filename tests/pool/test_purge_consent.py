@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import os
 import pty
+import re
+import signal
+import tempfile
+from typing import Iterator
 
 import pytest
 
+from bizzmq import MessageOptions
+from bizzmq.cli_support import show_count
+from bizzmq.console import CommandError
+from bizzmq.errors import BrokerUnavailableError, QueueNotFoundError
 from bizzmq.testing.wait import eventually
 from tests.faults.scene import QUEUE, Scene
 from tests.pool.command import OPERATOR, refused
-from tests.support.forked import CLOSED, CTRL_C, EOF, Terminal, bizzmq
+from tests.support.forked import CLOSED, CTRL_C, EOF, Forked, Terminal, bizzmq
 
 PURGES = [["purge", QUEUE], ["dlq", "purge", QUEUE]]
 
@@ -90,3 +98,45 @@ def test_a_question_that_nobody_can_see_is_not_asked(full: Scene) -> None:
 def _nothing_was_deleted(scene: Scene) -> None:
     stats = scene.mq.stats(QUEUE)
     assert (stats.waiting, stats.dead_lettered) == (2, 2)
+
+
+def steps(error: BaseException) -> Iterator[int]:
+    yield 100
+    yield 23
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted; at least 123 messages deleted"),
+        (BrokerUnavailableError("gone"), 1, "Redis is unavailable: gone; at least 123 messages deleted"),
+        (QueueNotFoundError("q"), 1, "queue 'q' does not exist; call create_queue first; 123 messages deleted"),
+    ],
+    ids=repr,
+)
+def test_a_command_that_is_stopped_half_way_says_how_far_it_came(error: BaseException, code: int, said: str) -> None:
+    with pytest.raises(CommandError) as raised:
+        show_count(steps(error), "messages deleted")
+
+    assert (raised.value.code, str(raised.value)) == (code, said)
+
+
+def test_an_interrupted_purge_says_how_many_are_gone(scene: Scene) -> None:
+    total = 60_000
+    scene.mq.publish_messages_to_queue(QUEUE, [None] * total, MessageOptions(priority=1))
+    with tempfile.TemporaryFile() as err, open(os.devnull, "r+b") as null:  # noqa: PTH123 - a descriptor is wanted
+        streams = [null.fileno(), null.fileno(), err.fileno()]
+        with Forked(["purge", QUEUE, "--yes"], streams, {"REDIS_URL": scene.url}) as purging:
+            eventually(lambda: scene.mq.stats(QUEUE).purged > 0)
+            os.kill(purging.pid, signal.SIGINT)
+            code = purging.code()
+        err.seek(0)
+        text = err.read().decode()
+
+    left = scene.mq.stats(QUEUE).waiting
+    assert 0 < left < total
+    assert code == 130
+    said = re.fullmatch(r"bizzmq: interrupted; at least (\d+) messages deleted\n", text)
+    assert said is not None, text
+    assert total - left - 100 <= int(said[1]) <= total - left

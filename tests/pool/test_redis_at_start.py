@@ -10,14 +10,14 @@ from typing import Callable, Iterator
 import pytest
 from redis import Redis
 
-from bizzmq import BizzMQ
+from bizzmq import BizzMQ, ConfigurationError, QueueOptions
 from bizzmq.connection import Connection
 from bizzmq.errors import BrokerUnusableError
 from bizzmq.server_info import missing_commands
 from bizzmq.testing.ports import LOOPBACK, free_port
 from bizzmq.testing.server import RedisServer
 from tests.faults.scene import PATIENCE_S, Scene
-from tests.pool.command import WORKER, refused, run
+from tests.pool.command import OPERATOR, WORKER, refused, run
 from tests.support.forked import bizzmq
 from tests.support.slow_relay import slow_relay
 
@@ -95,6 +95,69 @@ def test_a_burst_does_not_wait_for_ever(host: str) -> None:
 
 def test_a_wrong_patience_is_refused(url: str) -> None:
     assert "--burst-patience" in refused(WORKER, NOOP, "--burst", "--burst-patience=0", BIZZMQ_REDIS_URL=url)
+
+
+NO_HOSTS = ["redis://a..b:6379", "redis://.redis.svc/0", "rediss://a..b", f"redis://{'x' * 64}/0", "redis+cluster://a..b",
+            f"redis+cluster://{LOOPBACK}:1,a..b:2", "redis+sentinel://a..b/main", "redis://\udcff/0",
+            f"redis://{LOOPBACK}/0?client_name=a%20b", f"redis://{LOOPBACK}/0?client_name=%C3%BC",
+            "embedded:///tmp/\udcff"]  # fmt: skip
+
+
+@pytest.mark.parametrize("url", NO_HOSTS)
+def test_an_address_that_no_connection_can_be_made_to_is_wrong_input(url: str) -> None:
+    for command in (["queues"], ["doctor"], ["publish", "q", "1"]):
+        line = refused(OPERATOR, "--redis-url", url, *command)
+        assert "bad Redis URL" in line or "is not written in UTF-8" in line, line
+    assert "defect" not in refused(WORKER, NOOP, "--redis-url", url)
+    with pytest.raises(ConfigurationError):
+        BizzMQ(url)
+
+
+def test_a_host_that_only_redis_names_wrongly_is_no_traceback() -> None:
+    connection = Connection(f"redis://{LOOPBACK}:1/0")
+    connection._options["host"] = "a..b"
+
+    with pytest.raises(BrokerUnusableError, match="no host can have a name like that"):
+        connection.execute("PING")
+
+
+def test_what_is_refused_at_the_opening_is_the_addresss_and_no_queues(url: str) -> None:
+    connection = Connection(url)
+    connection._options["client_name"] = "two words"
+
+    with pytest.raises(BrokerUnusableError, match="Client names cannot contain spaces"):
+        connection.execute("PING")
+
+
+@pytest.mark.parametrize(
+    ("queue", "said"),
+    [("nosuch:1", "there is no queue 'nosuch'"), ("plain:1", "'plain' has 1"), ("wide:3", "'wide' has 3"),
+     ("wide:1_dlq:2", "")],
+)  # fmt: skip
+@pytest.mark.parametrize("mode", [[], ["--burst"]])
+def test_a_shard_that_is_not_there_is_wrong_input(url: str, queue: str, said: str, mode: list[str]) -> None:
+    with BizzMQ(url) as mq:
+        mq.create_queue("plain")
+        mq.create_queue("wide", QueueOptions(shards=3))
+
+    ended = run(WORKER, NOOP, "-c1", "-q", queue, "--log-level=error", *mode, BIZZMQ_REDIS_URL=url)
+
+    assert (ended.code, ended.out) == (2, ""), ended
+    assert ended.err.splitlines()[-1].startswith("bizzmq-worker: "), ended
+    assert said in ended.err.splitlines()[-1]
+    assert "Traceback" not in ended.err
+
+
+def test_a_shard_that_is_there_is_worked_on(url: str) -> None:
+    with BizzMQ(url) as mq:
+        mq.create_queue("wide", QueueOptions(shards=3))
+        for _ in range(3):
+            mq.publish_message_to_queue("wide", None)  # each to the shard whose turn it is
+
+        ended = run(WORKER, NOOP, "-c1", "-q", "wide:2", "--burst", BIZZMQ_REDIS_URL=url)
+
+        assert ended.code == 0
+        assert (mq.stats("wide:2").acked, mq.stats("wide").acked) == (1, 1)
 
 
 @pytest.mark.nightly

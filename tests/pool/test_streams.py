@@ -59,6 +59,28 @@ def test_what_cannot_be_shown_is_one_line_and_code_1(
     assert ended.err == f"bizzmq: standard output cannot be written: {reason[what]}\n"
 
 
+DOING = [(["purge", QUEUE, "--yes"], "2 messages deleted"), (["queue", "create", "new"], "new created"),
+         (["dlq", "purge", QUEUE, "--yes"], "0 messages deleted"),
+         (["dlq", "replay", QUEUE], "0 messages put back")]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("command", "done"), DOING, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
+)
+@pytest.mark.parametrize("what", ["full_disk", "no_reader", "closed"])
+def test_what_was_done_and_cannot_be_shown_is_said(
+    scene: Scene, command: list[str], done: str, what: str, full_disk: int, no_reader: int
+) -> None:
+    scene.mq.publish_messages_to_queue(QUEUE, [1, 2])
+    stdout = {"full_disk": full_disk, "no_reader": no_reader, "closed": CLOSED}[what]
+
+    ended = bizzmq(*command, stdout=stdout, REDIS_URL=scene.url)
+
+    assert ended.code == 1
+    assert ended.err.startswith(f"bizzmq: {done}, but standard output cannot be written: ")
+    assert ended.err.count("\n") == 1
+
+
 @pytest.mark.parametrize("command", SHOWING, ids=" ".join)
 def test_a_reader_that_has_enough_is_no_error_to_speak_of(scene: Scene, command: list[str], no_reader: int) -> None:
     ended = bizzmq(*command, stdout=no_reader, REDIS_URL=scene.url)

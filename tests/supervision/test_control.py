@@ -159,6 +159,14 @@ def test_check_needs_a_pool_and_nothing_else(
     assert (named.returncode, named.stdout, named.stderr) == (0, "", "")
 
 
+def test_a_path_that_no_socket_can_have_is_said(environment: dict[str, str]) -> None:
+    for command in (["bizzmq", "pool"], ["bizzmq.workers", "--check"]):
+        ended = run(*command, "--control", f"/tmp/{'x' * 120}", env=environment)
+
+        assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+        assert "AF_UNIX path too long" in ended.stderr
+
+
 def test_check_is_content_while_redis_is_away(
     start_pool: StartPool, private_server: Any, runtime: Path, environment: dict[str, str]
 ) -> None:

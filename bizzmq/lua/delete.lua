@@ -9,8 +9,7 @@
 -- returns   how many were deleted; not those that do not stand there any more
 local place, messages, attempts, stats = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 
-check_types({messages, attempts, stats}, {}, {place})
-allow_when_full(stats)
+check_types({messages, attempts, stats}, {}, {}) -- that of `place` is met by the first command
 local purged, hollow = 0, 0
 for i = 1, #ARGV do
   if redis.call('ZREM', place, ARGV[i]) == 1 then

@@ -17,7 +17,6 @@ if redis.call('HEXISTS', workers, worker) == 0 then return -1 end
 if (redis.call('HGET', attempts, id) or '0 0 0 0') ~= seen then return 0 end
 if not holds(processing, id) then return 0 end
 check_types({messages, stats}, {}, {})
-allow_when_full(workers)
 
 redis.call('LREM', processing, -1, id)
 redis.call('HDEL', messages, id)

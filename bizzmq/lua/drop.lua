@@ -11,8 +11,7 @@
 -- returns   how many were dropped; not those that have an envelope, or stand there no more
 local place, messages, attempts, stats = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 
-check_types({messages, attempts, stats}, {}, {})
-allow_when_full(stats)
+check_types({attempts, stats}, {}, {}) -- those of the others are met before the first write
 local is_list = redis.call('TYPE', place).ok == 'list'
 local dropped = 0
 for i = 1, #ARGV do

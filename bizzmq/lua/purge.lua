@@ -15,7 +15,7 @@
 local place, messages, attempts, stats, limit = KEYS[1], KEYS[2], KEYS[3], KEYS[4], tonumber(ARGV[1])
 local newer, marks, is_mark = tonumber(ARGV[2]), {}, {}
 
-check_types({messages, attempts, stats}, {place}, {})
+check_types({messages, attempts, stats}, {}, {}) -- that of `place` is met before the first write
 for i = 3, #ARGV do
   marks[#marks + 1] = ARGV[i]
   is_mark[ARGV[i]] = true
@@ -41,7 +41,6 @@ if count_left <= 0 then return {0, -1, {}} end
 if limit == 0 then return {0, newer, marks} end
 
 local ids = redis.call('LRANGE', place, -math.min(limit, count_left), -1)
-allow_when_full(stats)
 redis.call('LTRIM', place, 0, -#ids - 1)
 local purged = redis.call('HDEL', messages, unpack(ids))
 redis.call('HDEL', attempts, unpack(ids))

@@ -19,7 +19,7 @@ local attempts, wake, stats = KEYS[5], KEYS[6], KEYS[7]
 if redis.call('HEXISTS', workers, ARGV[1]) == 1 then return -1 end
 local ids = redis.call('LRANGE', processing, 0, 99) -- newest first
 if #ids == 0 then return 0 end
-check_types({stats, attempts}, {waiting}, {prioritized, wake})
+check_types({stats}, {waiting}, {prioritized, wake}) -- that of `attempts` is met before the first write
 allow_when_full(workers)
 for _, id in ipairs(ids) do
   local retries, crashes, requeues, priority, crash = attempts_of(attempts, id)

@@ -46,7 +46,7 @@ local delayed, releases, outcome, counted, delay_ms = KEYS[14], KEYS[15], ARGV[9
 
 if supervisor ~= '' and (redis.call('HGET', supervisors, supervisor) or '') ~= counter then return {-2} end
 if redis.call('HEXISTS', workers, worker) == 0 then return {-1} end
-check_types({messages, attempts, stats, releases, dead_messages, dead_meta}, {waiting, dead_list},
+check_types({messages, attempts, stats, releases, dead_messages}, {waiting, dead_list},
   {prioritized, delayed, wake, dead_wake})
 
 local ids = redis.call('LRANGE', processing, 0, -1) -- newest first

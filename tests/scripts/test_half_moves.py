@@ -53,6 +53,31 @@ def test_a_call_that_fails_has_changed_nothing(url: str, redis: Redis, move: Mov
     assert problems == []
 
 
+@pytest.mark.parametrize(("delay_ms", "priority"), [(0, 0), (0, 5), (60_000, 0), (60_000, 5)])
+@pytest.mark.parametrize(
+    "key",
+    [KEYS.messages, KEYS.attempts, KEYS.waiting, KEYS.prioritized, KEYS.delayed, KEYS.wake, KEYS.stats],
+)
+def test_a_later_request_of_a_publisher_changes_all_or_nothing(
+    broker: Broker, redis: Redis, key: str, delay_ms: int, priority: int
+) -> None:
+    """It looks at fewer types before its first write than the first request of a publisher does."""
+    put(redis, QUEUE, Containers())
+    broker.publish(QUEUE, "pub", 1, 0, 0, [b"m0", envelope("m0")])
+    redis.set(key, "of the wrong type")
+    before = everything(redis)
+
+    try:
+        broker.publish(QUEUE, "pub", 2, delay_ms, priority, [b"m1", envelope("m1")])
+    except BrokerReplyError:
+        assert everything(redis) == before
+    else:
+        places = [redis.lrange(KEYS.waiting, 0, -1)] if redis.type(KEYS.waiting) == "list" else []
+        places += [redis.zrange(name, 0, -1) for name in (KEYS.prioritized, KEYS.delayed) if redis.type(name) == "zset"]
+        assert [ids.count("m1") for ids in places if ids].count(1) == 1
+        assert redis.hget(KEYS.stats, "published") == "2"
+
+
 @pytest.mark.parametrize("key", [KEYS.messages, KEYS.attempts, KEYS.stats])
 @pytest.mark.parametrize("acked", [("m1", "m2"), ("m2", "m3")], ids=["in order", "out of order"])
 def test_a_claim_acks_all_or_nothing(broker: Broker, redis: Redis, key: str, acked: tuple[str, str]) -> None:

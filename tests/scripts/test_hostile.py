@@ -200,3 +200,31 @@ def test_what_is_due_in_all_eternity_is_told_as_a_time(broker: Broker, redis: Re
 
     assert due_s is not None
     assert 0 < due_s < 1e10
+
+
+@pytest.mark.parametrize("retry", ["x", "-1", "01", DIGITS, "1e3", ""])
+def test_an_initial_retry_count_that_is_none_costs_no_priority(broker: Broker, redis: Redis, retry: str) -> None:
+    put(redis, QUEUE, Containers())
+    redis.hset(KEYS[0].meta, "retry", retry)
+
+    broker.publish(QUEUE, "pub", 1, 0, 5, [b"m1", b"1\n1"])
+    assert redis.hget(KEYS[0].attempts, "m1") == "0 0 0 5"
+
+    put(redis, DEAD, Containers(waiting=("m2",)))
+    dead = broker.keys(QUEUE).dead_letters()
+    own = broker.keys(QUEUE)
+    places = [dead.waiting, dead.prioritized, dead.delayed, dead.parked, dead.messages, dead.attempts]
+    target = [own.meta, own.waiting, own.prioritized, own.messages, own.attempts, own.wake, own.stats]
+    assert broker.run("replay", [*places, *target], "m2", 5) == 1
+    assert redis.hget(KEYS[0].attempts, "m2") == "0 0 0 5"
+
+
+def test_an_empty_id_among_those_that_a_dead_worker_held_hides_no_finished_one(broker: Broker, redis: Redis) -> None:
+    put(redis, QUEUE, held("", "m1", "m2"))
+
+    done = broker.requeue(QUEUE, "w1", Death("stopped", running="", last_finished="m1"))
+
+    assert done is not None
+    assert done.requeued == 1
+    assert look(redis, QUEUE).waiting == ("m2",)
+    assert redis.hget(KEYS[0].messages, "m1") is None

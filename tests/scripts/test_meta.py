@@ -88,3 +88,10 @@ def test_the_number_of_shards_that_others_work_by_stays(broker: Broker, redis: R
 
     meta = stored(redis, OWN)
     assert (created, meta["retry"], meta.get("shards")) == (1, "7", others)
+
+
+@pytest.mark.parametrize("implicit", [0, 1])
+def test_a_new_queue_has_the_number_of_shards_that_was_asked_for(broker: Broker, redis: Redis, implicit: int) -> None:
+    broker.run("create", [OWN.meta, DEAD_KEYS.meta], 0, implicit, "layout", "1", "retry", "0", "shards", "5")
+
+    assert redis.hmget(OWN.meta, "shards", "implicit") == ["5", "1" if implicit else None]

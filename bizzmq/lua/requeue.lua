@@ -106,7 +106,7 @@ for i = 1, left do
     quarantined = id
   else
     if ran then
-      if is_running and what == 'crash' then crash = '\t' .. record end
+      if what == 'crash' then crash = '\t' .. record end
       redis.call('HSET', attempts, id, attempts_text(retries, crashes, requeues, priority, crash))
     end
     enqueue(waiting, prioritized, id, priority, true)

@@ -31,7 +31,7 @@ local lists = {waiting, parked, other_waiting, other_parked}
 for i = 16, #KEYS do lists[#lists + 1] = KEYS[i] end
 if not registered_lists(lists, workers, other_workers) then return -2 end
 
-check_types({messages, other_messages, attempts, stats}, {}, {wake})
+check_types({stats}, {}, {wake}) -- those of the others are met before the first write
 allow_when_full(workers)
 local rows = sight(ARGV, lists, {prioritized, delayed, other_prioritized, other_delayed})
 local restored = 0

@@ -26,8 +26,8 @@ class MessageOptions:
 
     Args:
         priority: any integer up to 2^53 in size; higher is handled first, 0 is the default. Messages of one priority are
-            handled in the order in which they became waiting: for two thousand million of them up to a priority of a
-            million, for some thousand at 2^40, and not from 2^51 on, where they go by id (docs/adr/0058).
+            handled in the order in which they became waiting: two thousand million of them up to a priority of a
+            million, some thousand at 2^40. From 2^51 on they go by id (docs/adr/0058).
         retries: overrides the queue's `max_retries` for this message.
         delay_s: how long the message is held back, seconds or a timedelta; or until when, a datetime with a time zone,
             by Redis's clock. One that has passed delays nothing.

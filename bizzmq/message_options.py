@@ -25,7 +25,7 @@ class MessageOptions:
     """How one message is treated.
 
     Args:
-        priority: any integer up to 2^53 in size; higher is handled first, 0 is the default. Messages of one priority are
+        priority: any integer up to 2^53 in size; higher is handled first, 0 is the default. Those of one priority are
             handled in the order in which they became waiting: two thousand million of them up to a priority of a
             million, some thousand at 2^40. From 2^51 on they go by id (docs/adr/0058).
         retries: overrides the queue's `max_retries` for this message.

@@ -59,6 +59,7 @@ class Owed:
         self._max_crashes = max_crashes
         self._requests: deque[Request] = deque()
         self._starting: set[str] = set()  # to be registered, and not known as a process that lives
+        self._unlooked: list[Request] = []  # started, and their processes not looked at yet
         self._leave_by_s = math.inf
         self.left = False
 
@@ -67,13 +68,14 @@ class Owed:
         if request["op"] == "register" and request["worker"] not in self._undertaker.workers:
             self._starting.add(request["worker"])
         if request["op"] == "adopt":
-            if self._undertaker.adopt(request["worker"], request["pid"], request["slot"]):
-                self._starting.discard(request["worker"])
+            self._unlooked.append(request)
+            self._look_at_started()
         elif request["op"] == "recall":
             self._recall(request)
         elif request["op"] == "requeue":
             worker = request["worker"]
             self._undertaker.forget(worker)
+            self._unlooked = [r for r in self._unlooked if r["worker"] != worker]
             self._starting.discard(worker)
             # A registration that is still owed must not come after the end of what it registers.
             self._requests = deque(r for r in self._requests if (r["op"], r.get("worker")) != ("register", worker))
@@ -81,20 +83,33 @@ class Owed:
         else:
             self._requests.append(request)
 
+    def _look_at_started(self) -> None:
+        """Note the workers that have been started. Without a descriptor that takes until there is one."""
+        for request in self._unlooked[:]:
+            try:
+                is_there = self._undertaker.adopt(request["worker"], request["pid"], request["slot"])
+            except OSError:
+                return
+            self._unlooked.remove(request)
+            if is_there:
+                self._starting.discard(request["worker"])
+
     def add(self, request: Request) -> None:
         """Owe this after all else."""
         self._requests.append(request)
 
     def end_starting(self) -> None:
         """The supervisor is gone. Workers that it was still starting hold nothing: they work when it lets them go."""
-        for worker in sorted(self._starting):
+        self._look_at_started()
+        for worker in sorted(self._starting - {request["worker"] for request in self._unlooked}):
             end = Burial(worker, STOPPED, running="", last_finished="", reason="ended before it had begun to work")
             self.accept({"op": "requeue", **end.as_message()})
 
     def living_workers(self) -> set[str]:
         """Those that live, are about to, or whose end is not told yet."""
         owed = (request.get("worker", "") for request in self._requests)
-        return {*self._undertaker.workers, *self._starting, *owed}
+        unlooked = (request["worker"] for request in self._unlooked)
+        return {*self._undertaker.workers, *self._starting, *owed, *unlooked}
 
     def pay(self) -> BizzMQError | None:
         """Do all that can be done; returns why something has to wait, if that is one queue's trouble.
@@ -102,6 +117,7 @@ class Owed:
         Raises:
             BizzMQError: it is everybody's.
         """
+        self._look_at_started()
         failure: BizzMQError | None = None
         for request in list(self._requests):
             if request["op"] == "leave" and failure is not None and not self._may_leave(failure):

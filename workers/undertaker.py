@@ -44,7 +44,11 @@ class Undertaker:
         return list(self._adopted)
 
     def adopt(self, worker: str, pid: int, slot: int) -> bool:
-        """Note a worker that has just been started; False if it is dead already."""
+        """Note a worker that has just been started; False if it is dead already.
+
+        Raises:
+            OSError: there is no descriptor left to look at its process.
+        """
         try:
             self._adopted[worker] = _Adopted(slot, psutil.Process(pid))
         except psutil.NoSuchProcess:
@@ -82,7 +86,10 @@ def _is_free(process: psutil.Process) -> bool:
 
     The group's id cannot be anybody else's then: a new group of that number needs a leader with that pid.
     """
-    return process.is_running() or not psutil.pid_exists(process.pid)  # a zombie still runs, for psutil
+    try:
+        return process.is_running() or not psutil.pid_exists(process.pid)  # a zombie still runs, for psutil
+    except OSError:  # no descriptor is left to look at it
+        return False
 
 
 def _alive(process: psutil.Process) -> bool:
@@ -90,3 +97,5 @@ def _alive(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+    except OSError:  # no descriptor is left to look at it
+        return True

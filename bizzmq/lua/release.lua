@@ -23,7 +23,7 @@ local releases, worker, number, started = KEYS[7], ARGV[1], tonumber(ARGV[2]), A
 
 if redis.call('HEXISTS', workers, worker) == 0 then return -1 end
 if (count_of(redis.call('HGET', releases, worker)) or 0) >= number then return 0 end
-check_types({}, {waiting}, {prioritized, wake}) -- those of the others are met before the first write
+check_types({}, {processing, waiting}, {prioritized, wake}) -- that of `attempts` is met before the first write
 allow_when_full(workers)
 local released = 0
 for i = 4, #ARGV do

@@ -129,3 +129,21 @@ def test_a_janitor_without_descriptors_does_what_it_is_asked_later(scene: Scene)
     back_to_strength(scene, pool)
     scene.settle(extra_runs=0)
     scene.retire(pool)
+
+
+def test_a_janitor_without_descriptors_learns_of_new_workers_later(scene: Scene) -> None:
+    """What it does not know as a process it could not settle, once the supervisor is gone, too."""
+    pool = scene.pool()
+    janitor = pool.janitor_pid()
+
+    with no_descriptors(janitor):
+        for _ in range(3):
+            kill_worker(pool)
+            handles_more(scene)
+        eventually(lambda: len(pool.worker_pids()) == 2, PATIENCE_S, pool.log)
+    assert pool.janitor_pid() == janitor, pool.log()
+
+    handles_more(scene)
+    os.kill(pool.supervisor_pid, signal.SIGKILL)
+    eventually(lambda: scene.registered() == {}, PATIENCE_S, pool.log)
+    assert "CRITICAL" not in pool.log()

@@ -72,6 +72,7 @@ def test_a_later_request_of_a_publisher_changes_all_or_nothing(
     except BrokerReplyError:
         assert everything(redis) == before
     else:
+        assert redis.hget(KEYS.messages, "m1") is not None
         places = [redis.lrange(KEYS.waiting, 0, -1)] if redis.type(KEYS.waiting) == "list" else []
         places += [redis.zrange(name, 0, -1) for name in (KEYS.prioritized, KEYS.delayed) if redis.type(name) == "zset"]
         assert [ids.count("m1") for ids in places if ids].count(1) == 1

@@ -1,7 +1,7 @@
 # The plain commands, for an environment that has `pip install -e '.[dev,test,embedded]'`.
 PYTHON ?= python3
 
-.PHONY: check test nightly matrix mutants model soak bench compare guard format demo torture
+.PHONY: check test nightly matrix mutants model soak bench compare guard format demo torture surroundings
 
 # Formatting, lint, types and the import contract.
 check:
@@ -20,6 +20,11 @@ nightly:
 	$(PYTHON) -m tests.mutation
 	$(PYTHON) -m tests.model
 	$(PYTHON) -m tests.soak $(SOAK)
+	$(PYTHON) -m tests.surroundings
+
+# Real libraries under a pool, each in an environment of its own (docs/surroundings.md).
+surroundings:
+	$(PYTHON) -m tests.surroundings
 
 # Every row of the fault matrix: its fault, result, recovery p50 and p99, lost, duplicated.
 matrix:

@@ -31,7 +31,8 @@ class Pool:
     `args` are further command-line options; `env` is added to the environment, from which all settings of
     BizzMQ but the ledger's are removed first; `log_path` receives stdout and stderr. With `url_in_env` the
     address, and a password in it, does not stand on the command line. `output` receives stdout and stderr instead
-    of the log, which then stays empty; `via` is a command that becomes the pool's, such as `ip netns exec NAME`.
+    of the log, which then stays empty; `via` is a command that becomes the pool's, such as `ip netns exec NAME`;
+    `python` is the interpreter.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Pool:
         output: IO[bytes] | None = None,
         via: Sequence[str] = (),
         cwd: Path | None = None,
+        python: str = sys.executable,
     ) -> None:
         self.queues = [queue] if isinstance(queue, str) else list(queue)
         self.concurrency = concurrency
@@ -63,7 +65,7 @@ class Pool:
         else:
             options.append(f"--redis-url={redis_url}")
         with log_path.open("ab") as log:
-            command = [*via, sys.executable, "-m", module, *options, handler]
+            command = [*via, python, "-m", module, *options, handler]
             self._process = spawn(command, output or log, cwd=cwd or Path.cwd(), env=environment, new_session=True)
         self._family.lead_by(self._process.pid)
 

@@ -30,6 +30,7 @@ with QuietImports():
         UnsignedError,
         WrongTypeError,
     )
+    from bizzmq.hooks import after_message, before_message, on_worker_boot, on_worker_shutdown
     from bizzmq.message import Message, MessageOptions
     from bizzmq.offspring import detached
     from bizzmq.queue import QueueOptions, QueueStats
@@ -66,5 +67,9 @@ __all__ = [
     "SignatureError",
     "UnsignedError",
     "WrongTypeError",
+    "after_message",
+    "before_message",
     "detached",
+    "on_worker_boot",
+    "on_worker_shutdown",
 ]

@@ -78,6 +78,16 @@ class _Thread:
         self._over.close()
         return self._runs
 
+    def is_over_within(self, timeout_s: float) -> bool:
+        """Wait for its end, no longer than this."""
+        give_up_s = clock.monotonic() + timeout_s
+        while not self._over.requested:
+            left_s = give_up_s - clock.monotonic()
+            if left_s <= 0:
+                return False
+            self._over.wait(min(_LOOK_S, left_s))
+        return True
+
     def _run(self) -> None:
         self._runs = True
         self._over.nudge()
@@ -92,6 +102,9 @@ class _Thread:
 class BackgroundConsumer:
     """Consumes one queue until `stop` is called; registered in Redis as a supervisor of its own.
 
+    Attributes:
+        handled: how many messages it has run, once it has ended.
+
     Raises (from `start`):
         QueueNotFoundError, BrokerUnavailableError
     """
@@ -103,7 +116,10 @@ class BackgroundConsumer:
         handler: UserHandler,
         lease: LeaseOptions = LeaseOptions(),
         decode: Decode = decode_envelope,
+        options: ConsumerOptions = ConsumerOptions(),
     ) -> None:
+        self.handled = 0
+        self._options = options
         self._queue = queue
         self._handler = Handler(handler)
         self._decode = decode
@@ -128,6 +144,22 @@ class BackgroundConsumer:
         for thread in self._threads:
             thread.start()
 
+    def run_here(self) -> None:
+        """As `start`, but consume in this thread until `ask_to_stop`; only the lease is kept in another one."""
+        self._broker.options(self._queue)
+        self._worker = self._register()
+        keeping = self._threads[1]
+        keeping.start()
+        try:
+            self._consume()
+        finally:
+            self._keeper_stop.request()
+            keeping.wait()
+
+    def ask_to_stop(self) -> None:
+        """Have it take no new message, and do not wait. From a signal handler, too."""
+        self._stop.request()
+
     def stop(self) -> None:
         """Take no new message, wait for the running one, give back the rest. May be called again.
 
@@ -148,6 +180,10 @@ class BackgroundConsumer:
         atexit.unregister(self.stop)
         self._stop.close()
         self._keeper_stop.close()
+
+    def ends_within(self, timeout_s: float) -> bool:
+        """Wait until it has ended by itself, as one that is a burst does; False if it has not by then."""
+        return self._threads[0].is_over_within(timeout_s)
 
     def abandon(self) -> None:
         """Ask it to stop after its start has failed; `stop` waits for what has begun all the same."""
@@ -175,10 +211,13 @@ class BackgroundConsumer:
 
     def _consume_once(self) -> Leave:
         consumer = Consumer(
-            self._broker, self._worker, [self._queue], self._handler, self._stop, Record(), ConsumerOptions(),
+            self._broker, self._worker, [self._queue], self._handler, self._stop, Record(), self._options,
             drain=Deadline(), decode=self._decode,
         )  # fmt: skip
-        return consumer.run()
+        try:
+            return consumer.run()
+        finally:
+            self.handled += consumer.handled
 
     def _register_again(self) -> str:
         outage = Outage(_logger, self._supervisor, queue=self._queue)

@@ -23,6 +23,11 @@ class ClaimSize:
         self.longest_s = OVERDUE_S
         self.size = 1
 
+    def at_most(self, count: int) -> None:
+        """From now on, claim no more than so many."""
+        self._limit = max(1, min(self._limit, count))
+        self.size = min(self.size, self._limit)
+
     def observe(self, count: int, elapsed_s: float) -> None:
         """Learn from a batch: so many messages took so many seconds in the handler."""
         if count <= 0:

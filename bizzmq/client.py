@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, Callable, Iterable, Mapping, Sequence, TypeVar
 
@@ -15,6 +17,7 @@ from bizzmq.connections import connect
 from bizzmq.errors import BizzMQError, BrokerUnavailableError, ClosedError, DecodeError
 from bizzmq.handler import UserHandler
 from bizzmq.logs import log
+from bizzmq.loop import ConsumerOptions
 from bizzmq.message import MessageOptions
 from bizzmq.publisher import Publisher, tell_published
 from bizzmq.queue import QueueOptions, QueueStats
@@ -192,9 +195,39 @@ class BizzMQ:
             ConfigurationError: the name is not allowed, or the handler cannot take a message.
             QueueNotFoundError, BrokerUnavailableError, ClosedError
         """
+        return self._start_consuming(queue_name, handler, ConsumerOptions()).stop
+
+    def consume_until_empty(
+        self, queue_name: str, handler: UserHandler, timeout_s: float | timedelta | None = None
+    ) -> int:
+        """Handle this queue's messages until none is left: for tests and scripts. Returns how many were run.
+
+        That includes what is delayed, what fails and is retried, and what others are handling: it is waited for. The
+        handler is called as by `consume_message_from_queue`, in a thread.
+
+        Args:
+            timeout_s: seconds or a timedelta; None waits as long as it takes.
+
+        Raises:
+            TimeoutError: the queue was not empty in time; what runs was finished, the rest is given back.
+            ConfigurationError: the name is not allowed, or the handler cannot take a message.
+            QueueNotFoundError, BrokerUnavailableError, ClosedError
+        """
+        limit_s = checks.seconds("timeout_s", timeout_s, otherwise=", or None") if timeout_s is not None else math.inf
+        consumer = self._start_consuming(queue_name, handler, ConsumerOptions(burst=True))
+        try:
+            is_empty = consumer.ends_within(limit_s)
+        finally:
+            consumer.stop()
+            self._consumers.remove(consumer)
+        if not is_empty:
+            raise TimeoutError(f"the queue {queue_name!r} was not empty within {limit_s:g} s")
+        return consumer.handled
+
+    def _start_consuming(self, queue_name: str, handler: UserHandler, options: ConsumerOptions) -> BackgroundConsumer:
         self._require_open()
         decode = signing.decoder(self._signer)
-        consumer = BackgroundConsumer(self._new_broker, _queue(queue_name), handler, decode=decode)
+        consumer = BackgroundConsumer(self._new_broker, _queue(queue_name), handler, decode=decode, options=options)
         self._consumers.append(consumer)  # first: `close` ends it, whatever interrupts its start
         try:
             consumer.start()
@@ -206,7 +239,7 @@ class BizzMQ:
         if self._closed:  # meanwhile, by another thread, which may not have seen this consumer
             consumer.stop()
             self._require_open()
-        return consumer.stop
+        return consumer
 
     def stats(self, queue_name: str) -> QueueStats:
         """Count what the queue holds. Raises QueueNotFoundError, BrokerUnavailableError or ClosedError."""

@@ -95,7 +95,9 @@ class Consumer:
         self._unsent: Callable[[], Death] | None = None
         self._journal = journal or Journal()
         self._handled = 0
-        self._spent_at = options.max_messages or math.inf
+        self._most = options.max_messages or math.inf
+        self._asks_at = options.replace_after or self._most
+        self._has_asked = False
         self._on_max_messages = on_max_messages or stop.request
         self._decode = decode
         self._failpoint = failpoints.armed()
@@ -122,14 +124,18 @@ class Consumer:
                 worker=self._worker, error=str(error))  # fmt: skip
             return Leave.DRAINED
 
+    @property
+    def handled(self) -> int:
+        """How many messages it has run, failed ones too."""
+        return self._handled
+
     def tick(self) -> Leave | None:
         """One round: leave, run a batch, or wait for a wake-up."""
         if self._leaving():
             self._settle_all()
             return Leave.DRAINED
-        if self._handled >= self._spent_at:
-            self._spent_at = math.inf
-            self._on_max_messages()
+        if (self._handler.is_spent or self._handled >= self._asks_at) and self._is_spent():
+            return None
         due_s = self._options.block_s
         is_any_open = False
         for index, queue in self._places.order:
@@ -154,6 +160,18 @@ class Consumer:
         self._record.waits()
         self._idler.wait(self._places.queues, due_s, self._handled)
         return None
+
+    def _is_spent(self) -> bool:
+        """Ask for a replacement, once; True if nothing is to be run here any more, after a short wait for it."""
+        if not self._has_asked:
+            self._has_asked = True
+            self._on_max_messages()
+        if not self._handler.is_spent and self._handled < self._most:
+            return False
+        self._settle()
+        self._record.waits()
+        self._stop.wait(_GATE_S, *self._watched)
+        return True
 
     def _leaving(self) -> bool:
         return self._stop.requested or self._orphaned()
@@ -316,6 +334,8 @@ class Consumer:
         self._places.worked_on(queue)
         self._handled += done
         self._claim_size.observe(done, now_s - started_s)
+        if self._most < math.inf:
+            self._claim_size.at_most(int(self._most) - self._handled)
         if rest:
             self._give_back(queue, [entry[0] for entry in reversed(entries[done:])])
 

@@ -9,16 +9,18 @@ import os
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Callable
+from typing import AbstractSet, Any, Callable, Sequence
 
-from bizzmq import handler_result
+from bizzmq import handler_result, hooks, logs
 from bizzmq.context import Context
-from bizzmq.errors import ConfigurationError
-from bizzmq.handler_shape import check, takes_context
+from bizzmq.errors import ConfigurationError, CpuTimeExceeded, Draining, MemoryLimitExceeded, MessageTimeout
+from bizzmq.handler_shape import check, hook_takes_context, takes_context
 
 UserHandler = Callable[..., Any]
 _ASYNCIO = str(Path(asyncio.__file__).parent)
 _OURS = (__file__, handler_result.__file__)
+LIMITS = (CpuTimeExceeded, Draining, MemoryLimitExceeded, MessageTimeout)
+"""What is raised in a handler for a limit that is the message's."""
 
 
 class HandlerImportError(Exception):
@@ -26,7 +28,13 @@ class HandlerImportError(Exception):
 
 
 class Handler:
-    """Calls the user's handler, with the context if it takes one, and in an event loop if it is async."""
+    """Calls the user's handler, with the context if it takes one, and in an event loop if it is async.
+
+    Attributes:
+        is_spent: this process should run no other message: a limit has struck in the midst of whatever it was doing.
+    """
+
+    is_spent = False
 
     def __init__(self, function: UserHandler) -> None:
         check(function)
@@ -36,6 +44,49 @@ class Handler:
         self._task: asyncio.Task[Any] | None = None
         self._interrupt: BaseException | None = None
         self._process = os.getpid()
+        self._compose()
+
+    def _compose(self) -> None:
+        """Put the hooks around a run, if there are any."""
+        self._before = [(hook, hook_takes_context(hook)) for hook in hooks.registered.before]
+        self._after = [(hook, hook_takes_context(hook)) for hook in hooks.registered.after]
+        if self._before or self._after:
+            self._run = self._run_with_hooks  # type: ignore[method-assign]
+
+    def boot(self) -> None:
+        """Call the hooks of a worker's boot. Raises HandlerImportError."""
+        for hook in hooks.registered.boot:
+            try:
+                self._final(hook())
+            except BaseException as error:
+                raise HandlerImportError(f"the hook {hooks.name_of(hook)} (on_worker_boot) failed") from error
+        self._compose()
+
+    def shut_down(self) -> None:
+        """Call the hooks of a worker's shutdown."""
+        for hook in reversed(hooks.registered.shutdown):
+            try:
+                self._final(hook())
+            except BaseException as error:  # noqa: BLE001 - the others are called all the same
+                hooks.say_failed(hook, "on_worker_shutdown", error)
+
+    def _run_with_hooks(self, body: Any, context: Context) -> BaseException | None:
+        try:
+            self._call(self._before, "before_message", context)
+            failure = Handler._run(self, body, context)
+            self._call(self._after, "after_message", context)
+        except LIMITS as error:
+            return self.failure_of(error)
+        return failure
+
+    def _call(self, chosen: Sequence[tuple[Callable[..., Any], bool]], what: str, context: Context) -> None:
+        for hook, wants_context in chosen:
+            try:
+                self._final(hook(context) if wants_context else hook())
+            except LIMITS:
+                raise
+            except BaseException as error:  # noqa: BLE001 - the message's outcome is the handler's
+                hooks.say_failed(hook, what, error)
 
     def run(self, body: Any, context: Context) -> BaseException | None:
         """Handle one message: None for success, else the exception that it raised or returned.
@@ -90,6 +141,7 @@ class Handler:
             self._loop = asyncio.new_event_loop()
 
         self._interrupt = None
+        kept = asyncio.all_tasks(self._loop)  # of a hook, or of a library that was started by an earlier message
         self._task = self._loop.create_task(handler_result.awaited(awaitable, self._loop, self._take_interrupt))
         try:
             return self._loop.run_until_complete(self._task)
@@ -99,16 +151,16 @@ class Handler:
             raise
         finally:
             self._task = None
-            self._cancel_rest()
+            self._cancel_rest(kept)
 
     def _take_interrupt(self) -> BaseException | None:
         error, self._interrupt = self._interrupt, None
         return error
 
-    def _cancel_rest(self) -> None:
+    def _cancel_rest(self, kept: AbstractSet[asyncio.Task[Any]]) -> None:
         """End what the handler left running, so that nothing of one message leaks into the next."""
         assert self._loop is not None
-        rest = asyncio.all_tasks(self._loop)
+        rest = asyncio.all_tasks(self._loop) - kept
         for task in rest:
             task.cancel()
         if rest:
@@ -138,9 +190,26 @@ def _exit_code(failure: BaseException | None) -> int:
 def split_spec(spec: str) -> tuple[str, str]:
     """`package.module:callable` in its two parts. Raises ConfigurationError."""
     module, colon, name = spec.partition(":")
+    if module.endswith(".py"):
+        meant = module[:-3].replace(os.sep, ".").strip(".")
+        raise ConfigurationError(
+            f"{spec!r} names a file: drop the .py, and write the module as {meant}:{name or 'handler'}"
+        )
     if not colon or not all(part.isidentifier() for part in (*module.split("."), *name.split("."))):
         raise ConfigurationError(f"{spec!r} does not name a handler; write MODULE:CALLABLE, such as tasks:handler")
     return module, name
+
+
+def _no_such_name(module_name: str, name: str, here: str) -> str:
+    """That a module has no such attribute, and which file it is, if another one may have been meant."""
+    found = getattr(sys.modules.get(module_name), "__file__", None)
+    own = Path(here, *module_name.split(".")).with_suffix(".py")
+    text = f"module {module_name!r} has no {name!r}"
+    if found is None:
+        return f"{text}: it is built into Python; give yours another name" if own.exists() else text
+    if own.exists() and not own.samefile(found):
+        return f"{text}: it is {found}, and not {own}, which needs another name"
+    return f"{text}: it is {found}"
 
 
 def load(spec: str) -> UserHandler:
@@ -163,11 +232,12 @@ def load(spec: str) -> UserHandler:
         raise HandlerImportError(f"importing {module_name!r} failed") from error
     except BaseException as error:
         raise HandlerImportError(f"importing {module_name!r} failed") from error
+    logs.enable()  # logging.config disables what it does not know, unless it is told not to
     for part in name.split("."):
         try:
             target = getattr(target, part)
         except AttributeError:
-            raise ConfigurationError(f"module {module_name!r} has no {name!r}") from None
+            raise ConfigurationError(_no_such_name(module_name, name, here)) from None
     check(target, f"the handler {spec}")
     function: UserHandler = target
     return function

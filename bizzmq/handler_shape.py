@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from typing import Any, Callable
 
 from bizzmq.errors import ConfigurationError
 
+_NAMES = ("context", "ctx")
 _DEEPEST = 10
 """How many partials, methods and objects with `__call__` may lie around what is called in the end."""
 
@@ -24,7 +26,7 @@ def check(function: Callable[..., Any], name: str = "the handler") -> None:
     why = _why_it_runs_nothing(function)
     if why:
         raise ConfigurationError(f"{name} cannot take a message: {why}")
-    signature = _signature(function)
+    signature = _called_signature(function)
     if signature is None:
         return
     try:
@@ -35,17 +37,81 @@ def check(function: Callable[..., Any], name: str = "the handler") -> None:
         ) from None
 
 
-def takes_context(function: Callable[..., Any]) -> bool:
-    """Whether the callable has a second positional parameter."""
+def check_hook(function: Callable[..., Any], name: str, *, takes_context: bool) -> None:
+    """See that a hook can be called: with a context or nothing if it `takes_context`, else with nothing.
+
+    Raises:
+        ConfigurationError: it cannot.
+    """
+    why = _why_it_runs_nothing(function)
+    if why:
+        raise ConfigurationError(f"bizzmq.{name} cannot call this: {why}")
     signature = _signature(function)
+    if signature is None or (takes_context and _binds(signature, 1)) or _binds(signature, 0):
+        return
+    wanted = "hook(context) or hook()" if takes_context else "hook()"
+    raise ConfigurationError(f"bizzmq.{name} cannot call this with the parameters {signature}: write it as {wanted}")
+
+
+def _binds(signature: inspect.Signature, count: int) -> bool:
+    try:
+        signature.bind(*([None] * count))
+    except TypeError:
+        return False
+    return True
+
+
+def hook_takes_context(function: Callable[..., Any]) -> bool:
+    """Whether a hook is called with the context: as `takes_context`, of its first parameter."""
+    return _is_for_context(function, 0)
+
+
+def takes_context(function: Callable[..., Any]) -> bool:
+    """Whether the callable's second positional parameter is for the context.
+
+    It is if it has no default, or is named `context` or `ctx`, or is annotated with Context; and if what is called
+    takes it: a decorator may give the second argument by itself.
+    """
+    return _is_for_context(function, 1)
+
+
+def _is_for_context(function: Callable[..., Any], position: int) -> bool:
+    signature, called = _signature(function), _called_signature(function)
     parameters = signature.parameters.values() if signature else ()
-    return len([p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]) >= 2
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if len(positional) <= position:
+        return False
+    parameter = positional[position]
+    is_meant = parameter.default is parameter.empty or parameter.name in _NAMES or _is_context(parameter.annotation)
+    return is_meant and (called is None or _takes(called, position + 1))
 
 
-def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
+def _is_context(annotation: Any) -> bool:
+    text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", None) or repr(annotation)
+    return re.search(r"\bContext\b", str(text)) is not None
+
+
+def _takes(signature: inspect.Signature, count: int) -> bool:
+    try:
+        signature.bind_partial(*([None] * count))
+    except TypeError:
+        return False
+    return True
+
+
+def _called_signature(function: Callable[..., Any]) -> inspect.Signature | None:
+    """That of what is called itself; of what it wraps (`functools.wraps`) where it passes on whatever it is given."""
+    own = _signature(function, follow_wrapped=False)
+    if own is not None and any(p.kind is p.VAR_POSITIONAL for p in own.parameters.values()):
+        return _signature(function)
+    return own
+
+
+def _signature(function: Callable[..., Any], *, follow_wrapped: bool = True) -> inspect.Signature | None:
     try:
         call = inspect.getattr_static(type(function), "__call__", None)
-        return inspect.signature(call.__func__ if isinstance(call, staticmethod) else function)
+        called = call.__func__ if isinstance(call, staticmethod) else function
+        return inspect.signature(called, follow_wrapped=follow_wrapped)
     except Exception:  # noqa: BLE001 - some builtins have no signature, and a proxy may not know yet for what it stands
         return None
 

@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 import time
-from typing import Any
+from typing import Any, Mapping
 
 from bizzmq.log_stream import LineHandler
 
@@ -27,7 +27,33 @@ def log(logger: logging.Logger, level: int, sentence: str, error: Any = None, tr
     if error is not None:
         fields["error"] = str(error) if raised is None else f"{type(raised).__name__}: {_safe_text(raised)}"
     info = (type(raised), raised, raised.__traceback__) if raised is not None else None
-    logger.log(level, sentence, exc_info=info, extra={_FIELDS: fields, _TRACE_TEXT: trace})
+    logger.log(level, _Sentence(sentence, fields), exc_info=info, extra={_FIELDS: fields, _TRACE_TEXT: trace})
+
+
+class _Sentence(str):
+    """What a record has as its `msg`: the sentence itself, by which events can be grouped and compared.
+
+    As text, as formatters of others show it (`%(message)s`), the facts follow it: which message, which queue.
+    """
+
+    __slots__ = ("fields",)
+    fields: Mapping[str, Any]
+
+    def __new__(cls, sentence: str, fields: Mapping[str, Any]) -> _Sentence:
+        made = super().__new__(cls, sentence)
+        made.fields = fields
+        return made
+
+    def __str__(self) -> str:
+        return " ".join([self[:], *(f"{name}={_plain(value)}" for name, value in self.fields.items())])
+
+    def __reduce__(self) -> Any:
+        return type(self), (self[:], dict(self.fields))
+
+
+def _event(record: logging.LogRecord) -> str:
+    """The sentence of a record of ours without its facts; the whole message of another one."""
+    return record.msg[:] if isinstance(record.msg, _Sentence) else record.getMessage()
 
 
 def _safe_text(error: BaseException) -> str:
@@ -42,6 +68,13 @@ def cut(text: str, limit: int = FIELD_LIMIT) -> str:
     return text if len(text) <= limit else f"{text[:limit]}... ({len(text) - limit} characters more)"
 
 
+def enable() -> None:
+    """Undo what `logging.config` does to loggers that exist already: it disables them."""
+    for name, logger in list(logging.root.manager.loggerDict.items()):
+        if isinstance(logger, logging.Logger) and name.split(".")[0] == "bizzmq":
+            logger.disabled = False
+
+
 def escape(text: str) -> str:
     """The text on one line, without control characters, so that it cannot pretend to be another line."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
@@ -52,7 +85,7 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         fields = getattr(record, _FIELDS, {})
-        parts = [f"{_stamp(record)} {record.levelname:<7} {escape(record.getMessage())}"]
+        parts = [f"{_stamp(record)} {record.levelname:<7} {escape(_event(record))}"]
         parts += [f"{name}={_plain(value)}" for name, value in fields.items()]
         line = " ".join(parts)
         for text in _trace(self, record).splitlines():
@@ -68,7 +101,7 @@ class JsonFormatter(logging.Formatter):
             "time": _stamp(record),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "event": record.getMessage(),
+            "event": _event(record),
             "pid": record.process,
             **{name: _cut_value(value) for name, value in getattr(record, _FIELDS, {}).items()},
         }

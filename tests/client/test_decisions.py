@@ -184,7 +184,7 @@ def test_an_outage_is_said_once_waits_longer_each_time_and_its_end_is_said(caplo
     for number, wait_s in enumerate(waits_s):
         ceiling_s = min(LONGEST_S, FIRST_S * 2**number)
         assert ceiling_s / 2 <= wait_s <= ceiling_s
-    assert [record.getMessage() for record in caplog.records] == [
+    assert [record.msg[:] for record in caplog.records] == [
         "Redis is unavailable, retrying",
         "Redis is available again",
     ]

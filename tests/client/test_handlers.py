@@ -225,3 +225,46 @@ def test_objects_that_are_odd_to_look_at_are_called_all_the_same() -> None:
     assert [run(one) for one in (Proxy(), Static(), StaticWithContext())] == [None] * 3
 
     assert called == ["proxy", MESSAGE.body, (MESSAGE.body, MESSAGE.queue)]
+
+
+def giving(extra: Any) -> Any:
+    """A decorator that gives the second argument."""
+
+    def decorate(function: Any) -> Any:
+        @functools.wraps(function)
+        def wrapper(body: Any) -> None:
+            function(body, extra)
+
+        return wrapper
+
+    return decorate
+
+
+@giving("from a decorator")
+def decorated(body: Any, database: Any) -> None:
+    called.append((body, database))
+
+
+def with_attempts(body: Any, attempts: int = 3) -> None:
+    called.append((body, attempts))
+
+
+def with_context_named(body: Any, context: Any = None) -> None:
+    called.append((body, context.queue))
+
+
+def with_context_annotated(body: Any, about: Context | None = None) -> None:
+    called.append((body, about and about.queue))
+
+
+def with_ctx(body: Any, ctx: Any) -> None:
+    called.append((body, ctx.queue))
+
+
+def test_the_second_parameter_is_the_context_only_if_it_is_meant_to_be() -> None:
+    called.clear()
+    handlers = [decorated, with_attempts, with_context_named, with_context_annotated, with_ctx]
+
+    assert [run(one) for one in handlers] == [None] * 5
+
+    assert [seen for _, seen in called] == ["from a decorator", 3, *[MESSAGE.queue] * 3]

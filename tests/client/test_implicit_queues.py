@@ -90,4 +90,4 @@ def test_a_consumer_learns_options_within_seconds(mq: BizzMQ, broker: Broker) ->
 
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
     """The differences, as any program's log shows them."""
-    return [record.getMessage().partition(OTHER)[2] for record in caplog.records if OTHER in record.getMessage()]
+    return [record.msg.partition(OTHER)[2] for record in caplog.records if OTHER in record.msg]

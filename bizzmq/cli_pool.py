@@ -63,6 +63,9 @@ def _show(status: Mapping[str, Any]) -> None:
         spare=("restarts", "cpu", "memory", "failed", "last death"),
         cut={"last death": 24, "queue": 10, "message": 20},
     )
+    for slot in status["slots"]:
+        if slot.get("note"):
+            show_folded(f"the worker of slot {slot['slot']} {slot['note']}: try --preload off")
     if "last death" in left_out:
         for slot in status["slots"]:
             if slot["last_death"]:

@@ -307,6 +307,11 @@ class Connection:
         """Leave the socket to the process that has opened it: only this process's copy is closed."""
         self._wire = self._ahead = self._opened = None
 
+    def descriptors(self) -> set[int]:
+        """Of the socket that a forked child forgets."""
+        number = self._opened.socket.fileno() if self._opened is not None else -1
+        return {number} - {-1}
+
     def _named(self, error: BrokerReplyError, command: Sequence[Any]) -> BrokerReplyError:
         return wrong_type.named(error, command, lambda key: str(self.execute("TYPE", key).decode()))
 

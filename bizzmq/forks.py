@@ -21,6 +21,12 @@ def renew_in_children(thing: Forgetful) -> None:
     _things.add(thing)
 
 
+def descriptors() -> set[int]:
+    """Those of all connections that a forked child opens anew: it may inherit them, and leaves them alone."""
+    held = (getattr(thing, "descriptors", None) for thing in list(_things))
+    return {number for ask in held if ask is not None for number in ask()}
+
+
 def _forget_all() -> None:
     for thing in list(_things):
         thing.forget()

@@ -7,6 +7,7 @@ from typing import Any, Mapping, NamedTuple
 
 from bizzmq import handler
 from bizzmq.workers import exits
+from bizzmq.workers.nested import NestedPoolError
 
 HELLO = "hello"
 GO = "go"
@@ -25,6 +26,8 @@ class BootFailure(NamedTuple):
 def failure_of(error: Exception) -> dict[str, Any]:
     """The fields of a FAILED message: those of a BootFailure."""
     cause = error.__cause__
+    if isinstance(cause, NestedPoolError):
+        return BootFailure(f"{error}: {cause}", code=exits.USAGE)._asdict()
     if not isinstance(error, handler.HandlerImportError) or cause is None:
         return BootFailure(str(error))._asdict()
     lines = traceback.format_exception(type(cause), cause, handler.from_user(cause.__traceback__))

@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import sys
+from typing import NoReturn
 
 import click
 
@@ -14,16 +15,36 @@ import bizzmq
 from bizzmq import console, environment, logs, secret_settings, signing, streams
 from bizzmq.claim_size import DEFAULT_LIMIT
 from bizzmq.errors import ConfigurationError
-from bizzmq.handler import split_spec
+from bizzmq.handler import HandlerImportError, split_spec
 from bizzmq.logs import log
-from bizzmq.workers import exits, options_together, processors, signals
+from bizzmq.workers import exits, library_threads, options_together, processors, signals, terminal
+from bizzmq.workers.boot import failure_in, failure_of
 from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.control import AUTO, CHECK, READY, PoolSilentError, ask, find
+from bizzmq.workers.debug import run as in_foreground
+from bizzmq.workers.preload import check as preload_check
 from bizzmq.workers.supervisor import Supervisor
 
 _VARIABLES = "BIZZMQ_WORKER"
 _logger = logging.getLogger("bizzmq.supervisor")
 _guard = streams.GuardedStreams()
+
+
+class _CountOrWord(click.ParamType):  # type: ignore[type-arg]
+    """A whole number of at least 1, or one of some words."""
+
+    name = "number"
+
+    def __init__(self, *words: str) -> None:
+        self._words = words
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        if isinstance(value, str) and value in self._words:
+            return value
+        text = str(value)
+        if not (text.isascii() and text.isdigit() and int(text) >= 1):
+            self.fail(f"{text!r} is neither a whole number of at least 1, nor {' nor '.join(self._words)}", param, ctx)
+        return int(text)
 
 
 @click.command(context_settings={"auto_envvar_prefix": _VARIABLES, "help_option_names": ["-h", "--help"]})
@@ -86,6 +107,14 @@ _guard = streams.GuardedStreams()
     metavar="[live|ready]",
     help="Start nothing: leave with 0 if a pool answers on its control socket (and is ready), else with 1.",
 )
+@click.option("--library-threads", type=_CountOrWord(library_threads.AUTO, library_threads.OFF),
+              default=library_threads.AUTO, show_default=True, metavar="N|off",
+              help="Threads of OpenMP, BLAS and the like in each worker; auto: processors / workers.")  # fmt: skip
+@click.option("--debug", is_flag=True, allow_from_autoenv=False,
+              help="One worker in the foreground, without limits: breakpoint() has a prompt.")  # fmt: skip
+@click.option("--check-preload", is_flag=True, allow_from_autoenv=False,
+              help="Start nothing: import the handler, and say whether workers can be forked from there (0) or each "
+              "has to import by itself (1), and why.")  # fmt: skip
 @click.option("--keep-environment", is_flag=True,
               help="Leave addresses, keys and tokens of BizzMQ in the environment of what handlers start.")  # fmt: skip
 @click.option("--log-level", type=click.Choice(logs.LEVELS, case_sensitive=False), default="info", show_default=True)
@@ -116,11 +145,14 @@ def command(
     kill_memory: float,
     memory_metric: str,
     preload: str,
+    library_threads: int | str,
     journal: str | None,
     control: str,
     health_port: int | None,
     health_host: str,
     check: str | None,
+    check_preload: bool,
+    debug: bool,
     keep_environment: bool,
     log_level: str,
     log_format: str,
@@ -141,6 +173,8 @@ def command(
             "Missing argument 'MODULE:CALLABLE', the function that handles messages: bizzmq-worker tasks:handler"
         )
     split_spec(handler)
+    if check_preload:
+        _check_preload(handler)
     _guard.give_back()  # from here on stdout and stderr are those that handlers print to
     logs.configure(log_level, log_format)
     try:
@@ -170,6 +204,7 @@ def command(
             kill_memory_mb=kill_memory,
             memory_metric=memory_metric,
             preload=preload,
+            library_threads=library_threads,
             journal=journal or "",
             control=control,
             health_port=health_port,
@@ -181,10 +216,14 @@ def command(
         raise ConfigurationError(_by_option(str(error))) from None
     for sentence in (*environment.misspelt([command]), *options_together.without_effect(click.get_current_context())):
         log(_logger, logging.WARNING, sentence)
+    if debug:
+        _debug(config)
+        return
     if not keep_environment:
         secret_settings.hide()  # before anything is forked: only this process and its forks still find them
+    outlives_terminal = terminal.is_nohup()
     signals.ignore_until_ready()
-    supervisor = Supervisor(config, for_good=True)
+    supervisor = Supervisor(config, for_good=True, outlives_terminal=outlives_terminal)
     _warn_of_root(os.geteuid(), os.getpid())
     code = supervisor.run()
     if supervisor.failure is not None:
@@ -216,6 +255,31 @@ def _check(where: str, what: str) -> None:
     said = ask(find(where), CHECK if what == "live" else READY)
     if what == "ready" and said != "ok":
         raise PoolSilentError(f"the pool is not ready: {said}")
+
+
+def _debug(config: WorkerConfig) -> None:
+    try:
+        in_foreground(config)
+    except HandlerImportError as error:
+        _cannot_import(error)
+
+
+def _cannot_import(error: HandlerImportError) -> NoReturn:
+    failure = failure_in(failure_of(error))
+    streams.say(failure.traceback.rstrip())
+    raise console.CommandError(failure.error, failure.code)
+
+
+def _check_preload(handler: str) -> NoReturn:
+    """Show the report, and leave at once: what the import has left running would keep this process."""
+    try:
+        is_fine, lines = preload_check.check(handler)
+    except HandlerImportError as error:
+        _cannot_import(error)
+    except ConfigurationError as error:
+        raise console.CommandError(str(error), exits.CANNOT_BOOT) from None
+    streams.show_lines(logs.escape(line) for line in lines)
+    os._exit(exits.DRAINED if is_fine else exits.EACH_IMPORTS)
 
 
 def main() -> None:

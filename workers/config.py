@@ -11,7 +11,7 @@ from bizzmq.claim_size import DEFAULT_LIMIT
 from bizzmq.errors import ConfigurationError
 from bizzmq.keys import QueueKeys
 from bizzmq.signing import Key, Signer
-from bizzmq.workers import health, processors
+from bizzmq.workers import health, library_threads, processors, working_directory
 
 _GRACE_S = 2.0
 _A_TIME = partial(checks.seconds, least=0.001)
@@ -69,10 +69,13 @@ class WorkerConfig:
         health_port: HTTP for /live and /ready; 0 takes a free port, None is none.
         health_host: an IP address. One that others can reach needs a token.
         health_token: what clients have to send as `Authorization: Bearer TOKEN`.
+        library_threads: how many threads numerical libraries (OpenMP, BLAS) start in each worker: a number, `auto` for
+            the processors divided by the workers, `off` to leave them alone.
         preload: `on` imports the handler once, in a template that forks the workers; `off` in each worker; `auto`
             is `on` on Linux. What was imported must have left no thread and no connection; else it is `off`.
         journal: a directory of this user's own, created if it is not there, where a worker keeps what it could not tell
             Redis of finished messages; "" for none.
+        directory: where the handler is imported from, by name: a link in it is followed anew at each reload.
         signing_keys: as for BizzMQ; with keys, messages that are not signed become dead letters. () runs everything.
 
     Raises:
@@ -97,6 +100,7 @@ class WorkerConfig:
     healthy_s: float = 60.0
     max_crashes: int = 3
     preload: str = "auto"
+    library_threads: Union[int, str] = library_threads.AUTO
     timeout_s: float = 0.0
     timeout_grace_s: Optional[float] = None
     cpu_limit_s: float = 0.0
@@ -113,6 +117,7 @@ class WorkerConfig:
     health_token: str = field(default="", repr=False)
     journal: str = ""
     signing_keys: Sequence[Key] = field(default=(), repr=False)
+    directory: str = field(default_factory=working_directory.as_named)
 
     def __post_init__(self) -> None:
         if not isinstance(self.handler, str):
@@ -125,6 +130,8 @@ class WorkerConfig:
         self._check_keys()
         if self.min_concurrency > self.worker_count:
             raise ConfigurationError(f"min_concurrency must not be more than concurrency, which is {self.worker_count}")
+        if self.library_threads not in (library_threads.AUTO, library_threads.OFF):
+            checks.set_checked(self, "library_threads", checks.integer, 1, otherwise=", or auto, or off")
         if self.timeout_grace_s is not None:
             checks.set_checked(self, "timeout_grace_s", checks.seconds, otherwise=", or None for 2 s")
             if self.grace_s > self.drain_timeout_s:

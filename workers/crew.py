@@ -27,6 +27,9 @@ _logger = logging.getLogger("bizzmq.supervisor")
 NOT_NEEDED = "was not needed any more"
 """Why a worker is ended that has not booted: it had not begun to work, so that is no death."""
 
+WRITING_S = 0.2
+"""How long workers get to write their stacks: faulthandler needs no GIL, only a processor."""
+
 MakeWorker = Callable[[str, int, Channel], Worker]
 
 
@@ -36,6 +39,7 @@ class Crew:
     Attributes:
         target: how many workers there should be; at most `capacity`.
         template: forks the workers; None means that each is forked here and imports by itself.
+        former: templates that fork no more, and keep what their workers may need until these are gone.
         generation: counts reloads.
         nudged: called when a worker says that it holds more than one message.
         descendants: what the workers' handlers have started.
@@ -58,6 +62,7 @@ class Crew:
         self.target = config.min_concurrency or config.worker_count
         self.capacity = config.capacity
         self.template: TemplateLink | None = None
+        self.former: list[TemplateLink] = []
         self.generation = 0
         self.nudged: Callable[[], None] = _nothing
         self.descendants = Descendants(lambda: {slot.pid for slot in self.up})
@@ -100,6 +105,23 @@ class Crew:
         self.target = max(1, min(self.capacity, self.target + difference))
         log(_logger, logging.INFO, "number of workers changed", workers=self.target)
 
+    def dismiss(self, template: TemplateLink) -> None:
+        """End a template: at once, or when its workers are gone if they may need something of it."""
+        if template.keeps and self._has_workers(template):
+            self.former.append(template)
+        else:
+            template.end()
+
+    def end_former(self) -> None:
+        """End the former templates whose workers are gone."""
+        for template in self.former[:]:
+            if not self._has_workers(template):
+                self.former.remove(template)
+                template.end()
+
+    def _has_workers(self, template: TemplateLink) -> bool:
+        return template.pid > 0 and any(slot.template_pid == template.pid for slot in self.up)
+
     def start_due(self) -> None:
         """Start a worker in each empty slot whose time has come."""
         now_s = clock.monotonic()
@@ -133,6 +155,7 @@ class Crew:
         finally:
             other.close()
         slot.occupied(worker_id, pid, own, now_s, generation)
+        slot.template_pid = template.pid if template is not None else 0
         # Up to a tenth less, so that workers that grow alike do not all leave at once.
         slot.memory_limit_mb = self._config.max_memory_mb * (1.0 - random.random() / 10)
         self._janitor.register(worker_id)
@@ -217,6 +240,11 @@ class Crew:
             self.signal(slot, signal.SIGTERM)
         else:
             self.kill(slot, NOT_NEEDED, blame=False)
+
+    def ask_for_stack(self, slot: Slot) -> None:
+        """Have a worker write its Python stacks; they are there after `WRITING_S`, if it is not frozen."""
+        self.stacks[slot.index].clear()
+        self.signal(slot, signal.SIGUSR1)
 
     def signal(self, slot: Slot, number: int) -> None:
         """Signal a worker alone, not what its handler has started. A death by it is nobody's fault."""

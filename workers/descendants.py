@@ -30,6 +30,10 @@ class Descendants:
         self._own = own if own is not None and _tells_children() else None
         self._killed: set[int] = set()
 
+    def of(self, pid: int, worker: str) -> set[int]:
+        """The processes that a worker's handlers have started, and that live."""
+        return self._marked(pid, worker) if offspring.IS_POSSIBLE else set()
+
     def end(self, pid: int, worker: str) -> None:
         """End a worker and all that it has started."""
         platform.signal_process(pid, signal.SIGSTOP)

@@ -17,6 +17,7 @@ from bizzmq.workers.drain import Urgency
 from bizzmq.workers.parts import Parts
 from bizzmq.workers.scoreboard import Activity
 from bizzmq.workers.slot import Phase, Slot
+from bizzmq.workers.terminal import Terminal
 
 _logger = logging.getLogger("bizzmq.supervisor")
 _ALL_S = 1.0
@@ -28,16 +29,18 @@ class Foreman:
 
     Args:
         reap_orphans: also reap dead children that are none of the pool's.
+        keeps_on: the pool outlives its terminal.
 
     Attributes:
         failure: why the pool cannot work, if no worker could boot at its start.
     """
 
-    def __init__(self, parts: Parts, config: WorkerConfig, *, reap_orphans: bool) -> None:
+    def __init__(self, parts: Parts, config: WorkerConfig, *, reap_orphans: bool, keeps_on: bool) -> None:
         self._parts = parts
         self._crew, self._drain, self._renewal = parts.crew, parts.drain, parts.renewal
         self._config = config
         self._reap_orphans = reap_orphans
+        self._terminal = Terminal(keeps_on=keeps_on)
         self._ever_booted = False
         self._all_at_s = 0.0
         self._may_touch_redis = False  # no queue is created for a handler that cannot be imported
@@ -50,7 +53,9 @@ class Foreman:
         self._tend_templates()
         self._tend_janitor()
         self._tend_workers(bool(signals), readable)
+        self._crew.end_former()
         self._parts.watchdog.tick()
+        self._parts.stalls.tick()
         self._parts.stacks.tick()
         if self._drain.begun:
             if self._drain.overdue:
@@ -105,15 +110,26 @@ class Foreman:
         elif self._drain.begun:
             return
         elif number == signal.SIGHUP:
-            self._renewal.reload()
+            self._hang_up_or_reload()
         elif number in (signal.SIGTTIN, signal.SIGTTOU):
             self._crew.change_target(1 if number == signal.SIGTTIN else -1)
         elif number in (signal.SIGTSTP, signal.SIGCONT):
             paused = number == signal.SIGTSTP
+            if paused == self._parts.scoreboard.gate.paused:
+                return  # as the kernel sends SIGCONT when a terminal goes
             self._parts.scoreboard.gate.set_paused(paused)
             log(_logger, logging.INFO, "claiming is paused" if paused else "claiming goes on")
         elif number == signal.SIGUSR1:
             self._parts.stacks.ask()
+
+    def _hang_up_or_reload(self) -> None:
+        if not self._terminal.has_gone():
+            self._renewal.reload()
+        elif self._terminal.keeps_on:
+            log(_logger, logging.INFO, "the terminal has gone, the pool goes on: it was started by nohup")
+        else:
+            log(_logger, logging.INFO, "the terminal has gone")
+            self._end(signal.SIGTERM)
 
     def _end(self, number: Signal) -> None:
         if not self._drain.ask(at_once=number == signal.SIGQUIT):

@@ -26,6 +26,7 @@ from bizzmq.workers.scoreboard import SlotRecord
 
 DRAIN_SHARE = 0.8
 """The part of the drain's time after which `Draining` is raised in handlers that asked for it."""
+_CAUSES = 100
 _AIM = 0.8
 """The part of the remaining CPU time after which it is looked at again: the timer too counts ticks, and may be late."""
 
@@ -95,15 +96,32 @@ class LimitedHandler(Handler):
             self._disarm()
             if self._is_over_limit:
                 self._is_over_limit = False
+                self.is_spent = True  # it struck in the midst of something: a connection, a lock, a file half written
+                self._record.recall()  # none of those behind it runs here
                 self._end_started(began_ticks)
 
     def failure_of(self, error: BaseException) -> BaseException:
-        failure = super().failure_of(error)
+        failure = self._limit_behind(super().failure_of(error))
         if not self._is_due_to_leaving(failure):
             return failure
         draining = Draining("the worker was told to leave")
         draining.__cause__ = failure
         return draining
+
+    def _limit_behind(self, failure: BaseException) -> BaseException:
+        """The limit that has struck, if the failure is what a library has made of it."""
+        struck, seen = self._raised, failure
+        if struck is None or isinstance(failure, DECIDED):
+            return failure
+        for _ in range(_CAUSES):
+            behind = seen.__cause__ or seen.__context__
+            if behind is struck:
+                struck.__cause__ = None
+                return struck.with_traceback(failure.__traceback__)
+            if behind is None:
+                break
+            seen = behind
+        return failure
 
     def put_signals_back(self) -> None:
         """Between messages: undo what a handler has done to these signals and this timer."""
@@ -127,7 +145,7 @@ class LimitedHandler(Handler):
             self._set_timer()
         if self._cpu_limit_s:
             self._cpu_at_s = _cpu_s() + self._cpu_limit_s
-            self._record.set_cpu_deadline(self._cpu_at_s)
+            self._record.set_cpu_deadline(self._cpu_at_s + _cpu_s(resource.RUSAGE_CHILDREN))
             self._set_cpu_timer()
 
     def _disarm(self) -> None:
@@ -186,7 +204,7 @@ class LimitedHandler(Handler):
             self._strike(CpuTimeExceeded(self._cpu_limit_s or 0.0))
 
 
-def _cpu_s() -> float:
+def _cpu_s(whose: int = resource.RUSAGE_SELF) -> float:
     """The CPU time that this process has used, as the supervisor sees it too."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
+    used = resource.getrusage(whose)
     return used.ru_utime + used.ru_stime

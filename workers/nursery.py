@@ -50,7 +50,7 @@ class Nursery:
         """Start a template; None if workers import by themselves."""
         if not self._preloads:
             return None
-        link = TemplateLink(self._template_life, self._private)
+        link = TemplateLink(self._template_life, self._private, self._crew.descendants)
         link.start()
         return link
 
@@ -87,7 +87,8 @@ class Nursery:
         if template.state is TemplateState.READY:
             self._crew.template, self._failures = template, 0
         elif template.state is TemplateState.UNSAFE:
-            log(_logger, logging.WARNING, "each worker imports by itself", why=template.danger)
+            template.say_unsafe()
+            template.end()
             self._preloads = False
         elif first_start and (not template.died_importing or self._failures + 1 >= _FIRST_TRIES):
             self._start_at_s = float("inf")
@@ -106,15 +107,17 @@ class Nursery:
         for message in template.receive():
             self._crew.spawned(message)
         template.died()
+        template.end_if_stuck()
 
     def pids(self, *others: TemplateLink | None) -> list[int]:
         """The process ids of all templates."""
-        return [template.pid for template in (self.template, self._crew.template, *others) if template is not None]
+        known = (self.template, self._crew.template, *self._crew.former, *others)
+        return [template.pid for template in known if template is not None]
 
     def end(self) -> None:
         """No more workers are needed."""
         for template in (self.template, self._crew.template):
             if template is not None:
-                template.end()
+                self._crew.dismiss(template)
         self.template = self._crew.template = None
         self._start_at_s = float("inf")

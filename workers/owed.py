@@ -12,8 +12,9 @@ from bizzmq.broker import Broker
 from bizzmq.errors import QUEUE_TROUBLE, BizzMQError, BrokerUnavailableError, QueueNotFoundError
 from bizzmq.lease import LeaseKeeper
 from bizzmq.logs import log
+from bizzmq.registry import Death
 from bizzmq.workers.channel import Channel
-from bizzmq.workers.death import STOPPED, Burial
+from bizzmq.workers.death import FAILED, STOPPED, Burial
 from bizzmq.workers.leftovers import Leftovers
 from bizzmq.workers.undertaker import Undertaker
 from bizzmq.workers.verdict import death_of
@@ -21,6 +22,7 @@ from bizzmq.workers.verdict import death_of
 _logger = logging.getLogger("bizzmq.janitor")
 
 Request = Mapping[str, Any]
+_OUTCOMES = {"retry": "will be retried", "dead-letter": "dead-lettered", "discard": "discarded"}
 _PATIENCE_S = 2.0
 """How long a sign-off waits for a queue that cannot be worked on; its lease returns what is held there."""
 
@@ -196,9 +198,21 @@ class Owed:
         done = self._broker.requeue(queue, worker, death)
         if done is None:
             return
+        if death.what == FAILED:
+            _say_failed(queue, request, death)
         if done.quarantined:
             log(_logger, logging.ERROR, "message quarantined, it has killed its workers", queue=queue,
                 id=done.quarantined, crashes=done.crashes, reason=request["reason"])  # fmt: skip
         if done.requeued or done.acked:
             log(_logger, logging.INFO, "messages of a worker settled", queue=queue, worker=worker,
                 requeued=done.requeued, acked=done.acked)  # fmt: skip
+
+
+def _say_failed(queue: str, request: Request, death: Death) -> None:
+    """As a worker says it of a message whose handler has raised."""
+    facts: dict[str, Any] = {"id": death.running, "queue": queue}
+    if death.outcome == "retry":
+        facts["delay_s"] = death.delay_ms / 1000
+    error = f"{request['error_type']}: the worker {request['reason']}"
+    level = logging.WARNING if death.outcome == "retry" else logging.ERROR
+    log(_logger, level, f"message failed, {_OUTCOMES[death.outcome]}", **facts, error=error)

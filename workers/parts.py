@@ -24,6 +24,7 @@ from bizzmq.workers.scaler import Scaler
 from bizzmq.workers.scoreboard import Scoreboard
 from bizzmq.workers.scout import Scout
 from bizzmq.workers.stack_dump import StackDump
+from bizzmq.workers.stalls import Stalls
 from bizzmq.workers.status import PoolStatus
 from bizzmq.workers.watchdog import Watchdog
 from bizzmq.workers.worker import Worker
@@ -68,6 +69,7 @@ class Parts:
         self.crew = Crew(supervisor, config, self.scoreboard, self.janitor, self._make_worker, private)
         self.nursery = Nursery(self.crew, config, self._make_worker, private)
         self.renewal = Renewal(self.crew, self.nursery.new_template, lambda: self.nursery.may_start)
+        self.stalls = Stalls(self.crew)
         self.watchdog = Watchdog(self.crew, self.renewal, config)
         breaker = Breaker(config.queues, self.scoreboard.gate)
         self.coroner = Coroner(self.crew, self.janitor, breaker, config.queues)

@@ -125,7 +125,8 @@ class Renewal:
         elif template.state is TemplateState.FAILED:
             self._abort(template.failure)
         elif template.state is TemplateState.UNSAFE:
-            log(_logger, logging.WARNING, "each worker imports by itself", why=template.danger)
+            template.say_unsafe()
+            template.end()
             self.next_template = None
             self.state = Reload.CANARY
 
@@ -188,7 +189,7 @@ class Renewal:
         self._crew.template, self.next_template = self.next_template, None
         self._crew.generation += 1
         if former is not None:
-            former.end()
+            self._crew.dismiss(former)
         for slot in self._crew.counted:
             if slot.phase is Phase.UP and slot.generation < self._crew.generation:
                 self.replace(slot, "reload")

@@ -44,6 +44,8 @@ class Slot:
         failure: if it is, because it passed a limit: the name of the error.
         memory_limit_mb: beyond this the worker is replaced; a little different for each.
         sent: the signals that the supervisor has sent it.
+        template_pid: the template that has forked it; 0 for none.
+        note: what is odd about it now, or "".
         streak: deaths in a row without a healthy life in between.
         restarts: processes that this slot has had.
     """
@@ -68,6 +70,8 @@ class Slot:
     blame: bool = True
     failure: str = ""
     sent: set[int] = field(default_factory=set)
+    template_pid: int = 0
+    note: str = ""
     recycling: bool = False
     memory_bytes: int = 0
     memory_limit_mb: float = 0.0
@@ -87,7 +91,7 @@ class Slot:
         self.generation = generation
         self.registered = self.booted = self.working = False
         self.ended_by_us, self.blame, self.failure = "", True, ""
-        self.sent = set()
+        self.sent, self.note = set(), ""
         self.recycling, self.memory_bytes = False, 0
         self.started_s = now_s
         self.restarts += 1

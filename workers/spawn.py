@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import signal
 import sys
+from types import FrameType
 from typing import Callable, Iterable
 
 from bizzmq.logs import log
@@ -16,6 +18,9 @@ _DEFAULT = (
     signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2,
     signal.SIGALRM, signal.SIGPIPE, signal.SIGCONT, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGWINCH,
 )  # fmt: skip
+
+OF_TERMINALS = (signal.SIGTTIN, signal.SIGTTOU, signal.SIGTSTP)
+"""Each of them stops a process that is not in its terminal's foreground."""
 
 
 def fork(main: Callable[[], int], close: Iterable[int]) -> int:
@@ -55,7 +60,7 @@ def _child(main: Callable[[], int], close: Iterable[int]) -> None:
         signal.set_wakeup_fd(-1)
         for number in _DEFAULT:
             signal.signal(number, signal.SIG_IGN if number == signal.SIGPIPE else signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to everybody; the supervisor decides
+        signal.signal(signal.SIGINT, take_no_notice)  # the terminal sends it to everybody; the supervisor decides
         for descriptor in close:
             os.close(descriptor)
         code = main()
@@ -68,6 +73,35 @@ def _child(main: Callable[[], int], close: Iterable[int]) -> None:
         except BaseException:  # noqa: BLE001 - a closed stdout must not keep the child alive
             code = code or exits.INTERNAL_ERROR
         os._exit(code)
+
+
+def take_no_notice(_number: int, _frame: FrameType | None) -> None:
+    """A signal's handler that does nothing: unlike SIG_IGN, it is no part of a program that is started from here."""
+
+
+def settle_in(*, keep_stdin: bool = False) -> None:
+    """In a process that runs users' code: nothing there waits for a terminal, and what is printed comes out by lines.
+
+    A background process is stopped by the kernel when it reads from its terminal, or changes it. Where these signals
+    are ignored, a read is an error and a write goes through; programs that are started from here inherit that.
+    """
+    for number in OF_TERMINALS:
+        signal.signal(number, signal.SIG_IGN)
+    if not keep_stdin:
+        _read_nothing()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True)
+
+
+def _read_nothing() -> None:
+    try:
+        nothing = os.open(os.devnull, os.O_RDONLY)
+    except OSError:
+        return  # no such device here: what there is stays
+    os.dup2(nothing, 0)
+    if nothing != 0:
+        os.close(nothing)
 
 
 def _flush() -> None:

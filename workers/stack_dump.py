@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import logging
-import signal
 from typing import Sequence
 
 from bizzmq import clock
 from bizzmq.logs import log
-from bizzmq.workers.crew import Crew
+from bizzmq.workers.crew import WRITING_S, Crew
 from bizzmq.workers.scoreboard import Activity
 from bizzmq.workers.slot import Slot
 
 _logger = logging.getLogger("bizzmq.supervisor")
-_WRITING_S = 0.2
-"""How long workers get to write: faulthandler needs no GIL, only a processor."""
 
 
 class StackDump:
@@ -34,10 +31,9 @@ class StackDump:
         """Have every worker that has booted write its stacks."""
         for slot in self._crew.up:
             if slot.booted and slot.pid:
-                self._crew.stacks[slot.index].clear()
-                self._crew.signal(slot, signal.SIGUSR1)
+                self._crew.ask_for_stack(slot)
                 self._asked.append((slot, slot.worker))
-        self.due_s = clock.monotonic() + _WRITING_S
+        self.due_s = clock.monotonic() + WRITING_S
 
     def tick(self) -> None:
         """Log what was written, if it is time."""

@@ -159,8 +159,9 @@ class PoolStatus:
         if slot.phase is not Phase.UP:
             return {
                 "slot": slot.index, "pid": 0, "worker": "", "state": _WITHOUT_PROCESS[slot.phase], "message": "",
-                "queue": "", "running_for_s": None, "memory_bytes": None, "cpu_s": None, "cpu_percent": None,
-                "handled": 0, "failed": 0, "restarts": max(0, slot.restarts - 1), "last_death": slot.last_death,
+                "queue": "", "note": "", "running_for_s": None, "memory_bytes": None, "cpu_s": None,
+                "cpu_percent": None, "handled": 0, "failed": 0, "restarts": max(0, slot.restarts - 1),
+                "last_death": slot.last_death,
                 "last_death_ago_s": _death_ago_s(slot, now_s),
                 "starts_in_s": round(max(0.0, slot.start_at_s - now_s), 3), "generation": slot.generation,
             }  # fmt: skip
@@ -172,6 +173,7 @@ class PoolStatus:
             "state": _state(slot, record),
             "message": record.running if busy else "",
             "queue": self._config.queues[record.queue_index] if busy else "",
+            "note": slot.note,
             "running_for_s": _past_s(record.started_s, now_s) if record.activity is Activity.RUNNING else None,
             "memory_bytes": slot.memory_bytes or usage.memory_bytes,
             "cpu_s": usage.cpu_s,

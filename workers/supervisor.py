@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import os
 import select
+import threading
 from dataclasses import replace
 from typing import Container
 
 from bizzmq import clock, embedded, ids, server_url
 from bizzmq.logs import log
 from bizzmq.url import check_url
-from bizzmq.workers import exits, journal, platform, system_limits
+from bizzmq.workers import exits, journal, library_threads, nested, platform, processors, system_limits, terminal
 from bizzmq.workers.boot import BootFailure
 from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.foreman import Foreman
@@ -43,13 +44,15 @@ class Supervisor:
     Args:
         for_good: the process is the pool's alone, as that of `bizzmq-worker` is: signals that come after the end are
             ignored, and foreign orphans are reaped, since it may be PID 1.
+        outlives_terminal: the pool goes on when its terminal goes. Without `for_good`: if SIGHUP is ignored now.
 
     Raises:
         ConfigurationError: a socket, an address or the journal's directory cannot be had, or the system's limits
             do not allow so many workers; nothing has been started.
     """
 
-    def __init__(self, config: WorkerConfig, *, for_good: bool = False) -> None:
+    def __init__(self, config: WorkerConfig, *, for_good: bool = False, outlives_terminal: bool = False) -> None:
+        nested.check()
         system_limits.check(config)
         if config.journal:
             config = replace(config, journal=journal.prepared(config.journal))
@@ -67,7 +70,8 @@ class Supervisor:
         self.id = ids.supervisor_id()
         self._signals = Signals(for_good=for_good)
         self._parts = Parts(self.id, url, config, self._server.ensure if self._server else None, self._private)
-        self._foreman = Foreman(self._parts, config, reap_orphans=for_good)
+        keeps_on = outlives_terminal if for_good else terminal.is_nohup()
+        self._foreman = Foreman(self._parts, config, reap_orphans=for_good, keeps_on=keeps_on)
         self._front = Front(self._doors, self._parts.status, config)
 
     @property
@@ -78,11 +82,13 @@ class Supervisor:
     def run(self) -> int:
         """Run the pool until it is drained; returns the exit code (see `bizzmq.workers.exits`)."""
         self._parts.pid = os.getpid()
+        _warn_of_threads()
         with self._signals:
             try:
                 server_url.remember(self._config.redis_url)
                 log(_logger, logging.INFO, "pool started", supervisor=self.id, workers=self._parts.crew.target,
                     queues=",".join(self._config.queues))  # fmt: skip
+                self._say_how_many_library_threads()
                 self._front.announce()
                 platform.adopt_orphans()
                 self._parts.nursery.start()
@@ -100,6 +106,14 @@ class Supervisor:
                 server_url.forget()
         log(_logger, logging.INFO, "pool ended", supervisor=self.id)
         return self.failure.code if self.failure else exits.DRAINED
+
+    def _say_how_many_library_threads(self) -> None:
+        workers = self._config.worker_count
+        count = library_threads.share(self._config.library_threads, workers)
+        if count:
+            kept = {"kept": ",".join(library_threads.set_by_user())} if library_threads.set_by_user() else {}
+            log(_logger, logging.INFO, "threads of numerical libraries are shared out", each=count, workers=workers,
+                processors=processors.available(), **kept)  # fmt: skip
 
     def _sign_off(self) -> None:
         """Have everything that the workers held given back, then let the janitor sign off and go."""
@@ -136,6 +150,7 @@ class Supervisor:
                 self._signals.take()
                 select.poll().poll(5)
             slot.vacated()
+        parts.crew.end_former()
         parts.crew.descendants.reap_killed()
         if self._reap_orphans:
             platform.reap_strangers(())
@@ -182,3 +197,11 @@ class Supervisor:
         for channel in parts.channels():
             channel.flush()
         return readable
+
+
+def _warn_of_threads() -> None:
+    """A fork copies no thread, but the locks of all: the workers of a program that has threads may hang."""
+    names = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+    if names:
+        sentence = "workers are forked beside threads of this program, and may hang: start the pool first"
+        log(_logger, logging.WARNING, sentence, threads=", ".join(names))

@@ -12,22 +12,24 @@ import logging
 import os
 import select
 import signal
-import sys
-import threading
 from dataclasses import dataclass
 from typing import Any, Callable, Mapping
 
-from bizzmq import handler
+from bizzmq import forks, handler, offspring
 from bizzmq.errors import ConfigurationError
 from bizzmq.logs import log
-from bizzmq.workers import exits, platform, spawn
+from bizzmq.workers import ending, exits, importing, platform, spawn
 from bizzmq.workers.boot import FAILED, BootFailure, failure_of
 from bizzmq.workers.channel import Channel
 from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.memory import limit_below_start
+from bizzmq.workers.preload import processes, text
+from bizzmq.workers.preload.finding import Effect
+from bizzmq.workers.preload.inspection import Inspection
 from bizzmq.workers.titles import Title
 from bizzmq.workers.worker import Worker
 
+IMPORTED = "imported"
 READY = "ready"
 UNSAFE = "unsafe"
 SPAWN = "spawn"
@@ -50,17 +52,28 @@ class Template:
     make_worker: MakeWorker
     channel: Channel
     title: Title
+    _pid: int = 0
 
     def main(self) -> int:
         """The whole life of the process; returns its exit code."""
+        try:
+            return self._live()
+        finally:
+            if os.getpid() == self._pid:
+                ending.run_finalizers()
+
+    def _live(self) -> int:
+        self._pid = os.getpid()
         for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)  # it goes when its channel closes
         spawn.unblock_signals()
         platform.die_with_parent(signal.SIGKILL)
         self.title.show("importing")
-        before, given = _sockets(), self.config.handler
+        offspring.mark(mark_of(os.getpid()))
+        importing.prepare(self.config)
+        inspection = Inspection(forks.descriptors)
         try:
-            function = handler.load(given) if isinstance(given, str) else given
+            function = importing.load(self.config)
         except (ConfigurationError, handler.HandlerImportError) as error:
             self.channel.send(op=FAILED, **failure_of(error))
             return exits.CANNOT_BOOT
@@ -68,14 +81,19 @@ class Template:
         if too_large:
             self.channel.send(op=FAILED, **BootFailure(too_large, code=exits.USAGE)._asdict())
             return exits.USAGE
-        danger = unsafe_to_fork(_sockets() - before)
-        if danger:
+        self.channel.send(op=IMPORTED)
+        found = inspection.findings()
+        danger = text.named(found, Effect.OFF)
+        if danger and self.config.preload != "on":
             self.channel.send(op=UNSAFE, why=danger)
             return exits.DRAINED
+        ending.flush_files()  # lest each worker writes out what the import has written
         gc.collect()
         gc.freeze()  # what was imported is never garbage: a collection in a worker must not copy its pages
         self.title.show("ready")
-        self.channel.send(op=READY, pid=os.getpid())
+        self.channel.send(op=READY, pid=os.getpid(), danger=danger, renewed=text.named(found, Effect.RENEWED),
+                          keeps=ending.has_finalizers() or bool(processes.children()),
+                          has_threads=any("thread" in one.kind for one in found))  # fmt: skip
         return self._serve(function)
 
     def _serve(self, function: Any) -> int:
@@ -126,29 +144,6 @@ class Template:
         worker.channel.close()  # not before: its end would be seen first, and not understood
 
 
-def unsafe_to_fork(sockets: set[str]) -> str:
-    """Why what was imported must not be forked, or "".
-
-    A thread does not survive a fork, but the locks that it holds do; a connection would be shared by all workers.
-    """
-    threads = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
-    if threads:
-        return f"the imported code has left threads running: {', '.join(threads)}"
-    if sockets:
-        return f"the imported code has left {len(sockets)} connections open"
-    return ""
-
-
-def _sockets() -> set[str]:
-    """The sockets that this process holds, where the system tells."""
-    if not sys.platform.startswith("linux"):
-        return set()
-    found = set()
-    for entry in os.listdir("/proc/self/fd"):  # noqa: PTH208 - names are all that is wanted
-        try:
-            target = os.readlink(f"/proc/self/fd/{entry}")
-        except OSError:
-            continue
-        if target.startswith("socket:"):
-            found.add(target)
-    return found
+def mark_of(pid: int) -> str:
+    """The name under which a template marks what its import starts."""
+    return f"template-{pid}"

@@ -21,7 +21,7 @@ from bizzmq.loop import ConsumerOptions, Leave
 from bizzmq.record import Gate
 from bizzmq.signing import Signer, decoder
 from bizzmq.stop import Stop
-from bizzmq.workers import exits, platform, spawn
+from bizzmq.workers import ending, exits, importing, platform, spawn
 from bizzmq.workers.boot import BOOTED, FAILED, GO, HELLO, BootFailure, failure_of
 from bizzmq.workers.channel import Channel
 from bizzmq.workers.config import WorkerConfig
@@ -30,6 +30,7 @@ from bizzmq.workers.journal import WorkerJournal
 from bizzmq.workers.journal_file import server_of
 from bizzmq.workers.limits import DECIDED, ENDS, LimitedHandler
 from bizzmq.workers.memory import limit_below_start
+from bizzmq.workers.preload import randomness
 from bizzmq.workers.scoreboard import SlotRecord
 from bizzmq.workers.titles import Title
 from bizzmq.workers.worker_signals import WorkerSignals
@@ -96,6 +97,7 @@ class Worker:
                 self._is_due_to_leaving,
                 lambda since_ticks: Descendants().end_started(os.getpid(), self.worker_id, since_ticks),
             )
+            function.boot()
         except (ConfigurationError, handler.HandlerImportError) as error:
             self.channel.send(op=FAILED, **failure_of(error))
             return exits.CANNOT_BOOT
@@ -119,7 +121,8 @@ class Worker:
             ConsumerOptions(
                 prefetch=self.config.prefetch,
                 block_s=self.config.block_s,
-                max_messages=self._recycle_after(),
+                max_messages=self.config.max_messages,
+                replace_after=self._replace_after(),
                 timeout_s=self.config.timeout_s,
                 burst=self.config.burst,
                 burst_patience_s=self.config.burst_patience_s,
@@ -139,12 +142,13 @@ class Worker:
         except BizzMQError as error:
             log(_logger, logging.ERROR, "the worker cannot go on", worker=self.worker_id, error=str(error))
             return exits.INTERNAL_ERROR
-        finally:
-            function.close()
+        self.record.left(leave)
+        ends_s = self._drain.at_s
+        limit_s = self.config.drain_timeout_s if ends_s is None else ends_s - clock.monotonic()
+        ending.end_in_order(limit_s, exits.DRAINED, function.shut_down, function.close)
         # The channel of a dying supervisor ends before its children have another parent. The janitor may be gone, too.
         if self.channel.closed or os.getppid() != self.supervisor_pid:
             Descendants().end_started(os.getpid(), self.worker_id)
-        self.record.left(leave)
         return exits.DRAINED
 
     def _journal(self) -> WorkerJournal | None:
@@ -153,9 +157,11 @@ class Worker:
 
     def _function(self) -> Any:
         if self.function is not None:
+            randomness.renew()
+            ending.leave_finalizers()
             return self.function
-        given = self.config.handler
-        return handler.load(given) if isinstance(given, str) else given
+        importing.prepare(self.config)
+        return importing.load(self.config)
 
     def _leave(self) -> None:
         """Start no other message, and leave. The supervisor says so by SIGTERM and by LEAVE; either may not come."""
@@ -188,7 +194,7 @@ class Worker:
             return False
         return not self._signals.came or isinstance(error, ENDS)
 
-    def _recycle_after(self) -> int:
+    def _replace_after(self) -> int:
         """The number of messages, less up to a tenth, so that workers do not all leave at once; 0 for never."""
         number = self.config.max_messages
         return max(1, number - random.randint(0, number // 10)) if number else 0

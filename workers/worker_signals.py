@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any, Callable
 
 from bizzmq.stop import Stop
+from bizzmq.workers import spawn
 
 
 class WorkerSignals:
@@ -32,7 +33,11 @@ class WorkerSignals:
         self._on_stop = on_stop
         self._stack = stack
         self._masks: list[set[Any]] = []
-        self._handlers: dict[signal.Signals, Any] = {signal.SIGTERM: self._stop_asked, signal.SIGINT: signal.SIG_IGN}
+        self._handlers: dict[signal.Signals, Any] = {
+            signal.SIGTERM: self._stop_asked,
+            signal.SIGINT: spawn.take_no_notice,
+            **dict.fromkeys(spawn.OF_TERMINALS, signal.SIG_IGN),
+        }
         self.came = False
 
     def install(self) -> None:
@@ -76,9 +81,10 @@ class WorkerSignals:
         signal.pthread_sigmask(signal.SIG_SETMASK, self._masks.pop())
 
     def _after_fork_in_copy(self) -> None:
-        """In a copy of the worker, which a message's handler has made: SIGTERM just ends it."""
-        if signal.getsignal(signal.SIGTERM) == self._handlers[signal.SIGTERM]:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        """In a copy of the worker, which a message's handler has made: SIGTERM just ends it, SIGINT raises."""
+        for number, default in ((signal.SIGTERM, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
+            if signal.getsignal(number) == self._handlers[number]:
+                signal.signal(number, default)
         self._after_fork()
 
     def _stop_asked(self, _number: int, _frame: FrameType | None) -> None:

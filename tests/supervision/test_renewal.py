@@ -51,6 +51,9 @@ class FakeCrew:
     def boot(self, slot: Slot) -> None:
         slot.booted = slot.working = True
 
+    def dismiss(self, template: Any) -> None:
+        template.end()
+
     def kill(self, slot: Slot, reason: str, **_: Any) -> None:
         slot.ended_by_us = reason
 

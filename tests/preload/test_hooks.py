@@ -1,0 +1,222 @@
+"""Hooks: around messages, and at the begin and the end of workers; and the end of a worker that leaves in order."""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import bizzmq
+from bizzmq import ConfigurationError, hooks
+from bizzmq.testing.wait import eventually
+from tests.client.test_handlers import MESSAGE, run
+from tests.faults.scene import PATIENCE_S
+from tests.preload.test_pools import Home, home
+
+__all__ = ["home"]
+
+APP = """
+import asyncio, atexit, os, tempfile, threading, time, bizzmq
+folder = tempfile.TemporaryDirectory(prefix="bizzmq-test-")
+say("folder", folder.name)
+rows = open(OUT + ".rows", "a")
+seen = []
+
+@bizzmq.on_worker_boot
+def boot():
+    say("boot", os.getpid())
+
+@bizzmq.on_worker_shutdown
+def first():
+    say("first", os.getpid(), len(seen))
+
+@bizzmq.on_worker_shutdown
+async def second():
+    await asyncio.sleep(0)
+    say("second", os.getpid(), len(seen))
+
+atexit.register(lambda: say("atexit", os.getpid(), len(seen), os.path.isdir(folder.name)))
+
+def handler(body):
+    seen.append(body)
+    rows.write("row\\n")
+    if body == "thread":
+        def late():
+            time.sleep(0.2)
+            say("thread", os.getpid())
+        threading.Thread(target=late).start()
+"""
+
+
+def said(home: Home, word: str) -> list[list[str]]:
+    return [line.split()[1:] for line in home.lines() if line.split()[0] == word]
+
+
+def rows(home: Home) -> int:
+    return (home.folder / "out.rows").read_text().count("row\n")
+
+
+def check_ends(home: Home, workers: int, messages: int) -> None:
+    """So many workers ended in order, and together they had handled so many messages."""
+    assert len(said(home, "boot")) == workers
+    for word in ("first", "second", "atexit"):
+        assert sorted(line[0] for line in said(home, word)) == sorted(line[0] for line in said(home, "boot"))
+        assert sum(int(line[1]) for line in said(home, word)) == messages
+    order = [line.split()[0] for line in home.lines() if line.split()[1:2] == said(home, "boot")[0][:1]]
+    assert order.index("second") < order.index("first") < order.index("atexit")
+    assert rows(home) == messages
+    assert not any(Path(path).is_dir() for (path,) in said(home, "folder"))
+
+
+@pytest.mark.parametrize("preload", ["auto", "off"])
+@pytest.mark.parametrize("end", ["drain", "burst"])
+def test_a_worker_that_leaves_in_order_ends_as_a_program_does(home: Home, preload: str, end: str) -> None:
+    home.write(APP)
+    home.mq.publish_messages_to_queue("q", ["thread"] * 2 + [None] * 98)
+    pool = home.pool(f"--preload={preload}", *(["--burst"] if end == "burst" else []), ready=False)
+    home.handled(100)
+    if end == "drain":
+        pool.signal(signal.SIGTERM)
+
+    assert pool.wait(PATIENCE_S) == 0
+
+    check_ends(home, 2, 100)
+    assert len(said(home, "thread")) == 2
+    if preload == "auto":  # the folder is the template's: it was there until the last worker had left
+        assert {line[2] for line in said(home, "atexit")} == {"True"}
+
+
+def test_a_reload_and_a_replacement_are_orderly_ends_too(home: Home) -> None:
+    home.write(APP)
+    pool = home.pool("--max-messages=10", concurrency=1)
+    home.mq.publish_messages_to_queue("q", [None] * 25)
+    home.handled(25)
+    pool.signal(signal.SIGHUP)
+    eventually(lambda: "reloaded generation=1" in pool.log(), PATIENCE_S, pool.log)
+    home.mq.publish_message_to_queue("q", None)
+    home.handled(26)
+    pool.signal(signal.SIGTERM)
+    assert pool.wait(PATIENCE_S) == 0
+
+    check_ends(home, len(said(home, "boot")), 26)
+    assert all(int(line[1]) <= 10 for line in said(home, "first"))
+
+
+def test_no_worker_runs_more_messages_than_it_may(home: Home) -> None:
+    home.write("import os\ndef handler(body):\n    say(os.getpid())\n")
+    pool = home.pool("--max-messages=1")
+    home.mq.publish_messages_to_queue("q", [None] * 20)
+
+    home.handled(20)
+
+    assert set(Counter(home.lines()).values()) == {1}
+    assert "worker died" not in pool.log()
+
+
+@pytest.mark.parametrize("what", ["thread", "atexit", "hook"])
+def test_an_end_that_takes_too_long_is_cut_off_and_said(home: Home, what: str) -> None:
+    home.write(
+        "import atexit, threading, time, bizzmq\n"
+        "def hang():\n    time.sleep(600)\n"
+        + {"thread": "", "atexit": "atexit.register(hang)\n", "hook": "bizzmq.on_worker_shutdown(hang)\n"}[what]
+        + "def handler(body):\n    "
+        + ("threading.Thread(target=hang).start()\n" if what == "thread" else "pass\n")
+    )
+    pool = home.pool("--drain-timeout=3", concurrency=1)
+    home.mq.publish_message_to_queue("q", 1)
+    home.handled(1)
+    pool.signal(signal.SIGTERM)
+
+    assert pool.wait(PATIENCE_S) == 0
+
+    assert home.mq.stats("q").acked == 1
+    assert home.mq.stats("q").requeued == 0
+
+
+def test_an_error_at_the_end_is_said_and_the_rest_is_done(home: Home) -> None:
+    home.write(
+        "import atexit, bizzmq\n"
+        "bizzmq.on_worker_shutdown(lambda: say('last'))\n"
+        "@bizzmq.on_worker_shutdown\ndef broken():\n    1 / 0\n"
+        "atexit.register(lambda: say('atexit'))\n"
+        "def handler(body):\n    pass\n"
+    )
+    pool = home.pool("--burst", ready=False, concurrency=1)
+
+    assert pool.wait(PATIENCE_S) == 0
+
+    assert home.lines() == ["last", "atexit"]
+    assert "a hook has failed hook=app.broken of=on_worker_shutdown" in pool.log()
+
+
+@pytest.mark.parametrize("preload", ["auto", "off"])
+def test_a_boot_hook_that_raises_is_a_failure_to_boot(home: Home, preload: str) -> None:
+    home.write(
+        "import bizzmq\n"
+        "@bizzmq.on_worker_boot\ndef connect():\n    raise OSError('no database')\n"
+        "def handler(m):\n    pass\n"
+    )
+    pool = home.pool(f"--preload={preload}", ready=False)
+
+    assert pool.wait(PATIENCE_S) == 3
+
+    assert "bizzmq-worker: the hook app.connect (on_worker_boot) failed: OSError: no database" in pool.log()
+    assert "in connect" in pool.log()
+
+
+@pytest.fixture
+def nothing_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hooks, "registered", hooks.Hooks())
+
+
+calls: list[Any] = []
+
+
+@pytest.mark.usefixtures("nothing_registered")
+def test_hooks_around_a_message_know_it_and_change_nothing() -> None:
+    calls.clear()
+    bizzmq.before_message(lambda context: calls.append(("before", context.id)))
+
+    @bizzmq.before_message
+    def broken(_context: Any) -> None:
+        raise ValueError("in a hook")
+
+    @bizzmq.after_message
+    async def after() -> None:
+        calls.append("after")
+
+    def failing(_body: Any) -> None:
+        calls.append("handler")
+        raise KeyError("in the handler")
+
+    assert run(calls.append) is None
+    assert isinstance(run(failing), KeyError)
+    assert calls == [("before", MESSAGE.id), MESSAGE.body, "after", ("before", MESSAGE.id), "handler", "after"]
+
+
+@pytest.mark.usefixtures("nothing_registered")
+def test_a_hook_is_registered_once() -> None:
+    def hook() -> None:
+        """Nothing."""
+
+    assert bizzmq.on_worker_boot(hook) is hook
+    bizzmq.on_worker_boot(hook)
+    assert hooks.registered.boot == [hook]
+
+
+@pytest.mark.usefixtures("nothing_registered")
+@pytest.mark.parametrize("name", ["on_worker_boot", "on_worker_shutdown", "before_message", "after_message"])
+@pytest.mark.parametrize("wrong", [None, 1, "hook", lambda _one, _two: None, list, (lambda: (yield))], ids=str)
+def test_what_cannot_be_a_hook_is_refused(name: str, wrong: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"bizzmq.{name} "):
+        getattr(bizzmq, name)(wrong)
+    assert vars(hooks.registered) == vars(hooks.Hooks())
+
+
+@pytest.mark.usefixtures("nothing_registered")
+def test_a_hook_of_a_worker_takes_nothing() -> None:
+    with pytest.raises(ConfigurationError, match=r"write it as hook\(\)"):
+        bizzmq.on_worker_boot(lambda _context: None)

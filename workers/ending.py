@@ -12,6 +12,7 @@ run by the process that has made them, and by nobody else.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import io
 import logging
@@ -23,6 +24,7 @@ from typing import Any, Callable
 
 from bizzmq.logs import log
 
+_WRITERS = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
 _logger = logging.getLogger("bizzmq.worker")
 
 
@@ -67,7 +69,8 @@ def end_in_order(limit_s: float, code: int, *rest: Callable[[], object]) -> None
     """
     watch = threading.Timer(max(0.0, limit_s), _cut_off, (limit_s, code))
     watch.daemon = True
-    watch.start()
+    with contextlib.suppress(RuntimeError):  # the system has no thread left: then the drain's end is the limit
+        watch.start()
     gc.unfreeze()  # what was imported is hidden from the collector, and from `flush_files`
     for step in (*rest, _join_threads, atexit._run_exitfuncs, flush_files):
         try:
@@ -91,7 +94,7 @@ def _join_threads() -> None:
 def flush_files() -> None:
     """Write out what is buffered in files that are open for writing."""
     for thing in gc.get_objects():
-        if isinstance(thing, (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)):
+        if issubclass(type(thing), _WRITERS):  # its type alone is asked: a lazy object stays as lazy as it is
             try:
                 if not thing.closed and thing.writable():
                     thing.flush()

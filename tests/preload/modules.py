@@ -65,6 +65,9 @@ HARMLESS: dict[str, str] = {
     "a thread that has ended": ("import threading\nt = threading.Thread(target=print)\nt.start()\nt.join()\n"),
     "a program of its own": "import os\nif os.fork() == 0:\n    os._exit(0)\nos.wait()\n",
     "SystemRandom": "import random\nrng = random.SystemRandom()\n",
+    "objects that are lazy": ("class Lazy:\n    def __getattr__(self, name):\n        raise RuntimeError(name)\n"
+                              "    __class__ = property(lambda self: 1 / 0)\nlazy = Lazy()\nmany = [lazy, {lazy: lazy}]\n"
+                              "import sys\nsys.modules['lazy'] = lazy\n"),
     "an alarm that is cleared": "import signal\nsignal.alarm(60)\nsignal.alarm(0)\n",
     "a handler for a signal": "import signal\nsignal.signal(signal.SIGUSR2, print)\n",
 }  # fmt: skip

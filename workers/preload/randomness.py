@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from types import ModuleType
-from typing import Any, Iterator
+from types import MappingProxyType, ModuleType
+from typing import Any, Iterator, Mapping
 
 from bizzmq.preload import Declared, is_generator
 from bizzmq.workers.preload.finding import Effect, Finding
@@ -56,28 +56,38 @@ def _modules_of_the_user() -> Iterator[ModuleType]:
     """Loaded modules that are neither of the standard library, nor installed, nor ours."""
     modules: list[Any] = list(sys.modules.values())  # libraries put other things there, too
     for module in modules:
-        path = getattr(module, "__file__", None)
-        if isinstance(module, ModuleType) and isinstance(path, str) and is_of_the_user(path):
+        path = _own_of(module).get("__file__")
+        if issubclass(type(module), ModuleType) and type(path) is str and is_of_the_user(path):
             yield module
 
 
 def _kept_by(module: ModuleType) -> Iterator[tuple[str, Any]]:
     """What a module's globals hold, and the attributes of its classes and objects, and small collections: by name."""
-    for name, value in list(vars(module).items()):
-        yield f"{module.__name__}.{name}", value
+    own = _own_of(module)
+    module_name = own.get("__name__")
+    for name, value in list(own.items()):
+        yield f"{module_name}.{name}", value
         for inner, held in _inside(value):
-            yield f"{module.__name__}.{name}{inner}", held
+            yield f"{module_name}.{name}{inner}", held
 
 
 def _inside(value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict) and len(value) <= _MOST_ITEMS:
-        yield from ((f"[{key!r}]", held) for key, held in list(value.items()))
-    elif isinstance(value, (list, tuple)) and len(value) <= _MOST_ITEMS:
+    kind = type(value)
+    if kind in (list, tuple) and len(value) <= _MOST_ITEMS:
         yield from ((f"[{at}]", held) for at, held in enumerate(value))
-    elif not isinstance(value, ModuleType):
-        own = getattr(value, "__dict__", None)
-        if isinstance(own, dict) or type(own).__name__ == "mappingproxy":
-            yield from ((f".{name}", held) for name, held in list(own.items()))  # type: ignore[union-attr]
+    elif kind is dict and len(value) <= _MOST_ITEMS:
+        yield from ((f"[{key!r}]" if type(key) in (str, int) else "[...]", held) for key, held in list(value.items()))
+    elif not issubclass(kind, ModuleType):
+        yield from ((f".{name}", held) for name, held in list(_own_of(value).items()))
+
+
+def _own_of(value: Any) -> Mapping[str, Any]:
+    """Its attributes, none of which it computes: a lazy object stays as lazy as it is."""
+    try:
+        own = (type if issubclass(type(value), type) else object).__getattribute__(value, "__dict__")
+    except (AttributeError, TypeError):
+        return {}
+    return own if type(own) in (dict, MappingProxyType) else {}
 
 
 def _has_a_chosen_seed(thing: Any) -> bool:

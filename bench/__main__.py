@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from bench import compare, drain, durability, guard, idle, memory, recovery, render, respawn
+from bench import compare, drain, durability, guard, idle, library_threads, memory, recovery, render, respawn
 
 SMALL = {
     "drain": ["--messages=50000", "--rounds=3"],
@@ -29,6 +29,7 @@ main.add_command(recovery.main, "recovery")
 main.add_command(idle.main, "idle")
 main.add_command(respawn.main, "respawn")
 main.add_command(memory.main, "memory")
+main.add_command(library_threads.main, "threads")
 main.add_command(durability.main, "durability")
 main.add_command(compare.compare, "compare")
 main.add_command(compare.run, "run")

@@ -14,7 +14,7 @@ from bizzmq.broker import Broker
 from bizzmq.census import stats
 from bizzmq.clock import ServerClock
 from bizzmq.connections import connect
-from bizzmq.errors import BizzMQError, BrokerUnavailableError, ClosedError, DecodeError
+from bizzmq.errors import BizzMQError, BrokerUnavailableError, ClosedError, ConfigurationError, DecodeError
 from bizzmq.handler import UserHandler
 from bizzmq.logs import log
 from bizzmq.loop import ConsumerOptions
@@ -47,6 +47,8 @@ class BizzMQ:
             with any of them (see docs/security.md). Bytes, or base64; at least 32 bytes each.
         max_connections: how many threads publish and ask at the same time; others wait for them, 10 s at most. Each
             consumer has two more (see docs/connections.md).
+        encode: called with each value of a body that JSON lacks (a datetime, a Decimal, numpy's numbers); returns what
+            stands for it. Bodies that are plain JSON are published as they are. Without it they are refused.
 
     Raises:
         ConfigurationError: the URL is no such URL, or a key is none, or the number is none.
@@ -59,11 +61,15 @@ class BizzMQ:
         *,
         signing_keys: Sequence[signing.Key] | None = None,
         max_connections: int = LIMIT,
+        encode: Callable[[Any], Any] | None = None,
     ) -> None:
         if redis_url is _FROM_ENVIRONMENT:
             redis_url = server_url.from_environment()
         redis_url = checks.secret("redis_url", redis_url)
         limit = checks.integer("max_connections", max_connections, 1)
+        if encode is not None and not callable(encode):
+            raise ConfigurationError(f"encode must be a function or None, not {checks.shown(encode)}")
+        self._encode = encode
         self._closed = False
         self._signer = None if signing_keys is None else signing.Signer(signing_keys)
         self._server = embedded.join(redis_url) if embedded.is_embedded(redis_url) else None
@@ -103,7 +109,7 @@ class BizzMQ:
         return Broker(connect(self._url, connect_timeout_s=2.0, timeout_s=timeout_s, before_open=ensure))
 
     def _new_publisher(self) -> Publisher:
-        return Publisher(self._new_broker(), self._clock, signer=self._signer)
+        return Publisher(self._new_broker(), self._clock, signer=self._signer, encode=self._encode)
 
     def close(self) -> None:
         """Stop what still consumes, waiting for running messages, and close all connections. May be called again.

@@ -10,7 +10,8 @@ from typing import Any, Callable, Iterable, Iterator, Sequence
 
 from bizzmq import clock, confirm, ids
 from bizzmq.broker import Broker
-from bizzmq.errors import BrokerReplyError, BrokerUnavailableError, NotConfirmedError, QueueNotFoundError
+from bizzmq.conversion import Encode, converted
+from bizzmq.errors import BrokerReplyError, BrokerUnavailableError, EncodeError, NotConfirmedError, QueueNotFoundError
 from bizzmq.foreign import CommandRefusedError
 from bizzmq.forks import renew_in_children
 from bizzmq.message import MAX_PAYLOAD_BYTES, MessageOptions, encode_body
@@ -35,6 +36,7 @@ class Publisher:
     Args:
         server_clock: shared by all publishers of a client, so that their ids keep one order.
         signer: signs what is published; None publishes unsigned.
+        encode: makes plain JSON of what is none; None refuses it.
 
     Attributes:
         broker: its connection, for other uses between two publishes.
@@ -50,7 +52,9 @@ class Publisher:
         limit_bytes: int = MAX_PAYLOAD_BYTES,
         retry_for_s: float = RETRY_FOR_S,
         signer: Signer | None = None,
+        encode: Encode | None = None,
     ) -> None:
+        self._encode = encode
         self.broker = broker
         self._clock = server_clock or clock.ServerClock()
         self._limit_bytes = limit_bytes
@@ -106,7 +110,10 @@ class Publisher:
         self.broker.keys(queue)  # a bad name is said before anything else
         header = options.header()
         limit_bytes = self._limit_bytes
-        envelopes = [header + encode_body(body, limit_bytes) for body in bodies]
+        if self._encode is None:
+            envelopes = [header + encode_body(body, limit_bytes) for body in bodies]
+        else:
+            envelopes = [header + self._encoded(body, self._encode) for body in bodies]
         level = confirm.level_of(options.confirm) if options.confirm else None
         if level is not None and level not in self._confirmable:
             self._insist(partial(confirm.check, self.broker, queue, level))
@@ -129,6 +136,13 @@ class Publisher:
         else:
             for request in self._stream(queue, parts, delay_ms, priority):
                 published += request.message_ids
+
+    def _encoded(self, body: Any, encode: Encode) -> bytes:
+        """What is plain JSON stays as it is."""
+        try:
+            return encode_body(body, self._limit_bytes)
+        except EncodeError:
+            return encode_body(converted(body, encode), self._limit_bytes)
 
     def _ask_time(self) -> None:
         self._clock.sync(*self.broker.time())

@@ -69,7 +69,7 @@ def build(what: str, source: Path, target: Path) -> Path:
 
 def installed_files(root: Path) -> set[str]:
     """What an installation must hold, under the names that it has there."""
-    files = {f"bizzmq/workers/{path.name}" for path in (root / "workers").glob("*.py")}
+    files = {f"bizzmq/{path.relative_to(root).as_posix()}" for path in (root / "workers").rglob("*.py")}
     for pattern in ("*.py", "testing/*.py", "lua/*.lua", "py.typed"):
         files |= {path.relative_to(root).as_posix() for path in (root / "bizzmq").glob(pattern)}
     return files

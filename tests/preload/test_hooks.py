@@ -209,7 +209,11 @@ def test_a_hook_is_registered_once() -> None:
 
 @pytest.mark.usefixtures("nothing_registered")
 @pytest.mark.parametrize("name", ["on_worker_boot", "on_worker_shutdown", "before_message", "after_message"])
-@pytest.mark.parametrize("wrong", [None, 1, "hook", lambda _one, _two: None, list, (lambda: (yield))], ids=str)
+@pytest.mark.parametrize(
+    "wrong",
+    [None, 1, "hook", lambda _one, _two: None, list, (lambda: (yield))],
+    ids=["None", "1", "text", "two parameters", "class", "generator"],
+)
 def test_what_cannot_be_a_hook_is_refused(name: str, wrong: Any) -> None:
     with pytest.raises(ConfigurationError, match=f"bizzmq.{name} "):
         getattr(bizzmq, name)(wrong)

@@ -242,3 +242,30 @@ def test_a_module_that_another_one_hides_says_which_was_found(tmp_path: Path, mo
     assert str(raised.value) == (
         f"module 'mailbox' has no 'handler': it is {mailbox.__file__}, and not {own}, which needs another name"
     )
+
+
+def test_a_module_that_ignores_its_children_is_forked_from_all_the_same(home: Home) -> None:
+    home.write("import signal\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\ndef handler(body):\n    say('ok')\n")
+    pool = home.pool()
+    home.mq.publish_message_to_queue("q", 1)
+
+    home.handled(1)
+
+    assert pool.template_pid()
+    assert "ERROR" not in pool.log()
+
+
+def test_a_pool_whose_starter_has_blocked_signals_can_be_stopped(home: Home) -> None:
+    home.write("def handler(body):\n    say('ok')\n")
+    blocking = (
+        "import os, signal, sys\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())\n"
+        "os.execvp(sys.argv[1], sys.argv[1:])"
+    )
+    pool = home.pool(via=[sys.executable, "-c", blocking])
+    home.mq.publish_message_to_queue("q", 1)
+    home.handled(1)
+
+    pool.signal(signal.SIGTERM)
+
+    assert pool.wait(PATIENCE_S) == 0

@@ -86,6 +86,8 @@ class Trial(NamedTuple):
 def trial_fork(patience_s: float = TRIAL_PATIENCE_S) -> Trial:
     """Fork a child that ends at once, and see what becomes of both."""
     before = tasks()
+    if signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:  # of the import: no child could be waited for
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     reading, writing = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # that there are threads is what is looked at

@@ -30,6 +30,21 @@ def count():
 
 os.register_at_fork(after_in_child=count)
 """
+AT_THE_FORK_AFTER_THE_TRIAL = """
+import os
+
+trials = 0
+
+def count():
+    global trials
+    trials += 1
+
+def end():
+    if trials == 1:
+        os._exit(3)
+
+os.register_at_fork(after_in_parent=count, after_in_child=end)
+"""
 BROKEN = {
     "import error": "import no_such_thing.at_all\n",
     "syntax error": "def handler(:\n",
@@ -45,7 +60,7 @@ BROKEN = {
 CANARY_DIES = {
     "canary is killed": AT_A_WORKERS_FORK.format(nth=2, deed="os.kill(os.getpid(), 9)"),
     "canary exits with 0": AT_A_WORKERS_FORK.format(nth=2, deed="os._exit(0)"),
-    "canary is never born": AT_A_WORKERS_FORK.format(nth=1, deed="os._exit(3)"),
+    "canary is never born": AT_THE_FORK_AFTER_THE_TRIAL,
 }
 
 

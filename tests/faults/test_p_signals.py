@@ -16,7 +16,7 @@ from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 
 NOT_HEARD = ["default", "ignore", "swallow", "block", "take wakeup", "asyncio"]
 RAISING = ["raise exit", "raise interrupt", "raise error", "raise cancelled", "leave"]
-OURS = (signal.SIGTERM, signal.SIGALRM, signal.SIGUSR1)
+OURS = (signal.SIGTERM, signal.SIGALRM, signal.SIGUSR1, signal.SIGINT)
 
 
 def signals_of(pid: int, line: str) -> set[int]:
@@ -29,7 +29,7 @@ def signals_of(pid: int, line: str) -> set[int]:
 def is_as_it_was(pid: int) -> bool:
     return (
         signals_of(pid, "SigCgt") >= set(OURS)
-        and signal.SIGINT in signals_of(pid, "SigIgn")
+        and signals_of(pid, "SigIgn") >= {signal.SIGTTIN, signal.SIGTTOU, signal.SIGTSTP}
         and not signals_of(pid, "SigBlk")
     )
 

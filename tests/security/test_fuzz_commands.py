@@ -8,7 +8,7 @@ import os
 import sys
 import traceback
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
-from typing import Any, Iterator
+from typing import Any, Iterator, NoReturn
 from unittest import mock
 
 import click
@@ -95,18 +95,25 @@ class NoSupervisor:
 
     failure = None
 
-    def __init__(self, config: WorkerConfig, *, for_good: bool) -> None:
+    def __init__(self, config: WorkerConfig, *, for_good: bool, outlives_terminal: bool) -> None:
         assert config.queues
         assert for_good
+        assert outlives_terminal in (False, True)
 
     def run(self) -> int:
         return exits.DRAINED
 
 
+def leave(_handler: str) -> NoReturn:
+    """Imports nothing."""
+    raise SystemExit(0)
+
+
 @bounded
 @given(arguments=st.lists(st.one_of(st.just("tasks:handler"), words, options_of(worker_cli.command)), max_size=6))
 def test_the_workers_command(arguments: list[str]) -> None:
-    with mock.patch.object(worker_cli, "Supervisor", NoSupervisor), mock.patch.object(worker_cli, "signals"):
+    nothing = {"Supervisor": NoSupervisor, "in_foreground": lambda _config: None, "_check_preload": leave}
+    with mock.patch.multiple(worker_cli, **nothing), mock.patch.object(worker_cli, "signals"):
         ended(worker_cli.command, "bizzmq-worker", arguments, {0, 1, exits.USAGE})
 
 

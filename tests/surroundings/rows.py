@@ -37,7 +37,7 @@ ROWS = (
     Row("pyarrow_table", ("pyarrow",), FORKED),
     Row("duckdb_memory", ("duckdb",), EACH, "a connection has threads"),
     Row("numba_parallel", ("numba", "numpy"), EACH, "OpenMP used at import, and a lock"),
-    Row("lightgbm_model", ("lightgbm", "scikit-learn", "numpy"), FORKED, "one thread a worker"),
+    Row("lightgbm_model", ("lightgbm", "scikit-learn", "numpy"), EACH, "its threads, whatever OMP_NUM_THREADS says"),
     Row("xgboost_model", ("xgboost", "scikit-learn", "numpy"), FORKED, "one thread a worker"),
     Row("opencv_image", ("opencv-python-headless", "numpy"), EACH, "its threads are started by its first use"),
     Row("pillow_image", ("pillow",), FORKED, small=True),

@@ -179,7 +179,8 @@ def test_a_handler_that_reads_the_terminal_is_not_stopped_for_ever(home: Home, c
 
 
 CONTROLLED = """
-import fcntl, os, sys, termios
+import fcntl, os, signal, sys, termios
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 terminal = os.open(sys.argv[1], os.O_RDWR)
 fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
 os.dup2(terminal, 0)

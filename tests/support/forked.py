@@ -155,6 +155,7 @@ def _live(arguments: Sequence[str], streams: Sequence[int], env: Dict[str, str],
         os.setsid()
         _take(streams, encoding)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # also where nohup has started the tests
         for name in list(os.environ):
             if name.startswith(("BIZZMQ_", "REDIS_")) or name in ("COLUMNS", "LINES"):
                 del os.environ[name]

@@ -97,6 +97,7 @@ class Consumer:
         self._handled = 0
         self._most = options.max_messages or math.inf
         self._asks_at = options.replace_after or self._most
+        handler.when_spent = self._note_spent
         self._has_asked = False
         self._on_max_messages = on_max_messages or stop.request
         self._decode = decode
@@ -134,7 +135,7 @@ class Consumer:
         if self._leaving():
             self._settle_all()
             return Leave.DRAINED
-        if (self._handler.is_spent or self._handled >= self._asks_at) and self._is_spent():
+        if self._handled >= self._asks_at and self._is_spent():
             return None
         due_s = self._options.block_s
         is_any_open = False
@@ -160,6 +161,9 @@ class Consumer:
         self._record.waits()
         self._idler.wait(self._places.queues, due_s, self._handled)
         return None
+
+    def _note_spent(self) -> None:
+        self._asks_at = 0
 
     def _is_spent(self) -> bool:
         """Ask for a replacement, once; True if nothing is to be run here any more, after a short wait for it."""

@@ -32,9 +32,11 @@ class Handler:
 
     Attributes:
         is_spent: this process should run no other message: a limit has struck in the midst of whatever it was doing.
+        when_spent: called when that becomes so.
     """
 
     is_spent = False
+    when_spent: Callable[[], None] = staticmethod(lambda: None)
 
     def __init__(self, function: UserHandler) -> None:
         check(function)

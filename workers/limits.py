@@ -97,6 +97,7 @@ class LimitedHandler(Handler):
             if self._is_over_limit:
                 self._is_over_limit = False
                 self.is_spent = True  # it struck in the midst of something: a connection, a lock, a file half written
+                self.when_spent()
                 self._record.recall()  # none of those behind it runs here
                 self._end_started(began_ticks)
 

@@ -24,7 +24,7 @@ class ClaimSize:
         self.size = 1
 
     def at_most(self, count: int) -> None:
-        """From now on, claim no more than so many."""
+        """From now on, claim at most `count` messages."""
         self._limit = max(1, min(self._limit, count))
         self.size = min(self.size, self._limit)
 

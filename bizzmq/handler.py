@@ -234,7 +234,7 @@ def load(spec: str) -> UserHandler:
         raise HandlerImportError(f"importing {module_name!r} failed") from error
     except BaseException as error:
         raise HandlerImportError(f"importing {module_name!r} failed") from error
-    logs.enable()  # logging.config disables what it does not know, unless it is told not to
+    logs.enable()  # logging.config disables existing loggers by default
     for part in name.split("."):
         try:
             target = getattr(target, part)

@@ -91,7 +91,7 @@ def before_message(hook: H) -> H:
 
 
 def after_message(hook: H) -> H:
-    """Have `hook(context)` called after each message, whether it has failed or not, before that is told to Redis.
+    """Have `hook(context)` called after each message, failed ones too, before Redis learns of it.
 
     It counts to the message: to its time limit, too. An exception in it is logged, and changes nothing.
 

@@ -35,9 +35,9 @@ class ConsumerOptions:
     Args:
         prefetch: most messages that are held at once, 1 to 100.
         block_s: longest wait for a wake-up, seconds; an idle worker sends two commands in this time.
-        max_messages: run no more than so many, or 0 for no limit.
-        replace_after: ask to be replaced after so many: some before `max_messages`, so that loops do not all leave at
-            once, and one may go on until its successor is there.
+        max_messages: the most messages to run, or 0 for no limit.
+        replace_after: the number of messages after which to ask for a replacement. It is lower than `max_messages`, so
+            that loops do not all leave at once, and one may go on until its successor is there.
         timeout_s: time limit of messages without another one, or 0.
         burst: leave when the queues hold nothing to do.
         burst_patience_s: how long a burst waits for a queue that is set aside.

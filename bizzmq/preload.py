@@ -33,7 +33,7 @@ class Declared:
         descriptors: number -> what it led to then, as (device, inode): the number may lead elsewhere later.
         threads: identifiers of Python's threads, as of `threading.get_ident`.
         processes: process ids.
-        things: by identity; they are kept, lest another thing takes their identity.
+        things: by identity; they are kept, so that no other thing gets their identity.
         names: words that name a finding in the report: a library, a path, an address, a thread.
     """
 
@@ -62,7 +62,7 @@ def safe(thing: T) -> T:
         The thing.
 
     Raises:
-        ConfigurationError: it is none of these.
+        ConfigurationError: the thing is of another kind.
     """
     if isinstance(thing, str):
         declared.names.add(thing)

@@ -21,7 +21,7 @@ VARIABLES = (
 
 
 def share(setting: Setting, workers: int) -> int:
-    """The threads that each of so many workers may start in a library; 0 if nothing is to be set."""
+    """How many threads a library may start in each worker; 0 sets nothing."""
     if setting == OFF:
         return 0
     return max(1, processors.available() // max(1, workers)) if setting == AUTO else int(setting)

@@ -35,7 +35,7 @@ class Signals:
         self._wakeup_before = -1
 
     def __enter__(self) -> Signals:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)  # whoever has started this process may have blocked some
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)  # the parent process may have blocked some
         self._wakeup_before = signal.set_wakeup_fd(self._bell.wakeup_descriptor, warn_on_full_buffer=False)
         for number in HANDLED:
             self._before[number] = signal.signal(number, self._note)

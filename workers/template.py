@@ -87,7 +87,7 @@ class Template:
         if danger and self.config.preload != "on":
             self.channel.send(op=UNSAFE, why=danger)
             return exits.DRAINED
-        ending.flush_files()  # lest each worker writes out what the import has written
+        ending.flush_files()  # else each worker would write it once more
         gc.collect()
         gc.freeze()  # what was imported is never garbage: a collection in a worker must not copy its pages
         self.title.show("ready")

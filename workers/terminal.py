@@ -1,4 +1,4 @@
-"""The terminal that a pool was started from, whose end is told by the same signal that asks for a reload."""
+"""The terminal that a pool was started from. Its end and a request for a reload are the same signal."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Terminal:
 
 
 def is_nohup() -> bool:
-    """Whether whoever has started this process wants SIGHUP to be ignored."""
+    """Whether this process was started with SIGHUP ignored, as nohup does."""
     return signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
 
 

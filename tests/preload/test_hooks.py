@@ -60,7 +60,7 @@ def rows(home: Home) -> int:
 
 
 def check_ends(home: Home, workers: int, messages: int) -> None:
-    """So many workers ended in order, and together they had handled so many messages."""
+    """This number of workers ended in order; together they had handled this number of messages."""
     assert len(said(home, "boot")) == workers
     for word in ("first", "second", "atexit"):
         assert sorted(line[0] for line in said(home, word)) == sorted(line[0] for line in said(home, "boot"))

@@ -150,7 +150,7 @@ def python_findings(declared: Declared) -> Iterator[Finding]:
 
 
 def _by_library(native: Mapping[int, str]) -> dict[str, list[int]]:
-    """Threads by the library that has started them, as well as that can be told."""
+    """Threads by the library that has probably started them."""
     found: dict[str, list[int]] = {}
     with open("/proc/self/comm") as comm:  # noqa: PTH123 - as tasks
         own = comm.read().rstrip("\n")

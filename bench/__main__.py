@@ -6,17 +6,35 @@ import sys
 
 import click
 
-from bench import compare, drain, durability, guard, idle, library_threads, memory, recovery, render, respawn
+from bench import (
+    aio,
+    compare,
+    drain,
+    durability,
+    guard,
+    idle,
+    library_threads,
+    memory,
+    preload,
+    recovery,
+    render,
+    respawn,
+    tasks,
+    walks,
+)
 
 SMALL = {
     "drain": ["--messages=50000", "--rounds=3"],
     "recovery": ["--kills=50"],
     "idle": ["--workers=8", "--seconds=10"],
     "respawn": ["--kills=10"],
+    "preload": ["--rounds=5"],
+    "tasks": ["--quick", "--alone", "--rounds=1"],
+    "aio": ["--messages=500", "--rounds=1"],
     "durability": ["--crashes=1", "--waits=10"],
     "memory": ["--messages=1000", "--workers=2"],
 }
-LINUX_ONLY = ("memory",)
+LINUX_ONLY = ("memory", "preload")
 
 
 @click.group()
@@ -29,12 +47,16 @@ main.add_command(recovery.main, "recovery")
 main.add_command(idle.main, "idle")
 main.add_command(respawn.main, "respawn")
 main.add_command(memory.main, "memory")
+main.add_command(preload.main, "preload")
 main.add_command(library_threads.main, "threads")
 main.add_command(durability.main, "durability")
+main.add_command(tasks.main, "tasks")
+main.add_command(aio.main, "aio")
 main.add_command(compare.compare, "compare")
 main.add_command(compare.run, "run")
 main.add_command(render.main, "report")
 main.add_command(guard.main, "guard")
+main.add_command(walks.main, "walks")
 
 
 @main.command("all")
@@ -43,7 +65,7 @@ def run_all() -> None:
     for name, arguments in SMALL.items():
         click.echo(f"== {name} {' '.join(arguments)}")
         if name in LINUX_ONLY and not sys.platform.startswith("linux"):
-            click.echo("left out: only Linux has it\n")
+            click.echo("left out: available on Linux only\n")
             continue
         main.commands[name].main(arguments, standalone_mode=False)
         click.echo()

@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 
 from bench.server import Server
-from bizzmq import QueueOptions, ids
-from bizzmq.broker import Death
+from bizzmq import QueueOptions
+from bizzmq.broker.workers import DeadWorker
+from bizzmq.protocol import ids
 
 QUEUE = "bench-bare"
 
 
 def messages_per_s(server: Server, messages: int, prefetch: int) -> float:
-    """How many messages a second one connection claims and acks, `prefetch` at a time."""
+    """Messages a second that one connection claims and acks, `prefetch` at a time."""
     broker = server.broker
     server.mq.create_queue(QUEUE, QueueOptions())
     server.mq.publish_messages_to_queue(QUEUE, [{"n": n} for n in range(messages)])
@@ -27,6 +28,6 @@ def messages_per_s(server: Server, messages: int, prefetch: int) -> float:
             break
         finished = [entry[0] for entry in claimed.entries]
     took_s = time.perf_counter() - begin_s
-    broker.requeue(QUEUE, worker, Death("stopped"))
-    broker.evict(QUEUE, supervisor)
+    broker.requeue(QUEUE, worker, DeadWorker("stopped"))
+    broker.unregister(QUEUE, supervisor)
     return messages / took_s

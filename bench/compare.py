@@ -1,4 +1,4 @@
-"""`python -m bench compare` and `run`: BizzMQ, its peers and bare loops within one run, and each goal's verdict."""
+"""`python -m bench compare` and `run`: BizzMQ, its peers and bare loops in one run, with a verdict on each goal."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ PEERS = [name for name in ARMS if name not in {peer.name for peer in OWN_ARMS}]
 
 
 def conditions() -> dict[str, Any]:
-    """Where the figures were taken."""
+    """The machine and the versions that the figures belong to."""
     with lab() as on:
         facts = on.about()
     return {**report.machine(), "date": time.strftime("%Y-%m-%d"), **facts}
 
 
 def measured(names: Sequence[str], scale: Scale) -> dict[str, Any]:
-    """The results of these measurements, with all that a report needs."""
+    """The results of these measurements, with everything that a report needs."""
     begin_s = time.monotonic()
     facts, failed = conditions(), {}
     found: dict[str, Any] = {}
@@ -37,7 +37,7 @@ def measured(names: Sequence[str], scale: Scale) -> dict[str, Any]:
         click.echo(f"== {name}: {MEASURES[name].what}", err=True)
         try:
             found[name] = MEASURES[name].measure(scale)
-        except click.ClickException as error:  # the others are not lost for it
+        except click.ClickException as error:  # the other measurements go on
             failed[name] = error.message
     verdicts = [goal.to_json() for name, result in found.items() for goal in MEASURES[name].goals(result)]
     return {
@@ -52,15 +52,19 @@ def measured(names: Sequence[str], scale: Scale) -> dict[str, Any]:
 
 
 def show(results: Mapping[str, Any]) -> None:
-    """The goals, who was left out, and the noise floor."""
+    """Print the goals, the peers that were left out, and the noise floor."""
     verdicts = [goals.from_json(stored) for stored in results["goals"]]
     click.echo(goals.table(goals.HEADINGS, goals.rows(verdicts)))
-    compared = results["measures"].get("arms", {})
-    floor = arms_goals.noise(compared) if compared else None
-    if floor is not None:
-        click.echo(f"noise floor: two equal arms differ by up to {100 * floor:.0f}%; smaller differences say nothing")
-    for name, why in compared.get("skipped", {}).items():
-        click.echo(f"skipped: {name}: {why}")
+    for measure in ("arms", "tasks"):
+        compared = results["measures"].get(measure, {"arms": {}, "skipped": {}})
+        floor = arms_goals.noise(compared)
+        if floor is not None:
+            click.echo(
+                f"noise floor of {measure}: two equal arms differ by up to {100 * floor:.0f}%; smaller differences say"
+                " nothing"
+            )
+        for name, why in compared["skipped"].items():
+            click.echo(f"skipped: {name}: {why}")
     for name, why in results.get("failed", {}).items():
         click.echo(f"not measured: {name}: {why}")
     reached = sum(goal.passed for goal in verdicts)
@@ -70,11 +74,16 @@ def show(results: Mapping[str, Any]) -> None:
 
 def publish(results: Mapping[str, Any], path: Path | None) -> None:
     show(results)
+    write(results, path)
+
+
+def write(results: Mapping[str, Any], path: Path | None) -> None:
+    """Write the results to this file, if one is given."""
     if path is not None:
         path.write_text(json.dumps(results) + "\n", encoding="utf-8")
 
 
-def _peers(text: str | None) -> list[str]:
+def peer_names(text: str | None) -> list[str]:
     """The peers that --peers names."""
     names = [name.strip() for name in (text or "").split(",") if name.strip()]
     unknown = [name for name in names if name not in PEERS]
@@ -85,25 +94,25 @@ def _peers(text: str | None) -> list[str]:
 
 PEERS_OPTION = click.option("--peers", metavar="NAME,NAME", help=f"Of {', '.join(PEERS)}.")
 JSON_OPTION = click.option("--json", "path", type=click.Path(dir_okay=False, path_type=Path),
-                           help="Write all results into this file; `report` draws from it.")  # fmt: skip
+                           help="Write all results to this file, which `report` reads.")  # fmt: skip
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="In less than ten minutes: fewer peers and rounds, 200,000 messages deep.")
+@click.option("--quick", is_flag=True, help="Take a quarter of an hour: fewer peers and rounds, 200,000 messages deep.")
 @PEERS_OPTION
 @JSON_OPTION
 def compare(quick: bool, peers: str | None, path: Path | None) -> None:
-    """Everything, with every goal's ratio, interval and verdict. Takes an hour or more without --quick."""
-    publish(measured(list(MEASURES), SCALES["quick" if quick else "full"](_peers(peers))), path)
+    """Run everything and print ratio, interval and verdict of every goal. Takes an hour or more without --quick."""
+    publish(measured(list(MEASURES), SCALES["quick" if quick else "full"](peer_names(peers))), path)
 
 
 @click.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...", type=click.Choice(list(MEASURES)))
-@click.option("--rounds", type=click.IntRange(min=1), help="Instead of the scale's own number.")
+@click.option("--rounds", type=click.IntRange(min=1), help="Overrides the number of the scale.")
 @click.option("--scale", type=click.Choice(list(SCALES)), default="quick", show_default=True)
 @PEERS_OPTION
 @JSON_OPTION
 def run(names: Sequence[str], scale: str, rounds: int | None, peers: str | None, path: Path | None) -> None:
-    """Single measurements of a comparison, such as arms, cpu, recovery or depth."""
-    chosen = SCALES[scale](_peers(peers))
+    """Run single measurements of a comparison, such as arms, cpu, recovery or depth."""
+    chosen = SCALES[scale](peer_names(peers))
     publish(measured(names, replace(chosen, rounds=rounds or chosen.rounds)), path)

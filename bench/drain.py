@@ -1,7 +1,7 @@
-"""How fast a real pool works off no-op messages: `python -m bench.drain`, or `python bench/drain.py`.
+"""Throughput of a real pool with no-op messages: `python -m bench.drain`, or `python bench/drain.py`.
 
-The workers boot, do a warm-up that is not counted, and wait. For each round they are suspended while all
-messages are published, so that no publisher competes with them. Time runs from letting them go to the last ack.
+The workers start, do a warm-up that is not counted, and wait. For each round they are suspended while all
+messages are published, so that no publisher competes with them. The time is counted from their release to the last ack.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if not __package__:  # run as a file
 from bench import bare, report
 from bench.pool import Pool, command, cpu_s, started, wait_until
 from bench.server import QUEUE, Server, server
-from bizzmq.claim_size import DEFAULT_LIMIT
+from bizzmq.consumer.prefetch import DEFAULT_LIMIT
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def measure(on: Server, pool: Pool, messages: int, prefetch: int) -> Round:
 
 
 def warm_up(on: Server, pool: Pool, workers: int) -> None:
-    """Let every worker find its claim size."""
+    """Let the adaptive prefetch of every worker settle."""
     goal = on.acked() + 2000 * workers
     on.mq.publish_messages_to_queue(QUEUE, [{"n": n} for n in range(2000 * workers)])
     wait_until(lambda: on.acked() >= goal, "the warm-up", pool)
@@ -80,7 +80,7 @@ def row(name: str, of: Round) -> list[str]:
 @click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True)
 @report.options
 def main(messages: int, workers: int, prefetch: int, rounds: int, where: str, json_path: Path | None) -> None:
-    """No-op messages a second through a real pool, and what one costs."""
+    """No-op messages a second through a real pool, and the cost of one."""
     with server(where) as on:
         facts, acked_before = report.conditions(on), on.acked()
         with started(command(on, workers, "bench.handlers:noop", f"--prefetch={prefetch}")) as pool:

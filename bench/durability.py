@@ -1,9 +1,9 @@
-"""What a crash of Redis itself costs: `python -m bench.durability`, or `python bench/durability.py`.
+"""Messages lost in a crash of Redis: `python -m bench.durability`, or `python bench/durability.py`.
 
-For each persistence setting a server is killed (SIGKILL) while one publisher sends single messages as fast as it can,
-and started again, or its replica takes over. Counted are the messages whose publish had returned and that are gone;
-the window is the time from the earliest of these publishes to the kill. The death of a whole machine cannot be made
-here: what it would cost is the time until the disk has a message, and that is measured by waiting for it (WAITAOF).
+For each persistence setting a server is killed (SIGKILL) while one publisher sends single messages as fast as it can.
+Then it is started again, or its replica takes over. A message is lost if its publish had returned. The window is the
+time from the earliest lost publish to the kill. The loss of a whole machine cannot be simulated here: it would lose
+what is not on the disk yet, so the time until the disk has a message is measured with WAITAOF.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Loss:
 
 
 class Publisher:
-    """Publishes in a thread until it is stopped; `sent` has each id with the time at which its publish returned."""
+    """Publishes in a thread until it is stopped; `sent` has each id and the time when its publish returned."""
 
     def __init__(self, url: str, options: MessageOptions) -> None:
         self.sent: list[tuple[str, float]] = []
@@ -69,12 +69,12 @@ class Publisher:
                 try:
                     message_id = mq.publish_message_to_queue(QUEUE, BODY, self._options)
                 except BizzMQError:
-                    return  # the server was killed: nothing after that is counted
+                    return  # the server was killed: later publishes are not counted
                 self.sent.append((message_id, time.monotonic()))
 
 
 def crash(victim: RedisServer, heir: RedisServer, options: MessageOptions, after_s: float) -> Loss:
-    """Kill the victim under load; what the heir, which may be the same server, has afterwards."""
+    """Kill the victim under load and count what its successor, which may be the same server, has afterwards."""
     publisher = Publisher(victim.url, options)
     time.sleep(after_s)
     killed_s = time.monotonic()
@@ -89,7 +89,7 @@ def crash(victim: RedisServer, heir: RedisServer, options: MessageOptions, after
 
 
 def restarts(name: str, crashes: int, rng: random.Random) -> list[Loss]:
-    """So many kills of one kind of server, each of a fresh one."""
+    """Kill `crashes` fresh servers of one kind, one after the other."""
     losses = []
     for _ in range(crashes):
         with ready(RedisServer(**SETTINGS[name])) as server:  # type: ignore[arg-type]
@@ -98,7 +98,7 @@ def restarts(name: str, crashes: int, rng: random.Random) -> list[Loss]:
 
 
 def takeovers(confirm: str, crashes: int, rng: random.Random) -> list[Loss]:
-    """So many kills of a master, whose replica takes its place."""
+    """Kill `crashes` masters, each replaced by its replica."""
     losses = []
     for _ in range(crashes):
         with replicated() as (master, replica):
@@ -107,7 +107,7 @@ def takeovers(confirm: str, crashes: int, rng: random.Random) -> list[Loss]:
 
 
 def waits_s(server: RedisServer, confirm: str, count: int, rng: random.Random) -> list[float]:
-    """How long a publish waits until the disk, or a replica, has its message; at random moments of a second."""
+    """Seconds until the disk or a replica has a published message, at random moments of a second."""
     took_s = []
     with BizzMQ(server.url) as mq:
         for _ in range(count):
@@ -120,7 +120,7 @@ def waits_s(server: RedisServer, confirm: str, count: int, rng: random.Random) -
 
 @contextlib.contextmanager
 def ready(server: RedisServer) -> Iterator[RedisServer]:
-    """With the queue; closed afterwards."""
+    """A server with the queue; closed afterwards."""
     with contextlib.closing(server):
         with BizzMQ(server.url) as mq:
             mq.create_queue(QUEUE)
@@ -129,7 +129,7 @@ def ready(server: RedisServer) -> Iterator[RedisServer]:
 
 @contextlib.contextmanager
 def replicated() -> Iterator[tuple[RedisServer, RedisServer]]:
-    """A master, and a replica that has caught up with it."""
+    """A master and a replica that has caught up."""
     with contextlib.ExitStack() as stack:
         master = stack.enter_context(ready(RedisServer(config=["repl-diskless-sync-delay 0"])))
         replica = RedisServer(config=[f"replicaof {master.host} {master.port}"])
@@ -139,12 +139,12 @@ def replicated() -> Iterator[tuple[RedisServer, RedisServer]]:
 
 
 def is_up(replica: RedisServer) -> bool:
-    """Whether it follows its master; a replica that still loads is no help yet."""
+    """Whether the replica follows its master and has loaded its data."""
     return bool(replica.client().info("replication")["master_link_status"] == "up")
 
 
 def row(name: str, fate: str, losses: Sequence[Loss]) -> dict[str, object]:
-    """The figures of some crashes."""
+    """The figures of several crashes."""
     windows_ms = [1000 * loss.window_s for loss in losses if loss.window_s is not None]
     return {
         "setting": name,
@@ -161,7 +161,7 @@ def row(name: str, fate: str, losses: Sequence[Loss]) -> dict[str, object]:
 @click.option("--waits", type=click.IntRange(min=2), default=50, show_default=True)
 @click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path))
 def main(crashes: int, waits: int, json_path: Path | None) -> None:
-    """Confirmed messages that are gone after a crash of Redis, by its persistence setting."""
+    """Confirmed messages that are lost in a crash of Redis, by persistence setting."""
     rng = random.Random(1)
     rows = [row(name, "server killed, started again", restarts(name, crashes, rng)) for name in SETTINGS]
     for name, confirm in REPLICATED.items():
@@ -170,9 +170,9 @@ def main(crashes: int, waits: int, json_path: Path | None) -> None:
     took = {}
     for name, confirm in WAITS.items():
         with ready(RedisServer(**SETTINGS[name])) as server:  # type: ignore[arg-type]
-            took[f"{name}: until the disk has it"] = waits_s(server, confirm, waits, rng)
+            took[f"{name}: until it is on disk"] = waits_s(server, confirm, waits, rng)
     with replicated() as (master, _replica):
-        took["a replica: until it has it"] = waits_s(master, "replicas:1", waits, rng)
+        took["until a replica has it"] = waits_s(master, "replicas:1", waits, rng)
     facts: dict[str, object] = {"crashes": crashes, "waits": waits}
     with contextlib.closing(RedisServer()) as server:
         info = server.client().info("server")
@@ -192,7 +192,7 @@ def main(crashes: int, waits: int, json_path: Path | None) -> None:
     report.publish(results, list(rows[0]), lines, json_path)
     broken = [each["setting"] for each in rows if each["lost"] and each["setting"] in NEVER_LOSES]
     if broken:
-        raise click.ClickException(f"what was confirmed is gone: {broken}")
+        raise click.ClickException(f"confirmed messages are lost: {broken}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What BizzMQ is to reach, and whether it did: each goal is a ratio or a share measured within one run."""
+"""The goals of BizzMQ and whether it reached them: each goal is a ratio or a share measured within one run."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ AT_LEAST, AT_MOST = ">=", "<="
 
 @dataclass(frozen=True)
 class Goal:
-    """One line of the verdict. `note` names what it was compared with, in units.
+    """One goal and its figure. `note` names what it was compared with, with units.
 
-    `floor` is the noise floor of its run as a share: nothing is claimed that is closer to the limit.
+    `floor` is the noise floor of its run as a share: a figure closer to the limit decides nothing.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Goal:
 
     @property
     def sure(self) -> bool:
-        """Whether the whole interval is on the same side of the limit, and the figure no closer to it than noise is."""
+        """Whether the whole interval is on one side of the limit, and the figure is outside the noise floor."""
         is_close = self.limit > 0 and abs(self.found.value / self.limit - 1) < self.floor
         return not is_close and not self.found.low < self.limit < self.found.high
 
@@ -43,13 +43,13 @@ class Goal:
 
 
 def from_json(stored: Mapping[str, Any]) -> Goal:
-    """Of what `to_json` has made."""
+    """Read the output of `to_json`."""
     found = Estimate(**stored["found"])
     return Goal(stored["name"], stored["sense"], stored["limit"], found, stored["note"], stored["floor"])
 
 
 def exactly(value: float) -> Estimate:
-    """A figure that was counted, or measured once: without an interval."""
+    """A figure without an interval: counted, or measured once."""
     return Estimate(value, value, value)
 
 
@@ -66,7 +66,7 @@ HEADINGS = ["goal", "limit", "measured", "95% interval", "", "compared with"]
 
 
 def table(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Columns of text: the first one to the left, the last one as it comes, the others to the right."""
+    """Columns of text: the first left-aligned, the last unaligned, the others right-aligned."""
     widths = [max(len(line[column]) for line in (headings, *lines)) for column in range(len(headings))]
     shown = []
     for line in (headings, *lines):

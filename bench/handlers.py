@@ -1,4 +1,4 @@
-"""Handlers of the pools that are measured."""
+"""Handlers of the measured pools."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from typing import Any
 from bizzmq import Context
 
 NOTES = "BENCH_NOTES"
-"""The environment variable with the path of the named pipe that `sleeping` writes to."""
+"""The environment variable with the path of the named pipe for `sleeping`."""
 IMPORT_TIME = "BENCH_IMPORT_S"
-"""The one with the seconds that bench.slow_import takes to import."""
+"""The environment variable with the import time of bench.slow_import, in seconds."""
 
 _pipe = -1
 
 
 def noop(_body: Any) -> None:
-    """Nothing: what is left is what the pool itself costs."""
+    """Do nothing: the rest is the cost of the pool itself."""
 
 
 def sleeping(body: Any, context: Context) -> None:
-    """Sleep for body["seconds"]; note the start and the end, each with id, pid and monotonic seconds."""
+    """Sleep for body["seconds"]; record the start and the end, each with id, pid and monotonic seconds."""
     _note("start", context)
     time.sleep(body["seconds"])
     _note("end", context)
 
 
 def _note(what: str, context: Context) -> None:
-    """One write each, so that lines of several workers do not mix and SIGKILL leaves whole ones."""
+    """Write one line with one call: lines of several workers do not mix, and SIGKILL leaves no partial line."""
     global _pipe  # noqa: PLW0603 - opened once in each worker, after the fork
     if _pipe < 0:
         _pipe = os.open(os.environ[NOTES], os.O_WRONLY)

@@ -1,7 +1,7 @@
-"""What a pool costs while there is nothing to do: `python -m bench.idle`, or `python bench/idle.py`.
+"""The cost of an idle pool: `python -m bench.idle`, or `python bench/idle.py`.
 
-Counted are the commands that the whole pool sends, its janitor's included, and those that Redis runs for them
-inside scripts; and the CPU time of all its processes.
+It counts the commands that the whole pool sends, including its janitor's, those that Redis runs for them inside
+scripts, and the CPU time of all its processes.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from bench.pool import command, cpu_s, started
 from bench.server import QUEUE, Server, server
 
 SENT = ("evalsha", "eval", "bzpopmin", "hgetall", "hello", "auth", "select", "sadd", "ping")
-"""What a pool sends by itself; everything else that is counted runs inside its scripts."""
+"""The commands that a pool sends; all other counted commands run inside its scripts."""
 OWN = "info"
-"""What this measurement asks the server."""
+"""The command that this measurement itself sends."""
 
 
 @dataclass(frozen=True)
 class Idle:
-    """An idle pool. Commands a second for each worker; CPU time in percent of one processor."""
+    """The figures of an idle pool: commands a second for each worker, CPU time in percent of one processor."""
 
     workers: int
     boot_s: float
@@ -39,10 +39,10 @@ class Idle:
 
 
 def measure(on: Server, workers: int, seconds: float) -> Idle:
-    """Start a pool, let it be idle for so long, and end it."""
+    """Start a pool, measure it while it is idle for `seconds` seconds, and end it."""
     with started(command(on, workers, "bench.handlers:noop")) as pool:
         pool.wait_idle(on, workers)
-        time.sleep(1.0)  # the supervisor's and the janitor's last words about the start
+        time.sleep(1.0)  # the supervisor and the janitor finish their start
         processes = pool.processes()
         before, used_s, server_s, begin_s = on.calls(), cpu_s(processes), on.cpu_s(), time.perf_counter()
         time.sleep(seconds)
@@ -67,7 +67,7 @@ def measure(on: Server, workers: int, seconds: float) -> Idle:
 @click.option("--seconds", type=click.FloatRange(min=0.1), default=20.0, show_default=True, help="For each.")
 @report.options
 def main(sizes: tuple[int, ...], seconds: float, where: str, json_path: Path | None) -> None:
-    """Commands and CPU time of a pool that has nothing to do."""
+    """Commands and CPU time of an idle pool."""
     with server(where) as on:
         facts, acked_before = report.conditions(on), on.acked()
         done = [measure(on, workers, seconds) for workers in sizes]

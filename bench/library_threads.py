@@ -1,7 +1,7 @@
-"""What it brings to share out the threads of libraries: `python -m bench threads`.
+"""The effect of --library-threads: `python -m bench threads`.
 
-Each round has a pool for each setting of `--library-threads`, in turns, on the same work: products of matrices, and
-fits of a small model. Needs numpy and scikit-learn.
+Each round runs a pool for each setting of `--library-threads` on the same work: matrix products and fits of a small
+model. Needs numpy and scikit-learn.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if not __package__:  # run as a file
 from bench import report
 from bench.pool import command, started, wait_until
 from bench.server import QUEUE, Server, server
-from bizzmq.workers import processors
+from bizzmq.workers.process import cgroups
 
 WORKS = ("product", "fit")
 SETTINGS = ("off", "auto")
 
 
 def measure(on: Server, setting: str, work: str, messages: int, workers: int) -> float:
-    """Messages a second, from the first to the last, once all workers wait for them."""
+    """Messages a second from the first to the last, once all workers are waiting."""
     handler = f"bench.library_threads_work:{work}"
     with started(command(on, workers, handler, f"--library-threads={setting}")) as pool:
         pool.wait_idle(on, workers)
@@ -43,9 +43,9 @@ def measure(on: Server, setting: str, work: str, messages: int, workers: int) ->
 
 
 @click.command()
-@click.option("--messages", type=click.IntRange(min=1), default=40, show_default=True, help="A round.")
+@click.option("--messages", type=click.IntRange(min=1), default=16, show_default=True, help="A round.")
 @click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True)
-@click.option("--workers", type=click.IntRange(min=1), default=processors.available(), show_default=True)
+@click.option("--workers", type=click.IntRange(min=1), default=cgroups.usable_processors(), show_default=True)
 @report.options
 def main(messages: int, rounds: int, workers: int, where: str, json_path: Path | None) -> None:
     """Messages a second of numerical work, with and without --library-threads."""

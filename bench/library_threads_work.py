@@ -1,4 +1,4 @@
-"""Handlers that compute with libraries that have threads of their own."""
+"""Handlers that compute with multithreaded libraries."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Y = X[:, 0] + X[:, 1] > 1
 
 
 def product(_body: Any) -> None:
-    """Products of matrices, in BLAS."""
+    """Matrix products, in BLAS."""
     for _ in range(4):
         A @ A
 
 
 def fit(_body: Any) -> None:
-    """A small model, in OpenMP."""
+    """A fit of a small model, in OpenMP."""
     HistGradientBoostingClassifier(max_iter=10).fit(X, Y)

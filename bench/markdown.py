@@ -1,4 +1,4 @@
-"""What a comparison has found, as a section of docs/performance.md between two markers."""
+"""The results of a comparison as a section of docs/internals/performance.md, between two markers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 from bench import goals, render_rows
 from bench.goals import Goal
-from bench.measures import deaths
+from bench.measures import deaths, tasks
 
 BEGIN, END = "<!-- comparison: written by `python -m bench report` -->", "<!-- /comparison -->"
 PICTURES = {
@@ -23,21 +23,23 @@ PICTURES = {
 
 
 def into(path: Path, text: str) -> None:
-    """Replace what stands between the markers. ClickException if they are not there."""
+    """Replace the text between the markers. Raises ClickException if they are missing."""
     before, begin, rest = path.read_text(encoding="utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise click.ClickException(f"{path} has no place for it: {BEGIN} ... {END}")
+        raise click.ClickException(f"{path} does not have the markers {BEGIN} ... {END}")
     path.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
 
 
 def section(results: Mapping[str, Any], folder: Path, beside: Path) -> str:
-    """All of it. Pictures that lie in `folder` are embedded, seen from the file `beside`."""
+    """The whole section. It embeds the pictures in `folder`, with paths relative to the file `beside`."""
     verdicts = [goals.from_json(stored) for stored in results["goals"]]
     parts = [_conditions(results), grid(goals.HEADINGS, goals.rows(verdicts)), losses(verdicts)]
     compared = results["measures"].get("arms")
     if compared:
         parts += render_rows.grids(compared, grid)
+    if "tasks" in results["measures"]:
+        parts.append(grid(tasks.HEADINGS, tasks.rows(results["measures"]["tasks"])))
     if "deaths" in results["measures"]:
         parts.append(grid(deaths.HEADINGS, deaths.rows(results["measures"]["deaths"])))
     parts += [
@@ -55,7 +57,7 @@ def _conditions(results: Mapping[str, Any]) -> str:
 
 
 def losses(verdicts: Sequence[Goal]) -> str:
-    """Plainly, what was not reached."""
+    """The goals that were not reached."""
     failed = [goal for goal in verdicts if not goal.passed]
     if not failed:
         return "Every goal was reached."
@@ -66,6 +68,6 @@ def losses(verdicts: Sequence[Goal]) -> str:
 
 
 def grid(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A table of Markdown."""
+    """A table in Markdown."""
     rule = ["---", *["---:"] * (len(headings) - 2), "---"]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (headings, rule, *lines))

@@ -1,11 +1,11 @@
-"""What an extra worker costs in memory: `python -m bench.memory`, or `python bench/memory.py`.
+"""The memory of an extra worker: `python -m bench.memory`, or `python bench/memory.py`.
 
-The handler's module holds 200 MB. Memory is PSS, which counts a shared page once among all its sharers, of the
-template and all workers, after each worker's share of the messages. With preload on, the workers are forked from a
-template that has imported the module, with off each imports it by itself. What a forked worker costs are the pages
-of the small objects that its handler has looked at, since CPython counts references in the objects themselves. So it
-is measured with none, and at its worst: with one and with four objects a message, anywhere in all there are. In
-percent of one worker with preload off. Linux only.
+The handler's module holds 200 MB. Memory is the PSS of the template and all workers, after each worker has handled its
+share of the messages; PSS divides a shared page among the processes that share it. With preload on, the workers are
+forked from a template that has imported the module; with off, each imports it itself. A forked worker costs the pages
+of the small objects that its handler reads, because CPython counts references in the objects. So it is measured
+without such objects, and at its worst: with one and with four objects a message, spread over all objects. In percent
+of one worker with preload off. Linux only.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Size:
 
 
 def measure(on: Server, kind: str, workers: int, messages: int) -> Size:
-    """Start a pool, have it handle so many messages for each worker, and weigh it."""
+    """Start a pool, let it handle `messages` messages for each worker, and measure its memory."""
     preload, handler = KINDS[kind]
     with started(command(on, workers, f"bench.memory_load:{handler}", f"--preload={preload}")) as pool:
         pool.wait_idle(on, workers)
@@ -64,7 +64,7 @@ def measure(on: Server, kind: str, workers: int, messages: int) -> Size:
 
 
 def templates(pool: Pool) -> list[int]:
-    """Those children that hold the module without being workers; the janitor does not."""
+    """The children that have imported the module and are not workers. The janitor has not imported it."""
     supervisor, *children = pool.processes()
     small = psutil.Process(supervisor).memory_info().rss
     workers = pool.workers()
@@ -76,7 +76,7 @@ def pss_mb(pid: int) -> float:
 
 
 def extra_mb(sizes: Sequence[Size]) -> float:
-    """What each worker after the first has added, on average."""
+    """The average memory that each worker after the first adds."""
     first, last = sizes[0], sizes[-1]
     return (last.pool_mb - first.pool_mb) / (last.workers - first.workers)
 
@@ -88,9 +88,9 @@ def extra_mb(sizes: Sequence[Size]) -> float:
               help="Draw memory.png and memory.svg there.  [default: no picture]")  # fmt: skip
 @report.options
 def main(messages: int, workers: int, plots: Path | None, where: str, json_path: Path | None) -> None:
-    """Megabytes that an extra worker costs, with preload and without."""
+    """Megabytes of an extra worker, with and without preload."""
     if not sys.platform.startswith("linux"):
-        raise click.ClickException("only Linux tells how memory is shared")
+        raise click.ClickException("only Linux reports how memory is shared")
     if plots is not None:
         memory_plot.require_library()
     numbers = sorted({1, *(2**power for power in range(1, 10) if 2**power < workers), workers})

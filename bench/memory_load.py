@@ -1,8 +1,8 @@
-"""Handlers that need much memory: about 200 MB are there once this module has been imported.
+"""Handlers that need much memory: importing this module takes about 200 MB.
 
-Half of it are large blocks, of which reference counts touch one page each. Half are small objects, whose counts
-stand on every page: the page of each object that a handler looks at is copied into its worker. A garbage collection
-would look at all of them, if the template did not keep it off.
+Half of it is large blocks, each with its reference count on one page. The other half is small objects with reference
+counts on every page: when a handler reads an object, its page is copied into the worker. A garbage collection would
+touch all of them if the template did not prevent that.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _seen = 0
 
 
 def look_up(_body: Any) -> None:
-    """Look at one small object, any of 380,000."""
+    """Read one small object, any of 380,000."""
     read(_body)
     _row()
 
 
 def look_through(_body: Any) -> None:
-    """Look at the parts of a row, too: four small objects on as many pages."""
+    """Read four small objects, on four pages."""
     read(_body)
     number, half, numbers = _row()
     assert number < half
@@ -37,7 +37,7 @@ def _row() -> Tuple[Any, ...]:
 
 
 def read(_body: Any) -> None:
-    """Read of one block; from time to time all garbage is collected, as happens in any worker sooner or later."""
+    """Read from one block; run the garbage collector from time to time, as it eventually runs in any worker."""
     global _seen  # noqa: PLW0603 - counts this worker's messages
     zlib.crc32(memoryview(BLOCKS[random.randrange(len(BLOCKS))])[:4096])
     _seen += 1

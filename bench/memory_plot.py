@@ -10,7 +10,7 @@ import click
 
 
 def require_library() -> None:
-    """ClickException if there is no matplotlib: known before the measurement, not after it."""
+    """Raise ClickException without matplotlib: before the measurement, not after it."""
     try:
         importlib.import_module("matplotlib")
     except ImportError:
@@ -33,7 +33,7 @@ def draw(pools: Mapping[str, Sequence[tuple[int, float]]], title: str, directory
     axes.set_xlabel("workers")
     axes.set_ylabel("memory of the pool (PSS), MB")
     axes.set_ylim(bottom=0)
-    axes.margins(x=0.12)  # room for the last figures
+    axes.margins(x=0.12)  # room for the last labels
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)

@@ -1,4 +1,4 @@
-"""What the handlers of a pool under fire say through a named pipe: who runs what, and what ran twice."""
+"""The notes that handlers write to a named pipe: which worker runs which message, and what ran twice."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @dataclass
 class Ledger:
-    """Everything that was noted so far. Monotonic seconds.
+    """All notes so far. Monotonic seconds.
 
     Attributes:
         running: pid -> the message that it has started and not ended.
@@ -18,7 +18,7 @@ class Ledger:
         started_s: message -> its latest start.
         ended: the messages that have ended at least once.
         killed_s: pid -> when it was killed.
-        recovered_s: from each kill to the next start of the message that it has interrupted.
+        recovered_s: from each kill to the next start of the message that it interrupted.
     """
 
     running: dict[int, str] = field(default_factory=dict)
@@ -30,11 +30,11 @@ class Ledger:
 
     @property
     def unrecovered(self) -> bool:
-        """Whether a killed worker's message has not started again yet."""
+        """Whether the message of a killed worker has not started again yet."""
         return any(pid in self.running for pid in self.killed_s)
 
     def note(self, what: str, message: str, pid: int, at_s: float) -> None:
-        """Take over a line. Lines of one process come in order, and before any of what its death causes."""
+        """Add a line. Lines of one process arrive in order, and before any line that its death causes."""
         if what == "end":
             self.ended.add(message)
             self.running.pop(pid, None)
@@ -53,13 +53,13 @@ class Pipe:
 
     def __init__(self, path: Path, ledger: Ledger) -> None:
         os.mkfifo(str(path))
-        # For writing, too, so that it does not end with the last worker that has it open.
+        # Opened for writing, too: otherwise the pipe ends when the last worker closes it.
         self._descriptor = os.open(str(path), os.O_RDWR | os.O_NONBLOCK)
         self._rest = b""
         self._ledger = ledger
 
     def read(self, timeout_s: float) -> None:
-        """Note what has been said, at the latest after this time."""
+        """Read new lines, for at most this time."""
         poller = select.poll()
         poller.register(self._descriptor, select.POLLIN)
         if not poller.poll(max(0.0, timeout_s) * 1000):

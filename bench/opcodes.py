@@ -1,8 +1,8 @@
-"""How many bytecode instructions of ours a message costs: the same on every machine, whatever else runs there.
+"""The bytecode instructions of BizzMQ for a message: the same on every machine and under any load.
 
-Counted by Python itself (sys.settrace with opcode events), in frames whose code is BizzMQ's. Hardware counters would
-see C as well, but virtual machines mostly have none, and they need rights. So this guards our Python; how often
-redis-py and Redis are called is guarded by the number of commands.
+Python itself counts them (sys.settrace with opcode events), in frames of BizzMQ's code. Hardware counters would
+include C, but most virtual machines have none, and they need privileges. So this guards our Python code; the number
+of commands guards how often redis-py and Redis are called.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import bizzmq
 
 OURS = str(Path(bizzmq.__file__).resolve().parent)
 WORKERS = str(Path(OURS).parent / "workers")
-WAITING = str(Path(OURS) / "busy_poll.py")
-"""How often it looks depends on how fast the server is; what it runs, it runs while there is nothing else to do."""
+WAITING = str(Path(OURS) / "connection" / "busy_poll.py")
+"""Excluded: how often it polls depends on the server's speed, and it runs only while there is nothing else to do."""
 
 
 class Counter:
-    """Counts while `sys.settrace` has it."""
+    """Counts instructions while it is installed with `sys.settrace`."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -45,7 +45,7 @@ class Counter:
 
 
 def counted(action: Callable[[], Any]) -> int:
-    """Instructions of BizzMQ's Python that the action runs in this thread."""
+    """The number of BizzMQ's instructions that the action runs in this thread."""
     counter, before = Counter(), sys.gettrace()
     sys.settrace(counter)
     try:

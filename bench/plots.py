@@ -14,12 +14,12 @@ from bench.peers.peer import AT_LEAST_ONCE, OWN
 
 OURS, AT_LEAST, AT_MOST = "#D55E00", "#0072B2", "#999999"
 COLOURS = 10
-"""So many lines matplotlib draws before it begins with the first colour again."""
+"""The number of lines after which matplotlib starts again with the first colour."""
 SHARES = [number / 1000 for number in range(1, 1000, 2)]
 
 
 def draw_all(measures: Mapping[str, Any], folder: Path) -> Iterator[Path]:
-    """Those whose measurements are there."""
+    """Draw the pictures of the measurements that are available."""
     folder.mkdir(parents=True, exist_ok=True)
     drawers: Mapping[str, Sequence[tuple[str, Callable[[Any, Any], None]]]] = {
         "arms": [("throughput", throughput), ("latency", latency)],
@@ -36,7 +36,7 @@ def draw_all(measures: Mapping[str, Any], folder: Path) -> Iterator[Path]:
 
 
 def save(name: str, folder: Path, result: Any, drawer: Callable[[Any, Any], None]) -> list[Path]:
-    """One picture in both formats; the same figures make the same files."""
+    """Save one picture in both formats; equal figures make equal files."""
     mpl: Any = importlib.import_module("matplotlib")
     mpl.use("Agg")
     plt: Any = importlib.import_module("matplotlib.pyplot")
@@ -53,7 +53,7 @@ def save(name: str, folder: Path, result: Any, drawer: Callable[[Any, Any], None
 
 
 def colour(of: Mapping[str, Any]) -> str:
-    """By what an arm promises."""
+    """The colour of an arm, by its guarantee."""
     if of["language"] == OWN:
         return OURS
     return AT_LEAST if of["guarantee"] == AT_LEAST_ONCE else AT_MOST
@@ -76,7 +76,7 @@ def throughput(axes: Any, result: Mapping[str, Any]) -> None:
 
 
 def latency(axes: Any, result: Mapping[str, Any]) -> None:
-    """Waits at the highest load by percentile, of all arms that were timed."""
+    """Waiting times at the highest load by percentile, of all timed arms."""
     load = list(result["loads_per_s"])[-1]
     for number, (name, of) in enumerate(result["arms"].items()):
         waits = sorted(1e3 * wait for one in of["rounds"] for wait in one.get("load_s", {}).get(load, []))
@@ -114,7 +114,7 @@ def recovery(axes: Any, result: Mapping[str, Any]) -> None:
 
 
 def depth(axes: Any, result: Mapping[str, Any]) -> None:
-    """Bars: shallow, deep, and beside empty queues."""
+    """Bars: a shallow queue, a deep queue, and with empty queues."""
     named = {
         "shallow": "1,000 waiting",
         "deep": f"{result['depth']:,} waiting",
@@ -128,7 +128,7 @@ def depth(axes: Any, result: Mapping[str, Any]) -> None:
 
 
 def memory(result: Mapping[str, Any], folder: Path) -> list[Path]:
-    """As `memory --plots` draws it."""
+    """The picture that `memory --plots` draws."""
     points = {kind: [(size["workers"], size["pool_mb"]) for size in sizes] for kind, sizes in result["pools"].items()}
     messages = result["settings"]["messages"]
     return memory_plot.draw(points, f"A module of 200 MB, {messages:,} messages a worker", folder)

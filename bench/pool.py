@@ -1,4 +1,4 @@
-"""A real pool of worker processes, started as a user starts it, and what it has used."""
+"""A real pool of worker processes, started as a user starts it, and its resource usage."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class Pool:
             )  # fmt: skip
 
     def wait_idle(self, server: Server, workers: int) -> None:
-        """Return when so many workers wait for work."""
+        """Return when `workers` workers wait for work."""
         wait_until(lambda: server.waiting_clients() >= workers, "the pool to boot", self)
         self.boot_s = time.monotonic() - self._begin_s
 
     def check(self) -> None:
-        """ClickException with its log if it has ended."""
+        """Raise ClickException with the log if the pool has ended."""
         if self._process.poll() is not None:
             raise click.ClickException(f"the pool has ended\n{self._log.read_text(errors='replace')}")
 
@@ -55,13 +55,13 @@ class Pool:
         return [event["pid"] for event in self._events() if event["event"] == "worker started"]
 
     def processes(self) -> list[int]:
-        """The pids of the supervisor, the janitor and all workers that live now."""
+        """The pids of the supervisor, the janitor and all workers that are alive now."""
         children = psutil.Process(self._process.pid).children(recursive=True)
         return [self._process.pid, *(child.pid for child in children)]
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """All workers are suspended inside the block; they hold nothing if they were idle before."""
+        """Suspend all workers inside the block; they hold no messages if they were idle before."""
         pids = self.workers()
         try:
             for pid in pids:
@@ -74,7 +74,7 @@ class Pool:
                 os.kill(pid, signal.SIGCONT)
 
     def stop(self) -> int:
-        """Drain it; the exit code."""
+        """Drain it and return the exit code."""
         self._process.send_signal(signal.SIGTERM)
         return self._process.wait(PATIENCE_S)
 
@@ -96,7 +96,7 @@ class Pool:
 
 @contextmanager
 def started(arguments: Sequence[str], **env: str) -> Iterator[Pool]:
-    """`python ARGUMENTS...` from the project's root is a pool that logs JSON to stderr."""
+    """Run `python ARGUMENTS...` in the project's root: a pool that logs JSON to stderr."""
     with tempfile.TemporaryDirectory(prefix="bizzmq-bench-") as name:
         pool = Pool(arguments, env, Path(name) / "pool.log")
         try:
@@ -106,13 +106,13 @@ def started(arguments: Sequence[str], **env: str) -> Iterator[Pool]:
 
 
 def command(server: Server, workers: int, handler: str, *options: str) -> list[str]:
-    """`bizzmq-worker`, with default settings unless options say otherwise."""
+    """The arguments of `bizzmq-worker`, with default settings except for the options."""
     fixed = ["-m", "bizzmq.workers", "--log-format=json", f"--redis-url={server.url}", f"--queue={QUEUE}"]
     return [*fixed, f"--concurrency={workers}", *options, handler]
 
 
 def cpu_s(pids: Sequence[int]) -> float:
-    """CPU time that these processes have used, seconds; exact on Linux, to 10 ms each elsewhere."""
+    """The CPU time of these processes in seconds; exact on Linux, to 10 ms each elsewhere."""
     total = 0.0
     for pid in pids:
         try:
@@ -124,7 +124,7 @@ def cpu_s(pids: Sequence[int]) -> float:
 
 
 def wait_until(condition: Callable[[], bool], what: str, pool: Pool, poll_s: float = 0.005) -> None:
-    """Return when it holds. ClickException after a minute, or when the pool has ended."""
+    """Return when the condition holds. Raises ClickException after a minute, or when the pool has ended."""
     give_up_s = time.monotonic() + PATIENCE_S
     while not condition():
         pool.check()

@@ -1,7 +1,7 @@
-"""How soon a killed worker's message runs again: `python -m bench.recovery`, or `python bench/recovery.py`.
+"""Recovery time of a killed worker's message: `python -m bench.recovery`, or `python bench/recovery.py`.
 
-Some workers are busy with short messages, some are idle. One after the other, busy workers get SIGKILL in the
-middle of a message. Measured is the time from just before the kill to the first line of the handler's next run.
+Some workers are busy with short messages, others are idle. One after the other, busy workers get SIGKILL in the
+middle of a message. The time is counted from just before the kill to the first line of the handler's next run.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from bench.server import QUEUE, Server, server
 
 
 class Attack:
-    """Keeps `busy` messages under way and kills until `kills` messages were interrupted."""
+    """Keeps `busy` messages running and kills workers until `kills` messages were interrupted."""
 
     def __init__(self, on: Server, pool: Pool, pipe: Pipe, ledger: Ledger, seconds: float) -> None:
         self._on = on
@@ -41,7 +41,7 @@ class Attack:
         self.published = 0
 
     def run(self, kills: int, busy: int) -> None:
-        """ClickException if nothing moves for a minute."""
+        """Run the attack. Raises ClickException without progress for a minute."""
         book = self._ledger
         moved_s, moved = time.monotonic(), 0
         while len(book.recovered_s) < kills or len(book.ended) < self.published:
@@ -59,7 +59,7 @@ class Attack:
                 raise click.ClickException(f"nothing has moved for {PATIENCE_S:.0f} s")
 
     def _kill_when_due(self) -> None:
-        """Kill a worker somewhere in the middle half of a message that was not interrupted before."""
+        """Kill a worker in the middle half of a message that was not interrupted before."""
         book = self._ledger
         fresh = {pid: message for pid, message in book.running.items() if book.started[message] == 1}
         if not fresh:
@@ -77,7 +77,7 @@ class Attack:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest value that is not exceeded by this share of all."""
+    """The smallest value that is not exceeded by this share of the values."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
@@ -85,11 +85,11 @@ def percentile(values: Sequence[float], share: float) -> float:
 @click.command()
 @click.option("--kills", type=click.IntRange(min=1), default=200, show_default=True)
 @click.option("--workers", type=click.IntRange(min=2), default=4, show_default=True)
-@click.option("--busy", type=click.IntRange(min=1), default=2, show_default=True, help="Messages under way.")
+@click.option("--busy", type=click.IntRange(min=1), default=2, show_default=True, help="Running messages.")
 @click.option("--handler-ms", type=click.FloatRange(min=5), default=40, show_default=True)
 @report.options
 def main(kills: int, workers: int, busy: int, handler_ms: float, where: str, json_path: Path | None) -> None:
-    """Milliseconds from a worker's SIGKILL until its message runs again."""
+    """Milliseconds from the SIGKILL of a worker until its message runs again."""
     book = Ledger()
     with server(where) as on, tempfile.TemporaryDirectory(prefix="bizzmq-bench-") as name:
         facts, acked_before = report.conditions(on), on.acked()
@@ -105,7 +105,7 @@ def main(kills: int, workers: int, busy: int, handler_ms: float, where: str, jso
     balance.update(kills=len(book.recovered_s), duplicates=sum(book.started.values()) - len(book.started))
     publish(book, balance, facts, json_path, kills=kills, workers=workers, busy=busy, handler_ms=handler_ms)
     if balance["duplicates"] != balance["kills"] or code != 0:
-        raise click.ClickException("more ran twice than was killed, or the pool has ended badly")
+        raise click.ClickException("more messages ran twice than were interrupted, or the pool failed")
 
 
 def publish(

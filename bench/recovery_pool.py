@@ -1,9 +1,9 @@
-"""The pool of bench/recovery.py: as bizzmq-worker, but a killed worker is replaced at once, and no queue is closed.
+"""The pool of bench/recovery.py: like bizzmq-worker, but without back-off of slots and circuit breaker.
 
     python -m bench.recovery_pool URL WORKERS
 
-Two hundred kills in a row would otherwise measure how long the pool waits before it starts the next worker, and how
-long it claims nothing from a queue whose every message seems to be deadly.
+Otherwise two hundred kills in a row would measure the back-off before the next worker starts, and the pause of a queue
+whose messages all seem to kill workers.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from __future__ import annotations
 import sys
 
 from bench.server import QUEUE
-from bizzmq import logs
-from bizzmq.workers import Supervisor, WorkerConfig, breaker
+from bizzmq.utils import logs
+from bizzmq.workers import Supervisor, WorkerConfig
+from bizzmq.workers.supervisor import circuit_breaker
 
 
 def main(url: str, workers: int) -> int:
-    """Run the pool until SIGTERM; its exit code."""
+    """Run the pool until SIGTERM and return its exit code."""
     logs.configure("info", "json")
-    breaker.WINDOW = sys.maxsize
+    circuit_breaker.WINDOW = sys.maxsize
     config = WorkerConfig(
         handler="bench.handlers:sleeping",
         queues=[QUEUE],

@@ -11,7 +11,7 @@ import click
 
 from bench import compare, markdown, memory_plot, plots, render_rows
 from bench.goals import table
-from bench.measures import deaths
+from bench.measures import deaths, tasks
 
 
 def workers_text(result: Mapping[str, Any]) -> str:
@@ -25,12 +25,12 @@ def workers_text(result: Mapping[str, Any]) -> str:
 @click.command()
 @click.argument("source", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--plots", "folder", type=click.Path(file_okay=False, path_type=Path), metavar="DIRECTORY",
-              help="Draw its pictures there, as PNG and SVG.  [default: none]")  # fmt: skip
+              help="Draw the pictures in this folder, as PNG and SVG.  [default: none]")  # fmt: skip
 @click.option("--into", "page", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
-              help="Write all of it between the markers of this page, with the pictures of --plots.")  # fmt: skip
+              help="Write everything between the markers of this page, with the pictures of --plots.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the goals as JSON instead.")
 def main(source: Path, folder: Path | None, page: Path | None, as_json: bool) -> None:
-    """Tables and pictures of what `compare --json` or `run --json` has written."""
+    """Tables and pictures of the results that `compare --json` or `run --json` has written."""
     if folder is not None:
         memory_plot.require_library()
     results = json.loads(source.read_text(encoding="utf-8"))
@@ -46,10 +46,12 @@ def main(source: Path, folder: Path | None, page: Path | None, as_json: bool) ->
 
 
 def show(results: Mapping[str, Any]) -> None:
-    """All tables, the goals last."""
+    """Print all tables, the goals last."""
     measures = results["measures"]
     if "arms" in measures:
         click.echo("\n\n".join(render_rows.grids(measures["arms"], table)) + "\n")
+    if "tasks" in measures:
+        click.echo(table(tasks.HEADINGS, tasks.rows(measures["tasks"])) + "\n")
     if "deaths" in measures:
         click.echo(table(deaths.HEADINGS, deaths.rows(measures["deaths"])) + "\n")
     if "workers" in measures:

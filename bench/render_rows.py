@@ -1,4 +1,4 @@
-"""The lines of a report about the arms."""
+"""The rows of a report about the arms."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WAIT_HEADINGS = ["publish to handler start, ms", "idle p50", "p99", "50% p50", "
 
 
 def arm_row(name: str, of: Mapping[str, Any], result: Mapping[str, Any]) -> list[str]:
-    """Medians of the rounds."""
+    """The medians of all rounds."""
     rounds = of["rounds"]
 
     def median(figure: Callable[[Mapping[str, Any]], float]) -> float:
@@ -39,7 +39,7 @@ def arm_row(name: str, of: Mapping[str, Any], result: Mapping[str, Any]) -> list
 
 
 def wait_row(name: str, of: Mapping[str, Any], result: Mapping[str, Any]) -> list[str]:
-    """Percentiles of all rounds together."""
+    """The percentiles of all rounds together."""
     kinds = [[wait for one in of["rounds"] for wait in one["idle_s"]]]
     kinds += [[wait for one in of["rounds"] for wait in one["load_s"][load]] for load in result["loads_per_s"]]
     figures = [f"{1e3 * stats.percentile(waits, share):,.2f}" for waits in kinds for share in (0.5, 0.99)]
@@ -48,7 +48,7 @@ def wait_row(name: str, of: Mapping[str, Any], result: Mapping[str, Any]) -> lis
 
 
 def sorted_arms(result: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The fastest first."""
+    """The arms, the fastest first."""
 
     def rate(name: str) -> float:
         return statistics.median(arms_goals.drain(one) for one in result["arms"][name]["rounds"])
@@ -57,7 +57,7 @@ def sorted_arms(result: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def grids(result: Mapping[str, Any], table: Table) -> list[str]:
-    """Speed and cost, the yardsticks, latency, and what each arm is and promises."""
+    """Speed and cost, the yardsticks, latency, and the settings and guarantee of each arm."""
     arms = sorted_arms(result)
     timed = {name: of for name, of in arms.items() if "idle_s" in of["rounds"][0]}
     facts = [[name, of["version"], of["recovery"], of["source"], of["settings"]] for name, of in arms.items()]
@@ -71,7 +71,7 @@ def grids(result: Mapping[str, Any], table: Table) -> list[str]:
 
 
 def yardsticks_text(result: Mapping[str, Any]) -> str:
-    """What the machine could do meanwhile."""
+    """The yardsticks of the machine at that time."""
     plain = [name for name in result["yardsticks"][0] if name.endswith("_per_s")]
     parts = [f"{name} {statistics.median(one[name] for one in result['yardsticks']):,.0f}" for name in plain]
     for name in result["yardsticks"][0]["redis_benchmark"]:

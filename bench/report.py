@@ -1,4 +1,4 @@
-"""Results: a table for people, JSON for programs, and the conditions that both belong to."""
+"""Results: a table for people, JSON for programs, and the conditions of both."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ import click
 
 import bizzmq
 from bench.server import EMBEDDED, Server
-from bizzmq import codec
-from bizzmq.workers import processors
+from bizzmq.protocol import json_codec
+from bizzmq.workers.process import cgroups
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def options(function: F) -> F:
-    """What every measurement takes: --server and --json."""
+    """The options of every measurement: --server and --json."""
     function = click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path),
-                            help="Write the results into this file, too.")(function)  # fmt: skip
+                            help="Also write the results to this file.")(function)  # fmt: skip
     return click.option("--server", "where", default=EMBEDDED, show_default=True, metavar="embedded|URL",
-                        help="A private server, or one that runs; nothing else should use it.")(function)  # fmt: skip
+                        help="The server: a private one, or one that nothing else uses.")(function)  # fmt: skip
 
 
 def conditions(server: Server) -> dict[str, Any]:
-    """Where a figure was taken."""
+    """The conditions of a figure."""
     return {**machine(), **server.about()}
 
 
@@ -38,15 +38,15 @@ def machine() -> dict[str, Any]:
         "bizzmq": bizzmq.__version__,
         "python": platform.python_version(),
         "hiredis": util.find_spec("hiredis") is not None,
-        "codec": codec.NAME,
+        "codec": json_codec.NAME,
         "system": f"{platform.system()} {platform.machine()}",
-        "processors": processors.available(),
+        "processors": cgroups.usable_processors(),
         "load_before": round(os.getloadavg()[0], 2),
     }
 
 
 def balance(server: Server, queue: str, published: int, acked_before: int) -> dict[str, int]:
-    """What became of the messages of a measurement. ClickException if one is missing or left."""
+    """The balance of a measurement's messages. Raises ClickException if one is missing or left."""
     now = server.mq.stats(queue)
     result = {
         "published": published,

@@ -1,8 +1,8 @@
-"""How soon a worker with a slow import is back at work: `python -m bench.respawn`, or `python bench/respawn.py`.
+"""Respawn time of a worker with a slow import: `python -m bench.respawn`, or `python bench/respawn.py`.
 
-The pool has one worker. While it is idle it gets SIGKILL, and a message is published. Measured is the time from just
-before the kill until the handler begins: with preload on the next worker is forked from a template that has imported
-the module, with off it imports the module first.
+The pool has one worker. While it is idle it gets SIGKILL, and a message is published. The time is counted from just
+before the kill until the handler starts: with preload on, the next worker is forked from a template that has imported
+the module; with off, it imports the module first.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def measure(on: Server, preload: str, kills: int, import_s: float) -> list[float
 
 
 def kill_one(on: Server, pool: Pool, pipe: Pipe, book: Ledger) -> float:
-    """Seconds until the next worker has begun a message."""
+    """Kill the worker; seconds until the next worker has started a message."""
     pool.wait_idle(on, 1)
     victim = pool.workers()[-1]
     begin_s = time.monotonic()
@@ -53,14 +53,14 @@ def kill_one(on: Server, pool: Pool, pipe: Pipe, book: Ledger) -> float:
         pool.check()
         pipe.read(0.1)
         if time.monotonic() - begin_s > PATIENCE_S:
-            raise click.ClickException(f"no worker has replaced {victim}")
+            raise click.ClickException(f"worker {victim} was not replaced")
     return book.started_s[message] - begin_s
 
 
 @click.command()
 @click.option("--kills", type=click.IntRange(min=1), default=20, show_default=True, help="With preload on.")
 @click.option("--import-s", type=click.FloatRange(min=0), default=2.0, show_default=True, metavar="SECONDS",
-              help="How long the handler's module takes to import.")  # fmt: skip
+              help="The import time of the handler's module.")  # fmt: skip
 @report.options
 def main(kills: int, import_s: float, where: str, json_path: Path | None) -> None:
     """Milliseconds until a killed worker whose module is slow to import is replaced."""

@@ -1,8 +1,8 @@
-"""The pool of bench/respawn.py: as bizzmq-worker with one worker, but a killed one is always replaced at once.
+"""The pool of bench/respawn.py: like bizzmq-worker with one worker, but without back-off of its slot.
 
     python -m bench.respawn_pool URL PRELOAD
 
-Twenty kills in a row would otherwise measure how long the pool waits before it starts the next worker.
+Otherwise twenty kills in a row would measure the back-off before the next worker starts.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 import sys
 
 from bench.server import QUEUE
-from bizzmq import logs
+from bizzmq.utils import logs
 from bizzmq.workers import Supervisor, WorkerConfig
 
 
 def main(url: str, preload: str) -> int:
-    """Run the pool until SIGTERM; its exit code."""
+    """Run the pool until SIGTERM and return its exit code."""
     logs.configure("info", "json")
     config = WorkerConfig(
         handler="bench.slow_import:sleeping",

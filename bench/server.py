@@ -1,4 +1,4 @@
-"""The server of a measurement, and what it says about itself."""
+"""The server of a measurement, and its figures."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from typing import Any, Iterator, Mapping
 
 import click
 
-from bizzmq import BizzMQ, QueueOptions, embedded, embedded_keeper
-from bizzmq.broker import Broker
-from bizzmq.connection import Connection
+from bizzmq import BizzMQ, QueueOptions
+from bizzmq.broker.broker import Broker
+from bizzmq.connection.base import Connection
+from bizzmq.embedded import keeper
+from bizzmq.embedded import server as embedded
 
 EMBEDDED = "embedded"
 QUEUE = "bench"
 
 
 class Server:
-    """A server that answers, with one queue for the messages of the measurement."""
+    """A running server with one queue for the messages of the measurement."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -40,7 +42,7 @@ class Server:
         return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
 
     def calls(self) -> Mapping[str, int]:
-        """How often each command has run, those inside scripts included."""
+        """The number of calls of each command, including those inside scripts."""
         return {
             name[len("cmdstat_") :].lower(): int(value.split(",")[0].partition("=")[2])
             for name, value in self.info("commandstats").items()
@@ -52,15 +54,15 @@ class Server:
         return float(used["used_cpu_user"]) + float(used["used_cpu_sys"])
 
     def acked(self) -> int:
-        """How many messages of the queue were ever acked."""
+        """The number of messages of the queue that were ever acked."""
         return int(self.broker.connection.execute("HGET", self.broker.keys(QUEUE).stats, "acked") or 0)
 
     def waiting_clients(self) -> int:
-        """How many connections are blocked, which is what an idle worker's is."""
+        """The number of blocked connections: each idle worker has one."""
         return int(self.info("clients")["blocked_clients"])
 
     def about(self) -> Mapping[str, Any]:
-        """Name, version, and whether it writes an append-only file."""
+        """Name and version, and whether it writes an append-only file."""
         facts = self.info("server")
         name = "valkey" if "valkey_version" in facts else "redis"
         persists = self.info("persistence").get("aof_enabled") == "1"
@@ -69,7 +71,7 @@ class Server:
 
 @contextmanager
 def server(where: str) -> Iterator[Server]:
-    """The server at this URL, or with `embedded` a private one that is gone afterwards."""
+    """The server at this URL, or with `embedded` a private one for the time of the block."""
     with private_url() if where == EMBEDDED else nullcontext(where) as url:
         running = Server(url)
         try:
@@ -84,5 +86,5 @@ def private_url() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="bizzmq-bench-") as name:
         with embedded.join(f"embedded://{name}") as own:
             yield own.url
-        while embedded_keeper.is_locked(Path(name) / embedded_keeper.KEEPER_LOCK):
-            time.sleep(0.02)  # it writes everything down before it leaves: only then is the directory free
+        while keeper.is_locked(Path(name) / keeper.KEEPER_LOCK):
+            time.sleep(0.02)  # it saves its data before it exits: only then can the directory be removed

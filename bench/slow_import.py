@@ -1,4 +1,4 @@
-"""A handler whose module takes long to import, as large libraries do."""
+"""A handler with a slow import, like that of a large library."""
 
 from __future__ import annotations
 

@@ -1,11 +1,29 @@
 """BizzMQ: a multiprocess worker pool framework on Redis."""
 
-from bizzmq.interrupts import QuietImports
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+from bizzmq.utils.interrupts import QuietImports
+
+if _TYPE_CHECKING:
+    from bizzmq.aio.client import AsyncBizzMQ
 
 with QuietImports():
+    from bizzmq.admin.listing import MessagePage
+    from bizzmq.admin.message_status import MessageStatus
+    from bizzmq.admin.show import QueueInfo
+    from bizzmq.admin.stats import QueueSummary
+    from bizzmq.admin.stored_message import StoredMessage
+    from bizzmq.admin.update import QueueUpdate
+    from bizzmq.app.app import App
+    from bizzmq.app.async_waiting import async_as_completed, async_wait
+    from bizzmq.app.handle import Handle
+    from bizzmq.app.task import Task
+    from bizzmq.app.waiting import as_completed, wait
     from bizzmq.client import BizzMQ
+    from bizzmq.consumer.user_hooks import after_message, before_message, on_worker_boot, on_worker_shutdown
     from bizzmq.context import Context
     from bizzmq.errors import (
+        ArgumentsError,
         BizzMQError,
         BrokerFullError,
         BrokerRefusesError,
@@ -17,27 +35,38 @@ with QuietImports():
         DecodeError,
         Draining,
         EncodeError,
+        HandlerFailedError,
         HandlerResultError,
         LeaseLostError,
         MemoryLimitExceeded,
+        MessageInUseError,
         MessageTimeout,
         NotConfirmedError,
         PayloadTooLargeError,
+        QueueInUseError,
         QueueNotFoundError,
         Reject,
+        ResultExpired,
+        ResultNotKept,
+        ResultTooLargeError,
         RetryLater,
         SignatureError,
+        UnknownTaskError,
         UnsignedError,
         WrongTypeError,
     )
-    from bizzmq.hooks import after_message, before_message, on_worker_boot, on_worker_shutdown
     from bizzmq.message import Message, MessageOptions
-    from bizzmq.offspring import detached
+    from bizzmq.middleware.base import Middleware, Publication, WorkerCrash
+    from bizzmq.middleware.registry import add_middleware
     from bizzmq.queue import QueueOptions, QueueStats
+    from bizzmq.utils.detached import detached
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "App",
+    "ArgumentsError",
+    "AsyncBizzMQ",
     "BizzMQ",
     "BizzMQError",
     "BrokerFullError",
@@ -51,25 +80,60 @@ __all__ = [
     "DecodeError",
     "Draining",
     "EncodeError",
+    "Handle",
+    "HandlerFailedError",
     "HandlerResultError",
     "LeaseLostError",
     "MemoryLimitExceeded",
     "Message",
+    "MessageInUseError",
     "MessageOptions",
+    "MessagePage",
+    "MessageStatus",
     "MessageTimeout",
+    "Middleware",
     "NotConfirmedError",
     "PayloadTooLargeError",
+    "Publication",
+    "QueueInUseError",
+    "QueueInfo",
     "QueueNotFoundError",
     "QueueOptions",
     "QueueStats",
+    "QueueSummary",
+    "QueueUpdate",
     "Reject",
+    "ResultExpired",
+    "ResultNotKept",
+    "ResultTooLargeError",
     "RetryLater",
     "SignatureError",
+    "StoredMessage",
+    "Task",
+    "UnknownTaskError",
     "UnsignedError",
+    "WorkerCrash",
     "WrongTypeError",
+    "add_middleware",
     "after_message",
+    "as_completed",
+    "async_as_completed",
+    "async_wait",
     "before_message",
     "detached",
     "on_worker_boot",
     "on_worker_shutdown",
+    "wait",
 ]
+
+
+if not _TYPE_CHECKING:  # a type checker has the import above, and still finds names that do not exist
+
+    def __getattr__(name: str) -> object:
+        """Import the client for asyncio when it is used: programs that block need none of it."""
+        if name == "AsyncBizzMQ":
+            from bizzmq.aio.client import AsyncBizzMQ  # noqa: PLC0415 - see above
+
+            globals()[name] = AsyncBizzMQ
+            return AsyncBizzMQ
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

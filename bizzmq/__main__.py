@@ -1,9 +1,9 @@
 """The `bizzmq` command, also as `python -m bizzmq`."""
 
-from bizzmq.interrupts import QuietImports
+from bizzmq.utils.interrupts import QuietImports
 
 with QuietImports():
-    from bizzmq.cli import main
+    from bizzmq.cli.main import main
 
 __all__ = ["main"]
 

@@ -1,85 +1,88 @@
-"""BizzMQ: create queues, publish, consume in this process, and look at what a queue holds."""
+"""The client: publish, consume in this process, and everything that `QueueClient` does with queues."""
 
 from __future__ import annotations
 
-import logging
 import math
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Callable, Iterable, Mapping, Sequence, TypeVar
 
-from bizzmq import checks, embedded, server_url, signing
-from bizzmq.background import BackgroundConsumer
-from bizzmq.broker import Broker
-from bizzmq.census import stats
-from bizzmq.clock import ServerClock
-from bizzmq.connections import connect
-from bizzmq.errors import BizzMQError, BrokerUnavailableError, ClosedError, ConfigurationError, DecodeError
-from bizzmq.handler import UserHandler
-from bizzmq.logs import log
-from bizzmq.loop import ConsumerOptions
+from bizzmq.admin.queue_client import QueueClient, checked_name
+from bizzmq.broker.broker import Broker
+from bizzmq.connection.factory import connect
+from bizzmq.consumer.handler import Handler, UserHandler
+from bizzmq.consumer.in_process import InProcessConsumer
+from bizzmq.consumer.options import ConsumerOptions, ExitReason
+from bizzmq.embedded import server as embedded
+from bizzmq.errors import BizzMQError, ClosedError
 from bizzmq.message import MessageOptions
-from bizzmq.publisher import Publisher, tell_published
-from bizzmq.queue import QueueOptions, QueueStats
-from bizzmq.redaction import redact
-from bizzmq.reservoir import LIMIT, Reservoir
-from bizzmq.url import check_url
+from bizzmq.middleware.base import Publication
+from bizzmq.middleware.checks import all_checked
+from bizzmq.middleware.publishing import PublishingHooks
+from bizzmq.middleware.registry import registered
+from bizzmq.protocol import signing
+from bizzmq.publisher.client_settings import FROM_ENVIRONMENT, checked_settings
+from bizzmq.publisher.pool import PublisherPool
+from bizzmq.publisher.publisher import Publisher
+from bizzmq.publisher.requests import set_published_ids
+from bizzmq.queue import QueueOptions
+from bizzmq.results.reader import ResultReaders
+from bizzmq.results.result_client import ResultClient
+from bizzmq.utils.clock import ServerClock
+from bizzmq.utils.object_pool import LIMIT
+from bizzmq.utils.redaction import redact
+from bizzmq.validation import checks
 
 T = TypeVar("T")
 _DEFAULTS = MessageOptions()
-_logger = logging.getLogger("bizzmq.client")
-_FROM_ENVIRONMENT = "(from the environment)"
-"""No address, but that none was given: so None, as from a variable that is not set, is not taken for it."""
 
 
-class BizzMQ:
-    """A client of the queues on one Redis server. A context manager; usable from several threads.
+class BizzMQ(QueueClient, ResultClient):
+    """A client for the queues on a Redis server. A context manager that several threads can share.
 
-    After `close` it cannot be used any more: every method raises ClosedError, but closing and stopping again are
-    harmless.
+    After `close` every method raises ClosedError; closing or stopping again is harmless.
 
     Args:
-        redis_url: `redis://`, `rediss://`, `unix://`, or `embedded://` for a private server; `redis+sentinel://` and
-            `redis+cluster://` for several (see docs/scale-out.md). Without one it is that of BIZZMQ_REDIS_URL, of the
-            file that BIZZMQ_REDIS_URL_FILE names, of REDIS_URL, or `redis://localhost:6379/0`, as for the commands;
-            in a pool's handler it is the pool's.
-        signing_keys: with keys, what is published is signed with the first one, and what is consumed must be signed
-            with any of them (see docs/security.md). Bytes, or base64; at least 32 bytes each.
-        max_connections: how many threads publish and ask at the same time; others wait for them, 10 s at most. Each
-            consumer has two more (see docs/connections.md).
-        encode: called with each value of a body that JSON lacks (a datetime, a Decimal, numpy's numbers); returns what
-            stands for it. Bodies that are plain JSON are published as they are. Without it they are refused.
+        redis_url: `redis://`, `rediss://` or `unix://`; `embedded://` for a private server; `redis+sentinel://` or
+            `redis+cluster://` for several servers (see docs/operations/scale-out.md). The default is BIZZMQ_REDIS_URL,
+            the content of the file named by BIZZMQ_REDIS_URL_FILE, REDIS_URL, or `redis://localhost:6379/0`, as for
+            the commands; in a pool's handler it is the pool's URL.
+        signing_keys: the first key signs published messages, and consumed messages must be signed with one of the
+            keys (see docs/operations/security.md). Each key is bytes or base64 text, of at least 32 bytes. None
+            neither signs nor checks.
+        max_connections: how many threads can publish or query at the same time; others wait up to 10 s for a
+            connection. Each consumer uses two more connections (see docs/operations/connections.md).
+        encode: a function that gets each value of a body that JSON cannot express (a datetime, a Decimal, a numpy
+            number) and returns a JSON value. None refuses such bodies.
+        middleware: code around what this client publishes and what its consumers run; see `bizzmq.Middleware`.
 
     Raises:
-        ConfigurationError: the URL is no such URL, or a key is none, or the number is none.
-        BrokerUnavailableError: the server cannot be reached; said within 5 seconds.
+        ConfigurationError: the URL, a key, or another argument is invalid.
+        BrokerUnavailableError: the server cannot be reached; raised within 5 seconds.
     """
 
     def __init__(
         self,
-        redis_url: str = _FROM_ENVIRONMENT,
+        redis_url: str = FROM_ENVIRONMENT,
         *,
         signing_keys: Sequence[signing.Key] | None = None,
         max_connections: int = LIMIT,
         encode: Callable[[Any], Any] | None = None,
+        middleware: Sequence[Any] = (),
     ) -> None:
-        if redis_url is _FROM_ENVIRONMENT:
-            redis_url = server_url.from_environment()
-        redis_url = checks.secret("redis_url", redis_url)
-        limit = checks.integer("max_connections", max_connections, 1)
-        if encode is not None and not callable(encode):
-            raise ConfigurationError(f"encode must be a function or None, not {checks.shown(encode)}")
-        self._encode = encode
+        settings = checked_settings(redis_url, signing_keys, max_connections, encode)
+        self._encode, self._signer = settings.encode, settings.signer
+        self._middlewares = all_checked(middleware)
         self._closed = False
-        self._signer = None if signing_keys is None else signing.Signer(signing_keys)
-        self._server = embedded.join(redis_url) if embedded.is_embedded(redis_url) else None
-        self._url = self._server.url if self._server else check_url(redis_url)
-        self._consumers: list[BackgroundConsumer] = []
+        self._server = embedded.join(settings.url) if settings.is_embedded else None
+        self._url = self._server.url if self._server else settings.url
+        self._consumers: list[InProcessConsumer] = []
         self._clock = ServerClock()
-        users = (BizzMQ._lent.__code__,)
-        self._publishers = Reservoir(self._new_publisher, users, limit=limit)
+        self._publishers = PublisherPool(self._new_publisher, settings.limit)
+        self._with_publisher = self._publishers.use
+        self._result_readers = ResultReaders(self._new_broker, self._read_shards, self._require_open)
         try:
-            self._check()
+            self._check_server()
         except BizzMQError:
             self.close()
             raise
@@ -96,30 +99,37 @@ class BizzMQ:
     ) -> None:
         self.close()
 
-    def _check(self) -> None:
-        """Reach the server within 5 seconds, or raise."""
-        impatient = self._new_broker(timeout_s=2.5)
+    def _check_server(self) -> None:
+        """Raise BrokerUnavailableError unless the server answers within 5 seconds."""
+        broker = self._new_broker(timeout_s=2.5)
         try:
-            impatient.ping()
+            broker.ping()
         finally:
-            impatient.connection.drop()
+            broker.connection.drop()
 
     def _new_broker(self, timeout_s: float = 5.0) -> Broker:
         ensure = self._server.ensure if self._server else None
         return Broker(connect(self._url, connect_timeout_s=2.0, timeout_s=timeout_s, before_open=ensure))
 
+    def _execute(self, action: Callable[[Broker], T]) -> T:
+        return self._publishers.execute(action)
+
+    def _read_shards(self, queue: str) -> list[str]:
+        return self._execute(lambda broker: broker.shards(queue))
+
     def _new_publisher(self) -> Publisher:
         return Publisher(self._new_broker(), self._clock, signer=self._signer, encode=self._encode)
 
     def close(self) -> None:
-        """Stop what still consumes, waiting for running messages, and close all connections. May be called again.
+        """Stop all consumers, wait for their running messages, and close all connections. May be called again.
 
-        A call that another thread has begun ends as if the client were open, and its connection is closed then.
+        A call that is in progress in another thread is completed first; its connection is closed afterwards.
         """
-        self._stop_consumers()  # their handlers may use this client until they have ended
+        self._stop_consumers()  # handlers may use this client until they end
         self._closed = True
         self._stop_consumers()
         self._publishers.close()
+        self._result_readers.close()
         if self._server is not None:
             self._server.close()
 
@@ -127,78 +137,90 @@ class BizzMQ:
         while self._consumers:
             consumer = self._consumers[-1]
             consumer.stop()
-            if consumer in self._consumers:
-                self._consumers.remove(consumer)
+            self._forget(consumer)
+
+    def _forget(self, consumer: InProcessConsumer) -> None:
+        try:
+            self._consumers.remove(consumer)
+        except ValueError:
+            return  # another thread or a handler has closed the client in the meantime
 
     def _require_open(self) -> None:
         if self._closed:
             raise ClosedError("this client is closed; make a new one")
 
-    def create_queue(self, queue_name: str, options: QueueOptions | None = None) -> bool:
-        """Create a queue, and its dead-letter queue if the options ask for one.
-
-        Skipped if the queue exists: if its options differ from the given ones, that is a warning in the log. Where
-        nobody has chosen the options of a queue, as that of a pool that was there first or of a dead-letter queue, it
-        gets the given ones. Returns whether it was created, or got them.
-
-        Raises:
-            ConfigurationError: the name is not allowed, or the options are none.
-            BrokerUnavailableError, ClosedError
-        """
-        queue_name = _queue(queue_name)
-        checks.instance("options", options, QueueOptions, QueueOptions())
-        return self._ask(lambda broker: _create(broker, queue_name, options))
-
     def publish_message_to_queue(self, queue_name: str, message: Any, options: MessageOptions | None = None) -> str:
-        """Publish one JSON value; returns the message's id once Redis has stored it.
+        """Publish one message: any JSON value of at most 1 MiB.
+
+        Returns:
+            The message's id, once Redis has stored the message.
 
         Raises:
-            QueueNotFoundError: the queue was never created.
-            ConfigurationError: the name is not allowed, or the options are none.
-            ClosedError: the client was closed.
-            EncodeError: the message is not JSON, or nested more than 200 levels deep.
-            PayloadTooLargeError: it is larger than 1 MiB as JSON.
-            NotConfirmedError: it is stored, but not confirmed as `options.confirm` asks.
-            BrokerFullError: Redis is at its memory limit.
-            BrokerUnavailableError: Redis stayed away for 10 s; the message may have been published.
+            QueueNotFoundError: the queue does not exist.
+            ConfigurationError: the name or the options are invalid.
+            ClosedError: the client is closed.
+            EncodeError: the message is not JSON, or is nested more than 200 levels deep.
+            PayloadTooLargeError: the message is larger than 1 MiB as JSON.
+            NotConfirmedError: the message is stored, but not confirmed as `options.confirm` requires.
+            BrokerFullError: Redis has reached its memory limit.
+            BrokerUnavailableError: Redis was unavailable for 10 s; the message may have been published.
         """
         return self._publish(queue_name, [message], options)[0]
 
     def publish_messages_to_queue(
         self, queue_name: str, messages: Iterable[Any], options: MessageOptions | None = None
     ) -> list[str]:
-        """Publish many, all with the same options; returns their ids in order.
+        """Publish several messages with the same options.
 
-        Every message is encoded before the first one is sent: if one is not JSON or too large, none is
-        published. Raises as `publish_message_to_queue` does; the error's `published_ids` then tells
-        which ones were published before it. If `messages` raises while it is read, none is published either.
+        All messages are encoded before the first one is sent. If one is not JSON or is too large, or if `messages`
+        raises while it is read, none is published.
+
+        Returns:
+            The ids, in the order of the messages.
+
+        Raises:
+            The errors of `publish_message_to_queue`; their `published_ids` are the ids of the messages that were
+            published before the error.
         """
         if isinstance(messages, (str, bytes, bytearray, memoryview, Mapping)) or not isinstance(messages, Iterable):
             checks.refuse("messages", "a list or another iterable of messages", messages)
         return self._publish(queue_name, messages, options)
 
-    def _publish(self, queue_name: str, messages: Iterable[Any], options: MessageOptions | None) -> list[str]:
+    def _publish(
+        self, queue_name: str, messages: Iterable[Any], options: MessageOptions | None, task: str = "", version: int = 1
+    ) -> list[str]:
         wanted = _DEFAULTS if options is None else checks.instance("options", options, MessageOptions, _DEFAULTS)
         if type(queue_name) is not str:
-            queue_name = _queue(queue_name)
+            queue_name = checked_name(queue_name)
         published: list[str] = []
         try:
-            return self._lent(lambda publisher: publisher.publish(queue_name, messages, wanted, published))
+            if registered or self._middlewares:
+                publication = Publication(queue_name, messages, wanted, task, version)
+                return PublishingHooks(self._middlewares, publication).around(self._send, published)
+            return self._with_publisher(
+                lambda publisher: publisher.publish(queue_name, messages, wanted, published, task, version)
+            )
         except BaseException as error:
-            tell_published(error, published)
+            set_published_ids(error, published)
             raise
 
+    def _send(self, one: Publication, published: list[str]) -> list[str]:
+        return self._with_publisher(
+            lambda publisher: publisher.publish(one.queue, one.bodies, one.options, published, one.task, one.version)
+        )
+
     def consume_message_from_queue(self, queue_name: str, handler: UserHandler) -> Callable[[], None]:
-        """Start handling this queue's messages in the background of this process.
+        """Start to handle this queue's messages in a background thread of this process, one at a time.
 
-        The handler runs in a thread, one message at a time. It gets the body, and a Context if it takes a
-        second argument; it may be async. It fails by raising or returning an exception.
+        The handler gets the body, and a Context if it takes a second argument; it may be async. A message fails if
+        its handler raises or returns an exception.
 
-        Returns a function that stops consuming: it waits for the running message, gives back what has not
-        started, and may be called twice.
+        Returns:
+            A function that stops the consumer: it waits for the running message and releases the messages that have
+            not started. It may be called again.
 
         Raises:
-            ConfigurationError: the name is not allowed, or the handler cannot take a message.
+            ConfigurationError: the name is invalid, or the handler does not accept a message.
             QueueNotFoundError, BrokerUnavailableError, ClosedError
         """
         return self._start_consuming(queue_name, handler, ConsumerOptions()).stop
@@ -206,18 +228,23 @@ class BizzMQ:
     def consume_until_empty(
         self, queue_name: str, handler: UserHandler, timeout_s: float | timedelta | None = None
     ) -> int:
-        """Handle this queue's messages until none is left: for tests and scripts. Returns how many were run.
+        """Handle this queue's messages until none is left. For tests and scripts.
 
-        That includes what is delayed, what fails and is retried, and what others are handling: it is waited for. The
-        handler is called as by `consume_message_from_queue`, in a thread.
+        It also waits for delayed messages, for retries, and for messages that other consumers are handling. The
+        handler is called in a thread, as by `consume_message_from_queue`.
 
         Args:
-            timeout_s: seconds or a timedelta; None waits as long as it takes.
+            timeout_s: seconds or a timedelta; None sets no limit.
+
+        Returns:
+            The number of handled messages; each retry counts.
 
         Raises:
-            TimeoutError: the queue was not empty in time; what runs was finished, the rest is given back.
-            ConfigurationError: the name is not allowed, or the handler cannot take a message.
-            QueueNotFoundError, BrokerUnavailableError, ClosedError
+            TimeoutError: the queue was not empty in time; the running message was finished, the others are released.
+            ConfigurationError: the name is invalid, or the handler does not accept a message.
+            ClosedError: the client is closed, or was closed before the queue was empty.
+            BizzMQError: the consumer has failed; the log contains the reason.
+            QueueNotFoundError, BrokerUnavailableError
         """
         limit_s = checks.seconds("timeout_s", timeout_s, otherwise=", or None") if timeout_s is not None else math.inf
         consumer = self._start_consuming(queue_name, handler, ConsumerOptions(burst=True))
@@ -225,90 +252,57 @@ class BizzMQ:
             is_empty = consumer.ends_within(limit_s)
         finally:
             consumer.stop()
-            self._consumers.remove(consumer)
+            self._forget(consumer)
         if not is_empty:
             raise TimeoutError(f"the queue {queue_name!r} was not empty within {limit_s:g} s")
+        if consumer.ended is None:
+            raise BizzMQError(f"the consumer of {queue_name!r} failed before the queue was empty: see the log")
+        if consumer.ended is not ExitReason.BURST:
+            raise ClosedError(f"this client was closed before the queue {queue_name!r} was empty")
         return consumer.handled
 
-    def _start_consuming(self, queue_name: str, handler: UserHandler, options: ConsumerOptions) -> BackgroundConsumer:
+    def _start_consuming(self, queue_name: str, handler: UserHandler, options: ConsumerOptions) -> InProcessConsumer:
         self._require_open()
         decode = signing.decoder(self._signer)
-        consumer = BackgroundConsumer(self._new_broker, _queue(queue_name), handler, decode=decode, options=options)
-        self._consumers.append(consumer)  # first: `close` ends it, whatever interrupts its start
+        name, chosen = checked_name(queue_name), Handler(handler, self._middlewares)
+        consumer = InProcessConsumer(self._new_broker, name, chosen, decode=decode, options=options)
+        for earlier in [one for one in self._consumers if one.is_stopped]:
+            self._forget(earlier)
+        self._consumers.append(consumer)  # before the start, so that `close` stops it even if the start is interrupted
         try:
             consumer.start()
         except BaseException as error:
             consumer.abandon()
             if isinstance(error, BizzMQError):
-                self._consumers.remove(consumer)
+                self._forget(consumer)
             raise
-        if self._closed:  # meanwhile, by another thread, which may not have seen this consumer
+        if self._closed:  # by another thread in the meantime, which may not have seen this consumer
             consumer.stop()
             self._require_open()
         return consumer
 
-    def stats(self, queue_name: str) -> QueueStats:
-        """Count what the queue holds. Raises QueueNotFoundError, BrokerUnavailableError or ClosedError."""
-        queue_name = _queue(queue_name)
-        return self._ask(lambda broker: stats(broker, queue_name))
 
-    def _ask(self, action: Callable[[Broker], T]) -> T:
-        """The result of an action that is safe to repeat: once more, over a new connection, if an old one fails."""
-
-        def ask(publisher: Publisher) -> T:
-            connection = publisher.broker.connection
-            connection.refresh()
-            is_old = connection.is_open
-            try:
-                return action(publisher.broker)
-            except BrokerUnavailableError:
-                if not is_old:
-                    raise
-                connection.drop()
-                return action(publisher.broker)
-
-        return self._lent(ask)
-
-    def _lent(self, use: Callable[[Publisher], T]) -> T:
-        """What comes of using a publisher that nobody else has meanwhile.
-
-        A use that is interrupted gives nothing back, so that nobody gets what is half done.
-        """
-        publisher = self._publishers.take()
-        try:
-            result = use(publisher)
-        except BizzMQError:
-            self._publishers.give_back(publisher)
-            raise
-        except BaseException:
-            self._publishers.lose(publisher)
-            raise
-        self._publishers.give_back(publisher)
-        return result
+def publish_to_task(
+    mq: BizzMQ, queue: str, bodies: Iterable[Any], options: MessageOptions, task: str, version: int
+) -> list[str]:
+    """Publish messages for a task, whose arguments the bodies are; returns the ids. For code of BizzMQ."""
+    return mq._publish(queue, bodies, options, task, version)  # noqa: SLF001 - private to users, not to this module
 
 
-def _create(broker: Broker, queue: str, options: QueueOptions | None) -> bool:
-    """Create a queue; whether it is new."""
-    if options is None:
-        return not broker.exists(queue) and broker.create(queue, QueueOptions())
-    is_new = broker.create(queue, options)
-    _warn_of_difference(broker, queue, options)
-    return is_new
+def create_implicitly(mq: BizzMQ, queue: str) -> bool:
+    """Create a queue as a pool does: with a dead-letter queue, and options that nobody has chosen. For code of BizzMQ.
+
+    Returns whether it was created.
+    """
+    options = QueueOptions(config_dead_letter_queue=True)
+    return mq._execute(lambda broker: broker.create(queue, options, implicit=True))  # noqa: SLF001 - as above
 
 
-def _warn_of_difference(broker: Broker, queue: str, asked: QueueOptions) -> None:
-    """Say which options of a queue are not those that were asked for. That it may not be asked is no failure."""
-    try:
-        difference = asked.difference(broker.options(queue))
-    except DecodeError as error:
-        difference = str(error)
-    except BizzMQError:
-        return
-    if difference:
-        # In the sentence and not in fields: a program that logs in its own way shows no fields.
-        log(_logger, logging.WARNING, f"queue {queue!r} exists with other options, which stay: {difference}")
+def new_broker(mq: BizzMQ) -> Broker:
+    """A broker with a connection of its own on the client's server. For code of BizzMQ."""
+    return mq._new_broker()  # noqa: SLF001 - as above
 
 
-def _queue(name: Any) -> str:
-    """The name of a queue; QueueKeys says which are allowed."""
-    return checks.text("queue_name", name, "a text, the name of a queue, and goes before the message or the handler")
+def decoder_of(mq: BizzMQ) -> signing.Decode:
+    """The function that decodes and checks the client's messages. For code of BizzMQ."""
+    return signing.decoder(mq._signer)  # noqa: SLF001 - as above

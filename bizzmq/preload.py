@@ -1,8 +1,8 @@
-"""What the module of a handler says about the things that it makes while it is imported.
+"""Declarations of a handler's module about objects that are safe to fork.
 
-A pool imports the handler once and forks its workers from that process, if what the import has left bears it. What does
-not is named at the start, and each worker imports by itself (docs/preload.md). `safe` says of one thing that it bears a
-fork all the same.
+A pool imports the handler once and forks its workers from that process, if everything that the import has created
+survives a fork. Otherwise the pool reports what does not, and each worker imports the handler itself
+(docs/operations/preload.md). `safe` declares that an object survives a fork nevertheless.
 """
 
 from __future__ import annotations
@@ -27,42 +27,42 @@ _GENERATORS = {
 
 @dataclass
 class Declared:
-    """What was said to be safe.
+    """What was declared safe.
 
     Attributes:
-        descriptors: number -> what it led to then, as (device, inode): the number may lead elsewhere later.
-        threads: identifiers of Python's threads, as of `threading.get_ident`.
+        descriptors: descriptor -> (device, inode) at that time, because the descriptor may be reused later.
+        threads: identifiers of Python threads, as `threading.get_ident` returns them.
         processes: process ids.
-        things: by identity; they are kept, so that no other thing gets their identity.
-        names: words that name a finding in the report: a library, a path, an address, a thread.
+        objects: id -> object. The reference keeps the id from being reused.
+        names: names of findings in the report: of a library, a path, an address, or a thread.
     """
 
     descriptors: dict[int, tuple[int, int]] = field(default_factory=dict)
     threads: set[int] = field(default_factory=set)
     processes: set[int] = field(default_factory=set)
-    things: dict[int, Any] = field(default_factory=dict)
+    objects: dict[int, Any] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
 
 
 declared = Declared()
-"""Of this process."""
+"""The declarations of this process."""
 
 
 def safe(thing: T) -> T:
-    """Say of a thing that was made while the handler's module was imported: it bears a fork.
+    """Declare that an object that the handler's module creates on import survives a fork.
 
-    The pool then goes on to fork its workers from the process that has imported the module, if nothing else forbids it.
+    The pool then forks its workers from the process that has imported the module, unless something else prevents it.
 
     Args:
-        thing: a file, a socket, or anything else with `fileno()`, or the number of a descriptor; a thread; a process
-            of `subprocess` or `multiprocessing`; a random generator; or a text that names a finding as
-            `bizzmq-worker --check-preload` shows it: a library, a path, an address, a thread's name.
+        thing: a file, a socket or any other object with `fileno()`, or a descriptor; a thread; a process of
+            `subprocess` or `multiprocessing`; a random generator; or the name of a finding as
+            `bizzmq-worker --check-preload` shows it: of a library, a path, an address, or a thread.
 
     Returns:
-        The thing.
+        The object itself.
 
     Raises:
-        ConfigurationError: the thing is of another kind.
+        ConfigurationError: the object is of another kind.
     """
     if isinstance(thing, str):
         declared.names.add(thing)
@@ -70,7 +70,7 @@ def safe(thing: T) -> T:
         if thing.ident is not None:
             declared.threads.add(thing.ident)
     elif is_generator(thing):
-        declared.things[id(thing)] = thing
+        declared.objects[id(thing)] = thing
     elif isinstance(getattr(thing, "pid", None), int):
         declared.processes.add(thing.pid)  # type: ignore[attr-defined]
     else:
@@ -86,14 +86,14 @@ def _descriptor_of(thing: Any) -> int:
         os.fstat(number)
     except (AttributeError, TypeError, ValueError, OSError):
         raise ConfigurationError(
-            f"bizzmq.preload.safe cannot tell what a {type(thing).__name__} holds: give it a descriptor, a file, a "
-            "socket, a thread, a process, a random generator, or the name that bizzmq-worker --check-preload shows"
+            f"bizzmq.preload.safe does not accept a {type(thing).__name__}: pass a descriptor, a file, a socket, a "
+            "thread, a process, a random generator, or the name that bizzmq-worker --check-preload shows"
         ) from None
     return int(number)
 
 
 def is_generator(thing: Any) -> bool:
-    """Whether this is a random generator with a state of its own, which a fork copies."""
+    """Whether this is a random generator with its own state, which a fork would copy."""
     kind = type(thing)
     try:
         families = {(base.__module__, base.__qualname__) for base in kind.__mro__}

@@ -1,4 +1,4 @@
-"""What a queue is set to, and what it holds."""
+"""The options of a queue, and its counts."""
 
 from __future__ import annotations
 
@@ -6,37 +6,39 @@ import re
 from dataclasses import dataclass, fields
 from typing import Mapping
 
-from bizzmq import checks
-from bizzmq.checks import Seconds
 from bizzmq.errors import DecodeError
-from bizzmq.keys import MAX_SHARDS
 from bizzmq.message import MAX_DELAY_S
+from bizzmq.validation import checks
+from bizzmq.validation.checks import Seconds
 
 LAYOUT_VERSION = 1
-MOST_RETRIES = 10**15 - 1
-"""The largest number of retries: the attempts of a message hold no more digits."""
+MAX_SHARDS = 256
+MAX_RETRIES = 10**15 - 1
+"""The largest number of retries: the stored attempts of a message have room for 15 digits."""
 _COUNT = re.compile(r"[0-9]{1,100}\Z")
 _SECONDS = re.compile(r"[0-9.eE+-]{1,100}\Z")
-_LEAST = 5e-324  # the least number above 0: whatever may be given may be stored
+_LEAST = 5e-324  # the smallest number above 0: every valid option can be stored
 NO_LIMIT = ", or None for no limit"
 
 
 @dataclass(frozen=True, init=False)
 class QueueOptions:
-    """How a queue treats its messages. Fixed when the queue is created.
+    """The options of a queue. They are stored when it is created; `BizzMQ.update_queue` changes them.
 
     Args:
-        config_dead_letter_queue: keep what could not be handled in `NAME_dlq` instead of discarding it.
-        max_retries: how often a message is tried again after its first failure.
-        retry: the retry count that its messages start with.
-        retry_backoff_s: wait before the first retry, seconds or a timedelta; doubles with each one. 0 retries at once.
-        retry_backoff_max_s: upper bound of that wait, seconds or a timedelta.
-        timeout_s: how long one delivery may take, seconds or a timedelta; None sets no limit.
-        shards: over how many places the queue is spread, which may be on several nodes of a cluster. Messages keep
-            their order within a shard only.
+        config_dead_letter_queue: move messages that cannot be handled to the dead-letter queue `NAME_dlq`. Otherwise
+            they are discarded.
+        max_retries: how often a message is retried after its first failure.
+        retry: the retry count with which the queue's messages start.
+        retry_backoff_s: the wait before the first retry, seconds or a timedelta. It doubles with each retry; 0 retries
+            at once.
+        retry_backoff_max_s: the longest wait before a retry, seconds or a timedelta.
+        timeout_s: the time limit of one delivery, seconds or a timedelta; None sets no limit.
+        shards: into how many shards the queue is divided, from 1 to 256. Shards can be on different nodes of a
+            cluster. Messages keep their order only within a shard.
 
     Raises:
-        ConfigurationError: a value of another type, or one that cannot work.
+        ConfigurationError: a value has the wrong type or is out of range.
     """
 
     config_dead_letter_queue: bool
@@ -60,7 +62,7 @@ class QueueOptions:
         given = self.__dict__  # frozen: set once, here
         given["config_dead_letter_queue"] = checks.flag("config_dead_letter_queue", config_dead_letter_queue)
         given["max_retries"] = checks.integer("max_retries", max_retries, 0)
-        given["retry"] = checks.integer("retry", retry, 0, MOST_RETRIES)
+        given["retry"] = checks.integer("retry", retry, 0, MAX_RETRIES)
         given["retry_backoff_s"] = checks.seconds("retry_backoff_s", retry_backoff_s)
         given["retry_backoff_max_s"] = checks.seconds("retry_backoff_max_s", retry_backoff_max_s)
         limit_s = (
@@ -70,16 +72,20 @@ class QueueOptions:
         given["shards"] = checks.integer("shards", shards, 1, MAX_SHARDS)
 
     def difference(self, stored: QueueOptions) -> str:
-        """Which options are stored as something else than these, both values of each; "" if none is."""
-        kept = QueueOptions.from_meta(self.to_meta())  # at the bounds of what is stored
+        """The options whose stored values differ from these, with both values; "" if there are none."""
+        kept = self.as_stored()
         return "; ".join(
             f"{field.name}: asked {getattr(kept, field.name)!r}, stored {getattr(stored, field.name)!r}"
             for field in fields(self)
             if getattr(kept, field.name) != getattr(stored, field.name)
         )
 
+    def as_stored(self) -> QueueOptions:
+        """These options after storing and reading them, which limits values to the bounds of stored options."""
+        return QueueOptions.from_meta(self.to_meta())
+
     def to_meta(self) -> dict[str, str]:
-        """The fields of the queue's meta hash."""
+        """These options as fields of the queue's meta hash."""
         return {
             "layout": str(LAYOUT_VERSION),
             "dead_letter": "1" if self.config_dead_letter_queue else "0",
@@ -93,15 +99,15 @@ class QueueOptions:
 
     @classmethod
     def from_meta(cls, meta: Mapping[str, str]) -> QueueOptions:
-        """The options that a meta hash holds: the one place that checks what is stored as such.
+        """The options stored in a meta hash. Stored options are checked here and nowhere else.
 
-        Fields that it lacks have their defaults, and what is beyond a bound is at the bound, as 1e300 seconds are.
+        A missing field has its default. A value beyond a bound, such as 1e300 seconds, becomes the bound.
 
         Raises:
-            DecodeError: a field is not what it should be; the text names it. Also a layout of another version.
+            DecodeError: a field is invalid, or the layout has another version. The text names the field.
         """
         if meta.get("layout", str(LAYOUT_VERSION)) != str(LAYOUT_VERSION):
-            raise _unreadable("layout", meta["layout"], f"{LAYOUT_VERSION}: a newer release has made this queue")
+            raise _unreadable("layout", meta["layout"], f"{LAYOUT_VERSION}: a newer release created this queue")
         default = cls()
         return cls(
             config_dead_letter_queue=_flag(meta),
@@ -115,7 +121,7 @@ class QueueOptions:
 
 
 def stored_shards(stored: str) -> int:
-    """The number of shards as it is stored, "" for one. Raises DecodeError."""
+    """The number of shards from its stored text; "" means 1. Raises DecodeError."""
     number = int(stored or "1") if len(stored) < 4 and (stored or "1").isdecimal() and stored.isascii() else 0
     if not 1 <= number <= MAX_SHARDS:
         raise _unreadable("shards", stored, f"a number from 1 to {MAX_SHARDS}")
@@ -132,8 +138,8 @@ def _flag(meta: Mapping[str, str]) -> bool:
 def _count(meta: Mapping[str, str], name: str, default: int) -> int:
     stored = meta.get(name, str(default))
     if not _COUNT.match(stored):
-        raise _unreadable(name, stored, "a whole number of 0 or more")
-    return min(int(stored), MOST_RETRIES)
+        raise _unreadable(name, stored, "a whole number, 0 or more")
+    return min(int(stored), MAX_RETRIES)
 
 
 def _seconds(meta: Mapping[str, str], name: str, default: float, least: float = 0.0) -> float:
@@ -153,25 +159,29 @@ def _unreadable(name: str, stored: str, wanted: str) -> DecodeError:
 
 @dataclass(frozen=True)
 class QueueStats:
-    """One consistent look at a queue.
+    """The counts of a queue at one moment.
 
-    `waiting` (all priorities), `delayed`, `processing` and `dead_lettered` count the messages that are there now: the
-    last of them those in its dead-letter queue, or for a dead-letter queue those that it has set aside itself. The
-    others are totals since the queue was created. `dead_lettered_total` and `replayed` are the same numbers for a queue
-    and its dead-letter queue: what went from the one to the other, and back. `missing` counts ids that were skipped
-    because they had no message; `written_off` what an operator has accepted as lost; `unreadable` how many counters
-    are no numbers, and count as 0. At every moment, for a queue::
+    `waiting` (of all priorities), `delayed`, `processing` and `dead_lettered` count the messages that exist now.
+    `dead_lettered` counts the messages in the queue's dead-letter queue; for a dead-letter queue, its parked messages,
+    which its own handler could not handle either.
+
+    All others are totals since the queue was created. `dead_lettered_total` and `replayed` have the same values for a
+    queue and its dead-letter queue: how many messages moved to the dead-letter queue, and back. `missing` counts ids
+    that were skipped because no message was stored for them, `written_off` losses that an operator has accepted, and
+    `unreadable` the counters that are not numbers and count as 0.
+
+    This always holds for a queue::
 
         published + replayed = waiting + delayed + processing
                                + acked + discarded + purged + dead_lettered_total + written_off + unaccounted
 
-    and for a dead-letter queue::
+    And for a dead-letter queue::
 
         published + dead_lettered_total = waiting + delayed + processing + dead_lettered
                                           + acked + discarded + purged + replayed + written_off + unaccounted
 
-    `unaccounted` is 0 unless something else than BizzMQ has written to Redis, or Redis has evicted: positive if
-    messages have vanished, negative if some came from nowhere. `bizzmq audit` tells which.
+    `unaccounted` is 0 unless another program has written to these keys, or Redis has evicted some. It is positive if
+    messages are missing, and negative if there are messages that were not published. `bizzmq audit` finds them.
     """
 
     waiting: int = 0

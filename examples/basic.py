@@ -1,6 +1,6 @@
 """Publish two messages and handle them in this process, until Ctrl+C.
 
-Needs a Redis server: BIZZMQ_REDIS_URL says where, `embedded://` starts a private one.
+It needs a Redis server: set BIZZMQ_REDIS_URL to its URL, or to `embedded://`, which starts a private one.
 """
 
 from __future__ import annotations

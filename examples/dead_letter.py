@@ -1,6 +1,7 @@
-"""A message that always fails: tried three times, then handed to the dead-letter queue's own handler.
+"""A message that always fails: it is tried three times, and then the dead-letter queue's own handler gets it.
 
-Needs a Redis server: BIZZMQ_REDIS_URL says where, `embedded://` starts a private one. Ctrl+C ends it.
+It needs a Redis server: set BIZZMQ_REDIS_URL to its URL, or to `embedded://`, which starts a private one. Ctrl+C ends
+it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def intentional_failure_handler(message: Any) -> None:
 
 def dlq_message_handler(message: Any, context: Context) -> bool:
     print(f"DLQ received failed message: {message}")
-    if context.error:  # a handler that takes a second argument is told why the message is here
+    if context.error:  # the record of the error that put the message here
         print(f"It failed with {context.error['error_type']}: {context.error['error']}")
     return True
 

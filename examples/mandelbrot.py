@@ -2,8 +2,8 @@
 
     python mandelbrot.py --output mandelbrot.png
 
-starts a private server and a pool of its own, and ends both. To let a pool that runs already do it, on any
-number of hosts that share this directory, start it here and name its server:
+It starts a private server and a pool, and ends both. To use existing pools instead, on any number of hosts that share
+this directory, start them here and pass the URL of their server:
 
     bizzmq-worker --queue mandelbrot mandelbrot_tile:render
     python mandelbrot.py --redis-url redis://localhost:6379/0
@@ -31,12 +31,12 @@ from bizzmq import BizzMQ, QueueOptions
 QUEUE = "mandelbrot"
 ACROSS, DOWN = 16, 10  # tiles
 CENTRE = complex(-0.7435669, 0.1314023)
-SPAN = 0.0023  # of the real axis, from the left edge to the right one
+SPAN = 0.0023  # the width of the picture on the real axis
 LIMIT = 1200
 
 
 def tiles(width: int, height: int, folder: Path) -> list[dict[str, Any]]:
-    """The messages: what to compute and where to put it."""
+    """The messages: what to compute, and the file for the result."""
     step = SPAN / width
     columns = [round(i * width / ACROSS) for i in range(ACROSS + 1)]
     rows = [round(i * height / DOWN) for i in range(DOWN + 1)]
@@ -57,19 +57,19 @@ def tiles(width: int, height: int, folder: Path) -> list[dict[str, Any]]:
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """A directory for the length of the block."""
+    """A context manager: a temporary directory."""
     name = tempfile.mkdtemp(prefix="mandelbrot-")
     try:
         yield Path(name)
     finally:
-        while Path(name).exists():  # the server may be writing into it until it has left
+        while Path(name).exists():  # the server may write into it until it ends
             shutil.rmtree(name, ignore_errors=True)
             time.sleep(0.01)
 
 
 @contextmanager
 def pool(url: str, workers: int | None) -> Iterator[subprocess.Popen[bytes]]:
-    """`bizzmq-worker` as anybody would start it; drained when the block is left."""
+    """A context manager: a pool, started as a user starts it; it is drained at the end."""
     command = [sys.executable, "-m", "bizzmq.workers", "--log-level=warning", f"--queue={QUEUE}"]
     command += [f"--redis-url={url}", *([f"--concurrency={workers}"] if workers else [])]
     process = subprocess.Popen([*command, "mandelbrot_tile:render"], cwd=str(Path(__file__).resolve().parent))
@@ -81,11 +81,11 @@ def pool(url: str, workers: int | None) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def watch(mq: BizzMQ, wanted: int, folder: Path, process: subprocess.Popen[bytes] | None) -> None:
-    """Show progress until every tile is there. ClickException if some will never be."""
+    """Show the progress until every tile exists. Raises ClickException if some are missing."""
     with click.progressbar(length=wanted, label="rendering") as bar:
         while bar.pos < wanted:
             time.sleep(0.05)
-            stats = mq.stats(QUEUE)  # before the count: what is acked by now has left its file
+            stats = mq.stats(QUEUE)  # before the count: the file of an acked message exists by then
             bar.update(sum(1 for path in folder.iterdir() if not path.name.startswith(".")) - bar.pos)
             if process is not None and process.poll() is not None:
                 raise click.ClickException(f"the pool has ended with {process.returncode}")
@@ -94,7 +94,7 @@ def watch(mq: BizzMQ, wanted: int, folder: Path, process: subprocess.Popen[bytes
 
 
 def assemble(wanted: list[dict[str, Any]], width: int, height: int, output: Path) -> Counter[int]:
-    """Put the tiles together; returns how many tiles each worker has rendered."""
+    """Put the tiles together; returns the number of tiles that each worker has rendered."""
     done: Counter[int] = Counter()
     rows: list[bytes] = []
     for first in range(0, len(wanted), ACROSS):
@@ -115,10 +115,10 @@ def assemble(wanted: list[dict[str, Any]], width: int, height: int, output: Path
 @click.option("--width", type=click.IntRange(min=ACROSS), default=1280, show_default=True, help="Pixels.")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), default="mandelbrot.png",
               show_default=True)  # fmt: skip
-@click.option("--workers", type=click.IntRange(min=1), help="Of the own pool.  [default: usable processors]")
-@click.option("--redis-url", help="Use the pool that works on this server instead of an own one.")
+@click.option("--workers", type=click.IntRange(min=1), help="Worker processes.  [default: usable processors]")
+@click.option("--redis-url", help="Use the pools on this server instead of a private one.")
 def main(width: int, output: Path, workers: int | None, redis_url: str | None) -> None:
-    """Render a spiral of the Mandelbrot set into a PNG file."""
+    """Render a spiral of the Mandelbrot set to a PNG file."""
     height = max(DOWN, width * 5 // 8)
     begin_s = time.monotonic()
     with scratch() as name:

@@ -1,4 +1,4 @@
-"""A PNG file from rows of pixels, with the standard library alone."""
+"""A PNG file from rows of pixels, with only the standard library."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def write_png(path: Path, width: int, height: int, rows: Iterable[bytes]) -> None:
-    """Write a picture of 8 bits a channel; each row holds `width` times red, green, blue.
+    """Write a picture with 8 bits per channel; each row has `width` times red, green and blue.
 
     The format: https://www.w3.org/TR/png/, sections 5 and 11.2.
     """

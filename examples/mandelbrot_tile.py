@@ -1,4 +1,4 @@
-"""The handler of the Mandelbrot example: renders one tile of the picture into a file. Pure Python."""
+"""The handler of the Mandelbrot example: it renders one tile of the picture to a file. Pure Python."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Mapping, Tuple
 
 Colour = Tuple[float, float, float]
 
-BAILOUT = 1e4  # squared; far outside, where the smooth count is smooth
+BAILOUT = 1e4  # the square of the radius; large, so that the smooth count is accurate
 SHADES = 2048
 STOPS: list[tuple[float, Colour]] = [
     (0.00, (10, 14, 52)),
@@ -23,11 +23,11 @@ STOPS: list[tuple[float, Colour]] = [
     (0.88, (84, 20, 48)),
     (1.00, (10, 14, 52)),
 ]
-TURNS, START = 0.62, 0.56  # of the palette, for each e-fold of the iteration count
+TURNS, START = 0.62, 0.56  # turns of the palette when the iteration count grows by a factor of e, and the first turn
 
 
 def gradient() -> list[Colour]:
-    """The palette: colours that run into each other through all stops, and around."""
+    """The palette: a cyclic gradient through all stops."""
     shades = []
     for index in range(SHADES):
         place = index / SHADES
@@ -41,11 +41,11 @@ def gradient() -> list[Colour]:
 
 PALETTE = gradient()
 INSIDE: Colour = (6, 7, 22)
-JUMP = 50  # between neighbours, of 765: from here on their edge is smoothed
+JUMP = 50  # the difference between neighbours, of at most 765, above which their edge is smoothed
 
 
 def escape(c: complex, limit: int) -> float:
-    """How many steps z = z*z + c needs to get away, as a smooth number; 0 if it stays."""
+    """The number of steps until z = z*z + c escapes, as a smooth number; 0 if it does not escape."""
     z = 0j
     for done in range(0, limit, 8):
         kept = z
@@ -57,7 +57,7 @@ def escape(c: complex, limit: int) -> float:
         z = z * z + c
         z = z * z + c
         z = z * z + c
-        if not z.real * z.real + z.imag * z.imag < BAILOUT:  # it may be NaN by now
+        if not z.real * z.real + z.imag * z.imag < BAILOUT:  # also true for NaN
             z = kept
             for step in range(1, 9):
                 z = z * z + c
@@ -68,7 +68,7 @@ def escape(c: complex, limit: int) -> float:
 
 
 def shade(count: float) -> Colour:
-    """The colour of a smooth count."""
+    """The colour for a smooth count."""
     if count <= 0:
         return INSIDE
     return PALETTE[int((math.log(count) * TURNS + START) * SHADES) % SHADES]
@@ -77,7 +77,7 @@ def shade(count: float) -> Colour:
 def pixels(tile: Mapping[str, Any]) -> bytes:
     """The tile as rows of red, green and blue bytes.
 
-    Where the colours of neighbours jump, a second sample between them and a mix of all four smooth it.
+    Where the colours of neighbours differ much, a mix with a second sample between them smooths the edge.
     """
     left, top, step, limit = tile["left"], tile["top"], tile["step"], tile["limit"]
     width = tile["width"]
@@ -97,21 +97,21 @@ def pixels(tile: Mapping[str, Any]) -> bytes:
 
 
 def jump(one: Colour, other: Colour) -> float:
-    """How far two colours are apart."""
+    """The difference between two colours."""
     return abs(one[0] - other[0]) + abs(one[1] - other[1]) + abs(one[2] - other[2])
 
 
 def mix(*colours: Colour) -> Colour:
-    """Their mean."""
+    """The mean of the colours."""
     red, green, blue = (sum(parts) / len(colours) for parts in zip(*colours))
     return red, green, blue
 
 
 def render(tile: Mapping[str, Any]) -> None:
-    """Render a tile into `tile["file"]`: a line of JSON about the work, then the pixels.
+    """Render a tile to `tile["file"]`: a line of JSON about the work, then the pixels.
 
-    A tile may be rendered twice, should a worker die. So the file appears whole or not at all, and a
-    second rendering just replaces it with the same picture.
+    A tile may be rendered twice if a worker dies. So the file is created atomically, and a second rendering replaces
+    it with the same picture.
     """
     target = Path(tile["file"])
     begin_s = time.perf_counter()

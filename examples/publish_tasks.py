@@ -1,4 +1,4 @@
-"""Publish numbers to factor for the pool that runs `tasks:handler`, and watch them go.
+"""Publish numbers for a pool that runs `tasks:handler`, which factors them, and watch the progress.
 
 python publish_tasks.py --count 1000 --watch
 """
@@ -14,7 +14,7 @@ from bizzmq import BizzMQ, QueueOptions
 
 
 def hard_number(rng: random.Random) -> int:
-    """A product of two primes of some 300,000 each: trial division has to try nearly all below the smaller."""
+    """A product of two primes near 300,000: trial division must try nearly all numbers below the smaller one."""
 
     def is_prime(odd: int) -> bool:
         return all(odd % divisor for divisor in range(3, int(odd**0.5) + 1, 2))
@@ -29,10 +29,10 @@ def hard_number(rng: random.Random) -> int:
 @click.option("--count", type=click.IntRange(min=1), default=1000, show_default=True, help="Messages.")
 @click.option("-q", "--queue", default="default", show_default=True)
 @click.option("--redis-url", envvar=["BIZZMQ_REDIS_URL", "REDIS_URL"], default="redis://localhost:6379/0",
-              show_default=True, help="The server that the pool uses, too.")  # fmt: skip
-@click.option("--watch", is_flag=True, help="Stay until the queue has been worked off.")
+              show_default=True, help="The server of the pool.")  # fmt: skip
+@click.option("--watch", is_flag=True, help="Wait until the queue is empty.")
 def main(count: int, queue: str, redis_url: str, watch: bool) -> None:
-    """Publish CPU-bound work."""
+    """Publish messages with CPU-bound work."""
     rng = random.Random()
     with BizzMQ(redis_url) as mq:
         mq.create_queue(queue, QueueOptions(config_dead_letter_queue=True))
@@ -46,7 +46,7 @@ def main(count: int, queue: str, redis_url: str, watch: bool) -> None:
 
 
 def wait_for(mq: BizzMQ, queue: str, acked_before: int) -> None:
-    """Show the queue getting empty."""
+    """Show the progress until the queue is empty."""
     stats = mq.stats(queue)
     todo = stats.acked - acked_before + stats.waiting + stats.processing + stats.delayed
     with click.progressbar(length=todo, label="handling         ") as bar:

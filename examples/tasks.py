@@ -1,8 +1,8 @@
-"""A handler with real CPU work. Run a pool of it from this directory:
+"""A handler with CPU-bound work. Run a pool in this directory:
 
     bizzmq-worker --concurrency 8 tasks:handler
 
-and publish work for it from another terminal: `python publish_tasks.py`.
+Then publish messages from another terminal: `python publish_tasks.py`.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ logger = logging.getLogger("tasks")
 
 
 def handler(message: Mapping[str, Any]) -> None:
-    """Factor `message["number"]` by trial division; some 20 milliseconds for what publish_tasks.py sends."""
+    """Factor `message["number"]` by trial division; about 20 milliseconds for a number of publish_tasks.py."""
     number = message["number"]
     found = factors(number)
     logger.info("%d = %s", number, " x ".join(map(str, found)))
 
 
 def factors(number: int) -> list[int]:
-    """The prime factors in ascending order. ValueError, thus a failed message, for less than 2."""
+    """The prime factors in ascending order. Raises ValueError for a number below 2, so that the message fails."""
     if number < 2:
         raise ValueError(f"{number} has no prime factors")
     found = []

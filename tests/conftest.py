@@ -1,9 +1,11 @@
-"""Fixtures: a real server for every test, and factories for what a test may break."""
+"""Fixtures: a real server for every test, and factories for the servers, proxies and pools that a test can break."""
 
 from __future__ import annotations
 
 import os
 import random
+import signal
+import threading
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,21 +14,33 @@ from typing import Any, Callable, Iterator
 import pytest
 from redis import Redis
 
+from bizzmq import BizzMQ
+from bizzmq.broker.broker import Broker
+from bizzmq.connection.base import Connection
+from bizzmq.consumer.handler import UserHandler
+from bizzmq.consumer.in_process import InProcessConsumer
+from bizzmq.consumer.lease import LeaseOptions
 from bizzmq.testing.ledger import LEDGER_VARIABLE, Ledger
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.proxy import Proxy
 from bizzmq.testing.server import RedisServer
 from tests.support.figures import Figures, repetitions
 from tests.support.paths import ROOT
+from tests.support.recording_handler import NO_BACKOFF
 
 BY_BODY = "tests.handlers:by_body"
-"""The usual handler: it does as the body tells it."""
+"""The default handler: the body names its action."""
 SEED_VARIABLE = "BIZZMQ_TEST_SEED"
+
+
+if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell's background jobs ignore SIGINT. Tests press Ctrl+C, and their programs would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport() -> Iterator[None]:
-    """What a test has logged may hold half a Unicode character, which cannot travel to pytest's main process."""
+    """Escape surrogates in the output of a test: pytest cannot send them to its main process."""
     outcome: Any = yield
     report = outcome.get_result()
     report.sections = [(name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections]
@@ -34,7 +48,7 @@ def pytest_runtest_makereport() -> Iterator[None]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """An ordinary run has `count` cases of a test with the mark `usually(count)`: the others get the mark `nightly`."""
+    """Keep `count` cases of each test marked `usually(count)` in ordinary runs; mark the others `nightly`."""
     cases: Counter[str] = Counter()
     for item in items:
         usually = item.get_closest_marker("usually")
@@ -47,7 +61,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[RedisServer]:
-    """A server without persistence that all tests share; none may stop or configure it."""
+    """A server without persistence that all tests share. No test may stop or configure it."""
     running = RedisServer()
     yield running
     running.close()
@@ -69,7 +83,7 @@ def url(server: RedisServer, redis: Redis) -> str:
 
 @pytest.fixture
 def private_server() -> Iterator[Callable[..., RedisServer]]:
-    """Start a RedisServer of the test's own: private_server(persistence="aof", ...)."""
+    """Start a RedisServer for this test alone: private_server(persistence="aof", ...)."""
     with ExitStack() as stack:
 
         def start(**options: Any) -> RedisServer:
@@ -82,20 +96,20 @@ def private_server() -> Iterator[Callable[..., RedisServer]]:
 
 @pytest.fixture
 def proxy_factory() -> Iterator[Callable[[str], Proxy]]:
-    """Put a Proxy before the server of a URL."""
+    """Start a Proxy in front of the server of a URL."""
     with ExitStack() as stack:
         yield lambda upstream_url: stack.enter_context(Proxy(upstream_url))
 
 
 @pytest.fixture
 def proxy(url: str, proxy_factory: Callable[[str], Proxy]) -> Proxy:
-    """A Proxy before the shared server."""
+    """A Proxy in front of the shared server."""
     return proxy_factory(url)
 
 
 @pytest.fixture
 def figures(request: pytest.FixtureRequest) -> Figures:
-    """Where a test notes what it has measured, for the matrix."""
+    """The figures that a test reports to the fault matrix."""
     return Figures(request.node.user_properties)
 
 
@@ -108,7 +122,7 @@ def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, figures: Figures) ->
     figures.repeated(*repetitions(written))
 
 
-# Asks for the other factories so that pools end before what they talk to.
+# Requests the other factories so that pools end before the servers and proxies that they use.
 @pytest.fixture
 def pool_factory(
     tmp_path: Path,
@@ -137,3 +151,41 @@ def rng() -> random.Random:
     seed = int(os.environ.get(SEED_VARIABLE) or random.SystemRandom().randrange(2**32))
     print(f"replay with {SEED_VARIABLE}={seed}")  # noqa: T201 - for pytest's report
     return random.Random(seed)
+
+
+@pytest.fixture
+def mq(url: str) -> Iterator[BizzMQ]:
+    """A client of the shared server."""
+    with BizzMQ(url) as client:
+        yield client
+
+
+@pytest.fixture
+def queue(mq: BizzMQ) -> str:
+    """A queue with a dead-letter queue, two retries and no back-off."""
+    mq.create_queue("q", NO_BACKOFF)
+    return "q"
+
+
+@pytest.fixture
+def broker(url: str) -> Iterator[Broker]:
+    """A broker on the shared server."""
+    made = Broker(Connection(url))
+    yield made
+    made.connection.drop()
+
+
+@pytest.fixture
+def consumer_factory() -> Iterator[Callable[..., InProcessConsumer]]:
+    """Start an InProcessConsumer: consumer_factory(url, queue, handler, lease)."""
+    started: list[InProcessConsumer] = []
+
+    def start(url: str, queue: str, handler: UserHandler, lease: LeaseOptions) -> InProcessConsumer:
+        consumer = InProcessConsumer(lambda: Broker(Connection(url)), queue, handler, lease)
+        consumer.start()
+        started.append(consumer)
+        return consumer
+
+    yield start
+    for consumer in started:
+        consumer.stop()

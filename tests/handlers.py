@@ -1,7 +1,7 @@
 """Handlers for pools under test, named `tests.handlers:NAME`: a Pool runs in the project's root.
 
-All but the noops write a start and an end into the ledger, the end with the outcome "ok" or "error".
-Whatever kills the process leaves a start without an end.
+All except the noops record a start and an end in the ledger, the end with the outcome "ok" or "error".
+A start without an end means that the process died.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import contextlib
 from typing import Any, Iterator, Protocol
 
 from bizzmq.testing.ledger import END, START, record
-from tests.support import deeds
+from tests.support import actions
 
 
 class HandlerContext(Protocol):
-    """The part of a handler's context that is used here."""
+    """The part of the handler's context that is used here."""
 
     @property
     def id(self) -> str: ...
@@ -31,11 +31,11 @@ class HandlerContext(Protocol):
 
 
 def noop(body: Any) -> None:
-    """Nothing at all: for measuring what the pool itself costs."""
+    """Do nothing: for measuring the cost of the pool itself."""
 
 
 async def async_noop(body: Any) -> None:
-    """As noop."""
+    """Like noop, async."""
 
 
 def ok(body: Any, context: HandlerContext) -> None:
@@ -46,28 +46,28 @@ def ok(body: Any, context: HandlerContext) -> None:
 def slow(body: Any, context: HandlerContext) -> None:
     """Sleep for body["sleep_s"] seconds."""
     with _recorded(context):
-        deeds.sleep(body)
+        actions.sleep(body)
 
 
 def cpu(body: Any, context: HandlerContext) -> int:
     """Use body["cpu_s"] seconds of CPU time."""
     with _recorded(context):
-        return deeds.cpu(body)
+        return actions.cpu(body)
 
 
 def fail(body: Any, context: HandlerContext) -> None:
-    """Raise, whatever the body."""
+    """Raise ActionError for every body."""
     with _recorded(context):
-        raise deeds.DeedError("this handler always fails")
+        raise actions.ActionError("this handler always fails")
 
 
 def by_body(body: Any, context: HandlerContext) -> Any:
-    """Do what body["do"] names (see tests/support/deeds.py); nothing if it names nothing.
+    """Do the action that body["do"] names (see tests/support/actions.py), "ok" by default.
 
-    With body["times"] only the first so many deliveries do it and later ones succeed.
+    With body["times"] only the first body["times"] deliveries do it, and later ones succeed.
     """
     with _recorded(context) as end:
-        result = _deed(body, context)(body)
+        result = _action(body, context)(body)
         if isinstance(result, BaseException):
             end["outcome"] = "error"
         return result
@@ -87,24 +87,24 @@ async def async_slow(body: Any, context: HandlerContext) -> None:
 async def async_fail(body: Any, context: HandlerContext) -> None:
     with _recorded(context):
         await asyncio.sleep(0)
-        raise deeds.DeedError("this handler always fails")
+        raise actions.ActionError("this handler always fails")
 
 
 async def async_by_body(body: Any, context: HandlerContext) -> Any:
-    """As by_body; the deed itself is done in the event loop's thread."""
+    """Like by_body; the action runs in the thread of the event loop."""
     await asyncio.sleep(0)
     return by_body(body, context)
 
 
-def _deed(body: Any, context: HandlerContext) -> Any:
+def _action(body: Any, context: HandlerContext) -> Any:
     if not isinstance(body, dict) or context.delivery > body.get("times", context.delivery):
-        return deeds.ok
-    return deeds.DEEDS[body.get("do", "ok")]
+        return actions.ok
+    return actions.ACTIONS[body.get("do", "ok")]
 
 
 @contextlib.contextmanager
 def _recorded(context: HandlerContext) -> Iterator[dict[str, str]]:
-    """Record the start, then the end with what the yielded dict holds."""
+    """Record the start, then the end with the fields of the yielded dict."""
     record(START, context.id, queue=context.queue, delivery=context.delivery, retry_count=context.retry_count)
     end = {"outcome": "ok"}
     try:

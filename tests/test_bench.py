@@ -1,4 +1,4 @@
-"""The measurements run, balance, and write what they should; how fast anything is, is never tested."""
+"""The measurements run, their balance is correct, and they write their results. Speed is never tested."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.program import ROOT, StartProgram, programs
 Measure = Callable[..., Mapping[str, Any]]
 CONDITIONS = {"bizzmq", "python", "hiredis", "codec", "system", "processors", "load_before", "server", "aof"}
 
-linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells how memory is shared")
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux reports how memory is shared")
 
 
 @pytest.fixture
@@ -40,6 +40,15 @@ def measure(run: StartProgram, url: str, tmp_path: Path) -> Measure:
         return results
 
     return results_of
+
+
+def test_aio_compares_both_clients_in_each_round(measure: Measure) -> None:
+    results = measure("-m", "bench.aio", "--messages=100", "--rounds=2")
+
+    assert len(results["rounds"]) == 2
+    for ratios in results["of_blocking"].values():
+        assert len(ratios) == 3
+        assert all(value > 0 for value in ratios.values())
 
 
 def test_drain_measures_every_round_and_balances(measure: Measure) -> None:
@@ -89,12 +98,12 @@ def test_respawn_measures_with_and_without_preload(measure: Measure) -> None:
     for preload in ("on", "off"):
         took_ms = results["respawn_ms"][preload]
         assert 0 < took_ms["median"] <= took_ms["max"]
-    assert results["respawn_ms"]["off"]["median"] >= 100.0, "without preload the import is in it"
+    assert results["respawn_ms"]["off"]["median"] >= 100.0, "without preload the time includes the import"
 
 
 @linux
 @pytest.mark.nightly
-def test_memory_weighs_every_pool(measure: Measure) -> None:
+def test_memory_measures_every_pool(measure: Measure) -> None:
     results = measure("-m", "bench.memory", "--messages=5", "--workers=2")
 
     assert results["settings"] == {"messages": 5, "workers": 2}
@@ -106,6 +115,19 @@ def test_memory_weighs_every_pool(measure: Measure) -> None:
         assert all(size["pool_mb"] >= size["per_worker_mb"] * size["workers"] - 0.1 for size in sizes)
     assert results["alone_mb"] > 200, "the handler's module is there"
     assert results["extra_worker_percent"]["preload on, reads large blocks"] < 15, "the issue's promise"
+
+
+@linux
+def test_preload_measures_the_check_of_an_import(run: StartProgram, tmp_path: Path) -> None:
+    program = run("-m", "bench.preload", "--rounds=2", f"--json={tmp_path / 'results.json'}", "json.tool")
+
+    program.succeeds()
+
+    results = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
+    assert results["forks"] == {"json.tool": True}
+    assert len(results["look_ms"]["json.tool"]) == 2
+    assert all(look_ms > 0 for look_ms in results["look_ms"]["json.tool"])
+    assert "json.tool: import " in program.output()
 
 
 @pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="needs the extra bench")
@@ -138,5 +160,5 @@ def test_all_measurements_are_listed(run: StartProgram) -> None:
 
     program.succeeds()
 
-    for name in ("all", "compare", "drain", "guard", "idle", "memory", "recovery", "report", "respawn", "run"):
+    for name in ("all", "compare", "drain", "guard", "idle", "memory", "recovery", "report", "respawn", "run", "tasks"):
         assert f"\n  {name} " in program.output()

@@ -1,4 +1,4 @@
-"""What a comparison concludes from its figures, and that one runs; what it measures is never asserted."""
+"""The conclusions of a comparison from its figures, and one run. Measured values are never asserted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bench.peers.own import OWN_ARMS
 from bench.peers.peer import AT_LEAST_ONCE, AT_MOST_ONCE, OWN, PYTHON
 from bizzmq import BizzMQ
 from bizzmq.errors import LeaseLostError
-from bizzmq.message import encode_body
+from bizzmq.protocol.envelope import encode_body
 from tests.support.program import ROOT, StartProgram, programs
 
 
@@ -42,7 +42,7 @@ def test_an_interval_holds_its_figure_and_is_the_same_every_time() -> None:
     assert found.low <= found.value == 2.0 <= found.high
 
 
-def test_what_the_rounds_have_in_common_is_not_in_the_interval_of_a_ratio() -> None:
+def test_conditions_shared_by_all_arms_of_a_round_cancel_out_in_a_ratio() -> None:
     hours = [1.0, 3.0, 0.5, 2.0, 9.0]
 
     found = stats.ratio([4 * speed for speed in hours], hours)
@@ -60,12 +60,12 @@ def test_percentiles_of_a_hundred(share: float, expected: float) -> None:
     assert stats.percentile(list(range(100, 0, -1)), share) == expected
 
 
-def test_the_check_of_ids_finds_what_is_lost_doubled_or_foreign() -> None:
+def test_the_check_of_ids_finds_lost_duplicate_and_unknown_ids() -> None:
     assert check([1, 0, 2, 1, 1], 4) == {"published": 4, "handled": 4, "lost": 1, "duplicated": 1, "foreign": 1}
 
 
 @pytest.mark.parametrize("name", ARMS)
-def test_an_arm_of_another_size_has_so_many_workers_and_the_same_settings(name: str) -> None:
+def test_an_arm_of_another_size_has_that_many_workers_and_the_same_settings(name: str) -> None:
     peer = ARMS[name]
     one, four = peer.of_size(1), peer.of_size(4)
 
@@ -77,7 +77,7 @@ def test_an_arm_of_another_size_has_so_many_workers_and_the_same_settings(name: 
         assert [word.replace("=4", "=2") for word in four.workers[0]] == list(peer.workers[0])
 
 
-def test_what_handlers_count_is_read_back(tmp_path: Path) -> None:
+def test_counts_of_handlers_are_read_back(tmp_path: Path) -> None:
     first, second = tally.Slot(tmp_path / "slot-0", 10), tally.Slot(tmp_path / "slot-1", 10)
     first.seen[0] += 1
     first.seen[3] += 1
@@ -110,7 +110,7 @@ def test_a_slot_is_never_shared(tmp_path: Path) -> None:
         (goals.AT_LEAST, 1.4, (1.2, 1.6), "FAIL, not sure"),
     ],
 )
-def test_a_verdict_says_how_sure_it_is(sense: str, value: float, interval: Any, verdict: str) -> None:
+def test_a_verdict_contains_its_certainty(sense: str, value: float, interval: Any, verdict: str) -> None:
     goal = goals.Goal("a", sense, 1.5, stats.Estimate(value, *interval), "b")
 
     assert goal.verdict == verdict
@@ -118,12 +118,12 @@ def test_a_verdict_says_how_sure_it_is(sense: str, value: float, interval: Any, 
     assert goals.rows([goal])[0][0] == "a"
 
 
-def test_nothing_is_claimed_that_is_closer_to_the_limit_than_noise_is() -> None:
+def test_a_figure_within_the_noise_floor_of_the_limit_decides_nothing() -> None:
     assert goals.Goal("a", goals.AT_LEAST, 1, stats.Estimate(1.2, 1.1, 1.3), floor=0.3).verdict == "pass, not sure"
     assert goals.Goal("a", goals.AT_LEAST, 1, stats.Estimate(1.4, 1.3, 1.5), floor=0.3).verdict == "pass"
 
 
-def test_the_table_stands_in_columns() -> None:
+def test_the_table_is_aligned_in_columns() -> None:
     text = goals.table(["goal", "limit", "note"], [["x", "1", "y"], ["longer", "1000", "z"]])
 
     assert text.splitlines() == ["goal    limit  note", "x           1  y", "longer   1000  z"]
@@ -173,7 +173,7 @@ def test_a_page_gets_the_goals_between_its_markers_and_nothing_else_changes(tmp_
     assert "- speed: 1, wanted >= 2 (others)" in text
 
 
-def test_a_growing_queue_is_not_held() -> None:
+def test_an_arm_with_a_growing_queue_does_not_keep_up() -> None:
     steady, growing = [0.001] * 100, [n / 100 for n in range(100)]
 
     assert arms_goals.holds([{"load_s": {"80%": steady}}], "80%")
@@ -189,7 +189,7 @@ def test_waiting_counts_as_unfair_only_behind_a_long_one_while_another_worker_is
     assert fairness.idle_meanwhile_s(0.0, elsewhere, [long, behind, elsewhere]) == 0.0
 
 
-def test_each_peer_says_what_it_promises_how_it_is_set_and_what_is_installed() -> None:
+def test_each_peer_has_its_guarantee_settings_and_installed_version() -> None:
     assert set(QUICK) < set(ARMS)
     for name, peer in ARMS.items():
         assert peer.name == name
@@ -203,7 +203,7 @@ def test_each_peer_says_what_it_promises_how_it_is_set_and_what_is_installed() -
             assert any(line.startswith(f"{peer.package}==") for line in pinned)
 
 
-def test_a_peer_that_cannot_be_installed_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_peer_that_cannot_be_installed_has_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(HOME, str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
 
@@ -211,7 +211,7 @@ def test_a_peer_that_cannot_be_installed_says_so(tmp_path: Path, monkeypatch: py
         prepare(ARMS["bullmq node"])
 
 
-def test_more_of_our_instructions_are_counted_and_only_ours() -> None:
+def test_only_our_own_instructions_are_counted() -> None:
     message = {"a": [1, 2, 3]}
 
     once = opcodes.counted(lambda: encode_body(message, 1000))
@@ -221,14 +221,14 @@ def test_more_of_our_instructions_are_counted_and_only_ours() -> None:
     assert opcodes.counted(lambda: json.dumps(message)) == 0
 
 
-def test_only_what_has_grown_by_more_than_five_percent_is_dearer() -> None:
+def test_only_counts_that_have_grown_by_more_than_five_percent_fail() -> None:
     assert guard.grown({"a": 100, "b": 100, "gone": 1}, {"a": 105, "b": 106, "new": 9}) == {"b": 1.06}
 
 
 @pytest.mark.skipif(
     guard.version() not in json.loads(guard.COMMITTED.read_text(encoding="utf-8")), reason="no counts for this Python"
 )
-def test_a_message_costs_what_is_committed(run: StartProgram) -> None:
+def test_the_cost_of_a_message_is_the_committed_one(run: StartProgram) -> None:
     run("-m", "bench", "guard").succeeds()
 
 
@@ -250,19 +250,19 @@ def test_our_own_arms_run_balance_and_are_reported(run: StartProgram, tmp_path: 
     }
     report = run("-m", "bench", "report", str(path))
     report.succeeds()
-    assert "noise floor: " in report.output()
+    assert "noise floor of arms: " in report.output()
     if importlib.util.find_spec("matplotlib") is not None:
         assert {drawn.name for drawn in plots.draw_all(results["measures"], folder)} == {
             "latency.png", "latency.svg", "throughput.png", "throughput.svg",
         }  # fmt: skip
 
 
-def test_bare_loops_send_what_our_broker_sends(redis: Redis, url: str) -> None:
+def test_bare_loops_send_the_commands_of_our_broker(redis: Redis, url: str) -> None:
     with BizzMQ(url) as mq:
         mq.create_queue("bare")
         mq.publish_message_to_queue("bare", None)
     broker = broker_of(url)
-    with pytest.raises(LeaseLostError):  # the script is there from now on
+    with pytest.raises(LeaseLostError):  # the script is loaded from now on
         broker.claim("bare", "nobody", 1)
     broker.connection.drop()
     (command,) = publish_commands("bare", "someone", ["id"], b"{}")

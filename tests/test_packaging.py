@@ -1,4 +1,4 @@
-"""What is built and installed is the whole library, wherever it is installed from.
+"""Built and installed packages contain the whole library, for every kind of installation.
 
 Builds call the build backend of this environment, so they need no network.
 """
@@ -16,11 +16,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = ("bizzmq", "workers", "setup.cfg", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
+SOURCES = (
+    "bizzmq",
+    "workers",
+    "pytest_bizzmq.py",
+    "setup.cfg",
+    "pyproject.toml",
+    "MANIFEST.in",
+    "README.md",
+    "LICENSE",
+)
 BUILD = "import sys; from setuptools import build_meta; print(getattr(build_meta, sys.argv[1])(sys.argv[2]))"
 
-# Imports both packages as a user in another directory would, and shows where they came from. The tests' own
-# environment gives only the directories with the dependencies, not its editable installation.
+# Imports both packages as a user in another directory would, and prints their paths. From the tests' own
+# environment it gets only the directories with the dependencies, not its editable installation.
 WHERE = """
 import site, sys
 before = list(sys.meta_path)
@@ -34,7 +43,7 @@ print(bizzmq.__version__, bizzmq.__file__, bizzmq.workers.__file__, sep="\\n")
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of what a checkout has, with its link, to build in."""
+    """A copy of the checkout with its link, to build in."""
     directory = tmp_path_factory.mktemp("checkout")
     ignored = shutil.ignore_patterns("__pycache__")
     for name in SOURCES:
@@ -59,7 +68,7 @@ def sdist(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def build(what: str, source: Path, target: Path) -> Path:
-    """Have the backend build in `source`; the path of the file that it made."""
+    """Let the backend build in `source`; returns the path of the built file."""
     command = [sys.executable, "-c", BUILD, what, str(target)]
     done = subprocess.run(command, cwd=str(source), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     output = done.stdout.decode()
@@ -68,11 +77,13 @@ def build(what: str, source: Path, target: Path) -> Path:
 
 
 def installed_files(root: Path) -> set[str]:
-    """What an installation must hold, under the names that it has there."""
+    """The files that an installation must have, by their installed names."""
     files = {f"bizzmq/{path.relative_to(root).as_posix()}" for path in (root / "workers").rglob("*.py")}
-    for pattern in ("*.py", "testing/*.py", "lua/*.lua", "py.typed"):
-        files |= {path.relative_to(root).as_posix() for path in (root / "bizzmq").glob(pattern)}
-    return files
+    link = root / "bizzmq" / "workers"
+    for pattern in ("*.py", "*.lua", "py.typed"):
+        found = (root / "bizzmq").rglob(pattern)
+        files |= {path.relative_to(root).as_posix() for path in found if link not in path.parents}
+    return files | {"pytest_bizzmq.py"}
 
 
 def files_of(wheel: Path) -> set[str]:
@@ -81,7 +92,7 @@ def files_of(wheel: Path) -> set[str]:
 
 
 def where(site: Path, away: Path) -> list[str]:
-    """The version and the two packages' files, as seen from the directory `away`."""
+    """The version and the files of the two packages, imported from the directory `away`."""
     dependencies = [path for path in sys.path if path.endswith("-packages")]
     command = [sys.executable, "-S", "-c", WHERE, str(site), *dependencies]
     return subprocess.run(command, cwd=str(away), stdout=subprocess.PIPE, check=True).stdout.decode().splitlines()
@@ -95,7 +106,7 @@ def test_the_link_that_tools_and_editable_installs_follow_is_relative() -> None:
     assert os.readlink(str(link)) == "../workers"
 
 
-def test_a_wheel_carries_exactly_the_library(wheel: Path) -> None:
+def test_a_wheel_contains_exactly_the_library(wheel: Path) -> None:
     files = files_of(wheel)
 
     assert files == installed_files(ROOT)
@@ -103,9 +114,17 @@ def test_a_wheel_carries_exactly_the_library(wheel: Path) -> None:
     assert any(name.endswith(".lua") for name in files)
 
 
+def test_a_wheel_tells_pytest_of_the_plugin(wheel: Path) -> None:
+    with zipfile.ZipFile(str(wheel)) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/entry_points.txt")]
+        text = archive.read(name).decode()
+
+    assert "[pytest11]\nbizzmq = pytest_bizzmq\n" in f"{text}\n"
+
+
 def test_a_wheel_from_an_sdist_is_the_same(wheel: Path, sdist: Path, tmp_path: Path) -> None:
     with tarfile.open(str(sdist)) as archive:
-        # The default since Python 3.14, which 3.12 and 3.13 warn about; 3.8 does not know it.
+        # The default since Python 3.14; 3.12 and 3.13 warn without it, and 3.8 does not support it.
         archive.extraction_filter = getattr(tarfile, "data_filter", None)
         archive.extractall(str(tmp_path))
     (unpacked,) = tmp_path.iterdir()
@@ -146,7 +165,7 @@ def test_a_users_own_workers_module_stays_importable(wheel: Path, tmp_path: Path
         archive.extractall(str(site))
 
     assert not (site / "workers").exists()
-    assert sorted(path.name for path in site.iterdir() if path.suffix != ".dist-info") == ["bizzmq"]
+    assert sorted(path.name for path in site.iterdir() if path.suffix != ".dist-info") == ["bizzmq", "pytest_bizzmq.py"]
 
 
 def test_the_commands_are_declared(wheel: Path) -> None:

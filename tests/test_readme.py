@@ -6,10 +6,10 @@ import re
 
 import click
 
-from bizzmq.cli import command
+from bizzmq.cli.main import command
 from tests.support.paths import ROOT
 
-_SECTION = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## `bizzmq`\n")[2].partition("\n## ")[0]
+_SECTION = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Commands\n")[2].partition("\n## ")[0]
 ROWS = [line.split(" | ") for line in _SECTION.replace("\\|", "/").splitlines() if line.startswith("| `")]
 WAYS = [way.replace("/", "|") for usage, *_ in ROWS for way in re.findall("`(.+?)`", usage)]
 

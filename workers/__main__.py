@@ -1,6 +1,6 @@
-"""The `bizzmq-worker` command, also as `python -m bizzmq.workers`."""
+"""The `bizzmq-worker` command as `python -m bizzmq.workers`."""
 
-from bizzmq.interrupts import QuietImports
+from bizzmq.utils.interrupts import QuietImports
 
 with QuietImports():
     from bizzmq.workers.cli import main

@@ -1,186 +1,299 @@
-"""What a pool is told: one frozen value, checked when it is made."""
+"""The configuration of a pool: one frozen value, checked when it is made. Each option of the pool is one field."""
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, Callable, Mapping, Optional, Sequence, Union
+from typing import Any, Callable, Optional, Protocol, Sequence, Tuple, Union
 
-from bizzmq import checks, handler_shape, server_url
-from bizzmq.claim_size import DEFAULT_LIMIT
+from bizzmq.app.description import AppDescription
+from bizzmq.consumer import handler_loader
+from bizzmq.consumer.prefetch import DEFAULT_LIMIT
 from bizzmq.errors import ConfigurationError
-from bizzmq.keys import QueueKeys
-from bizzmq.signing import Key, Signer
-from bizzmq.workers import health, library_threads, processors, working_directory
+from bizzmq.protocol.keys import QueueKeys
+from bizzmq.protocol.signing import Key, Signer
+from bizzmq.utils import server_url
+from bizzmq.validation import checks
+from bizzmq.workers.control import health
+from bizzmq.workers.control.control_socket import AUTO, OFF
+from bizzmq.workers.ipc.scoreboard import MAX_QUEUES
+from bizzmq.workers.option import (
+    Group,
+    check_fields,
+    checked_by,
+    choice,
+    docstring_lines,
+    flag,
+    integer,
+    megabytes,
+    option,
+    options_of,
+    path,
+    seconds,
+    text,
+)
+from bizzmq.workers.process import cgroups, library_threads, working_directory
 
-_GRACE_S = 2.0
-_A_TIME = partial(checks.seconds, least=0.001)
-_CHECKS: Mapping[Callable[..., Any], Sequence[str]] = {
-    partial(checks.integer, least=0): ("concurrency", "min_concurrency", "max_messages"),
-    partial(checks.integer, least=1, most=100): ("prefetch",),
-    partial(checks.integer, least=1): ("max_crashes",),
-    checks.seconds: ("drain_timeout_s", "respawn_s", "timeout_s", "cpu_limit_s"),
-    _A_TIME: (
-        "lease_s", "block_s", "beat_s", "scan_s", "respawn_max_s", "healthy_s", "scale_latency_s", "scale_idle_s",
-        "burst_patience_s",
-    ),
-    partial(checks.number, least=0.0): ("max_memory_mb", "kill_memory_mb"),
-    checks.flag: ("burst", "reload"),
-    partial(checks.choice, choices=("auto", "on", "off")): ("preload",),
-    partial(checks.choice, choices=("rss", "pss")): ("memory_metric",),
-    partial(checks.path, what="off, auto or a path"): ("control",),
-    partial(checks.path, what="a directory's path, or empty for none"): ("journal",),
-    partial(checks.text, what="an IP address or localhost"): ("health_host",),
-    checks.secret: ("redis_url", "health_token"),
-}  # fmt: skip
-"""How each field is checked that can be by itself; times are seconds or a timedelta."""
+HEALTH_TOKEN = "BIZZMQ_WORKER_HEALTH_TOKEN"  # noqa: S105 - the name of the variable
+_DEFAULT_GRACE_S = 2.0
+
+
+DEFAULT_QUEUES: Tuple[str, ...] = ("default",)
+"""The queues if none are chosen. It is compared by identity: an app brings queues of its own."""
+
+
+def _queue_names(name: str, value: Any) -> Tuple[str, ...]:
+    given = checks.items(value, f"{name} must be a list of at least one queue name")
+    queues: Tuple[str, ...] = tuple(checks.text(f"each of {name}", queue, "the name of a queue") for queue in given)
+    if len(set(queues)) != len(queues):
+        raise ConfigurationError("a queue is named twice")
+    for queue in queues:
+        QueueKeys(queue)
+    if len(queues) > MAX_QUEUES:
+        raise ConfigurationError(f"one pool can serve at most {MAX_QUEUES} queues")
+    return DEFAULT_QUEUES if value is DEFAULT_QUEUES else queues
+
+
+def _signing_keys(name: str, value: Any) -> Tuple[Key, ...]:
+    if value is None or value == ():
+        return ()
+    keys = checks.items(value, f"{name} must be a list of at least one key")
+    Signer(keys)
+    return keys
+
+
+def _token(name: str, value: Any) -> str:
+    token = checks.secret(name, value)
+    if not token.isprintable() or token != token.strip():
+        raise ConfigurationError(
+            f"{HEALTH_TOKEN} has a line end, a control character or white space around it: no client can send that"
+        )
+    return token
+
+
+class HasHandler(Protocol):
+    """An app."""
+
+    def __bizzmq_handler__(self) -> Callable[..., Any]: ...
 
 
 @dataclass(frozen=True)
 class WorkerConfig:
     """A pool of worker processes.
 
-    Args:
-        handler: `MODULE:CALLABLE`, imported in each worker, or a callable that the workers inherit.
-        queues: queue names in order of preference; a missing one is created with a dead-letter queue.
-        concurrency: worker processes; 0 means as many as there are processors to use.
-        redis_url: as for BizzMQ.
-        drain_timeout_s: within this time after SIGTERM the whole pool is gone.
-        burst: leave once the queues hold nothing to do.
-        burst_patience_s: a burst ends when Redis has been away for this time, or a queue set aside.
-        max_messages: replace a worker after so many messages; 0 means never.
-        prefetch: most messages that one worker claims at once, 1 to 100.
-        block_s: longest wait of an idle worker for a wake-up, seconds.
-        beat_s, lease_s, scan_s: see LeaseOptions.
-        respawn_s, respawn_max_s: wait before a worker that died again is replaced: this, doubling, at most that.
-        healthy_s: a worker that lived this long makes its slot's earlier deaths forgotten.
-        max_crashes: how many workers a message may kill before it is quarantined.
-        timeout_s: time limit of a message that neither has one of its own nor gets one from its queue; 0 for none.
-        timeout_grace_s: how long after `MessageTimeout` was raised in a handler its worker is killed; None for 2 s.
-        cpu_limit_s: CPU time that one message may use; 0 for no limit.
-        max_memory_mb: a worker that has grown beyond this is replaced after its running message; 0 for no limit.
-        kill_memory_mb: one that has grown beyond this is killed at once, and its message has failed; 0 for no limit.
-        memory_metric: `rss`, or `pss`, which counts memory shared with other workers by its share.
-        min_concurrency: with this the pool scales between it and `concurrency`; 0 keeps it at `concurrency`.
-        scale_latency_s: the pool grows while messages have to wait longer than this.
-        scale_idle_s: it shrinks after workers have had nothing to do for so long.
-        reload: for development: reload when a source file below the current directory has changed.
-        control: `off`, `auto` for a socket in a directory of its user's own, or the path of the socket.
-        health_port: HTTP for /live and /ready; 0 takes a free port, None is none.
-        health_host: an IP address. One that others can reach needs a token.
-        health_token: what clients have to send as `Authorization: Bearer TOKEN`.
-        library_threads: how many threads numerical libraries (OpenMP, BLAS) start in each worker: a number, `auto` for
-            the processors divided by the workers, `off` to leave them alone.
-        preload: `on` imports the handler once, in a template that forks the workers; `off` in each worker; `auto`
-            is `on` on Linux. What was imported must have left no thread and no connection; else it is `off`.
-        journal: a directory of this user's own, created if it is not there, where a worker keeps what it could not tell
-            Redis of finished messages; "" for none.
-        directory: where the handler is imported from, by name: a link in it is followed anew at each reload.
-        signing_keys: as for BizzMQ; with keys, messages that are not signed become dead letters. () runs everything.
-
     Raises:
-        ConfigurationError: a value that cannot work.
+        ConfigurationError: a value is invalid, or contradicts another one.
+
+    Args:
+        handler: `MODULE:CALLABLE` or `MODULE:APP`, imported in each worker, `MODULE` for its only app, or a callable or
+            an app that the workers inherit.
+        directory: The directory to import the handler from. Symbolic links in it are resolved again at each reload.
+            Default: the working directory.
+        description: What the handler's app declares. The pool finds it out.
     """
 
-    handler: Union[str, Callable[..., Any]]
-    queues: Sequence[str] = ("default",)
-    concurrency: int = 0
-    redis_url: str = field(default=server_url.DEFAULT_URL, repr=False)  # may hold a password
-    drain_timeout_s: float = 30.0
-    burst: bool = False
-    burst_patience_s: float = 30.0
-    max_messages: int = 0
-    prefetch: int = DEFAULT_LIMIT
-    block_s: float = 5.0
-    beat_s: float = 3.0
-    lease_s: float = 15.0
-    scan_s: float = 5.0
-    respawn_s: float = 0.1
-    respawn_max_s: float = 30.0
-    healthy_s: float = 60.0
-    max_crashes: int = 3
-    preload: str = "auto"
-    library_threads: Union[int, str] = library_threads.AUTO
-    timeout_s: float = 0.0
-    timeout_grace_s: Optional[float] = None
-    cpu_limit_s: float = 0.0
-    max_memory_mb: float = 0.0
-    kill_memory_mb: float = 0.0
-    memory_metric: str = "rss"
-    min_concurrency: int = 0
-    scale_latency_s: float = 1.0
-    scale_idle_s: float = 30.0
-    reload: bool = False
-    control: str = "off"
-    health_port: Optional[int] = None
-    health_host: str = "127.0.0.1"
-    health_token: str = field(default="", repr=False)
-    journal: str = ""
-    signing_keys: Sequence[Key] = field(default=(), repr=False)
-    directory: str = field(default_factory=working_directory.as_named)
+    handler: Union[str, Callable[..., Any], HasHandler]
+    queues: Sequence[str] = option(
+        "-q", "--queue", kind=checked_by(_queue_names, "NAME", is_repeated=True), default=DEFAULT_QUEUES,
+        default_text="default, or all queues of the app", group=Group.QUEUES,
+        meaning="Queue to work on; repeat it in order of preference.",
+        details="A missing queue is created, with the options that an app declares, or else with a dead-letter queue.",
+    )  # fmt: skip
+    concurrency: int = option(
+        "-c", "--concurrency", kind=integer(0, flag_least=1), default=0, default_text="usable processors",
+        default_here=cgroups.usable_processors, group=Group.WORKERS, meaning="Number of worker processes.",
+        details="The CPU affinity and the quota of the control group say which processors are usable.",
+    )  # fmt: skip
+    redis_url: str = option(
+        "--redis-url", kind=checked_by(checks.secret, "URL"), default=server_url.DEFAULT_URL,
+        default_text=server_url.DEFAULT_URL, flag_default=server_url.from_environment, is_secret=True,
+        more_variables=(server_url.VARIABLE,), group=Group.QUEUES, meaning=server_url.HELP,
+    )  # fmt: skip
+    drain_timeout_s: float = option(
+        "--drain-timeout", kind=seconds(flag_least=0.1), default=30.0, group=Group.LIFECYCLE,
+        meaning="After SIGTERM the whole pool has stopped within this time.",
+    )  # fmt: skip
+    burst: bool = option(
+        "--burst", kind=flag(), default=False, group=Group.LIFECYCLE,
+        meaning="Exit with 0 when the queues hold no more work.", details="Delayed messages count as work.",
+    )  # fmt: skip
+    burst_patience_s: float = option(
+        "--burst-patience", kind=seconds(0.001, flag_least=0.1), default=30.0, group=Group.LIFECYCLE, needs=("burst",),
+        meaning="A burst exits with 75 when Redis, or one of its queues, has been unavailable for this time.",
+        details="Without `--burst` a pool waits for as long as it takes.",
+    )  # fmt: skip
+    max_messages: int = option(
+        "--max-messages", kind=integer(0), default=0, default_text="never", group=Group.LIMITS,
+        meaning="Replace a worker after N messages.",
+        details="A worker is replaced up to a tenth earlier, so that workers do not all restart at once.",
+    )  # fmt: skip
+    prefetch: int = option(
+        "--prefetch", kind=integer(1, 100), default=DEFAULT_LIMIT, group=Group.QUEUES,
+        meaning="Most messages that a worker claims at once.",
+        details="It claims fewer if the handler is slow, one at a time from 15 ms on.",
+    )  # fmt: skip
+    block_s: float = option(
+        "--block", kind=seconds(0.001, flag_least=0.1, flag_most=60), default=5.0, group=Group.QUEUES,
+        meaning="An idle worker asks Redis again after this time.",
+        details="Set it below the time after which a proxy closes idle connections.",
+    )  # fmt: skip
+    beat_s: float = option(
+        kind=seconds(0.001), default=3.0, meaning="Time between two heartbeats; at most half of `lease_s`."
+    )
+    lease_s: float = option(
+        "--lease", kind=seconds(0.001, flag_least=1), default=15.0, group=Group.QUEUES,
+        meaning="Other hosts take over the messages of a host that has been silent for this time.",
+    )  # fmt: skip
+    scan_s: float = option(kind=seconds(0.001), default=5.0, meaning="Time between two scans for expired leases.")
+    respawn_s: float = option(
+        kind=seconds(), default=0.1,
+        meaning="Wait before a worker that has died again is replaced; it doubles with each further death.",
+    )  # fmt: skip
+    respawn_max_s: float = option(
+        kind=seconds(0.001), default=30.0, meaning="Longest wait before a worker that has died is replaced."
+    )
+    healthy_s: float = option(
+        kind=seconds(0.001), default=60.0, meaning="A worker that has lived for this time resets `respawn_s`."
+    )
+    max_crashes: int = option(
+        "--max-crashes", kind=integer(1), default=3, group=Group.LIMITS,
+        meaning="Number of workers that a message may kill before it is quarantined.",
+    )  # fmt: skip
+    preload: str = option(
+        "--preload", kind=choice("auto", "on", "off"), default="auto", group=Group.WORKERS,
+        meaning="Import the handler once and fork the workers from that process.",
+        details="`auto` does so on Linux, unless the import has left threads or connections; `on` does so in any case; "
+        "with `off` each worker imports the handler.",
+    )  # fmt: skip
+    library_threads: Union[int, str] = option(
+        "--library-threads", kind=integer(1, words=(library_threads.AUTO, library_threads.OFF)),
+        default=library_threads.AUTO, group=Group.WORKERS,
+        meaning="Threads of OpenMP, BLAS and similar libraries in each worker; auto: processors / workers.",
+        details="`off` leaves the libraries alone.",
+    )  # fmt: skip
+    timeout_s: float = option(
+        "--timeout", kind=seconds(), default=0.0, default_text="none", group=Group.LIMITS,
+        meaning="Time limit of a message, unless the message or its queue has one.",
+    )  # fmt: skip
+    timeout_grace_s: Optional[float] = option(
+        "--timeout-grace", kind=seconds(none=f"{_DEFAULT_GRACE_S:g} s"), default=None,
+        default_text=f"{_DEFAULT_GRACE_S:g}", group=Group.LIMITS,
+        meaning="Time from the exception in the handler to the SIGKILL of its worker.",
+    )  # fmt: skip
+    cpu_limit_s: float = option(
+        "--cpu-limit", kind=seconds(), default=0.0, default_text="no limit", group=Group.LIMITS,
+        meaning="CPU time that one message may use.",
+        details="All its threads count. After the grace period its worker is killed, with all that it has started.",
+    )  # fmt: skip
+    max_memory_mb: float = option(
+        "--max-memory", kind=megabytes(), default=0.0, default_text="never", group=Group.LIMITS,
+        meaning="Replace a worker that has grown beyond this, after its message.",
+        details="A worker is replaced up to a tenth earlier, so that workers do not all restart at once.",
+    )  # fmt: skip
+    kill_memory_mb: float = option(
+        "--kill-memory", kind=megabytes(), default=0.0, default_text="never", group=Group.LIMITS,
+        meaning="Kill a worker that has grown beyond this, in the middle of its message.",
+        details="The memory of what the message has started counts, too.",
+    )  # fmt: skip
+    memory_metric: str = option(
+        "--memory-metric", kind=choice("rss", "pss"), default="rss", group=Group.LIMITS,
+        needs=("max_memory_mb", "kill_memory_mb"), meaning="How the memory of a worker is measured.",
+        details="`pss` divides shared pages among the processes that share them, and takes longer to read.",
+    )  # fmt: skip
+    min_concurrency: int = option(
+        "--min-concurrency", kind=integer(0, flag_least=1), default=0, default_text="off", group=Group.WORKERS,
+        meaning="Scale between this and --concurrency by how long messages wait.",
+    )  # fmt: skip
+    scale_latency_s: float = option(
+        "--scale-latency", kind=seconds(0.001, flag_least=0.1), default=1.0, group=Group.WORKERS,
+        needs=("min_concurrency",), meaning="Add workers while messages wait longer than this.",
+        details="A pool never grows under pressure of CPU or memory (`/proc/pressure`).",
+    )  # fmt: skip
+    scale_idle_s: float = option(
+        "--scale-idle", kind=seconds(0.001, flag_least=0.1), default=30.0, group=Group.WORKERS,
+        needs=("min_concurrency",), meaning="Remove workers when they have been idle for this time.",
+    )  # fmt: skip
+    reload: bool = option(
+        "--reload", kind=flag(), default=False, group=Group.LIFECYCLE,
+        meaning="For development: reload when a source file changes.",
+        details="Watches the current directory. Needs the extra `reload`.",
+    )  # fmt: skip
+    control: str = option(
+        "--control", kind=path("off, auto or a path", "PATH|auto|off"), default=OFF, flag_default=AUTO,
+        group=Group.STATUS,
+        meaning="Path of the control socket; auto: in a directory of the pool's user.",
+        details="`bizzmq pool` and `--check` ask it. Only the pool's user can connect.",
+    )  # fmt: skip
+    health_port: Optional[int] = option(
+        "--health-port", kind=integer(0, 65535, none="no port", metavar="PORT"), default=None, default_text="off",
+        group=Group.STATUS, meaning="Port that answers HTTP GET /live and /ready.", details="0 takes a free port.",
+    )  # fmt: skip
+    health_host: str = option(
+        "--health-host", kind=text("an IP address or localhost", "ADDRESS"), default="127.0.0.1", group=Group.STATUS,
+        needs=("health_port",),
+        meaning=f"Address of the health port. One that other hosts can reach needs {HEALTH_TOKEN}.",
+    )  # fmt: skip
+    health_token: str = option(
+        kind=checked_by(_token), default="", variable=HEALTH_TOKEN, is_secret=True, group=Group.STATUS,
+        meaning="Token that clients of the health port send as `Authorization: Bearer TOKEN`.",
+    )  # fmt: skip
+    journal: str = option(
+        "--journal", kind=path("a directory's path, or empty for none", "DIR", empty_is_off=True), default="",
+        default_text="off", group=Group.QUEUES,
+        meaning="Directory for the outcomes of messages that could not be sent to Redis, until they can.",
+        details="It belongs to the pool's user, and is created if it does not exist.",
+    )  # fmt: skip
+    signing_keys: Sequence[Key] = option(
+        kind=checked_by(_signing_keys), default=(), is_secret=True,
+        meaning="As for BizzMQ. With keys, messages that are not signed become dead letters.",
+    )  # fmt: skip
+    directory: str = field(default_factory=working_directory.logical_path)
+    unknown_task_limit_s: Optional[float] = option(
+        "--unknown-task-limit", kind=seconds(none="the app's limit"), default=None,
+        default_text="that of the app, a day", group=Group.LIMITS,
+        meaning="How long a message waits for a worker that knows its task; then it is dead-lettered.",
+    )  # fmt: skip
+    description: Optional[AppDescription] = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.handler, str):
-            handler_shape.check(self.handler)
-        for check, names in _CHECKS.items():
-            for name in names:
-                checks.set_checked(self, name, check)
-        self._check_queues()
-        self._check_health()
-        self._check_keys()
-        if self.min_concurrency > self.worker_count:
-            raise ConfigurationError(f"min_concurrency must not be more than concurrency, which is {self.worker_count}")
-        if self.library_threads not in (library_threads.AUTO, library_threads.OFF):
-            checks.set_checked(self, "library_threads", checks.integer, 1, otherwise=", or auto, or off")
-        if self.timeout_grace_s is not None:
-            checks.set_checked(self, "timeout_grace_s", checks.seconds, otherwise=", or None for 2 s")
-            if self.grace_s > self.drain_timeout_s:
-                raise ConfigurationError("timeout_grace_s must not be more than drain_timeout_s: it would end first")
-        if 0 < self.kill_memory_mb <= self.max_memory_mb:
-            raise ConfigurationError("kill_memory_mb must be more than max_memory_mb: first replaced, then killed")
-        if self.lease_s < 2 * self.beat_s:
-            raise ConfigurationError("lease_s must be at least twice beat_s, or a late beat ends the lease")
+            handler_loader.handler_of(self.handler)
+        check_fields(self)
+        self._check_together()
 
-    def _check_keys(self) -> None:
-        keys: Any = self.signing_keys
-        if keys is not None and keys != ():  # None: as for BizzMQ
-            keys = checks.items(keys, "signing_keys must be a list of at least one key")
-            Signer(keys)
-        object.__setattr__(self, "signing_keys", keys or ())
-
-    def _check_health(self) -> None:
-        if not self.control:
-            raise ConfigurationError("control must be off, auto or a path")
-        if self.health_port is not None:
-            checks.set_checked(self, "health_port", checks.integer, 0, 65535, otherwise=", or None for no port")
+    def _check_together(self) -> None:
         if not health.is_loopback(self.health_host) and not self.health_token:
             raise ConfigurationError(
-                f"others can reach the health host {self.health_host}: set BIZZMQ_WORKER_HEALTH_TOKEN, "
-                "which they will have to send"
+                f"other hosts can reach the health host {self.health_host}: set {HEALTH_TOKEN}, which they have to send"
             )
-
-    def _check_queues(self) -> None:
-        given = checks.items(self.queues, "queues must be a list of at least one queue name")
-        queues = tuple(checks.text("each of queues", queue, "the name of a queue") for queue in given)
-        object.__setattr__(self, "queues", queues)
-        if len(set(queues)) != len(queues):
-            raise ConfigurationError("a queue is named twice")
-        for queue in queues:
-            QueueKeys(queue)
-        if len(queues) > 200:
-            raise ConfigurationError("one pool can serve at most 200 queues")
+        if self.min_concurrency > self.worker_count:
+            raise ConfigurationError(f"min_concurrency must not be more than concurrency, which is {self.worker_count}")
+        if self.timeout_grace_s is not None and self.grace_s > self.drain_timeout_s:
+            raise ConfigurationError("timeout_grace_s must not be more than drain_timeout_s, or the drain ends first")
+        if 0 < self.kill_memory_mb <= self.max_memory_mb:
+            raise ConfigurationError(
+                "kill_memory_mb must be more than max_memory_mb: a worker is replaced before it is killed"
+            )
+        if self.lease_s < 2 * self.beat_s:
+            raise ConfigurationError("lease_s must be at least twice beat_s, or a late heartbeat ends the lease")
 
     @property
     def capacity(self) -> int:
-        """How many workers the pool may be grown to."""
+        """The number of workers that the pool may grow to."""
         return max(2 * self.worker_count, self.worker_count + 8)
 
     @property
     def grace_s(self) -> float:
-        """`timeout_grace_s`, or what stands for it: two seconds, however short the drain."""
-        return _GRACE_S if self.timeout_grace_s is None else self.timeout_grace_s
+        """`timeout_grace_s`, or its default, however short the drain is."""
+        return _DEFAULT_GRACE_S if self.timeout_grace_s is None else self.timeout_grace_s
 
     @property
     def worker_count(self) -> int:
-        """How many workers the pool has."""
-        return self.concurrency or processors.available()
+        """The number of workers of the pool."""
+        return self.concurrency or cgroups.usable_processors()
+
+
+OPTIONS = options_of(WorkerConfig)
+"""All options of the pool."""
+if WorkerConfig.__doc__:  # there is none with -OO
+    WorkerConfig.__doc__ = "\n    ".join((inspect.cleandoc(WorkerConfig.__doc__), *docstring_lines(OPTIONS)))

@@ -1,4 +1,4 @@
-"""One arm at work: its two worker processes, its publisher, and the barrier."""
+"""One running arm: its two worker processes, its publisher, and the barrier."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ class Arm:
             tally.DIRECTORY: str(folder),
             tally.CAPACITY: str(tallies.capacity),
             tally.TURNS: str(turns_per_us),
+            **({tally.RESULTS: "1"} if peer.keeps_results else {}),
         }
         self._workers: list[subprocess.Popen[bytes]] = []
         self._publisher = subprocess.Popen(
@@ -54,7 +55,7 @@ class Arm:
         self._answer()
 
     def boot(self, warm_up: int, processes: int = 2) -> None:
-        """Start the workers, have each handle something, and wait until they are idle."""
+        """Start the workers, let each handle a message, and wait until they are idle."""
         begin_s = time.monotonic()
         self._workers = [self._start(command) for command in self.peer.workers]
         self.publish("single", 1)
@@ -68,7 +69,7 @@ class Arm:
         self.wait_acked()
 
     def revive(self) -> None:
-        """Start those of the workers' commands again that have ended."""
+        """Restart the worker commands that have ended."""
         for number, command in enumerate(self.peer.workers):
             if self._workers[number].poll() is not None:
                 self._workers[number] = self._start(command)
@@ -78,7 +79,7 @@ class Arm:
                                 stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log)  # fmt: skip
 
     def publish(self, do: str, count: int, us: int = 0, at: list[float] | None = None) -> dict[str, Any]:
-        """Have the publisher publish the next ids; what it says of that."""
+        """Let the publisher publish the next ids and return its answer."""
         order = {"do": do, "first": self.published, "count": count, "us": us, "at": at}
         if self.published + count > self.tallies.capacity:
             raise click.ClickException(f"{self.peer.name}: more messages than the tally has room for")
@@ -89,10 +90,10 @@ class Arm:
         return self._answer()
 
     def wait_handled(self) -> None:
-        """Until every id was handled, noticed no later than by a twentieth of the time that it took.
+        """Wait until every id was handled; noticed with a delay of at most a twentieth of that time.
 
-        Looks seldom while much is left: a look takes time from the workers. What is left is guessed by what is done,
-        which says little of an arm that has just begun.
+        It polls rarely while many are left, because a poll takes time from the workers. The remaining time is estimated
+        from the progress so far, which says little about an arm that has just started.
         """
         due = range(self._handled, self.published)
         begin_s, done = time.monotonic(), 0
@@ -111,12 +112,12 @@ class Arm:
         self._handled = self.published
 
     def wait_acked(self) -> None:
-        """Until every id was handled, and nothing is left in Redis of what was not acked."""
+        """Wait until every id was handled and Redis has no unacked message left."""
         self.wait_handled()
         self._wait(lambda: self.lab.left(self.peer.left) == 0, "its messages to be acked", lambda: 0.0005)
 
     def processes(self) -> list[psutil.Process]:
-        """All of the workers', parents first."""
+        """All processes of the workers, parents first."""
         found: list[psutil.Process] = []
         for worker in self._workers:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -126,11 +127,11 @@ class Arm:
 
     @contextlib.contextmanager
     def suspended(self) -> Iterator[None]:
-        """All worker processes are stopped inside the block: leaving it releases the barrier."""
+        """Stop all worker processes inside the block; leaving it releases the barrier."""
         stopped = self.processes()
         try:
             for process in stopped:
-                with contextlib.suppress(psutil.NoSuchProcess):  # one that was forked for a single message
+                with contextlib.suppress(psutil.NoSuchProcess):  # a process that was forked for a single message
                     process.suspend()
             yield
         finally:
@@ -139,7 +140,7 @@ class Arm:
                     process.resume()
 
     def close(self) -> None:
-        """End all, gently first."""
+        """End all processes, first with SIGTERM."""
         family = self.processes()
         for process in self._workers:
             with contextlib.suppress(ProcessLookupError):
@@ -185,7 +186,7 @@ class Arm:
 
 @contextlib.contextmanager
 def running(peer: Peer, place: Environment, lab: Lab, capacity: int, turns_per_us: float) -> Iterator[Arm]:
-    """An arm on an emptied server, not booted yet; ended afterwards."""
+    """An arm on an emptied server, not started yet; ended afterwards."""
     lab.empty()
     where = str(SHARED) if SHARED.is_dir() else None
     with tempfile.TemporaryDirectory(prefix="bizzmq-bench-", dir=where) as name:

@@ -1,8 +1,8 @@
-"""The yardstick of CPU-bound handlers: two processes that share the same work by a counter, and nothing else.
+"""The yardstick of CPU-bound handlers: two processes that share the same work by a counter.
 
-They are forked by an interpreter that was started for this one block. How fast an interpreter runs differs from start
-to start (where its code and data lie in the caches), and keeps so while it lives; a pool is started for each block, so
-its yardstick has to be.
+They are forked by an interpreter that is started for this one block. The speed of an interpreter differs from start
+to start (where its code and data are in the caches) and stays the same while it runs. A pool is started for each
+block, so its yardstick has to be, too.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ WORKERS = 2
 
 
 def per_s(count: int, ms: int, turns_per_us: float) -> float:
-    """Messages a second, by a new interpreter."""
+    """Messages a second of a new interpreter."""
     command = [sys.executable, "-m", __name__, str(count), str(int(ms * 1000 * turns_per_us))]
     return float(subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout)
 
 
 def shared(count: int, turns: int) -> float:
-    """Two processes take the next number until there is none. Messages a second, from the released barrier."""
+    """Messages a second of two processes that take numbers until none is left, from the release of the barrier."""
     spans = in_processes([_loop] * WORKERS, counter(), count, turns)
     return float(count / (max(span[1] for span in spans) - min(span[0] for span in spans)))
 

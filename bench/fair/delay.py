@@ -1,15 +1,15 @@
-"""A longer way to the server: the fault kit's proxy, each request held back for a while."""
+"""Added latency: the fault kit's proxy with a delay for each request."""
 
 from __future__ import annotations
 
 import time
 
-from bizzmq.testing.link import Fault, Weather
+from bizzmq.testing.link import Fault, ProxyState
 from bizzmq.testing.proxy import Proxy
 
 
-class SlowWeather(Weather):
-    """Every request comes later by `delay_s`."""
+class SlowProxyState(ProxyState):
+    """Delays every request by `delay_s`."""
 
     delay_s = 0.0
 
@@ -19,11 +19,11 @@ class SlowWeather(Weather):
 
 
 class DelayingProxy(Proxy):
-    """`delay_s` is added to every round trip; it may be changed at any time."""
+    """Adds `delay_s` to every round trip; it can be changed at any time."""
 
     def __init__(self, upstream_url: str) -> None:
         super().__init__(upstream_url)
-        self._weather = self._slow = SlowWeather()  # before the first connection
+        self._state = self._slow = SlowProxyState()  # before the first connection
 
     def __enter__(self) -> DelayingProxy:
         return self

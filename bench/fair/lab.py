@@ -1,4 +1,4 @@
-"""The private server of a comparison, emptied for every arm, and what it says of the work it had."""
+"""The private server of a comparison, emptied for every arm, and its figures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from redis import Redis
 from bizzmq.testing.server import RedisServer
 
 OWN_COMMANDS = ("info", "config|resetstat", "flushall", "xpending", "xinfo", "llen", "hlen", "zcard", "xlen")
-"""What the bench itself asks, some of it; snapshots are taken where it asks nothing else."""
+"""Commands of the bench itself; it sends no others between two snapshots."""
 
 _PATIENCE_S = 120.0
 _FSYNC_S = 1.05
@@ -21,7 +21,7 @@ _FSYNC_S = 1.05
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What the server has counted so far. `calls` has the commands inside scripts, too."""
+    """The counters of the server. `calls` includes the commands inside scripts."""
 
     calls: Mapping[str, int]
     cpu_s: float
@@ -29,7 +29,7 @@ class Snapshot:
     bytes_out: int
 
     def since(self, before: Snapshot) -> dict[str, Any]:
-        """What came between the two."""
+        """The difference from an earlier snapshot."""
         calls = {name: count - before.calls.get(name, 0) for name, count in self.calls.items()}
         return {
             "calls": {name: count for name, count in calls.items() if count > 0 and name != "info"},
@@ -47,14 +47,14 @@ class Lab:
         self.redis: Any = Redis.from_url(server.url)
 
     def empty(self) -> None:
-        """Forget everything, scripts included."""
+        """Empty the server, including its scripts."""
         self.redis.flushall()
         self.redis.script_flush()
 
     def wait_written(self) -> None:
-        """Until the server's disk has what was published: it is neither compacting its file nor behind with it.
+        """Wait until the server has written all data to disk: it is not rewriting its file and has no pending flush.
 
-        A second first, after which it has begun to flush everything: what follows is measured, not the disk.
+        It waits one second first, so that the flush of everything has started: the disk is not part of the measurement.
         """
         time.sleep(_FSYNC_S)
         give_up_s = time.monotonic() + _PATIENCE_S
@@ -82,7 +82,7 @@ class Lab:
         )
 
     def left(self, commands: Sequence[Sequence[str]]) -> int:
-        """The sum of the replies; of a list or a mapping its first value counts."""
+        """The sum of the replies; for a list or a mapping the first value counts."""
         return sum(self._number(command) for command in commands)
 
     def _number(self, command: Sequence[str]) -> int:
@@ -104,6 +104,6 @@ class Lab:
 
 @contextlib.contextmanager
 def lab() -> Iterator[Lab]:
-    """A server of one's own, with its append-only file on and written every second, as embedded:// has it."""
+    """A private server with an append-only file that is flushed every second, like embedded://."""
     with contextlib.closing(RedisServer(persistence="aof", fsync="everysec")) as server:
         yield Lab(server)

@@ -1,4 +1,4 @@
-"""Processes that begin together."""
+"""Processes that start together."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ _PATIENCE_S = 120.0
 
 
 def counter() -> Any:
-    """A number that they share, with a lock."""
+    """A shared number with a lock."""
     return _FORK.Value("i", 0)
 
 
 def in_processes(targets: Sequence[Callable[..., None]], *arguments: Any) -> list[Any]:
-    """Run each in a process of its own, started together by a barrier; what each has put into the queue."""
+    """Run each function in a process, released by one barrier; returns what each has put into the queue."""
     barrier, results = _FORK.Barrier(len(targets)), _FORK.Queue()
     processes = [_FORK.Process(target=target, args=(barrier, results, number, *arguments))
                  for number, target in enumerate(targets)]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What the bare yardsticks send: the very commands of our broker, over a raw connection of redis-py."""
+"""The commands of the yardsticks: exactly those of our broker, over a raw connection of redis-py."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from urllib.parse import urlsplit
 
 import redis
 
-from bizzmq.broker import Broker
-from bizzmq.connection import Connection
+from bizzmq.broker.broker import Broker
+from bizzmq.connection.base import Connection
 
 
 class Recorder:
-    """Stands where a broker's connection stands, and keeps what it would send."""
+    """Takes the place of a broker's connection and keeps the commands that it would send."""
 
     def __init__(self, reply: Any) -> None:
         self._reply = reply
@@ -27,7 +27,7 @@ class Recorder:
 
 
 class Raw:
-    """One connection of redis-py without client, pool or retries: a command, its reply."""
+    """One connection of redis-py without client, pool or retries: sends a command, returns its reply."""
 
     def __init__(self, url: str) -> None:
         address = urlsplit(url)
@@ -43,7 +43,7 @@ class Raw:
 
 
 def claim_command(queue: str, worker: str, want: int) -> tuple[Any, ...]:
-    """The EVALSHA of a claim; the ids that are to be acked are appended to it."""
+    """The EVALSHA of a claim, to which the ids to be acked are appended."""
     recorder = Recorder([0, -1])
     Broker(recorder).claim(queue, worker, want)  # type: ignore[arg-type]  # all that it asks of a connection
     return recorder.sent[0]

@@ -22,13 +22,13 @@ LEAST = 200
 
 @dataclass(frozen=True)
 class Plan:
-    """How much of everything.
+    """The amounts of one session.
 
     Attributes:
-        drain_s: for so long an arm should drain, by its rate in the warm-up.
-        most: messages in a drain, however fast the arm is.
-        idle: messages, one every `gap_s`, to idle workers.
-        loads: by name, messages a second; each handler works `work_us`.
+        drain_s: how long a drain should take, by the rate in the warm-up.
+        most: the most messages in a drain.
+        idle: the number of messages to idle workers, one every `gap_s`.
+        loads: messages a second by name; each handler works for `work_us`.
     """
 
     drain_s: float
@@ -42,7 +42,7 @@ class Plan:
 
 
 def session(peer: Peer, place: Environment, lab: Lab, plan: Plan, turns_per_us: float) -> dict[str, Any]:
-    """All of it. Only the drain for a second arm of our own."""
+    """Run all parts; for a second arm of our own only the drain."""
     with running(peer, place, lab, CAPACITY, turns_per_us) as arm:
         arm.boot(20)
         found: dict[str, Any] = {"boot_s": arm.boot_s, "drain": drain(arm, plan)}
@@ -56,7 +56,7 @@ def session(peer: Peer, place: Environment, lab: Lab, plan: Plan, turns_per_us: 
 
 
 def warm_up(arm: Arm, plan: Plan) -> int:
-    """Publish and drain until the arm has worked for a while; how many messages would take it `drain_s`."""
+    """Publish and drain for a while; returns the number of messages that would take `drain_s`."""
     count, took_s = 50, 0.0
     while took_s < min(0.2, plan.drain_s / 3) and count < plan.most:
         count *= 3
@@ -69,7 +69,7 @@ def warm_up(arm: Arm, plan: Plan) -> int:
 
 
 def drain(arm: Arm, plan: Plan) -> dict[str, Any]:
-    """From the released barrier to the last ack."""
+    """The drain from the release of the barrier to the last ack."""
     count = warm_up(arm, plan)
     first = arm.lab.snapshot()
     with arm.suspended():
@@ -94,7 +94,7 @@ def drain(arm: Arm, plan: Plan) -> dict[str, Any]:
 
 
 def singles(arm: Arm, count: int) -> float:
-    """Single publishes a second, while the workers are suspended."""
+    """Single publishes a second while the workers are suspended."""
     with arm.suspended():
         took_s = arm.publish("single", count)["seconds"]
     arm.wait_acked()
@@ -102,14 +102,14 @@ def singles(arm: Arm, count: int) -> float:
 
 
 def idle(arm: Arm, plan: Plan) -> list[float]:
-    """Seconds from just before a publish until its handler begins, one message at a time."""
+    """Seconds from just before a publish until its handler starts, one message at a time."""
     first = arm.published
     sent_s = arm.publish("paced", plan.idle, us=1, at=[plan.gap_s * n for n in range(plan.idle)])["sent_s"]
     return _waits(arm, first, sent_s)
 
 
 def load(arm: Arm, per_s: float, plan: Plan) -> list[float]:
-    """The same under load, from when each message should have been published: a late publisher hides nothing."""
+    """The same under load, counted from the planned time of each publish, so that a late publisher hides no delay."""
     rng, at, now_s = random.Random(1), [], 0.0
     while now_s < plan.load_s:
         at.append(now_s)
@@ -120,7 +120,7 @@ def load(arm: Arm, per_s: float, plan: Plan) -> list[float]:
 
 
 def cpu_s(arm: Arm) -> float:
-    """CPU time of all threads of the workers and of the children that they have waited for, to 10 ms each."""
+    """The CPU time of all worker threads and of the reaped children, to 10 ms each."""
     total = 0.0
     for process in arm.processes():
         with contextlib.suppress(psutil.NoSuchProcess):

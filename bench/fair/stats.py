@@ -1,4 +1,4 @@
-"""Medians, percentiles, and how sure they are."""
+"""Medians, percentiles and confidence intervals."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class Estimate:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest value that is not exceeded by this share of all."""
+    """The smallest value that is not exceeded by this share of the values."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
 def bootstrap(pairs: Sequence[tuple[float, ...]], figure: Callable[[Sequence[tuple[float, ...]]], float],
               seed: int = 1) -> Estimate:  # fmt: skip
-    """The figure of these rounds, and the range of 95% of what it is of rounds drawn from them with replacement.
+    """The figure of these rounds and its 95% bootstrap interval: rounds are drawn with replacement.
 
-    A round is drawn as a whole, so that what its arms have in common (the machine at that hour) stays in the ratio.
+    A round is drawn as a whole, so that conditions which its arms share (such as the load) cancel out in a ratio.
     """
     rng = random.Random(seed)
     drawn = sorted(figure([rng.choice(pairs) for _ in pairs]) for _ in range(RESAMPLES))
@@ -39,7 +39,7 @@ def bootstrap(pairs: Sequence[tuple[float, ...]], figure: Callable[[Sequence[tup
 
 
 def ratio(above: Sequence[float], below: Sequence[float]) -> Estimate:
-    """The median of one arm over that of the other, round by round."""
+    """The ratio of two arms: the median over all rounds."""
     return bootstrap(list(zip(above, below)), _ratio_of_medians)
 
 
@@ -49,11 +49,11 @@ def _ratio_of_medians(pairs: Sequence[tuple[float, ...]]) -> float:
 
 
 def of(values: Sequence[float], figure: Callable[[Sequence[float]], float] = statistics.median) -> Estimate:
-    """The median, or another figure, of single values."""
+    """The median or another figure of single values."""
     return bootstrap([(value,) for value in values], lambda rows: figure([row[0] for row in rows]))
 
 
 def noise_floor(first: Sequence[float], second: Sequence[float]) -> float:
-    """How far the ratio of two equal arms is from 1, at the far end of its interval: 0.1 means 10%."""
+    """How far the ratio of two equal arms is from 1 at the worse end of its interval: 0.1 means 10%."""
     same = ratio(first, second)
     return max(abs(same.low - 1), abs(same.high - 1))

@@ -1,4 +1,4 @@
-"""Reads what the handlers have counted (see peers/apps/tally.py)."""
+"""Reads the counts of the handlers (see peers/apps/tally.py)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.peers.apps import tally
 
 @dataclass(frozen=True)
 class Run:
-    """One handling: which worker's slot, and its monotonic seconds."""
+    """One run of a handler: the worker's slot, and monotonic seconds."""
 
     slot: int
     began_s: float
@@ -20,28 +20,28 @@ class Run:
 
 
 class Tallies:
-    """All slots in a directory; each id is a number below `capacity`."""
+    """All slots in a directory; each id is a number less than `capacity`."""
 
     def __init__(self, directory: Path, capacity: int) -> None:
         self._directory = directory
         self.capacity = capacity
 
     def slots(self) -> list[Path]:
-        """One for each process that has handled anything."""
+        """The slots of the processes that have handled a message."""
         return sorted(path for path in self._directory.glob("slot-*") if path.stat().st_size)
 
     def handled(self, ids: range) -> int:
-        """How many of these ids were handled; one that two workers have handled counts twice."""
+        """The number of these ids that were handled; an id handled by two workers counts twice."""
         columns = [self._seen(path, ids.start, len(ids)) for path in self.slots()]
         return sum(len(column) - column.count(0) for column in columns)
 
     def counts(self) -> Sequence[int]:
-        """For each id, how often it was handled."""
+        """How often each id was handled."""
         columns = [self._seen(path) for path in self.slots()]
         return [sum(column) for column in zip(*columns)] if columns else [0] * self.capacity
 
     def runs(self, ids: range) -> Mapping[int, Run]:
-        """Of those that were stamped, the run of each id."""
+        """The run of each id with timestamps."""
         found = {}
         for number, path in enumerate(self.slots()):
             began_s, ended_s = self._stamps(path)
@@ -56,11 +56,11 @@ class Tallies:
             return file.read(count if count >= 0 else self.capacity)
 
     def slot_that_began(self, number: int) -> Path | None:
-        """The slot whose worker has begun this id."""
+        """The slot of the worker that started this id."""
         return next((path for path in self.slots() if self._stamps(path)[0][number]), None)
 
     def begun_after(self, number: int, since_s: float) -> float | None:
-        """When a worker began this id, if that was later than `since_s`. Monotonic seconds."""
+        """When a worker started this id, if that was later than `since_s`. Monotonic seconds."""
         times = (self._stamps(path)[0][number] for path in self.slots())
         return next((at_s for at_s in times if at_s > since_s), None)
 
@@ -74,7 +74,7 @@ class Tallies:
 
 
 def check(counts: Sequence[int], published: int) -> dict[str, int]:
-    """The exact balance of ids 0 to `published`: what was lost, and what ran more than once."""
+    """The exact balance of ids 0 to `published`: lost ids, and ids that ran more than once."""
     of_ours = counts[:published]
     return {
         "published": published,

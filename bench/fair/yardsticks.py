@@ -1,4 +1,4 @@
-"""What the machine can do at this hour, measured in every round: redis-benchmark, and bare loops of our own scripts."""
+"""The yardsticks of the machine, measured in every round: redis-benchmark, and bare loops of our own scripts."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from urllib.parse import urlsplit
 from bench.fair.lab import Lab
 from bench.fair.processes import in_processes
 from bench.fair.raw import Raw, broker_of, claim_command, publish_commands
-from bizzmq import BizzMQ, QueueOptions, ids
+from bizzmq import BizzMQ, QueueOptions
+from bizzmq.protocol import ids
 
 QUEUE = "bare"
 
 
 def claims_per_s(lab: Lab, messages: int, connections: int, prefetch: int) -> float:
-    """Messages a second that so many bare loops claim and ack, each over a connection and in a process of its own."""
+    """Messages a second that `connections` bare loops claim and ack, each with its own connection and process."""
     lab.empty()
     supervisor = ids.supervisor_id()
     workers = [ids.worker_id(supervisor, number) for number in range(connections)]
@@ -28,7 +29,7 @@ def claims_per_s(lab: Lab, messages: int, connections: int, prefetch: int) -> fl
     broker = broker_of(lab.url)
     for worker in workers:
         broker.register(QUEUE, supervisor, connections, worker)
-        broker.claim(QUEUE, worker, 0)  # the script is there
+        broker.claim(QUEUE, worker, 0)  # the script is loaded
     commands = [claim_command(QUEUE, worker, prefetch) for worker in workers]
     spans = in_processes([_claim_loop] * connections, lab.url, commands)
     broker.connection.drop()
@@ -52,11 +53,11 @@ def _claim_loop(barrier: Any, results: Any, number: int, url: str, commands: Seq
 
 
 def publishes_per_s(lab: Lab, messages: int) -> float:
-    """Single publishes a second by a bare call of the script, all commands made beforehand."""
+    """Single publishes a second by bare calls of the script, with all commands made beforehand."""
     lab.empty()
     with BizzMQ(lab.url) as mq:
         mq.create_queue(QUEUE, QueueOptions())
-        first = mq.publish_message_to_queue(QUEUE, {"n": 0, "us": 0})  # the script is there
+        first = mq.publish_message_to_queue(QUEUE, {"n": 0, "us": 0})  # the script is loaded
     envelope = lab.redis.hget(f"bizzmq:{{{QUEUE}}}:messages", first)
     assert envelope is not None
     commands = publish_commands(QUEUE, "bare", [f"{first[:-6]}{n:06}" for n in range(messages)], envelope)
@@ -70,7 +71,7 @@ def publishes_per_s(lab: Lab, messages: int) -> float:
 
 
 def pop_latencies_s(lab: Lab, samples: int, gap_s: float) -> list[float]:
-    """Seconds from just before an LPUSH until a BLPOP in another process has returned it, while both are idle."""
+    """Seconds from just before an LPUSH until a BLPOP in another process returns it, with both idle."""
     lab.empty()
     found = in_processes([_push, _pop], lab.url, samples, gap_s)
     sent_s, got_s = sorted(found, key=lambda of: str(of[0]), reverse=True)
@@ -99,7 +100,7 @@ def _pop(barrier: Any, results: Any, _number: int, url: str, samples: int, _gap_
 def redis_benchmark(lab: Lab, requests: int) -> dict[str, float]:
     """Requests a second by redis-benchmark with two clients: a claim of one message by EVALSHA, and an LPUSH.
 
-    The claim returns the message that its worker already holds: what a claim costs without the ack.
+    The claim returns the message that its worker already holds: the cost of a claim without the ack.
     """
     program = shutil.which("redis-benchmark") or shutil.which("valkey-benchmark")
     if program is None:
@@ -123,9 +124,9 @@ def redis_benchmark(lab: Lab, requests: int) -> dict[str, float]:
 def _benchmark(program: str, lab: Lab, requests: int, command: Sequence[str]) -> float:
     address = urlsplit(lab.url)
     where = ["-h", str(address.hostname), "-p", str(address.port)]
-    said = subprocess.run(
+    reported = subprocess.run(
         [program, *where, "-n", str(requests), "-c", "2", "--csv", *command],
         check=True, capture_output=True, text=True,
     ).stdout  # fmt: skip
-    rows = [row for row in csv.reader(said.splitlines()) if len(row) > 1 and row[0] != "test"]
+    rows = [row for row in csv.reader(reported.splitlines()) if len(row) > 1 and row[0] != "test"]
     return float(rows[-1][1])

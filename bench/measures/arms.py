@@ -24,12 +24,12 @@ from bench.peers.peer import NODE, PYTHON, RUBY, Peer
 
 LOADS = (50, 80)
 FAILURES = (click.ClickException, psutil.Error, RedisError, OSError, LookupError)
-"""What an arm may fail with: it is left out, and the others go on."""
+"""The errors with which an arm is left out while the others go on."""
 CALIBRATE = {NODE: ["node", "tally.js"], RUBY: ["ruby", "tally.rb"]}
 
 
 def measure(scale: Scale) -> dict[str, Any]:
-    """The rounds of every arm that can run here, the yardsticks beside them, and who was skipped for what reason."""
+    """The rounds of every arm that can run here, their yardsticks, and the skipped arms with the reason."""
     places, skipped = environments(scale.arms)
     turns = {name: turns_per_us(ARMS[name], place) for name, place in places.items()}
     arms: dict[str, Any] = {name: {**describe(ARMS[name], places[name]), "rounds": []} for name in places}
@@ -55,21 +55,21 @@ def measure(scale: Scale) -> dict[str, Any]:
 
 
 def loads(plan: Plan) -> Tuple[Tuple[str, float], ...]:
-    """50% and 80% of what two bare processes do with this work: the same rate for every arm of a round."""
+    """50% and 80% of the rate of two bare processes with this work: the same for every arm of a round."""
     turns, ms = tally.turns_per_us(), plan.work_us // 1000
     capacity = statistics.median(bare_work.per_s(int(150 * plan.load_s), ms, turns) for _ in range(3))
     return tuple((f"{share}%", capacity * share / 100) for share in LOADS)
 
 
 def rotated(names: Sequence[str], number: int) -> list[str]:
-    """Round by round another one begins, and every second round runs backwards."""
+    """The order of each round: another arm starts each time, and every second round runs backwards."""
     turn = number % len(names)
     order = [*names[turn:], *names[:turn]]
     return order[::-1] if number % 2 else order
 
 
 def environments(names: Sequence[str]) -> tuple[dict[str, Environment], dict[str, str]]:
-    """Where each arm runs; of those that cannot be installed, why."""
+    """The environment of each arm, or the reason why it cannot be installed."""
     places, skipped = {}, {}
     for name in names:
         try:
@@ -80,7 +80,7 @@ def environments(names: Sequence[str]) -> tuple[dict[str, Environment], dict[str
 
 
 def yardstick(on: Lab, scale: Scale) -> dict[str, Any]:
-    """What this machine can do at this hour."""
+    """The yardsticks of this machine in this round."""
     few = max(500, scale.plan.most // 20)
     return {
         "claims_2x1_per_s": yardsticks.claims_per_s(on, few, 2, 1),
@@ -92,14 +92,14 @@ def yardstick(on: Lab, scale: Scale) -> dict[str, Any]:
 
 
 def turns_per_us(peer: Peer, place: Environment) -> float:
-    """How much work is a microsecond's in this arm's language and interpreter."""
+    """The amount of work that takes a microsecond in this arm's language and interpreter."""
     command = CALIBRATE.get(peer.language, [place.python, "tally.py"])
-    said = subprocess.run(command, cwd=str(place.folder), check=True, capture_output=True, text=True)
-    return float(said.stdout)
+    reported = subprocess.run(command, cwd=str(place.folder), check=True, capture_output=True, text=True)
+    return float(reported.stdout)
 
 
 def describe(peer: Peer, place: Environment) -> dict[str, str]:
-    """What a report tells of an arm."""
+    """The description of an arm for the report."""
     return {
         "language": peer.language,
         "guarantee": peer.guarantee,
@@ -119,5 +119,7 @@ def version(peer: Peer, place: Environment) -> str:
         RUBY: ["ruby", "-e", "require 'sidekiq'; puts Sidekiq::VERSION"],
     }[peer.language]
     environment = {**os.environ, "NODE_PATH": place.node_path}
-    said = subprocess.run(asked, cwd=str(place.folder), env=environment, capture_output=True, text=True, check=False)
-    return said.stdout.strip() or "unknown"
+    reported = subprocess.run(
+        asked, cwd=str(place.folder), env=environment, capture_output=True, text=True, check=False
+    )
+    return reported.stdout.strip() or "unknown"

@@ -15,7 +15,7 @@ Rounds = Sequence[Mapping[str, Any]]
 
 
 def goals(result: Mapping[str, Any]) -> list[Goal]:
-    """Those that the arms that were run allow."""
+    """The goals that can be judged with the arms that ran."""
     if OWN not in result["arms"]:
         return []
     floor = noise(result) or 0.0
@@ -24,7 +24,7 @@ def goals(result: Mapping[str, Any]) -> list[Goal]:
 
 
 def noise(result: Mapping[str, Any]) -> float | None:
-    """The ratio of our two equal arms: below this share nothing is claimed. None if the second one has not run."""
+    """The noise floor, from our two equal arms: smaller differences decide nothing. None if the second did not run."""
     arms = result["arms"]
     if OWN not in arms or AGAIN not in arms:
         return None
@@ -45,7 +45,7 @@ def series(rounds: Rounds, figure: Callable[[Mapping[str, Any]], float]) -> list
 
 def best(result: Mapping[str, Any], figure: Callable[[Mapping[str, Any]], float], *languages: str,
          guarantee: str = "") -> str | None:  # fmt: skip
-    """The arm of these languages, and of this guarantee if one is named, with the highest median."""
+    """The arm with the highest median in these languages, and with this guarantee if one is given."""
     fitting = {
         name: statistics.median(series(of["rounds"], figure))
         for name, of in result["arms"].items()
@@ -56,7 +56,7 @@ def best(result: Mapping[str, Any], figure: Callable[[Mapping[str, Any]], float]
 
 def versus(result: Mapping[str, Any], name: str, limit: float, figure: Callable[[Mapping[str, Any]], float],
            rival: str | None, ours: str = OWN) -> list[Goal]:  # fmt: skip
-    """One goal, if the rival and our arm have run."""
+    """One goal, if the rival and our arm both ran."""
     arms = result["arms"]
     if rival is None or ours not in arms:
         return []
@@ -93,7 +93,7 @@ def enqueues(result: Mapping[str, Any]) -> list[Goal]:
 
 
 def idle(result: Mapping[str, Any]) -> list[Goal]:
-    """Latency of an idle pool over that of a blocking pop. Percentiles of each round; their ratio by rounds."""
+    """The latency of an idle pool relative to a blocking pop: percentiles and their ratio by rounds."""
     found = []
     for share, name, limit in ((0.5, "p50", 2.0), (0.99, "p99", 3.0)):
         ours = [stats.percentile(one["idle_s"], share) for one in result["arms"][OWN]["rounds"]]
@@ -104,7 +104,7 @@ def idle(result: Mapping[str, Any]) -> list[Goal]:
 
 
 def loads(result: Mapping[str, Any]) -> list[Goal]:
-    """p99 under load over the best peer's that has held it, whatever it promises."""
+    """p99 under load relative to the best peer that kept up, with any guarantee."""
     found = []
     for name, per_s in result["loads_per_s"].items():
         p99 = {arm: load_p99(of["rounds"], name) for arm, of in result["arms"].items() if holds(of["rounds"], name)}
@@ -112,12 +112,12 @@ def loads(result: Mapping[str, Any]) -> list[Goal]:
         title = f"p99 at {name} load, x best peer"
         if OWN not in p99:
             found.append(
-                Goal(title, AT_MOST, 1, exactly(float("inf")), f"{per_s:.0f}/s of 4 ms: our pool has not held it")
+                Goal(title, AT_MOST, 1, exactly(float("inf")), f"{per_s:.0f}/s of 4 ms: our pool did not keep up")
             )
         elif rivals:
             rival = min(rivals, key=lambda arm: statistics.median(rivals[arm]))
             note = (f"{per_s:.0f}/s of 4 ms; {rival}: {1e3 * statistics.median(rivals[rival]):,.1f} ms,"
-                    f" of {len(rivals)} that have held it")  # fmt: skip
+                    f" of {len(rivals)} that kept up")  # fmt: skip
             found.append(Goal(title, AT_MOST, 1, stats.ratio(p99[OWN], rivals[rival]), note))
     return found
 
@@ -127,13 +127,13 @@ def load_p99(rounds: Rounds, load: str) -> list[float]:
 
 
 def holds(rounds: Rounds, load: str) -> bool:
-    """Whether its queue does not grow: in the last quarter of the messages the median wait is below 100 ms."""
+    """Whether it keeps up: in the last quarter of the messages the median wait is below 100 ms."""
     waits = [one["load_s"][load] for one in rounds if "load_s" in one]
     return bool(waits) and statistics.median(statistics.median(each[-len(each) // 4 :]) for each in waits) < 0.1
 
 
 def balance(result: Mapping[str, Any]) -> list[Goal]:
-    """The exact check of ids: of our arms."""
+    """The exact check of the ids of our arms."""
     ours = [
         one["ids"]
         for name in (OWN, AGAIN, ONE, JSON)

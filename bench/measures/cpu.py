@@ -20,7 +20,7 @@ LIMITS = {1: 0.90, 10: 0.97, 100: 0.99}
 
 
 def measure(scale: Scale) -> dict[str, Any]:
-    """Messages a second of both, interleaved, by milliseconds of work a message."""
+    """Messages a second of both, measured in turns, by milliseconds of work a message."""
     turns = tally.turns_per_us()
     found: dict[str, Any] = {str(ms): {"bare": [], "bizzmq": []} for ms in LIMITS}
     with lab() as on:
@@ -35,7 +35,7 @@ def measure(scale: Scale) -> dict[str, Any]:
 
 
 def pool_per_s(on: Lab, count: int, ms: int, turns: float) -> float:
-    """A real pool, from the released barrier to the last ack."""
+    """Messages a second of a real pool, from the release of the barrier to the last ack."""
     peer = ARMS["bizzmq"]
     with running(peer, prepare(peer), on, count + 2000, turns) as arm:
         arm.boot(50)

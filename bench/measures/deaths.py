@@ -1,7 +1,7 @@
-"""What each arm does, by its default, about a worker that is killed while a handler runs.
+"""Recovery of each arm with its default settings when a worker is killed while a handler runs.
 
-All arms at once, each with a server of its own, since most of the time nothing happens: one message is published, the
-process that runs it is killed (SIGKILL), and whoever has no worker left is started again, as a service manager would.
+All arms run at once, each with a server of its own, because they wait most of the time. One message is published and
+the process that runs it is killed (SIGKILL). An arm without a worker is restarted, as a service manager would do.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ WORK_US = 400_000
 CAPACITY = 2000
 HEADINGS = ["a killed worker's message runs again after", "seconds", "its source says", "guarantee"]
 _LOOK_S = 0.05
-"""How often the stamps are looked at: they say by themselves when a handler began."""
+"""The polling interval of the timestamps, which contain the exact start of a handler."""
 _NOT_TIMED = {peer.name for peer in OWN_ARMS[1:]}
 
 
 def measure(scale: Scale) -> dict[str, Any]:
-    """Seconds from the kill until the message runs again, by arm; None if not within the scale's patience."""
+    """Seconds from the kill until the message runs again, by arm; None if that takes longer than `patience_s`."""
     places, skipped = arms.environments([name for name in scale.arms if name not in _NOT_TIMED])
     turns = {name: arms.turns_per_us(ARMS[name], place) for name, place in places.items()}
     after_s: dict[str, float | None] = {}
@@ -69,7 +69,7 @@ def measure(scale: Scale) -> dict[str, Any]:
 
 
 def kill_the_busy_one(arm: Arm) -> float:
-    """Publish a message that takes a while, and kill who runs it; when, in monotonic seconds."""
+    """Publish a slow message and kill the process that runs it; returns the time of the kill in monotonic seconds."""
     arm.publish("single", 1, us=WORK_US)
     number = arm.published - 1
     end_s = time.monotonic() + 30.0
@@ -78,14 +78,14 @@ def kill_the_busy_one(arm: Arm) -> float:
         if path is not None:
             victims = [process for process in arm.processes() if has_open(process, path)]
             at_s = time.monotonic()
-            victims[-1].kill()  # the youngest: of a parent and the child that runs the message, the child
+            victims[-1].kill()  # the youngest: if a parent has a child that runs the message, the child
             return at_s
         time.sleep(0.001)
-    raise click.ClickException(f"{arm.peer.name}: nobody has begun its message")
+    raise click.ClickException(f"{arm.peer.name}: its message was not started")
 
 
 def has_open(process: psutil.Process, path: Path) -> bool:
-    """Whether a process has this file open, or in its memory."""
+    """Whether a process has this file open or mapped."""
     with contextlib.suppress(OSError):
         if str(path) in Path(f"/proc/{process.pid}/maps").read_text(encoding="utf-8", errors="replace"):
             return True
@@ -104,5 +104,5 @@ def rows(result: Mapping[str, Any]) -> list[list[str]]:
 
 
 def goals(_result: Mapping[str, Any]) -> list[Goal]:
-    """None: what BizzMQ has to reach is measured by `recovery`, over many kills."""
+    """No goals: `recovery` measures BizzMQ's goal over many kills."""
     return []

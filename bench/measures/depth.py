@@ -1,7 +1,7 @@
-"""Does a deep queue cost anything, and do empty queues beside the busy one?
+"""The cost of a deep queue, and of empty queues beside a busy one.
 
-The drain rate of the first `CHUNK` messages of a queue that has at least 1,000, or the deep number, waiting behind
-them; and at each depth the round trips of a publish and of a claim, by bare calls of the scripts.
+It measures the drain rate of the first `CHUNK` messages of a queue with at least 1,000, or the deep number of messages,
+behind them; and at each depth the time of a publish and of a claim, by bare calls of the scripts.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ from bench.measures.scale import Scale
 from bench.peers import ARMS
 from bench.peers.environment import prepare
 from bench.peers.own import COMMAND
-from bizzmq import BizzMQ, ids
+from bizzmq import BizzMQ
+from bizzmq.protocol import ids
 
 SHALLOW, CHUNK, CALLS, EMPTY = 1000, 300_000, 1500, 1000
 _POLL_S = 0.004
-"""Each look is a command of the same server."""
+"""The polling interval: each poll is a command to the same server."""
 SERVED = 199
 """A pool serves at most 200 queues."""
 
 
 def measure(scale: Scale) -> dict[str, Any]:
-    """Rates in messages a second, calls in seconds; interleaved by rounds."""
+    """Rates in messages a second, calls in seconds; measured in turns."""
     rates: dict[str, list[float]] = {"shallow": [], "deep": [], "beside empty": [], "serving empty": []}
     calls: dict[str, list[float]] = {"shallow": [], "deep": []}
     with lab() as on:
@@ -46,7 +47,7 @@ def measure(scale: Scale) -> dict[str, Any]:
 
 
 def chunk_per_s(on: Lab, depth: int, empty: int, *, served: bool) -> float:
-    """How fast a pool drains a chunk of a queue with so many messages behind it, and so many empty queues beside it."""
+    """The rate of a pool that drains a chunk, with `depth` messages behind it and `empty` empty queues."""
     names = [f"empty-{number}" for number in range(empty)]
     peer = ARMS["bizzmq"]
     if served:
@@ -69,11 +70,11 @@ def chunk_per_s(on: Lab, depth: int, empty: int, *, served: bool) -> float:
 
 
 def calls_s(on: Lab, depth: int) -> list[float]:
-    """Seconds of a publish and a claim with its ack, one after the other, at this depth."""
+    """Seconds of a publish, and of a claim with its ack, at this depth."""
     on.empty()
     supervisor = ids.supervisor_id()
     worker = ids.worker_id(supervisor, 0)
-    (last,) = in_processes([_publish], on.url, depth)  # this process must not be another one for what it has published
+    (last,) = in_processes([_publish], on.url, depth)  # this process keeps the identity under which it has published
     broker = broker_of(on.url)
     broker.register("bench", supervisor, 1, worker)
     broker.claim("bench", worker, 0)
@@ -105,7 +106,7 @@ def goals(result: Mapping[str, Any]) -> list[Goal]:
         Goal(f"publish and claim at {result['depth']:,} waiting, x at {SHALLOW:,}", AT_MOST, 1.1,
              stats.ratio(calls["deep"], calls["shallow"]), f"{1e6 * statistics.median(calls['shallow']):,.0f} us"),
         Goal(f"drain beside {EMPTY:,} empty queues, x alone", AT_LEAST, 0.9,
-             stats.ratio(rates["beside empty"], rates["shallow"]), "they exist, the pool does not serve them"),
+             stats.ratio(rates["beside empty"], rates["shallow"]), "which the pool does not serve"),
         Goal(f"drain serving {SERVED} empty queues, too, x alone", AT_LEAST, 0.9,
              stats.ratio(rates["serving empty"], rates["shallow"]), "as many as one pool can serve"),
     ]  # fmt: skip

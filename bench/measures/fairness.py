@@ -1,4 +1,4 @@
-"""Mixed messages of 1 ms and 1 s: does one wait behind a long one while another worker is idle?"""
+"""Mixed messages of 1 ms and 1 s: how long one waits behind a long one while another worker is idle."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ SHORT, CAPACITY = 30, 20_000
 
 
 def measure(scale: Scale) -> dict[str, Any]:
-    """Bursts of one long message among short ones, to workers that have just seen short ones only."""
+    """Bursts of one long message among short ones, to workers that have just handled only short ones."""
     peer, turns, worst_s = ARMS["bizzmq"], tally.turns_per_us(), []
     with lab() as on, running(peer, prepare(peer), on, CAPACITY, turns) as arm:
         arm.boot(50)
         for _ in range(scale.rounds):
-            arm.publish("bulk", 300, us=SHORT_US)  # the workers find that they may claim several at once
+            arm.publish("bulk", 300, us=SHORT_US)  # the workers adapt: they claim several messages at once
             arm.wait_acked()
             first, due_s = arm.published, []
             for us, count in ((SHORT_US, SHORT), (LONG_US, 1), (SHORT_US, SHORT)):
-                said = arm.publish("paced", count, us=us, at=[0.0] * count)
-                due_s += said["sent_s"]
+                reported = arm.publish("paced", count, us=us, at=[0.0] * count)
+                due_s += reported["sent_s"]
             arm.wait_acked()
             runs = arm.tallies.runs(range(first, arm.published))
             worst_s.append(max(idle_meanwhile_s(due_s[n - first], run, runs.values()) for n, run in runs.items()))
@@ -36,7 +36,7 @@ def measure(scale: Scale) -> dict[str, Any]:
 
 
 def idle_meanwhile_s(published_s: float, run: Run, runs: Any) -> float:
-    """For how long this message waited while its worker ran a long one and another worker ran nothing."""
+    """How long this message waited while its worker ran a long one and another worker was idle."""
     mine: list[tuple[float, float]] = []
     others: dict[int, list[tuple[float, float]]] = {}
     for other in runs:
@@ -49,7 +49,7 @@ def idle_meanwhile_s(published_s: float, run: Run, runs: Any) -> float:
 
 
 def idle_s(span: tuple[float, float], busy: Sequence[tuple[float, float]]) -> float:
-    """How much of the span is covered by none of the busy ones, which do not overlap."""
+    """The part of the span that no busy span covers; busy spans do not overlap."""
     covered = sum(max(0.0, min(span[1], end_s) - max(span[0], begin_s)) for begin_s, end_s in busy)
     return span[1] - span[0] - covered
 

@@ -1,4 +1,4 @@
-"""The measurements that are commands of their own (recovery, idle, memory), run with settings of this comparison."""
+"""The measurements that are separate commands (recovery, idle, memory), with the settings of this comparison."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MEMORY_KIND = "preload on, reads large blocks"
 
 
 def run(command: click.Command, *arguments: str) -> dict[str, Any]:
-    """What the command writes as JSON; its table goes to nobody."""
+    """Run the command and return its JSON; its table is discarded."""
     with tempfile.TemporaryDirectory(prefix="bizzmq-bench-") as name:
         path = Path(name) / "results.json"
         command.main([*arguments, f"--json={path}"], standalone_mode=False)

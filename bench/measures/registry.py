@@ -7,7 +7,7 @@ from typing import Any, Callable, Mapping, Sequence
 
 from bench.fair.session import Plan
 from bench.goals import Goal
-from bench.measures import arms, arms_goals, cpu, deaths, depth, fairness, own, work, workers
+from bench.measures import arms, arms_goals, cpu, deaths, depth, fairness, own, tasks, work, workers
 from bench.measures.scale import Scale
 from bench.peers import ARMS, QUICK
 from bench.peers.own import OWN_ARMS
@@ -15,7 +15,7 @@ from bench.peers.own import OWN_ARMS
 
 @dataclass(frozen=True)
 class Measure:
-    """What is measured, and how its goals are read from the result."""
+    """A measurement, and the function that derives its goals from the result."""
 
     what: str
     measure: Callable[[Scale], Any]
@@ -24,6 +24,7 @@ class Measure:
 
 MEASURES: Mapping[str, Measure] = {
     "arms": Measure("drain, enqueue and latency of BizzMQ and its peers", arms.measure, arms_goals.goals),
+    "tasks": Measure("tasks and their results, of BizzMQ and its peers", tasks.measure, tasks.goals),
     "cpu": Measure("CPU-bound handlers against a bare loop", cpu.measure, cpu.goals),
     "fairness": Measure("short messages among long ones", fairness.measure, fairness.goals),
     "recovery": Measure("from SIGKILL until the message runs again", own.measure_recovery, own.recovery_goals),
@@ -38,7 +39,7 @@ OWN_NAMES = tuple(peer.name for peer in OWN_ARMS)
 
 
 def full(peers: Sequence[str] = ()) -> Scale:
-    """For a quiet machine and most of an hour."""
+    """The full scale: for a quiet machine, takes about an hour."""
     return Scale(
         arms=(*OWN_NAMES, *(peers or [name for name in ARMS if name not in OWN_NAMES])),
         plan=Plan(drain_s=1.5, most=250_000, singles=2000, idle=400, load_s=3.0),
@@ -49,7 +50,7 @@ def full(peers: Sequence[str] = ()) -> Scale:
 
 
 def quick(peers: Sequence[str] = ()) -> Scale:
-    """Below ten minutes on two processors."""
+    """The quick scale: a quarter of an hour on two processors."""
     return Scale(
         arms=(*OWN_NAMES, *(peers or QUICK)),
         plan=Plan(drain_s=0.5, most=100_000, singles=300, idle=300, load_s=1.2),
@@ -60,7 +61,7 @@ def quick(peers: Sequence[str] = ()) -> Scale:
 
 
 def tiny(peers: Sequence[str] = ()) -> Scale:
-    """To see that all of it works; its figures mean nothing."""
+    """The smallest scale: shows that everything works; its figures mean nothing."""
     return Scale(
         arms=(*OWN_NAMES, *peers),
         plan=Plan(drain_s=0.05, most=3000, singles=20, idle=10, load_s=0.2),

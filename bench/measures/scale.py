@@ -1,4 +1,4 @@
-"""How large a comparison is."""
+"""The size of a comparison."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from bench.fair.session import Plan
 
 @dataclass(frozen=True)
 class Scale:
-    """Rounds and sizes.
+    """The rounds and sizes of a comparison.
 
     Attributes:
         arms: the names of the arms.
-        depth: waiting messages of the deep queue.
-        cpu_rounds: blocks of CPU-bound work.
-        cpu_s: how long each CPU-bound block lasts at least.
-        cpu_messages: and how many messages each process has in it at least. One ends before the other, by a part of
-            a message, which has to be small beside all of them.
-        patience_s: how long a killed worker's message is waited for.
-        scaled_peers: arms that are measured with other numbers of workers, too.
+        depth: the number of waiting messages of the deep queue.
+        cpu_rounds: the number of blocks of CPU-bound work.
+        cpu_s: the minimum duration of a CPU-bound block.
+        cpu_messages: the minimum number of messages of each process in a block. One process may end up to one message
+            before the other, which has to be a small part of the block.
+        patience_s: the longest wait for a killed worker's message.
+        scaled_peers: the arms that are also measured with other numbers of workers.
     """
 
     arms: Sequence[str]

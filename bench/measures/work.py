@@ -1,8 +1,8 @@
-"""What a message costs Redis: commands, bytes on the wire, memory, and round trips.
+"""The cost of a message for Redis: commands, bytes on the wire, memory and round trips.
 
-Commands and bytes are those of single publishes to a pool that claims one message at a time, the dearest way there is:
-with claims of many, and many published at once, they are a fraction of it. Bytes are compared for two sizes of payload,
-which leaves out everything but the payload.
+Commands and bytes are counted for single publishes to a pool that claims one message at a time, the most expensive
+way: with larger claims and batches they are a fraction of it. Bytes are compared for two sizes of payload, so that
+only the payload counts.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from bench.goals import AT_MOST, Goal, exactly
 from bench.measures.scale import Scale
 from bench.peers import ARMS
 from bench.peers.environment import prepare
-from bizzmq import BizzMQ, ids
+from bizzmq import BizzMQ
+from bizzmq.protocol import ids
 
 PAYLOAD, STORED, TRIPS, DELAY_S = 200, 20_000, 100, 0.002
 SENT = ("evalsha", "eval", "bzpopmin", "hgetall", "time", "hello", "client|setinfo", "sadd")
-"""What clients send in a steady state; everything else that is counted runs inside scripts."""
+"""The commands that clients send in a steady state; all other counted commands run inside scripts."""
 
 
 def measure(scale: Scale) -> dict[str, Any]:
-    """Plain figures a message."""
+    """The figures for each message."""
     count = max(500, scale.plan.singles)
     with lab() as on:
         sent = commands(on, count)
@@ -44,7 +45,7 @@ def measure(scale: Scale) -> dict[str, Any]:
 
 
 def commands(on: Lab, count: int) -> dict[str, float]:
-    """What all clients send for a message that is published alone and claimed alone."""
+    """The commands that all clients send for a message that is published alone and claimed alone."""
     peer = ARMS["bizzmq --prefetch 1"]
     with running(peer, prepare(peer), on, count + 2000, 1.0) as arm:
         arm.boot(100)
@@ -57,7 +58,7 @@ def commands(on: Lab, count: int) -> dict[str, float]:
 
 
 def wire(on: Lab, size: int, count: int) -> float:
-    """Bytes on the wire for a message with so many more bytes of payload: published by itself, claimed, acked."""
+    """Bytes on the wire for a message with `size` more bytes of payload: published alone, claimed, acked."""
     raw, claim = _ready(on)
     before = on.snapshot()
     names = [f"{number:022}" for number in range(count)]
@@ -71,7 +72,7 @@ def wire(on: Lab, size: int, count: int) -> float:
 
 
 def memory(on: Lab) -> float:
-    """Bytes of Redis memory for each waiting message whose JSON has 200 bytes."""
+    """Bytes of Redis memory for each waiting message with 200 bytes of JSON."""
     on.empty()
     with BizzMQ(on.url) as mq:
         mq.create_queue("bench")
@@ -81,7 +82,7 @@ def memory(on: Lab) -> float:
 
 
 def publish_trips(on: Lab) -> float:
-    """How much longer a publish takes for each second that a round trip takes longer."""
+    """The round trips of a publish: how much longer it takes for each added second of latency."""
     on.empty()
     with BizzMQ(on.url) as mq, DelayingProxy(on.url) as proxy, BizzMQ(proxy.url) as far:
         mq.create_queue("bench")
@@ -90,7 +91,7 @@ def publish_trips(on: Lab) -> float:
 
 
 def claim_trips(on: Lab) -> float:
-    """The same for a claim that acks the message before."""
+    """The round trips of a claim that acks the previous message."""
     raw, claim = _ready(on)
     raw.close()
     with BizzMQ(on.url) as mq, DelayingProxy(on.url) as proxy:
@@ -119,7 +120,7 @@ def _trips(proxy: DelayingProxy, call: Any) -> float:
 
 
 def _ready(on: Lab) -> tuple[Raw, tuple[Any, ...]]:
-    """An empty queue with one registered worker, its scripts loaded: a raw connection, and the worker's claim."""
+    """A raw connection and the claim of the one registered worker, on an empty queue with all scripts loaded."""
     on.empty()
     supervisor = ids.supervisor_id()
     worker = ids.worker_id(supervisor, 0)

@@ -1,4 +1,4 @@
-"""No-op drains by the number of workers, of BizzMQ and its peers, and of one worker against one bare loop."""
+"""No-op drains by the number of workers, for BizzMQ and its peers, and one worker against one bare loop."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from bench.measures.scale import Scale
 from bench.peers import ARMS
 from bench.peers.environment import Environment
 from bench.peers.peer import Peer
-from bizzmq.workers import processors
+from bizzmq.workers.process import cgroups
 
-SIZES = [size for size in (1, 2, 4, 8, 16, 32) if size <= 2 * processors.available()]
+SIZES = [size for size in (1, 2, 4, 8, 16, 32) if size <= 2 * cgroups.usable_processors()]
 OWN, ONE = "bizzmq", "bizzmq --prefetch 1"
 PEER_ROUNDS = 2
-"""Peers are drawn beside ours, and no goal hangs on them here."""
+"""The rounds of peers: they are drawn for comparison, and no goal depends on them here."""
 
 
 def measure(scale: Scale) -> dict[str, Any]:
-    """Messages a second, by arm and workers; and of the bare loop that claims one message at a time."""
+    """Messages a second by arm and number of workers, and of the bare loop that claims one message at a time."""
     places, skipped = arms.environments([OWN, ONE, *scale.scaled_peers])
     found: dict[str, dict[str, list[float]]] = {name: {str(size): [] for size in SIZES} for name in places}
     bare: list[float] = []

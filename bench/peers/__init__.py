@@ -11,4 +11,4 @@ from bench.peers.python_peers import AT_LEAST_ONCE_PEERS
 
 ARMS: Mapping[str, Peer] = {peer.name: peer for peer in (*OWN_ARMS, *AT_LEAST_ONCE_PEERS, *OTHER_PEERS)}
 QUICK = ("dramatiq", "ardiq", "taskiq", "saq", "celery", "bullmq node", "sidekiq")
-"""The peers of a quick comparison: the fastest of each kind."""
+"""The peers in a quick comparison: the fastest of each kind."""

@@ -1,4 +1,4 @@
-"""Environments of the peers: made on first use, below $BIZZMQ_BENCH_HOME or ~/.cache/bizzmq-bench."""
+"""The environments of the peers: made on first use in $BIZZMQ_BENCH_HOME or ~/.cache/bizzmq-bench."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ HOME = "BIZZMQ_BENCH_HOME"
 
 
 class NotThere(Exception):  # noqa: N818 - a fact about this machine, not an error
-    """The peer cannot run here; the message says why."""
+    """The peer cannot run here; the text gives the reason."""
 
 
 @dataclass(frozen=True)
 class Environment:
-    """Where a peer runs: the program that interprets it, the folder of its commands, and the one it is started in."""
+    """The environment of a peer: its interpreter, the folder of its commands, and its working directory."""
 
     python: str
     bin: Path
@@ -34,7 +34,7 @@ class Environment:
         return [word.format(python=self.python, bin=self.bin, url=url) for word in words]
 
     def variables(self, hidden: str) -> dict[str, str]:
-        """The environment variables of its processes; modules in the `hidden` folder stand before all others."""
+        """The environment variables of its processes; modules in the `hidden` folder shadow all others."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("BIZZMQ_", "PYTHON"))}
         own = [ROOT] if self.bin == Path(self.python).parent else []
         paths = [*([self.folder.parent / hidden] if hidden else []), self.folder, *own]
@@ -51,7 +51,7 @@ def home() -> Path:
 
 
 def prepare(peer: Peer) -> Environment:
-    """The peer's environment, installed if it was not yet. Raises NotThere."""
+    """The environment of a peer, installed on first use. Raises NotThere."""
     if peer.is_own:
         return Environment(sys.executable, Path(sys.executable).parent, HERE / "apps")
     if peer.language == RUBY:
@@ -96,12 +96,12 @@ def _run(command: list[str]) -> None:
     try:
         subprocess.run(command, check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        said = getattr(error, "stderr", "") or str(error)
-        raise NotThere(f"{command[0]}: {said.strip().splitlines()[-1]}") from error
+        reported = getattr(error, "stderr", "") or str(error)
+        raise NotThere(f"{command[0]}: {reported.strip().splitlines()[-1]}") from error
 
 
 def _interpreter(minimum: Tuple[int, int]) -> str:
-    """This one if it is new enough, else another on PATH or of pyenv."""
+    """The path of this interpreter if it is new enough, else of another on PATH or of pyenv."""
     if sys.version_info[:2] >= minimum:
         return sys.executable
     for found in _interpreters(minimum):

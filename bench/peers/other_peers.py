@@ -1,4 +1,4 @@
-"""The peers with a weaker guarantee, and those in another language. No headline mixes them with the others."""
+"""The peers with a weaker guarantee or in another language. They are never compared in a headline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the bench knows of a peer: how it is installed, started and asked, its settings and its promise."""
+"""A peer: how it is installed, started and queried, its settings and its guarantee."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ AT_MOST_ONCE = "at most once"
 PYTHON, NODE, RUBY = "Python", "Node", "Ruby"
 OWN = "BizzMQ"
 PROCESSES = 2
-"""Workers of every arm, unless something else is said."""
+"""The default number of workers of an arm."""
 _COUNT = re.compile(r"(?<=--)((?:processes|workers|concurrency)=)2$")
 
 
@@ -20,17 +20,18 @@ class Peer:
     """One arm of a comparison.
 
     Attributes:
-        package: what is installed, and whose version is told.
+        package: the installed package, whose version is reported.
         environment: the name of its environment, and of its file of pinned requirements; "" for BizzMQ's own.
-        guarantee: what holds when a worker is killed while a handler runs, with these settings.
-        settings: those that are not the default, and why.
-        workers: the commands that together are two worker processes; `{python}` and `{bin}` are its environment's,
-            `{url}` the server's.
+        guarantee: what these settings guarantee when a worker is killed while a handler runs.
+        settings: the settings that differ from the default, with the reason.
+        workers: the commands that start two worker processes in total; `{python}` and `{bin}` are those of its
+            environment, `{url}` is the server's.
         publisher: the command of its publisher.
         left: Redis commands whose replies are all 0 once everything is acked.
-        recovery: what its default does for a message whose worker was killed, as its source says.
-        source: where that is written.
-        hidden: a folder beside its adapter with modules that stand before installed ones.
+        recovery: what its default settings do for a message whose worker was killed, according to its source.
+        source: where the source says so.
+        hidden: a folder beside its adapter with modules that shadow installed ones.
+        keeps_results: whether the handler returns a text of 100 bytes, and the library keeps it for an hour.
     """
 
     name: str
@@ -46,9 +47,10 @@ class Peer:
     language: str = PYTHON
     minimum: Tuple[int, int] = (3, 9)
     hidden: str = ""
+    keeps_results: bool = False
 
     def of_size(self, processes: int) -> Peer:
-        """The same with another number of worker processes."""
+        """The same arm with another number of worker processes."""
         if len(self.workers) == PROCESSES:
             return replace(self, workers=[self.workers[0]] * processes)
         (command,) = self.workers
@@ -60,5 +62,5 @@ class Peer:
 
     @property
     def comparable(self) -> bool:
-        """Whether a headline may compare it: a Python library with the same guarantee."""
+        """Whether it may be compared in a headline: a Python library with the same guarantee."""
         return not self.is_own and self.language == PYTHON and self.guarantee == AT_LEAST_ONCE

@@ -1,7 +1,7 @@
-"""The peers in Python whose guarantee is ours: at least once, the ack after the handler.
+"""The peers in Python with our guarantee: at least once, with the ack after the handler.
 
-Where a library runs a loop of its own, its handler is a coroutine that does not wait: a plain function would cost it a
-hop to a thread. Concurrency is a multiple of what one handler needs, so that the library's round trips overlap.
+If a library runs an event loop, its handler is a coroutine that does not wait: a plain function would have to run in a
+thread. Concurrency is a multiple of what one handler needs, so that the library's round trips overlap.
 """
 
 from __future__ import annotations

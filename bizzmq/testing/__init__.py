@@ -1,1 +1,1 @@
-"""What tests of handlers and of BizzMQ itself share: real servers, real pools, real faults."""
+"""Real servers, real pools and real faults for tests of handlers and of BizzMQ itself."""

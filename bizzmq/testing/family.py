@@ -1,4 +1,4 @@
-"""Find and end every process that a command has started, whatever those did to hide."""
+"""Finds and ends every process that a command has started, including daemons and other detached processes."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ class Family:
         return False
 
     def members(self) -> list[psutil.Process]:
-        """All that exist now, zombies and the leader included."""
+        """All processes that exist now, including zombies and the leader."""
         return [process for process in psutil.process_iter() if self.owns(process.pid)]
 
     def living(self) -> list[psutil.Process]:
-        """Those that are not zombies."""
+        """The members that are not zombies."""
         return [process for process in self.members() if is_living(process)]
 
     def zombies(self) -> list[psutil.Process]:
-        """Those that a parent of this family has not reaped.
+        """The zombies whose parent belongs to this family.
 
-        An orphan waits for process 1, and how soon that reaps is not the pool's doing.
+        An orphan is reaped by process 1; the pool has no influence on when that happens.
         """
         members = self.members()
         pids = {process.pid for process in members}
@@ -65,16 +65,16 @@ class Family:
                 process.send_signal(number)
 
     def kill(self) -> None:
-        """End all at once, as the loss of a host does: none gets time to react to another's death."""
+        """Kill all at once, as the loss of a host does: no process gets time to react to the death of another."""
         self.signal_all(signal.SIGSTOP)
         self.signal_all(signal.SIGSTOP)  # again, for those that were forked during the first round
         # The leader last: when it dies, the kernel continues its stopped children, whose groups are orphaned.
         eventually(lambda: not self._kill_but(self._leader_pid), 10.0, self.describe)
         eventually(lambda: not self._kill_but(_NOBODY), 10.0, self.describe)
-        self._leader_pid = _NOBODY  # the number may become another session's now
+        self._leader_pid = _NOBODY  # the kernel may give this number to another session now
 
     def _kill_but(self, spared_pid: int) -> list[psutil.Process]:
-        """Send SIGKILL to all but one; returns whom it was sent to."""
+        """Send SIGKILL to all but one; returns the processes that it was sent to."""
         victims = [process for process in self.living() if process.pid != spared_pid]
         for process in victims:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -82,7 +82,7 @@ class Family:
         return victims
 
     def describe(self) -> str:
-        """One line for each member, for a failure's text."""
+        """One line for each member, for the text of an AssertionError."""
         lines = []
         for process in self.members():
             with contextlib.suppress(psutil.Error):
@@ -91,7 +91,7 @@ class Family:
 
 
 def is_living(process: psutil.Process) -> bool:
-    """Whether it exists and is no zombie."""
+    """Whether it exists and is not a zombie."""
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:

@@ -1,4 +1,4 @@
-"""The fault kit: real faults for your own handlers, and a ledger that tells what they cost.
+"""The fault kit: real faults for your own handlers, and a ledger of what was published and what ran.
 
     with RedisServer(persistence="aof") as server, Proxy(server.url) as network:
         ...
@@ -7,12 +7,12 @@ What each part is for:
 
 - `RedisServer`, `Pool`: a server and a pool of workers that the test owns and may kill, stop and restart.
 - `Proxy`: a network that stalls, cuts, and loses the reply to a request that was executed.
-- `Ledger`, `record`: what was published and what ran, in files beside Redis; `recorded`: a handler of yours, whose runs
-  stand in a ledger. `Family`: every process of a command, found and ended whatever it did to hide.
-- `check_*`: the invariants. Each looks at Redis without the library, and raises AssertionError with the ids.
+- `Ledger`, `record`: what was published and what ran, in files outside Redis; `recorded`: your own handler, with each
+  run written to a ledger. `Family`: every process of a command, found and ended even if it is detached.
+- `check_*`: the invariants. Each reads Redis without the library and raises AssertionError with the ids.
 - `eventually`, `eventually_holds`: wait for a condition, never for time.
 
-All of it starts real processes; a test process that dies takes them along (Linux).
+Everything starts real processes. On Linux they end with the test process.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Faults that last, and what undoes them in time: beside the engine, since a failover may take its time."""
+"""Undoes lasting faults when their time is over, in threads: a failover may take long."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Callable
 from bizzmq.testing.strike import Hit, Kind
 
 LONGEST_S = 120.0
-"""How long the undoing of one fault may take at the end, seconds."""
+"""The longest time that undoing one fault may take at the end, in seconds."""
 
 
 @dataclass
 class _Lasting:
-    """One fault that lasts. `healed` is called after the undoing; both in a thread of their own if it has a group."""
+    """One lasting fault. `healed` is called after it is undone; both run in a thread of their own if it has a group."""
 
     kind: Kind
     hit: Hit
@@ -25,7 +25,7 @@ class _Lasting:
     thread: threading.Thread | None = field(default=None, repr=False)
 
     def begin(self) -> None:
-        """Undo it. Servers and pools take seconds to come back; meanwhile other things go on."""
+        """Start to undo it. A server or pool takes seconds to come back; the engine goes on in the meantime."""
         if not self.kind.alone_in:
             self._heal()
             return
@@ -46,7 +46,7 @@ class _Lasting:
 
 
 class Healing:
-    """All faults that last. Of each group there is one at a time."""
+    """All lasting faults. At most one of each group lasts at any time."""
 
     def __init__(self, longest_s: float = LONGEST_S) -> None:
         self._longest_s = longest_s
@@ -54,20 +54,20 @@ class Healing:
         self._healing: list[_Lasting] = []
 
     def add(self, kind: Kind, hit: Hit, until_s: float, healed: Callable[[], object]) -> None:
-        """This fault is to be undone at that time (monotonic)."""
+        """Schedule a fault to be undone at this time (monotonic seconds)."""
         self._lasting.append(_Lasting(kind, hit, until_s, healed))
 
     def is_free(self, group: str) -> bool:
-        """Whether nothing of this group lasts, or is being healed."""
+        """Whether no fault of this group lasts or is being undone."""
         return not group or all(one.kind.alone_in != group for one in self._lasting + self._healing)
 
     @property
     def is_outage(self) -> bool:
-        """Whether servers are away, or on their way back."""
+        """Whether servers are unavailable or still coming back."""
         return any(one.kind.is_outage for one in self._lasting + self._healing)
 
     def tick(self) -> None:
-        """Begin to undo what has lasted long enough. Raises what went wrong with an earlier one."""
+        """Start to undo the faults whose time is over. Raises the error of an earlier one that could not be undone."""
         self._begin(time.monotonic())
         over = [one for one in self._healing if one.is_over]
         self._healing = [one for one in self._healing if one not in over]
@@ -76,7 +76,7 @@ class Healing:
                 raise AssertionError(f"{one.kind.name} could not be healed: {one.error}") from one.error
 
     def finish(self) -> None:
-        """Undo everything now; returns when it is done. Raises as `tick`, and AssertionError for what does not end."""
+        """Undo everything now and wait for it. Raises like `tick`, and AssertionError if one does not end in time."""
         self._begin(float("inf"))
         self.join()
         hung = [one for one in self._healing if not one.is_over]
@@ -87,7 +87,7 @@ class Healing:
         self.tick()
 
     def join(self) -> None:
-        """Wait for what is being undone, for at most `longest_s` in all."""
+        """Wait for the faults that are being undone, for at most `longest_s` in total."""
         give_up_s = time.monotonic() + self._longest_s
         for one in self._healing:
             if one.thread is not None:

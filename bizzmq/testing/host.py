@@ -1,4 +1,4 @@
-"""The pools under torture: one that is killed and started again, and others that only lose workers."""
+"""Pool faults, and the pools they hit: one is killed and started again, the others only lose workers."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from bizzmq.testing.tail import message_under_way
 from bizzmq.testing.wait import eventually
 
 POOL = "pool"
-"""The group of faults that take the whole pool: it has to be back before the next one."""
+"""The group of faults that end the whole pool: it has to be back before the next fault of this group."""
 _BUSY_S = 0.3
-"""How long to wait for a worker that is in the middle of a message."""
+"""How long to wait for a worker that is running a message."""
 
 
 class Host:
-    """Starts pools with `start(number)`, and does what pools can suffer.
+    """Starts pools with `start(number)` and injects faults into them.
 
     Parameters: `bystanders` pools live as long as this host: only their workers, janitors and templates are killed.
-    `ledger` tells what the workers are running. A context manager: leaving it ends every pool.
+    `ledger` shows what the workers are running. A context manager: leaving it ends every pool.
     """
 
     def __init__(self, start: Callable[[int], Pool], ledger: Path, bystanders: int = 0) -> None:
@@ -44,17 +44,17 @@ class Host:
             raise
 
     def start(self) -> Pool:
-        """One more pool, which is at work from now on."""
+        """Start one more pool."""
         self.pool = self._start(len(self.pools))
         self.pools.append(self.pool)
         return self.pool
 
     def living(self) -> list[Pool]:
-        """The pools whose supervisor lives."""
+        """The pools whose supervisor is alive."""
         return [pool for pool in self.pools if pool.exit_code is None]
 
     def kinds(self) -> Mapping[str, Kind]:
-        """What can be done to pools."""
+        """The kinds of fault that can hit pools."""
         kinds = [
             Kind("worker-kill", self._kill_worker, Reach.LAST, weight=4),
             Kind("worker-stop", self._stop_worker, lasts_s=(0.2, 2.0)),
@@ -66,7 +66,7 @@ class Host:
         return {kind.name: kind for kind in kinds}
 
     def close(self) -> None:
-        """End whatever is left of all pools; may be called twice."""
+        """End every process that is left of all pools; may be called twice."""
         for pool in self.pools:
             pool.close()
 
@@ -77,9 +77,9 @@ class Host:
         self.close()
 
     def _kill_worker(self, rng: random.Random) -> Hit:
-        """SIGKILL a worker, preferably one in the middle of a message that was not hit before.
+        """SIGKILL a worker, preferably one that is running a message which was not hit before.
 
-        The same message again and again would be quarantined, and rightly, as far as the pool can know.
+        A message that is hit repeatedly is quarantined, as it should be: the pool cannot know the cause.
         """
         workers = self._workers()
         busy: dict[int, str] = {}
@@ -126,11 +126,11 @@ class Host:
         return Hit(str(victim)) if _signal(victim, signal.SIGKILL) else Hit()
 
     def _kill_supervisor(self, _rng: random.Random) -> Hit:
-        """Its workers finish what they run, and leave."""
+        """SIGKILL the supervisor. Its workers finish their messages and exit."""
         return self._fell(lambda pool: pool.signal(signal.SIGKILL))
 
     def _kill_host(self, _rng: random.Random) -> Hit:
-        """Everything of the pool at once."""
+        """SIGKILL every process of the pool at once."""
         return self._fell(Pool.kill_group)
 
     def _fell(self, kill: Callable[[Pool], object]) -> Hit:
@@ -151,7 +151,7 @@ class Host:
 
 
 def _signal(pid: int, number: int) -> bool:
-    """False if nobody is there any more."""
+    """Send a signal; False if the process is gone."""
     try:
         os.kill(pid, number)
     except ProcessLookupError:

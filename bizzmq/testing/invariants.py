@@ -45,9 +45,9 @@ def check_nothing_stranded(redis: Redis, queue: str) -> None:
 
 @dataclass(frozen=True)
 class Balance:
-    """What became of what was published: `lost` is neither handled nor stored, `unknown` was never published.
+    """What became of the published messages: `lost` is neither handled nor stored, `unknown` was never published.
 
-    `left` counts what the queue still has to deliver; dead letters are not in it.
+    `left` counts the messages that the queue still has to deliver, without dead letters.
     """
 
     published: int
@@ -62,8 +62,8 @@ def balance(
 ) -> Balance:
     """The balance of a queue and its dead-letter queue at any moment.
 
-    What was handled is asked for after the look at Redis: a message that is acked between the two is in one of
-    them then. The other way round it would be in neither, and pass for lost.
+    The ledger is read after Redis: a message that is acked between the two reads appears in at least one of them.
+    In the other order it could appear in neither and count as lost.
     """
     published = set(published_ids)
     views = snapshot(redis, queue)
@@ -80,14 +80,14 @@ def check_balance(
 
 
 def check_nothing_lost(found: Balance, queue: str) -> None:
-    """G1 of a balance that was taken before."""
+    """G1 for a balance that was taken earlier."""
     problems = [f"lost: {_some(found.lost)}"] if found.lost else []
     problems += [f"never published: {_some(found.unknown)}"] if found.unknown else []
     _fail_if(problems, f"G1 nothing lost, {queue}: {found.published} published, {found.handled} handled")
 
 
 def check_at_rest(redis: Redis, queue: str, dead_lettered: int = 0) -> None:
-    """G1 at rest: the queue stores nothing, its dead-letter queue so many messages, none of them running."""
+    """G1 at rest: the queue is empty, and its dead-letter queue holds `dead_lettered` messages, none running."""
     main, dead = snapshot(redis, queue)
     problems = [f"{message_id} is in {place}" for message_id, place in main.places()]
     problems += _hash_problems(main) + _hash_problems(dead)
@@ -98,7 +98,7 @@ def check_at_rest(redis: Redis, queue: str, dead_lettered: int = 0) -> None:
 
 
 def check_duplicates(ledger: Ledger, allowed: int) -> None:
-    """G3: at most so many runs beyond the first of each message."""
+    """G3: at most `allowed` runs beyond the first of each message."""
     duplicates = ledger.duplicates()
     extra = sum(duplicates.values())
     assert extra <= allowed, f"G3 duplicates: {extra} extra runs, {allowed} allowed: {_some(duplicates)}"
@@ -107,14 +107,14 @@ def check_duplicates(ledger: Ledger, allowed: int) -> None:
 def check_blame(
     redis: Redis, queue: str, message_id: str, retries: int = 0, crashes: int = 0, requeues: int | None = None
 ) -> None:
-    """G5: a stored message's counts; `requeues` of None means any."""
+    """G5: the counts of a stored message; `requeues=None` accepts any."""
     found = attempts_of(redis, queue, message_id)
     wanted = Attempts(retries, crashes, found.requeues if requeues is None else requeues, found.priority)
     assert found == wanted, f"G5 blame of {message_id} in {queue}: {found}, not {wanted}"
 
 
 def check_nobody_blamed(redis: Redis, queue: str) -> None:
-    """G5 after a drain or a host loss: no stored message has a retry or a crash on its account."""
+    """G5 after a drain or a host loss: no retry and no crash is counted for any stored message."""
     problems = [
         f"{view.queue}: {message_id} has {attempts}"
         for view in snapshot(redis, queue)
@@ -126,7 +126,7 @@ def check_nobody_blamed(redis: Redis, queue: str) -> None:
 
 @contextlib.contextmanager
 def log_rate(log: Callable[[], str], limit_per_s: float = 10.0) -> Iterator[None]:
-    """G8: fewer than so many new lines a second during the block; a block below a second counts as one."""
+    """G8: fewer than `limit_per_s` new lines a second during the block, which counts as at least one second."""
     lines_before, started_s = len(log().splitlines()), time.monotonic()
     yield
     elapsed_s = max(1.0, time.monotonic() - started_s)
@@ -139,7 +139,7 @@ def log_rate(log: Callable[[], str], limit_per_s: float = 10.0) -> Iterator[None
 
 
 def check_log(log: str, secrets: Collection[str] = (), tracebacks: int = 0) -> None:
-    """G8: none of the secrets, and at most so many tracebacks."""
+    """G8: none of the secrets, and at most `tracebacks` tracebacks."""
     found = log.count("Traceback (most recent call last)")
     assert found <= tracebacks, f"G8 logs: {found} tracebacks, {tracebacks} allowed:\n{log}"
     leaks = [line for line in log.splitlines() if any(secret in line for secret in secrets)]

@@ -58,10 +58,13 @@ class Keys:
     def processing(self, worker: str) -> str:
         return f"{self.prefix}processing:{worker}"
 
+    def result(self, message_id: str) -> str:
+        return f"{self.prefix}result:{message_id}"
+
 
 @dataclass(frozen=True)
 class Attempts:
-    """What a message has been through; all zero if nothing is stored."""
+    """The stored counts of a message; all zero if none are stored."""
 
     retries: int = 0
     crashes: int = 0
@@ -80,7 +83,7 @@ class Envelope:
 
 @dataclass(frozen=True)
 class View:
-    """One queue at one moment. Lists are as Redis holds them: their head is the last element."""
+    """One queue at one moment. Lists are in the order of Redis: the head is the last element."""
 
     queue: str
     waiting: list[str]
@@ -94,7 +97,7 @@ class View:
     supervisors: set[str]
 
     def places(self) -> Iterator[tuple[str, str]]:
-        """(id, place) for each time that an id stands somewhere; places are named with their queue."""
+        """(id, place) for each place that holds an id; the name of a place includes its queue."""
         plain = {
             "waiting": self.waiting,
             "prioritized": self.prioritized,
@@ -107,7 +110,7 @@ class View:
                 yield message_id, f"{self.queue} {place}"
 
     def ids(self) -> set[str]:
-        """All ids that stand anywhere in this queue."""
+        """All ids in any place of this queue."""
         return {message_id for message_id, _ in self.places()}
 
 
@@ -126,7 +129,7 @@ def snapshot(redis: Redis, queue: str) -> tuple[View, View]:
 
 
 def attempts_of(redis: Redis, queue: str, message_id: str) -> Attempts:
-    """How often a stored message was tried."""
+    """The stored counts of a message."""
     stored = command(redis, "HGET", Keys(queue).attempts, message_id)
     return _attempts(_text(stored)) if stored is not None else Attempts()
 

@@ -1,6 +1,6 @@
 """The external ledger: what really happened, written down outside Redis.
 
-Every process appends to a file of its own, so that neither a lock nor another process's death can spoil it.
+Every process appends to a file of its own, so it needs no lock and the death of another process cannot damage it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PUBLISHED, START, END = "published", "start", "end"
 
 @dataclass(frozen=True)
 class Event:
-    """One line: `time_s` is monotonic and, on Linux, the same clock in all processes."""
+    """One line of the ledger. `time_s` is monotonic and, on Linux, the same clock in all processes."""
 
     kind: str
     id: str
@@ -64,10 +64,10 @@ def record(kind: str, message_id: str, **fields: Any) -> None:
 
 
 def append(directory: Path, kind: str, message_id: str, fields: Mapping[str, Any]) -> None:
-    """One line, one write: a process that is killed leaves no half of it."""
+    """Write one line with one call: a killed process leaves no partial line."""
     pid = os.getpid()
     line = {"kind": kind, "id": message_id, "pid": pid, "time_s": time.monotonic(), "fields": fields}
-    # Opened anew each time: a forked child must not write into its parent's file.
+    # Opened for each line: a forked child must not write into its parent's file.
     descriptor = os.open(directory / f"{pid}.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         os.write(descriptor, json.dumps(line).encode() + b"\n")
@@ -77,12 +77,12 @@ def append(directory: Path, kind: str, message_id: str, fields: Mapping[str, Any
 
 
 def recorded(handler: str, ledger: Ledger) -> dict[str, Any]:
-    """Arguments for Pool: it runs this handler, MODULE:CALLABLE, as it is, and each run stands in the ledger."""
+    """Arguments for Pool: it runs this handler, MODULE:CALLABLE, unchanged, and records each run in the ledger."""
     return {"handler": RECORDED, "env": {TORTURED_VARIABLE: handler, LEDGER_VARIABLE: str(ledger.directory)}}
 
 
 class Ledger:
-    """Reads all files of one directory; each call sees what has been written until then."""
+    """Reads all files of one directory; each call includes everything written before it."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -91,16 +91,16 @@ class Ledger:
         self._events: list[Event] = []
 
     def record(self, kind: str, message_id: str, **fields: Any) -> None:
-        """Append to this ledger, whatever the environment says."""
+        """Append to this ledger, independent of the environment."""
         append(self.directory, kind, message_id, fields)
 
     def record_published(self, *ids: str) -> None:
-        """What a publisher writes down after publish has returned."""
+        """Record ids after their publish has returned."""
         for message_id in ids:
             self.record(PUBLISHED, message_id)
 
     def events(self, kind: str | None = None) -> list[Event]:
-        """All events, or those of one kind, by time."""
+        """All events, or those of one kind, in the order of time."""
         self._read_on()
         return [event for event in self._events if kind is None or event.kind == kind]
 
@@ -115,7 +115,7 @@ class Ledger:
         return self.events(END)
 
     def runs(self) -> list[Run]:
-        """All runs, by their start. An end belongs to the latest start of that id in its process."""
+        """All runs in the order of their start. An end belongs to the latest start of its id in the same process."""
         runs: list[Run] = []
         running: dict[tuple[int, str], int] = {}
         for event in self.events():
@@ -131,35 +131,35 @@ class Ledger:
         return [run for run in self.runs() if run.id == message_id]
 
     def handled(self) -> set[str]:
-        """The ids of which at least one run has succeeded."""
+        """The ids with at least one successful run."""
         return {run.id for run in self.runs() if run.succeeded}
 
     def running(self, at_s: float | None = None) -> list[Run]:
-        """The runs that had started and not ended at that time; without it, those without an end by now.
+        """The runs that had started but not ended at this time; without a time, the runs without an end now.
 
-        A run whose process died counts as running ever after.
+        A run whose process died counts as running forever.
         """
         if at_s is None:
             return [run for run in self.runs() if run.end is None]
         return [run for run in self.runs() if run.start.time_s <= at_s and (run.end is None or run.end.time_s > at_s)]
 
     def duplicates(self) -> dict[str, int]:
-        """How many runs beyond the first each id had; ids with one run are left out."""
+        """The number of runs beyond the first for each id that had more than one."""
         counts = Counter(event.id for event in self.starts())
         return {message_id: count - 1 for message_id, count in counts.items() if count > 1}
 
     def wait_for(self, condition: Callable[[Ledger], Any], timeout_s: float = 10.0, what: str = "the ledger") -> None:
-        """Return when the condition is true of the ledger; AssertionError with its totals if not in time."""
+        """Return when the condition is true; AssertionError with the totals of the ledger if that is not in time."""
         eventually(lambda: condition(self), timeout_s, lambda: f"{what}; the ledger has {self.totals()}")
 
     def wait_started(self, message_id: str, runs: int = 1, timeout_s: float = 10.0) -> Run:
-        """Return the latest run of that id once it has so many."""
+        """Return the latest run of an id once it has had `runs` runs."""
         what = f"run {runs} of {message_id}"
         self.wait_for(lambda ledger: len(ledger.runs_of(message_id)) >= runs, timeout_s, what)
         return self.runs_of(message_id)[-1]
 
     def wait_handled(self, *ids: str, timeout_s: float = 10.0) -> None:
-        """Return when each of these (without any: each published) has been handled."""
+        """Return when each of these messages has been handled; without arguments, each published message."""
         wanted = set(ids or self.published())
         self.wait_for(lambda ledger: wanted <= ledger.handled(), timeout_s, f"{len(wanted)} messages to be handled")
 

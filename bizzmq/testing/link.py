@@ -1,4 +1,4 @@
-"""One connection through the proxy, with the faults that can be done to it."""
+"""One proxied connection, and the faults that can hit it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _EXECUTION_S = 10.0
 
 @dataclass
 class Fault:
-    """A fault armed for one request: the `nth` (from 1) of those that contain `match`.
+    """A fault for one request: the `nth` (from 1) of those that contain `match`.
 
-    If it `executes`, the request reaches the server and only its reply is lost; else the request is lost.
+    With `executes` the request reaches the server and only its reply is lost; otherwise the request is lost.
     """
 
     match: bytes
@@ -30,8 +30,8 @@ class Fault:
         assert self.happened.wait(timeout_s), f"no request with {self.match!r} came in {timeout_s:g} s"
 
 
-class Weather:
-    """What all links of one proxy share: the directions that are stalled, armed faults, counters."""
+class ProxyState:
+    """The state that all links of one proxy share: stalled directions, armed faults, counters."""
 
     def __init__(self) -> None:
         self.changed = threading.Condition()
@@ -41,7 +41,7 @@ class Weather:
         self.replies = 0
 
     def fault_for(self, request: bytes) -> Fault | None:
-        """Count one request; return the fault that it triggers, which is then no longer armed."""
+        """Count one request; return the fault that it triggers, and disarm that fault."""
         with self.changed:
             self.requests += 1
             due: Fault | None = None
@@ -56,9 +56,9 @@ class Weather:
 class Link:
     """Two sockets and the two threads that copy between them."""
 
-    def __init__(self, client: socket.socket, server: socket.socket, weather: Weather) -> None:
-        self._client, self._server, self._weather = client, server, weather
-        self._losing: Fault | None = None  # takes the next reply
+    def __init__(self, client: socket.socket, server: socket.socket, state: ProxyState) -> None:
+        self._client, self._server, self._state = client, server, state
+        self._losing: Fault | None = None  # swallows the next reply
         self._half_open = False
         self._cut = False
         self._threads = [
@@ -76,14 +76,14 @@ class Link:
 
     def cut(self) -> None:
         """Close both sides."""
-        with self._weather.changed:
+        with self._state.changed:
             self._cut = True
-            self._weather.changed.notify_all()
+            self._state.changed.notify_all()
         _shutdown(self._client)
         _shutdown(self._server)
 
     def cut_client_side(self) -> None:
-        """Close the client's side only: the server goes on believing that its client is there."""
+        """Close the client's side only: to the server the client still seems connected."""
         self._half_open = True
         _shutdown(self._client)
 
@@ -101,10 +101,10 @@ class Link:
             pump()
         if not self._half_open:
             self.cut()
-        with self._weather.changed:
+        with self._state.changed:
             self._running -= 1
             last = self._running == 0
-        if last:  # never earlier: a descriptor that the other thread still uses could become another connection
+        if last:  # not earlier: a descriptor that the other thread still uses could be reused for another connection
             self._client.close()
             self._server.close()
 
@@ -113,7 +113,7 @@ class Link:
             request = self._client.recv(CHUNK_BYTES)
             if not request or not self._flows(TO_SERVER):
                 return
-            fault = self._weather.fault_for(request)
+            fault = self._state.fault_for(request)
             if fault is not None and not fault.executes:
                 self.cut()
                 fault.happened.set()
@@ -132,12 +132,12 @@ class Link:
                 return
             if not self._flows(TO_CLIENT):
                 return
-            with self._weather.changed:
-                self._weather.replies += 1
+            with self._state.changed:
+                self._state.replies += 1
             self._deliver(self._client, reply)
 
     def _lose_reply(self, fault: Fault) -> None:
-        """Drop all of the reply, see the server finish with this connection, then let the client know."""
+        """Drop the whole reply, wait until the server has closed its side, then close the client's side."""
         self._server.shutdown(socket.SHUT_WR)
         self._server.settimeout(_EXECUTION_S)
         with contextlib.suppress(OSError):
@@ -148,15 +148,15 @@ class Link:
 
     def _flows(self, direction: str) -> bool:
         """Wait out a stall; False if the link was cut meanwhile."""
-        with self._weather.changed:
-            self._weather.changed.wait_for(lambda: self._cut or direction not in self._weather.stalled)
+        with self._state.changed:
+            self._state.changed.wait_for(lambda: self._cut or direction not in self._state.stalled)
         return not self._cut
 
     def _deliver(self, receiver: socket.socket, data: bytes) -> None:
         try:
             receiver.sendall(data)
         except OSError:
-            if not self._half_open:  # else what the open side sends vanishes, as on a broken cable
+            if not self._half_open:  # otherwise what the open side sends is lost, as on a broken cable
                 raise
 
 

@@ -1,4 +1,4 @@
-"""A publisher that never tires: so many messages a second into some queues, whatever happens to the servers."""
+"""A publisher under faults: messages at a constant rate into some queues, also while the servers are unavailable."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from bizzmq.message import MessageOptions
 from bizzmq.testing.ledger import Ledger
 
 UNSURE = "unsure"
-"""Kind of a ledger's event: published, but not confirmed as was asked, so that a failover may lose it."""
+"""The kind of a ledger event: published, but not confirmed as requested, so a failover may lose the message."""
 _TICK_S = 0.02
 _BATCH = 100
 _STOP_S = 60.0
 
 
 class Load:
-    """Publishes in a thread of its own, and writes into the ledger what it has published.
+    """Publishes in a thread of its own and records in the ledger what it has published.
 
     Parameters: `bodies` are published in turn, to the queues in turn; `confirm` as for MessageOptions.
 
     Attributes:
         published: how many publishes have returned.
-        doubtful: how many publishes have failed, so that nobody knows whether the message is there.
+        doubtful: how many publishes failed, so that it is unknown whether the message is stored.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Load:
         self._thread.start()
 
     def stop(self) -> None:
-        """Publish no more; returns when the last publish has ended. Raises what went wrong beside outages."""
+        """Stop publishing; returns when the last publish has ended. Raises any error other than an outage."""
         self._over.set()
         if self._thread.ident is not None:
             self._thread.join(_STOP_S)
@@ -60,7 +60,7 @@ class Load:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()  # whoever wants to see the last publish end calls stop
+        self._over.set()  # `stop` waits for the last publish
 
     def _run(self) -> None:
         try:
@@ -74,7 +74,7 @@ class Load:
             self._error = error
 
     def _publish(self, bodies: Sequence[Any]) -> None:
-        """One batch, all of it into one queue."""
+        """Publish one batch into one queue."""
         try:
             ids = self._mq.publish_messages_to_queue(next(self._queues), bodies, self._options)
             self._ledger.record_published(*ids)

@@ -22,6 +22,7 @@ from bizzmq.testing.wait import eventually
 
 MODULE = "bizzmq.workers"
 BOOT_TIMEOUT_S = 20.0
+_SETTINGS = ("REDIS_URL", "PYTHONUNBUFFERED")
 
 
 class Pool:
@@ -29,10 +30,11 @@ class Pool:
 
     Parameters: `queue` may be several names; `handler` is MODULE:CALLABLE;
     `args` are further command-line options; `env` is added to the environment, from which all settings of
-    BizzMQ but the ledger's are removed first; `log_path` receives stdout and stderr. With `url_in_env` the
-    address, and a password in it, does not stand on the command line. `output` receives stdout and stderr instead
-    of the log, which then stays empty; `via` is a command that becomes the pool's, such as `ip netns exec NAME`;
-    `python` is the interpreter.
+    BizzMQ except the ledger's are removed first; `log_path` receives stdout and stderr. With `url_in_env` the
+    address, and any password in it, is not on the command line. `output` receives stdout and stderr instead of the
+    log, which then stays empty; `via` is a command that executes the pool's, such as `ip netns exec NAME`;
+    `python` is the interpreter. With `of_app` the handler is an app, whose queues are `queue`: none is named on the
+    command line.
     """
 
     def __init__(
@@ -51,13 +53,14 @@ class Pool:
         via: Sequence[str] = (),
         cwd: Path | None = None,
         python: str = sys.executable,
+        of_app: bool = False,
     ) -> None:
         self.queues = [queue] if isinstance(queue, str) else list(queue)
         self.concurrency = concurrency
         self.log_path = log_path
         self._redis_url = redis_url
         self._family = Family()
-        options = [f"--queue={name}" for name in self.queues]
+        options = [] if of_app else [f"--queue={name}" for name in self.queues]
         options += [f"--concurrency={concurrency}", *args]
         environment = {**_environment(), **(env or {}), **self._family.mark()}
         if url_in_env:
@@ -79,7 +82,7 @@ class Pool:
         return self._process.poll()
 
     def pids_of(self, role: str) -> list[int]:
-        """The workers, janitors or templates that live now, in the order of their start."""
+        """The workers, janitors or templates that are alive now, in the order of their start."""
         return [
             pid
             for pid, its_role in classify(self.log()).items()
@@ -87,7 +90,7 @@ class Pool:
         ]
 
     def worker_pids(self) -> list[int]:
-        """The workers that live now, in the order of their start."""
+        """The workers that are alive now, in the order of their start."""
         return self.pids_of(WORKER)
 
     def started_worker_pids(self) -> list[int]:
@@ -95,19 +98,19 @@ class Pool:
         return [pid for pid, role in classify(self.log()).items() if role == WORKER]
 
     def janitor_pid(self) -> int:
-        """The janitor that lives now; waits for one."""
+        """The janitor that is alive now; waits for one."""
         return self.helper_pid(JANITOR)
 
     def template_pid(self) -> int:
-        """The template that lives now, the latest if there are two; waits for one."""
+        """The template that is alive now, the latest if there are two; waits for one."""
         return self.helper_pid(TEMPLATE)
 
     def helper_pid(self, role: str) -> int:
-        """The janitor or the template that lives now; waits for one."""
+        """The janitor or the template that is alive now; waits for one."""
         return eventually(lambda: self.pids_of(role), what=f"a {role}")[-1]
 
     def wait_ready(self, workers: int | None = None, registered: int | None = None) -> None:
-        """Return when so many workers have started (default: the pool's concurrency) and are registered.
+        """Return when `workers` workers (default: the pool's concurrency) have started and are registered.
 
         `registered` is what Redis must count on the first queue if other pools share it; with an embedded
         server, Sentinel or a cluster only starts are counted. Fails at once, with the log, when the supervisor is gone.
@@ -127,7 +130,7 @@ class Pool:
             raise AssertionError(f"the pool left with {self.exit_code} before it was ready:\n{self.log()}")
 
     def has_ready_worker(self) -> bool:
-        """Whether one of its workers has ever imported the handler, and could claim."""
+        """Whether any of its workers has ever imported the handler and been ready to claim."""
         return bool(ready_workers(self.log()))
 
     def signal(self, number: int) -> None:
@@ -139,7 +142,7 @@ class Pool:
         self._family.signal_all(number)
 
     def kill_group(self) -> None:
-        """SIGKILL supervisor, janitor and workers at once, as the loss of their host does."""
+        """SIGKILL supervisor, janitor and workers at once, as the loss of a host does."""
         self._family.kill()
         self._process.wait()
 
@@ -155,15 +158,15 @@ class Pool:
         return self.log_path.read_text(errors="replace")
 
     def zombies(self) -> list[psutil.Process]:
-        """Dead children of this pool that nobody has reaped yet."""
+        """Dead children of this pool that are not reaped yet."""
         return self._family.zombies()
 
     def living(self) -> list[psutil.Process]:
-        """Every process of this pool that lives, descendants of handlers and the supervisor included."""
+        """Every living process of this pool, including the supervisor and descendants of handlers."""
         return self._family.living()
 
     def assert_no_process_left(self, timeout_s: float = 5.0) -> None:
-        """G6: nothing of this pool lives or waits to be reaped, nor whatever its handlers have started."""
+        """G6: no process of this pool or of its handlers is alive or waits to be reaped."""
         eventually(
             lambda: self.exit_code is not None and not self._family.living() and not self._family.zombies(),
             timeout_s,
@@ -171,7 +174,7 @@ class Pool:
         )
 
     def close(self) -> None:
-        """End whatever is left of the pool; may be called twice."""
+        """End every process that is left of the pool; may be called twice."""
         self.kill_group()
 
     def _registered(self) -> float:
@@ -184,7 +187,7 @@ class Pool:
 def _lives(pid: int) -> bool:
     try:
         return is_living(psutil.Process(pid))
-    except psutil.NoSuchProcess:  # since somebody else has looked
+    except psutil.NoSuchProcess:  # another thread has read it meanwhile
         return False
 
 
@@ -193,5 +196,5 @@ def _environment() -> dict[str, str]:
     return {
         name: value
         for name, value in os.environ.items()
-        if name == LEDGER_VARIABLE or not (name.startswith("BIZZMQ_") or name == "REDIS_URL")
+        if name == LEDGER_VARIABLE or not (name.startswith("BIZZMQ_") or name in _SETTINGS)
     }

@@ -9,12 +9,11 @@ import socket
 LOOPBACK = "127.0.0.1"
 
 # Below the range from which Linux and macOS take the ports of outgoing connections: a client that keeps
-# calling a dead server in that range sooner or later connects to itself and holds the port against a restart.
+# calling a dead server in that range eventually connects to itself and blocks the port for a restart.
 FIRST_PORT, LAST_PORT = 20_000, 31_999
 
-# Between the look at a port and the moment at which a server listens there can be a tenth of a second, and a server
-# that is down for a while holds its port by nothing. So processes that run at once do not draw from the same ports:
-# each goes round in a share of its own, by its pid.
+# A server may listen a tenth of a second after its port was probed, and a server that is down does not hold its port.
+# So each process takes ports from a share of its own, chosen by its pid.
 _SHARE = 100
 _SHARES = (LAST_PORT + 1 - FIRST_PORT) // _SHARE
 
@@ -23,7 +22,7 @@ _turn = random.SystemRandom().randrange(_SHARE)
 
 
 def free_port() -> int:
-    """A port on 127.0.0.1 that nobody listens on now. This process gets it again after a hundred others only."""
+    """A free port on 127.0.0.1. The process gets the same port again only after a hundred others."""
     global _turn  # noqa: PLW0603 - goes round
     first = FIRST_PORT + os.getpid() % _SHARES * _SHARE
     for _ in range(_SHARE):

@@ -7,7 +7,7 @@ import threading
 from types import TracebackType
 from urllib.parse import urlsplit, urlunsplit
 
-from bizzmq.testing.link import TO_CLIENT, TO_SERVER, Fault, Link, Weather
+from bizzmq.testing.link import TO_CLIENT, TO_SERVER, Fault, Link, ProxyState
 from bizzmq.testing.ports import LOOPBACK, free_port
 
 _ACCEPT_POLL_S = 0.02
@@ -23,7 +23,7 @@ class Proxy:
     def __init__(self, upstream_url: str) -> None:
         self._parts = urlsplit(upstream_url)
         self._upstream = (self._parts.hostname or LOOPBACK, self._parts.port or 6379)
-        self._weather = Weather()
+        self._state = ProxyState()
         self._links: list[Link] = []
         self._refusing = threading.Event()
         self._listener: threading.Thread | None = None
@@ -39,67 +39,67 @@ class Proxy:
 
     @property
     def requests(self) -> int:
-        """Chunks that came from clients so far."""
-        return self._weather.requests
+        """The number of chunks received from clients so far."""
+        return self._state.requests
 
     @property
     def replies(self) -> int:
-        """Chunks that were passed on to clients so far."""
-        return self._weather.replies
+        """The number of chunks passed on to clients so far."""
+        return self._state.replies
 
     @property
     def open_connections(self) -> int:
         return sum(link.open for link in self._links)
 
     def stall(self, to_server: bool = True, to_client: bool = True) -> None:
-        """Hold everything back in these directions; connections stay open, new ones too.
+        """Hold back all data in these directions; old and new connections stay open.
 
-        With `to_server=False` requests are executed and only the replies do not come.
+        With `to_server=False` requests are executed and only the replies are held back.
         """
-        with self._weather.changed:
-            self._weather.stalled = {TO_SERVER} if to_server else set()
-            self._weather.stalled |= {TO_CLIENT} if to_client else set()
-            self._weather.changed.notify_all()
+        with self._state.changed:
+            self._state.stalled = {TO_SERVER} if to_server else set()
+            self._state.stalled |= {TO_CLIENT} if to_client else set()
+            self._state.changed.notify_all()
 
     def resume(self) -> None:
-        """Let everything flow, what was held back first."""
+        """Let data flow again, starting with what was held back."""
         self.stall(to_server=False, to_client=False)
 
     def cut(self) -> None:
         """Close all connections on both sides; returns when they are closed."""
-        links = list(self._links)  # a connection that is accepted meanwhile is a later one
+        links = list(self._links)  # a connection that is accepted meanwhile counts as a later one
         for link in links:
             link.cut()
         for link in links:
             link.join()
 
     def cut_client_side(self) -> None:
-        """Close all connections towards the clients only: to the server they look alive until `cut`."""
+        """Close all connections to the clients only: to the server they look alive until `cut`."""
         for link in list(self._links):
             link.cut_client_side()
 
     def cut_server_side(self) -> None:
-        """Close all connections towards the server only: to the clients they look alive until `cut`."""
+        """Close all connections to the server only: to the clients they look alive until `cut`."""
         for link in list(self._links):
             link.cut_server_side()
 
     def swallow_reply(self, nth: int, match: bytes = b"EVALSHA") -> Fault:
         """Let the nth request from now that contains `match` be executed, drop its reply, cut its connection.
 
-        The client's error comes after the execution. `match` can also be a script's SHA or a key.
+        The client gets its error after the execution. `match` can also be the SHA of a script, or a key.
         """
         return self._arm(Fault(match, nth, executes=True))
 
     def swallow_next_reply(self, match: bytes = b"EVALSHA") -> Fault:
-        """As swallow_reply, for the next such request."""
+        """Like swallow_reply, for the next such request."""
         return self.swallow_reply(1, match)
 
     def lose_request(self, nth: int = 1, match: bytes = b"EVALSHA") -> Fault:
-        """Cut the connection of the nth request that contains `match` instead of passing it on."""
+        """Cut the connection of the nth request that contains `match` instead of passing the request on."""
         return self._arm(Fault(match, nth, executes=False))
 
     def refuse(self) -> None:
-        """Refuse new connections; those that exist go on. Returns when the port is closed."""
+        """Refuse new connections and keep the existing ones. Returns when the port is closed."""
         self._refusing.set()
         if self._listener is not None:
             self._listener.join()
@@ -132,8 +132,8 @@ class Proxy:
         self.close()
 
     def _arm(self, fault: Fault) -> Fault:
-        with self._weather.changed:
-            self._weather.faults.append(fault)
+        with self._state.changed:
+            self._state.faults.append(fault)
         return fault
 
     def _listen(self, listening: socket.socket) -> None:
@@ -141,7 +141,7 @@ class Proxy:
             while not self._refusing.is_set():
                 try:
                     client, _ = listening.accept()
-                except OSError:  # nobody came within the poll time
+                except OSError:  # no client connected within the poll time
                     continue
                 self._connect(client)
 
@@ -157,4 +157,4 @@ class Proxy:
             side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.connections += 1
         self._links = [link for link in self._links if link.open]
-        self._links.append(Link(client, server, self._weather))
+        self._links.append(Link(client, server, self._state))

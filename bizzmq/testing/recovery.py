@@ -1,4 +1,4 @@
-"""How long it took until the work went on: from each fault to what it had cut off, or stopped, running again."""
+"""Recovery times: from each fault until the work that it interrupted or stopped runs again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bizzmq.testing.strike import Reach, Strike
 
 
 class Recovery(NamedTuple):
-    """That the work went on `took_s` seconds after a fault, which struck at `at_s` (monotonic)."""
+    """The work continued `took_s` seconds after a fault that struck at `at_s` (monotonic)."""
 
     kind: str
     at_s: float
@@ -20,12 +20,11 @@ class Recovery(NamedTuple):
 def recoveries(
     strikes: Sequence[Strike], runs: Sequence[Run], published_at_s: Mapping[str, float] | None = None
 ) -> list[Recovery]:
-    """One for each message that a fault cut off, and for each outage; kinds that stop nothing have none.
+    """One for each message that a fault interrupted and for each outage; a kind that stops nothing has none.
 
-    After a kill of workers: from the kill to the next run of each message that it has cut off. After an outage: from
-    its end to the next run that starts; if ending it is the servers' own work, from its begin to the first run of a
-    message that was published after it. Where another one that stops work for a while overlaps, nobody can tell whose
-    the delay is, and it is left out.
+    After workers are killed: from the kill to the next run of each interrupted message. After an outage: from its end
+    to the next run that starts; if the servers themselves end it, from its start to the first run of a message that
+    was published after it. If two faults that stop work overlap, the delay cannot be attributed and is left out.
     """
     starts_s = [run.start.time_s for run in runs]
     following = _following(runs)
@@ -60,7 +59,7 @@ def recoveries(
 
 
 def percentile(values: Sequence[float], percent: float) -> float | None:
-    """The smallest value that is not exceeded by so many percent of all; None without values."""
+    """The smallest value that is not exceeded by `percent` percent of the values; None without values."""
     if not values:
         return None
     ordered = sorted(values)
@@ -68,13 +67,13 @@ def percentile(values: Sequence[float], percent: float) -> float | None:
 
 
 def _is_fresh(strike: Strike, run: Run, published_at_s: Mapping[str, float]) -> bool:
-    """Whether this is a message of the queue that was stopped, published since."""
+    """Whether this message of the stopped queue was published after the fault."""
     is_its = strike.queue in ("", run.start.fields.get("queue"))
     return is_its and published_at_s.get(run.id, 0.0) > strike.at_s
 
 
 def _cut_off(strike: Strike, runs: Sequence[Run], claimed: set[int]) -> list[Run]:
-    """The runs without an end that this fault, and no earlier one, has cut off."""
+    """The runs without an end that this fault interrupted, and no earlier one."""
     found = [
         run
         for run in runs
@@ -90,7 +89,7 @@ def _before(run: Run, strike: Strike) -> bool:
 
 
 def _following(runs: Sequence[Run]) -> Mapping[int, Run]:
-    """Each run's next one of the same message."""
+    """The next run of the same message, for each run."""
     following: dict[int, Run] = {}
     latest: dict[str, Run] = {}
     for run in runs:

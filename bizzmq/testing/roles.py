@@ -1,4 +1,4 @@
-"""Which process of a pool is what. The only file of the harness that knows the pool's log lines."""
+"""The pids and roles of a pool's processes, from its log. Only this file of the kit knows the pool's log lines."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 WORKER, JANITOR, TEMPLATE = "worker", "janitor", "template"
 
-# The pool writes one line when a process has started, with that process's own pid among the fields.
+# The pool writes one line for each process that has started, with the pid of that process in its fields.
 _STARTED = re.compile(r"\b(worker|janitor|template) started\b")
 _PID = re.compile(r"""\bpid["']?\s*[=:]\s*["']?(\d+)""")
 
@@ -21,7 +21,7 @@ def ready_workers(log: str) -> set[int]:
 
 
 def classify(log: str) -> dict[int, str]:
-    """Pid -> role of every process that the log says has started, the latest last."""
+    """Pid -> role of each process that has started according to the log, the latest last."""
     roles: dict[int, str] = {}
     for line in log.splitlines():
         started, pid = _STARTED.search(line), _PID.search(line)

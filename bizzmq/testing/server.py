@@ -1,4 +1,4 @@
-"""A real Redis or Valkey server that a test owns and may kill."""
+"""A real Redis or Valkey server that a test owns and can kill."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ _LONGEST_PARENT = 70
 class RedisServer:
     """A server on a TCP port of 127.0.0.1 and a Unix socket, with its own directory.
 
-    Parameters: `persistence` is "none" or "aof" (then `fsync` is "always", or "everysec", with which
-    a server whose disk is slow confirms what a kill can still take); `config` holds
+    Parameters: `persistence` is "none" or "aof" (then `fsync` is "always" or "everysec"; with "everysec" a kill can
+    lose what the server has confirmed); `config` holds
     further lines of the configuration file, such as "maxmemory 4mb"; `password` protects the default user
     and becomes part of both URLs; `env` is added to the environment.
 
-    Port and directory stay the same from start to close: to clients a restarted server is the same one.
+    Port and directory stay the same until `close`: for clients a restarted server is the same server.
     """
 
     def __init__(
@@ -141,13 +141,13 @@ class RedisServer:
             raise RuntimeError(f"{self._binary} did not start:\n{self.log()}")
 
     def kill(self) -> None:
-        """SIGKILL, also of a paused server; returns when it is gone."""
+        """SIGKILL the server, also a paused one; returns when it is gone."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
     def stop(self) -> None:
-        """End it in order (SIGTERM); returns when it is gone."""
+        """Shut the server down with SIGTERM; returns when it is gone."""
         if self._process is None:
             return
         self.resume()
@@ -159,23 +159,23 @@ class RedisServer:
             raise AssertionError(f"the server ignored SIGTERM:\n{self.log()}") from None
 
     def restart(self, wait: bool = True) -> None:
-        """Start again on the same port and directory. A server that still runs is stopped in order first."""
+        """Start again on the same port and directory. A server that still runs is shut down first."""
         if self.alive:
             self.stop()
         self.start(wait)
 
     def pause(self) -> None:
-        """SIGSTOP: connections stay open and nothing is answered."""
+        """SIGSTOP the server: connections stay open and get no replies."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """SIGCONT: whatever was sent meanwhile is executed now."""
+        """SIGCONT the server: it executes what was sent meanwhile."""
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
     def log(self) -> str:
-        """What the server has written so far."""
+        """The server's output so far."""
         path = self.directory / "server.log"
         return path.read_text(errors="replace") if path.exists() else ""
 
@@ -207,12 +207,12 @@ class RedisServer:
                 self.start()
                 break
             except RuntimeError as error:
-                # Somebody else took the port between the probe and the server's bind.
+                # Another process took the port between the probe and the server's bind.
                 if attempt == _PORT_ATTEMPTS or "in use" not in str(error):
                     raise
 
 
 def _short_directory() -> Path:
-    """A new directory for a server: the path of a Unix socket in it is limited, and TMPDIR may be long."""
+    """A new directory for a server. TMPDIR may be too long: the path of a Unix socket has a limit."""
     usual = tempfile.gettempdir()
     return Path(tempfile.mkdtemp(prefix="bizzmq-test-", dir=usual if len(usual) < _LONGEST_PARENT else _SHORT))

@@ -1,4 +1,4 @@
-"""Servers that can be tortured: what an engine asks of them, and the smallest, one server behind a faulty network."""
+"""The servers under test: the interface that the engine uses, and one server behind a faulty network."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from bizzmq.testing.server import RedisServer
 from bizzmq.testing.strike import Hit, Kind
 
 SERVER = "server"
-"""The group of faults after which servers have to come back before the next one."""
+"""The group of faults that stop servers: they have to be back before the next fault of this group."""
 
 
 class Site(Protocol):
-    """Real servers, and what can be done to them."""
+    """Real servers, and the faults that can hit them."""
 
     @property
     def url(self) -> str:
-        """For pools and publishers."""
+        """The URL for pools and publishers."""
 
     def kinds(self) -> Mapping[str, Kind]:
-        """What can be done to the servers."""
+        """The kinds of fault that can hit the servers."""
 
     def look(self, queue: str) -> Redis:
-        """Asks the server that has this queue, past all faults of the network."""
+        """A client of the server that has this queue; it bypasses all faults of the network."""
 
     def calm(self) -> None:
-        """Return when everything is as it was at the begin, as far as servers go."""
+        """Return when the servers are as they were at the start."""
 
     def facts(self) -> tuple[int, float]:
-        """The connections of clients to all servers, and the servers' memory in megabytes."""
+        """The number of client connections to all servers, and the memory of the servers in megabytes."""
 
     def log(self) -> str:
-        """What all servers have logged."""
+        """The logs of all servers."""
 
     def close(self) -> None:
         """End all servers; may be called twice."""
 
 
 class SingleServer:
-    """One server with an append-only file that is flushed at each write: what it has confirmed survives its death.
+    """One server with an append-only file that is flushed at each write: confirmed writes survive its death.
 
-    With `persistence="none"` it does not.
+    With `persistence="none"` they do not.
     """
 
     def __init__(self, persistence: str = "aof") -> None:
@@ -113,6 +113,6 @@ class SingleServer:
 
 
 def facts_of(client: Redis) -> tuple[int, float]:
-    """Connections to one server, and its memory in megabytes."""
+    """The number of connections to one server, and its memory in megabytes."""
     facts: Any = {**client.info("clients"), **client.info("memory")}
     return int(facts["connected_clients"]), float(facts["used_memory"]) / 1e6

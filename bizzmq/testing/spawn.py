@@ -1,4 +1,4 @@
-"""Start processes that cannot outlive the test process."""
+"""Starts processes that do not outlive the test process."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Mapping, Sequence
 
-# Runs in the child, then becomes the command: the pid stays the same. A preexec_fn would do it without the
-# extra interpreter (15 ms), but is unsafe, and warned about, in a process with threads. Python ignores these
-# two signals for itself; the command must not inherit that.
+# Runs in the child and then executes the command, with the same pid. A preexec_fn would save the extra
+# interpreter (15 ms), but it is unsafe in a process with threads. Python ignores these two signals; the command must
+# not inherit that.
 _SHIM = """
 import ctypes, os, signal, sys
 if sys.platform == "linux":
@@ -37,7 +37,7 @@ def spawn(
 ) -> subprocess.Popen[bytes]:
     """Start a command with stdout and stderr in `output` and an empty stdin.
 
-    On Linux it gets SIGKILL when the test process dies, however that dies; elsewhere only `close()` of its
+    On Linux it gets SIGKILL when the test process dies for any reason; elsewhere only `close()` of its
     owner ends it.
     """
     shimmed = [sys.executable, "-I", "-S", "-c", _SHIM, str(os.getpid()), *command]

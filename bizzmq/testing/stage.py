@@ -1,4 +1,4 @@
-"""Where a torture takes place: queues on some servers, pools that run the handler, a publisher, and the ledger."""
+"""The environment of one torture run: queues on the servers, pools that run the handler, a publisher, the ledger."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Sequence
 
 from bizzmq.client import BizzMQ
+from bizzmq.consumer.handler_loader import split_spec
 from bizzmq.errors import ConfigurationError
-from bizzmq.handler import split_spec
 from bizzmq.queue import QueueOptions
 from bizzmq.testing.host import Host
 from bizzmq.testing.ledger import RECORDED, Ledger, recorded
@@ -27,17 +27,17 @@ _SAID = f"importing '{RECORDED.partition(':')[0]}' failed: "
 
 @dataclass(frozen=True)
 class Settings:
-    """What is tortured, and how.
+    """The settings of one torture run.
 
     Args:
         handler: MODULE:CALLABLE, importable from the current directory.
-        seconds: how long faults are done; what comes after them, until all is at rest, is not counted.
+        seconds: how long faults are injected; the time after that, until all is at rest, is not counted.
         seed: the same seed draws the same faults at the same times.
         faults: names of the kinds of fault to choose from; () means all.
-        bodies: what is published, in turn.
-        patience_s: how long, at the end, nothing at all may happen before that is called a hang.
-        confirm: as for MessageOptions: what cannot be confirmed in time may be lost.
-        bystanders: pools beside the one that is killed; they lose only workers and helpers.
+        bodies: the bodies to publish, in turn.
+        patience_s: how long nothing may happen at the end before the run counts as hanging.
+        confirm: as for MessageOptions; an unconfirmed message may be lost.
+        bystanders: the number of further pools, which only lose workers and helpers.
     """
 
     handler: str
@@ -59,7 +59,7 @@ class Settings:
 
 
 class Stage:
-    """Everything of one torture but its servers. A context manager: leaving it ends all processes.
+    """Everything of one torture run except its servers. A context manager: leaving it ends all processes.
 
     Raises:
         ConfigurationError: the handler cannot be imported; one line.
@@ -95,7 +95,7 @@ class Stage:
         self._stack.close()
 
     def logs(self) -> str:
-        """What all pools have logged."""
+        """The logs of all pools."""
         return "".join(f"--- {pool.log_path.name}\n{pool.log()}" for pool in self.host.pools)
 
     def _start_pool(self, number: int) -> Pool:
@@ -109,16 +109,16 @@ class Stage:
         )
 
     def _await_ready(self, pool: Pool) -> None:
-        """A handler may take as long as it likes to be imported; what it must not is fail."""
+        """Wait until a worker is ready. The import of the handler may take any time, but must not fail."""
         while not pool.has_ready_worker():
             if pool.exit_code == _CANNOT_BOOT:
-                said = pool.log().splitlines()[-1]
-                why = said.partition(_SAID)[2] or said
+                reported = pool.log().splitlines()[-1]
+                why = reported.partition(_SAID)[2] or reported
                 raise ConfigurationError(f"{self._settings.handler} cannot be imported: {_plain(why)}")
             assert pool.exit_code is None, f"the pool has left with {pool.exit_code}:\n{pool.log()}"
             time.sleep(POLL_S)
 
 
 def _plain(why: str) -> str:
-    """Our own errors are sentences without their type."""
+    """The text of an error, without the type if the error is one of ours."""
     return why[len("ConfigurationError: ") :] if why.startswith("ConfigurationError: ") else why

@@ -1,4 +1,4 @@
-"""Faults as they are planned and as they have struck: values, for whoever judges without doing."""
+"""Injected faults as values: planned ones and those that have struck."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import Callable, Iterable, Mapping
 
 
 class Reach(enum.Enum):
-    """Which runs a fault may have repeated."""
+    """The runs that a fault may cause to be repeated."""
 
     NOTHING = "nothing"
-    LAST = "the last run of the worker that was killed"
-    POOL = "what the pool's workers ran, or had just finished"
-    EVERYTHING = "whatever ran, or had just finished: its ack may be lost with a server"
+    LAST = "the last run of the killed worker"
+    POOL = "current and just finished runs of the pool's workers"
+    EVERYTHING = "all current and just finished runs: their acks may be lost with a server"
 
 
 @dataclass(frozen=True)
 class Hit:
-    """What a fault has done the moment it struck.
+    """The effect of a fault at the moment it struck.
 
     Attributes:
-        about: for people; "" if there was nothing to strike, and then nothing has happened.
-        heal: undoes it; None if there is nothing to undo.
-        pids: tells which workers it reaches; asked again when it is healed, for those that were just being forked.
-        former_pids: workers that had died before it, but what they had finished may not have been acked yet.
-        queue: the queue that it stops; "" for all.
+        about: a description for people; "" if there was nothing to hit, and nothing has happened.
+        heal: undoes the fault; None if there is nothing to undo.
+        pids: returns the workers that it reaches; called again when it is undone, to include those being forked.
+        former_pids: workers that died earlier, but whose finished messages may not have been acked yet.
+        queue: the queue that it stops; "" for all queues.
     """
 
     about: str = ""
@@ -41,14 +41,14 @@ class Kind:
     """One kind of fault.
 
     Attributes:
-        name: what `--faults` calls it.
-        strike: does it; gets random numbers that are the same for the same seed.
-        weight: how often it comes, in comparison with others.
-        lasts_s: the shortest and the longest time until it is healed.
-        alone_in: two of one group do not overlap; "" is no group.
-        settles_s: so long after it is healed the next of its group may come.
-        is_outage: as long as it lasts nothing is acked; recovery counts from its end.
-        counts_from_strike: recovery counts from its begin, since healing is the system's own work.
+        name: its name for `--faults`.
+        strike: injects it; receives random numbers that are the same for the same seed.
+        weight: how often it occurs, relative to the others.
+        lasts_s: the shortest and the longest time until it is undone.
+        alone_in: its group, in which no two faults overlap; "" for no group.
+        settles_s: the pause between its end and the next fault of its group.
+        is_outage: nothing is acked while it lasts; recovery counts from its end.
+        counts_from_strike: recovery counts from its start, because the system itself has to recover.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Strike:
-    """A fault that has struck. Monotonic seconds; `healed_s` is infinite until it is healed."""
+    """A fault that has struck. Monotonic seconds; `healed_s` is infinite until it is undone."""
 
     kind: str
     at_s: float
@@ -80,7 +80,7 @@ class Strike:
 
 @dataclass(frozen=True)
 class Planned:
-    """A fault that is to strike `at_s` seconds after the begin, and to be healed `lasts_s` later."""
+    """A fault that strikes `at_s` seconds after the start and is undone `lasts_s` seconds later."""
 
     at_s: float
     kind: str
@@ -89,16 +89,16 @@ class Planned:
 
 
 _QUIET_S = 0.5
-"""So long after the begin nothing happens."""
+"""The time after the start without any fault."""
 _GAP_S = 1.4
 """The longest time from one fault to the next."""
 
 
 def plan(seed: int, seconds: float, kinds: Mapping[str, Kind]) -> list[Planned]:
-    """What is done and when, drawn from a seed: the same for the same seed, time and kinds.
+    """The plan of a run, drawn from a seed: it is the same for the same seed, time and kinds.
 
-    The kinds come in rounds, in each of them as often as its weight says and in another order; faster and shorter if
-    the time is short, so that in a dozen seconds or more each comes at least once.
+    The kinds come in rounds, in each round as often as their weight and in another order. If the time is short, faults
+    come faster and last shorter: in twelve seconds or more each kind occurs at least once.
     """
     rng = random.Random(seed)
     round_ = [name for name in kinds for _ in range(kinds[name].weight)]

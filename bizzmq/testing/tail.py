@@ -1,4 +1,4 @@
-"""The end of one process's part of the ledger: what it is doing now, however long the ledger is."""
+"""The message that a process is running now, read from the end of its ledger file."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from bizzmq.testing.ledger import START
 
 _LINE_BYTES = 4096
-"""More than a line has."""
+"""More than the length of a line."""
 
 
 def message_under_way(directory: Path, pid: int) -> str:
-    """The id of the message that this process runs, as far as it has written; "" if none."""
+    """The id of the message that this process is running according to its ledger file; "" if none."""
     try:
         with (directory / f"{pid}.jsonl").open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _LINE_BYTES))
@@ -22,6 +22,6 @@ def message_under_way(directory: Path, pid: int) -> str:
         return ""
     try:
         last = json.loads(lines[-1]) if lines else {}
-    except ValueError:  # it is being written
+    except ValueError:  # the last line is being written
         return ""
     return str(last["id"]) if last.get("kind") == START else ""

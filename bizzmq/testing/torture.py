@@ -1,4 +1,4 @@
-"""The engine of `bizzmq torture` and of the soak: load, random faults from a seed, rest, and the balance."""
+"""The engine of `bizzmq torture` and the soak test: load, random faults from a seed, rest, and the balance."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ _MOST_PROBLEMS = 20
 class Torture:
     """Tortures one handler on some servers.
 
-    Parameters: `directory` receives ledger and logs; `tell(kind, about)` hears of each fault; `ready` is called when
-    the pools are at work.
+    Parameters: `directory` receives ledger and logs; `tell(kind, about)` is called for each fault; `ready` is called
+    when the pools are at work.
 
     Attributes:
-        stage: pools, publisher and ledger; after `run` what is left of them are the files.
+        stage: pools, publisher and ledger; after `run` only the files are left.
         strikes: the faults so far.
     """
 
@@ -59,7 +59,7 @@ class Torture:
         self.strikes: list[Strike] = []
 
     def run(self) -> Verdict:
-        """The balance. Raises ConfigurationError: a fault or handler that there is not."""
+        """Run it and return the verdict. Raises ConfigurationError for an unknown fault or handler."""
         with Stage(self._site, self._settings, self._directory) as self.stage:
             kinds = self._kinds()
             self._ready(self.stage)
@@ -68,7 +68,7 @@ class Torture:
                 self._note(self.stage.load.stop)
                 self._note(self._healing.finish)
             finally:
-                self._healing.join()  # else it would start again what is being ended
+                self._healing.join()  # otherwise it would start again what is being ended
             self._note(self._site.calm)
             if self._settle():
                 self._note(lambda: self._check_queues(nothing_stranded=True))
@@ -85,7 +85,7 @@ class Torture:
         )  # fmt: skip
 
     def _kinds(self) -> Mapping[str, Kind]:
-        """Those to choose from."""
+        """The kinds of fault to choose from."""
         return chosen({**self.stage.host.kinds(), **self._site.kinds()}, self._settings.faults)
 
     def _torment(self, kinds: Mapping[str, Kind]) -> None:
@@ -95,7 +95,7 @@ class Torture:
             self._healing.tick()
             now_s = time.monotonic()
             due = (planned for planned in todo if begin_s + planned.at_s <= now_s)
-            # What comes too early, since something takes long to be healed, waits for that.
+            # A fault waits while another one of its group is still being undone.
             planned = next((one for one in due if self._healing.is_free(kinds[one.kind].alone_in)), None)
             if planned is not None:
                 todo.remove(planned)
@@ -108,7 +108,7 @@ class Torture:
     def _strike(self, kind: Kind, planned: Planned) -> None:
         try:
             hit = kind.strike(random.Random(planned.seed))
-        except RedisError:  # a server has not answered whoever wanted to know whom to strike
+        except RedisError:  # the server did not answer when the fault looked for its target
             return
         if not hit.about:
             return
@@ -136,11 +136,11 @@ class Torture:
                 invariants.check_one_place(self._site.look(queue), queue)
                 if nothing_stranded:
                     invariants.check_nothing_stranded(self._site.look(queue), queue)
-            except RedisError:  # away, though nothing is being done to it: the pools would complain, too
+            except RedisError:  # unavailable without a fault: the pools would complain, too
                 continue
 
     def _settle(self) -> bool:
-        """Wait until nothing is stored but dead letters; False if nothing happens any more before that."""
+        """Wait until only dead letters are stored; False if progress stops before that."""
         seen: Any = None
         changed_s = time.monotonic()
         while True:
@@ -159,7 +159,7 @@ class Torture:
             time.sleep(_TICK_S)
 
     def _left(self) -> int | None:
-        """How many messages are stored beside dead letters; None if a server does not answer."""
+        """The number of stored messages without dead letters; None if a server does not answer."""
         try:
             return sum(len(snapshot(self._site.look(queue), queue)[0].messages) for queue in self._settings.queues)
         except RedisError:
@@ -186,11 +186,11 @@ class Torture:
         )
 
     def _drain(self) -> None:
-        """G6: pools that live leave with 0; of all that ever lived nothing is left."""
+        """G6: living pools exit with 0, and no process of any pool is left."""
         host = self.stage.host
         for pool in host.living():
             self._note(lambda: eventually(pool.has_ready_worker, _GONE_S, pool.log))  # noqa: B023 - called now
-            pool.signal(signal.SIGTERM)  # before it was ready that would have ended it, as it would any program
+            pool.signal(signal.SIGTERM)  # before it is ready, SIGTERM would end it like any program
         for pool in host.pools:
             self._note(lambda: pool.wait(_GONE_S))  # noqa: B023 - called now
             if pool not in host.fell and pool.exit_code not in (0, None):
@@ -198,7 +198,7 @@ class Torture:
             self._note(lambda: pool.assert_no_process_left(_GONE_S))  # noqa: B023 - called now
 
     def _note(self, check: Callable[[], object]) -> None:
-        """Whatever a check has to say is a problem."""
+        """Record the AssertionError of a check as a problem."""
         try:
             check()
         except AssertionError as error:
@@ -207,7 +207,7 @@ class Torture:
 
 
 def chosen(kinds: Mapping[str, Kind], names: Any) -> Mapping[str, Kind]:
-    """The kinds of these names, or all. Raises ConfigurationError."""
+    """The kinds with these names, or all. Raises ConfigurationError."""
     for name in names:
         if name not in kinds:
             raise ConfigurationError(f"there is no fault {name!r}; there are {', '.join(kinds)}")

@@ -1,4 +1,4 @@
-"""The handler of a pool under torture: the user's own, with a line in the ledger before and after each run."""
+"""The handler of a pool under torture: the user's handler, with a ledger line before and after each run."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import inspect
 import os
 from typing import Any, Awaitable
 
+from bizzmq.consumer.handler import UserHandler
+from bizzmq.consumer.handler_loader import HandlerImportError, load
+from bizzmq.consumer.handler_shape import takes_context
 from bizzmq.context import Context
-from bizzmq.handler import HandlerImportError, UserHandler, load
-from bizzmq.handler_shape import takes_context
 from bizzmq.testing.ledger import END, START, TORTURED_VARIABLE, record
 
 OK, ERROR = "ok", "error"
 
 
 def _user_function() -> UserHandler:
-    """The user's handler. What its module raises is raised as it is: the pool shows the user's error, not this file."""
+    """The user's handler. An error of its import is raised unchanged: the pool shows that error, not this file."""
     try:
         return load(os.environ[TORTURED_VARIABLE])
     except HandlerImportError as error:
@@ -27,7 +28,7 @@ _takes_context = takes_context(_function)
 
 
 def handler(body: Any, context: Context) -> Any:
-    """Whatever the user's handler returns or raises; an async one is awaited by whoever awaits this one."""
+    """Returns or raises what the user's handler does; an async one is awaited by the caller of this one."""
     worker = os.getpid()
     record(START, context.id, delivery=context.delivery, queue=context.queue)
     try:
@@ -52,7 +53,7 @@ async def _awaited(worker: int, context: Context, awaitable: Awaitable[Any]) -> 
 
 
 def _ended(worker: int, context: Context, result: Any) -> None:
-    if os.getpid() != worker:  # a copy that the handler has forked, and that came out of it: the run is not its own
+    if os.getpid() != worker:  # a process that the handler forked has returned from it: this run is not its own
         return
     if isinstance(result, BaseException):
         record(END, context.id, outcome=ERROR, error=type(result).__name__)

@@ -1,4 +1,4 @@
-"""What a torture has come to: a value with everything that is reported of it."""
+"""The report of a torture run, as a value."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bizzmq.testing.recovery import Recovery, percentile
 
 @dataclass(frozen=True)
 class Verdict:
-    """One torture; `seconds` is how long faults were done."""
+    """The result of one torture run; `seconds` is how long faults were injected."""
 
     seed: int
     seconds: float
@@ -21,15 +21,15 @@ class Verdict:
 
     @property
     def holds(self) -> bool:
-        """Whether nothing was lost, and no invariant broke."""
+        """Whether nothing was lost and every invariant held."""
         return not self.balance.problems
 
     def recovery_s(self, percent: float, kind: str = "") -> float | None:
-        """How long it took until the work went on, of all faults or of one kind; None if nothing was stopped."""
+        """A percentile of the recovery times of all faults or of one kind; None if no work was stopped."""
         return percentile([one.took_s for one in self.recoveries if one.kind == kind or not kind], percent)
 
     def rows(self) -> dict[str, str]:
-        """The table for people."""
+        """The rows of the table for people."""
         balance = self.balance
         quick, slow = (_milliseconds(self.recovery_s(percent)) for percent in (50, 99))
         return {
@@ -51,7 +51,7 @@ class Verdict:
         ]
 
     def as_dict(self) -> dict[str, Any]:
-        """For programs. Times in seconds."""
+        """The report for programs. Times in seconds."""
         return {
             "seed": self.seed,
             "seconds": self.seconds,

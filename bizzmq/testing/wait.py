@@ -1,4 +1,4 @@
-"""Wait for conditions, never for time."""
+"""Waits for conditions, never for time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def eventually(
 ) -> T:
     """Return the first true value of `condition`, polled every 5 ms.
 
-    `what` completes the sentence "waited 5 s for ..."; a callable is asked only on failure. Exceptions of the
+    `what` completes the sentence "waited 5 s for ..."; a callable is called only on failure. Exceptions of the
     types in `ignoring` count as "not yet".
 
     Raises AssertionError with the description, the last value and the last ignored exception.

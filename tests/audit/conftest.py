@@ -1,4 +1,4 @@
-"""The scene of the fault tests, and the audit of its queue."""
+"""The scene of the fault tests with a broker on its server."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Callable, Iterator
 
 import pytest
 
-from bizzmq.broker import Broker
-from bizzmq.connections import connect
+from bizzmq.broker.broker import Broker
+from bizzmq.connection.factory import connect
 from tests.faults.conftest import scene
 from tests.faults.scene import Scene
 

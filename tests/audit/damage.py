@@ -1,4 +1,4 @@
-"""Each kind of damage, made by hand in Redis, and what an audit has to say about it."""
+"""Each kind of damage, made by hand in Redis, with the expected findings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, List, Tuple
 
 from redis import Redis
 
-from bizzmq.findings import Kind
+from bizzmq.audit.findings import Kind
 from bizzmq.testing.layout import Keys
 from tests.faults.scene import QUEUE, Scene
 
@@ -41,7 +41,7 @@ def publish_ten(scene: Scene) -> list[str]:
 
 
 def move_to_dead_letters(redis: Redis, message_id: str, place: str | None) -> None:
-    """As an interrupted dead-lettering could leave it: in both queues."""
+    """Leave a message in both queues, as an interrupted dead_letter would."""
     envelope: Any = redis.hget(K.messages, message_id)
     redis.hset(D.messages, message_id, envelope)
     if place:
@@ -49,7 +49,7 @@ def move_to_dead_letters(redis: Redis, message_id: str, place: str | None) -> No
 
 
 def orphan(redis: Redis, ids: list[str], queue: str = QUEUE) -> None:
-    """The two oldest are held by a worker that nobody knows."""
+    """Put the two oldest messages into the list of an unregistered worker."""
     for _ in range(2):
         redis.rpop(Keys(queue).waiting)
     redis.lpush(Keys(queue).processing("ghost"), *ids[:2])
@@ -60,51 +60,52 @@ def unsupervised(redis: Redis, ids: list[str]) -> None:
     redis.hset(K.workers, "ghost", "nobody")
 
 
-def all_of(*deeds: Callable[[Redis, List[str]], Any]) -> Callable[[Redis, List[str]], None]:
+def all_of(*actions: Callable[[Redis, List[str]], Any]) -> Callable[[Redis, List[str]], None]:
     def do(redis: Redis, ids: list[str]) -> None:
-        for deed in deeds:
+        for deed in actions:
             deed(redis, ids)
 
     return do
 
 
 DAMAGES: Dict[str, Damage] = {
-    "a message without a place": Damage(lambda r, ids: r.lrem(K.waiting, 1, ids[3]), [(Kind.STRAY, QUEUE, 1)]),
+    "a message without a place": Damage(lambda r, ids: r.lrem(K.waiting, 1, ids[3]), [(Kind.UNPLACED, QUEUE, 1)]),
     "no message has a place": Damage(
-        lambda r, _: r.delete(K.waiting, K.delayed, K.prioritized), [(Kind.STRAY, QUEUE, 10)]
+        lambda r, _: r.delete(K.waiting, K.delayed, K.prioritized), [(Kind.UNPLACED, QUEUE, 10)]
     ),
-    "a delayed message without a place": Damage(lambda r, _: r.delete(K.delayed), [(Kind.STRAY, QUEUE, 1)]),
-    "a prioritized message without a place": Damage(lambda r, _: r.delete(K.prioritized), [(Kind.STRAY, QUEUE, 1)]),
-    "a message that nobody published": Damage(
+    "a delayed message without a place": Damage(lambda r, _: r.delete(K.delayed), [(Kind.UNPLACED, QUEUE, 1)]),
+    "a prioritized message without a place": Damage(lambda r, _: r.delete(K.prioritized), [(Kind.UNPLACED, QUEUE, 1)]),
+    "an unpublished message": Damage(
         lambda r, _: r.hset(K.messages, "0" * 20, '1\n{"n": 10}'),
-        [(Kind.STRAY, QUEUE, 1), (Kind.BOOKS, QUEUE, 0)], extra=1,
+        [(Kind.UNPLACED, QUEUE, 1), (Kind.ACCOUNTS, QUEUE, 0)], extra=1,
     ),
     "a place without a message": Damage(
-        lambda r, ids: r.hdel(K.messages, ids[3]), [(Kind.HOLLOW, QUEUE, 1), (Kind.BOOKS, QUEUE, 0)], lost=1
+        lambda r, ids: r.hdel(K.messages, ids[3]), [(Kind.MISSING_BODY, QUEUE, 1), (Kind.ACCOUNTS, QUEUE, 0)], lost=1
     ),
     "all messages gone": Damage(
-        lambda r, _: r.delete(K.messages), [(Kind.HOLLOW, QUEUE, 10), (Kind.LEFTOVER, QUEUE, 0),
-                                              (Kind.BOOKS, QUEUE, 0)], lost=10
+        lambda r, _: r.delete(K.messages), [(Kind.MISSING_BODY, QUEUE, 10), (Kind.STALE_ATTEMPTS, QUEUE, 0),
+                                              (Kind.ACCOUNTS, QUEUE, 0)], lost=10
     ),
-    "an id that nobody published": Damage(lambda r, _: r.rpush(K.waiting, "forged"), [(Kind.HOLLOW, QUEUE, 1)]),
-    "a forged id among dead letters": Damage(lambda r, _: r.lpush(D.parked, "forged"), [(Kind.HOLLOW, DEAD, 1)]),
-    "twice in one list": Damage(lambda r, ids: r.lpush(K.waiting, ids[2]), [(Kind.DOUBLED, QUEUE, 1)]),
-    "waiting and delayed": Damage(lambda r, ids: r.zadd(K.delayed, {ids[2]: 1}), [(Kind.DOUBLED, QUEUE, 1)]),
-    "waiting and prioritized": Damage(lambda r, ids: r.zadd(K.prioritized, {ids[2]: 1}), [(Kind.DOUBLED, QUEUE, 1)]),
-    "waiting and held by nobody": Damage(
-        lambda r, ids: r.lpush(K.processing("ghost"), ids[2]), [(Kind.DOUBLED, QUEUE, 1), (Kind.ORPHANED, QUEUE, 1)]
+    "an unpublished id": Damage(lambda r, _: r.rpush(K.waiting, "forged"), [(Kind.MISSING_BODY, QUEUE, 1)]),
+    "a forged id among dead letters": Damage(lambda r, _: r.lpush(D.parked, "forged"), [(Kind.MISSING_BODY, DEAD, 1)]),
+    "twice in one list": Damage(lambda r, ids: r.lpush(K.waiting, ids[2]), [(Kind.DUPLICATE, QUEUE, 1)]),
+    "waiting and delayed": Damage(lambda r, ids: r.zadd(K.delayed, {ids[2]: 1}), [(Kind.DUPLICATE, QUEUE, 1)]),
+    "waiting and prioritized": Damage(lambda r, ids: r.zadd(K.prioritized, {ids[2]: 1}), [(Kind.DUPLICATE, QUEUE, 1)]),
+    "waiting and held by an unregistered worker": Damage(
+        lambda r, ids: r.lpush(K.processing("ghost"), ids[2]),
+        [(Kind.DUPLICATE, QUEUE, 1), (Kind.UNREGISTERED, QUEUE, 1)]
     ),
     "in both queues": Damage(
         lambda r, ids: move_to_dead_letters(r, ids[2], D.waiting),
-        [(Kind.DOUBLED, QUEUE, 1), (Kind.BOOKS, DEAD, 0)],
+        [(Kind.DUPLICATE, QUEUE, 1), (Kind.ACCOUNTS, DEAD, 0)],
     ),
     "stored in both queues, with one place": Damage(
         lambda r, ids: move_to_dead_letters(r, ids[2], None),
-        [(Kind.DOUBLED, QUEUE, 1), (Kind.BOOKS, DEAD, 0)],
+        [(Kind.DUPLICATE, QUEUE, 1), (Kind.ACCOUNTS, DEAD, 0)],
     ),
     "attempts without a message": Damage(lambda r, _: r.hset(K.attempts, "x", "1 0 0 0"),
-                                         [(Kind.LEFTOVER, QUEUE, 1)]),
-    "an orphaned list": Damage(orphan, [(Kind.ORPHANED, QUEUE, 1)]),
+                                         [(Kind.STALE_ATTEMPTS, QUEUE, 1)]),
+    "a list of an unregistered worker": Damage(orphan, [(Kind.UNREGISTERED, QUEUE, 1)]),
     "a worker without a supervisor": Damage(unsupervised, [(Kind.UNSUPERVISED, QUEUE, 1)]),
     "several at once": Damage(
         all_of(
@@ -112,8 +113,9 @@ DAMAGES: Dict[str, Damage] = {
             lambda r, ids: r.lpush(K.waiting, ids[0], ids[3]),
         ),
         [
-            (Kind.HOLLOW, QUEUE, 1), (Kind.STRAY, QUEUE, 1), (Kind.DOUBLED, QUEUE, 2), (Kind.ORPHANED, QUEUE, 1),
-            (Kind.BOOKS, QUEUE, 0),
+            (Kind.MISSING_BODY, QUEUE, 1), (Kind.UNPLACED, QUEUE, 1), (Kind.DUPLICATE, QUEUE, 2),
+            (Kind.UNREGISTERED, QUEUE, 1),
+            (Kind.ACCOUNTS, QUEUE, 0),
         ], lost=1,
     ),
 }  # fmt: skip

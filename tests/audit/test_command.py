@@ -24,10 +24,10 @@ def test_a_balanced_queue_is_a_table_and_exit_code_0(scene: Scene) -> None:
     assert ["+", "published", "10", "0"] in [line.split() for line in lines]
     assert ["stored", "10", "0"] in [line.split() for line in lines]
     assert ["unaccounted", "for", "0", "0"] in [line.split() for line in lines]
-    assert lines[-1] == "Balanced: every message is accounted for, and where it belongs."
+    assert lines[-1] == "Balanced: every message is accounted for and in the right place."
 
 
-def test_a_finding_says_what_it_is_and_what_to_do(scene: Scene) -> None:
+def test_a_finding_has_a_description_and_advice(scene: Scene) -> None:
     ids = publish_ten(scene)
     scene.redis.lrem(K.waiting, 1, ids[3])
 
@@ -37,20 +37,20 @@ def test_a_finding_says_what_it_is_and_what_to_do(scene: Scene) -> None:
     assert f"FINDING  stray, {QUEUE}: 1 id stored, but in no place" in ended.out
     assert f"    {ids[3]}\n" in ended.out
     assert "-> run it again with --repair: put back to the head of the queue" in ended.out
-    assert ended.out.endswith("Findings: 1, of which --repair can mend 1.\n")
+    assert ended.out.endswith("Findings: 1, of which --repair can repair 1.\n")
 
 
-def test_a_repair_says_what_it_did_and_exits_with_0(scene: Scene) -> None:
+def test_a_repair_prints_its_results_and_exits_with_0(scene: Scene) -> None:
     ids = publish_ten(scene)
     scene.redis.hdel(K.messages, ids[2])
     orphan(scene.redis, ids)
 
     lines = audit(scene, QUEUE, "--repair").lines()
 
-    assert any(line.startswith(f"mended  hollow, {QUEUE}: 1 id in a place") for line in lines)
+    assert any(line.startswith(f"repaired  hollow, {QUEUE}: 1 id in a place") for line in lines)
     assert f"    {ids[2]}" in lines, "the id of what is lost is told"
-    assert any(line.startswith(f"mended  orphaned, {QUEUE}: 2 messages held by 1 worker") for line in lines)
-    assert any(line.startswith(f"mended  books, {QUEUE}: 1 message vanished") for line in lines)
+    assert any(line.startswith(f"repaired  orphaned, {QUEUE}: 2 messages held by 1 worker") for line in lines)
+    assert any(line.startswith(f"repaired  books, {QUEUE}: 1 message vanished") for line in lines)
     assert ["-", "written", "off", "1", "0"] in [line.split() for line in lines]
     assert lines[-1].startswith("Balanced")
 
@@ -79,10 +79,10 @@ def test_many_ids_are_cut_short_in_the_table_only(scene: Scene) -> None:
     scene.publish(*[{}] * 25)
     scene.redis.delete(K.waiting)
 
-    assert "    ... and 15 more (--json names all)" in audit(scene, QUEUE).out
+    assert "    ... and 15 more (--json shows all)" in audit(scene, QUEUE).out
 
 
-def test_what_cannot_be_mended_remains_until_it_is_written_off(scene: Scene) -> None:
+def test_an_unexplained_difference_remains_until_it_is_written_off(scene: Scene) -> None:
     ids = publish_ten(scene)
     scene.redis.hdel(K.messages, ids[0])
     scene.redis.lrem(K.waiting, 1, ids[0])

@@ -1,4 +1,4 @@
-"""Each kind of damage is found, and mended without losing a message."""
+"""Each kind of damage is found, and repaired without the loss of a message."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from bizzmq import census, purging
-from bizzmq.audit import Diagnosis, audit
-from bizzmq.broker import Broker
-from bizzmq.findings import Kind
-from bizzmq.repair import repair
+from bizzmq.admin import dead_letters, purge
+from bizzmq.audit.audit import Diagnosis, audit
+from bizzmq.audit.findings import Kind
+from bizzmq.audit.repair import repair
+from bizzmq.broker.broker import Broker
 from bizzmq.testing import invariants
 from bizzmq.testing.layout import Keys, snapshot
 from bizzmq.testing.wait import eventually
@@ -27,7 +27,9 @@ def kinds(found: Diagnosis) -> list[tuple[Kind, str, int]]:
 
 
 def expected(name: str) -> list[tuple[Kind, str, int]]:
-    return [(kind, queue, count) for kind, queue, count in DAMAGES[name].found if kind is not Kind.LEFTOVER or count]
+    return [
+        (kind, queue, count) for kind, queue, count in DAMAGES[name].found if kind is not Kind.STALE_ATTEMPTS or count
+    ]
 
 
 def handle_all(scene: Scene) -> set[str]:
@@ -53,7 +55,7 @@ def test_damage_is_found(scene: Scene, broker: Broker, name: str) -> None:
 
 
 @every_damage
-def test_damage_is_mended_and_nothing_is_lost(scene: Scene, broker: Broker, name: str) -> None:
+def test_damage_is_repaired_and_nothing_is_lost(scene: Scene, broker: Broker, name: str) -> None:
     damage = DAMAGES[name]
     ids = publish_ten(scene)
     damage.do(scene.redis, ids)
@@ -71,7 +73,7 @@ def test_damage_is_mended_and_nothing_is_lost(scene: Scene, broker: Broker, name
 
 
 @every_damage
-def test_mending_twice_is_mending_once(scene: Scene, broker: Broker, name: str) -> None:
+def test_a_second_repair_changes_nothing(scene: Scene, broker: Broker, name: str) -> None:
     DAMAGES[name].do(scene.redis, publish_ten(scene))
     repair(broker, QUEUE, LEASE_S)
     before = everything(scene.redis)
@@ -92,26 +94,26 @@ def test_a_healthy_queue_is_balanced(scene: Scene, broker: Broker) -> None:
     found = audit(broker, DEAD, LEASE_S)
 
     assert found.balanced, found.findings
-    own, dead = found.books
+    own, dead = found.accounts
     assert (own.came, own.went["acked"], own.went["dead-lettered"]) == ({"published": 13, "replayed": 0}, 9, 3)
     assert (dead.came["dead-lettered"], dead.stored, own.stored) == (3, 3, 1)
     assert snapshot(scene.redis, QUEUE)[0].delayed == [ids[8]]
 
 
-def test_dead_letters_that_are_replayed_and_purged_stay_in_the_books(scene: Scene, broker: Broker) -> None:
+def test_replayed_and_purged_dead_letters_stay_in_the_accounts(scene: Scene, broker: Broker) -> None:
     failing = scene.publish(*[{}] * 4, retries=0)
     stop = scene.mq.consume_message_from_queue(QUEUE, _fail_some(set(failing)))
     eventually(lambda: scene.mq.stats(QUEUE).dead_lettered == 4, 30.0)
     stop()
-    letters = census.dead_letters(broker, QUEUE, 0, 4)
-    assert census.replay(broker, QUEUE, letters[0])
-    assert purging.purge(broker, DEAD, 2) == 2
-    assert purging.purge(broker, QUEUE) == 1
+    letters = dead_letters.dead_letters(broker, QUEUE, 0, 4)
+    assert broker.replay(QUEUE, letters[0].id, letters[0].priority)
+    assert purge.purge(broker, DEAD, 2) == 2
+    assert purge.purge(broker, QUEUE) == 1
 
     found = audit(broker, QUEUE, LEASE_S)
 
     assert found.balanced, found.findings
-    assert [one.stored for one in found.books] == [0, 1]
+    assert [one.stored for one in found.accounts] == [0, 1]
 
 
 def _fail_some(failing: set[str]) -> Any:
@@ -127,18 +129,18 @@ def test_an_unexplained_loss_stays_a_finding_until_it_is_accepted(scene: Scene, 
     scene.redis.hdel(K.messages, ids[0])
     scene.redis.lrem(K.waiting, 1, ids[0])
 
-    assert kinds(audit(broker, QUEUE, LEASE_S)) == [(Kind.BOOKS, QUEUE, 0)]
+    assert kinds(audit(broker, QUEUE, LEASE_S)) == [(Kind.ACCOUNTS, QUEUE, 0)]
     mended, found = repair(broker, QUEUE, LEASE_S)
-    assert (mended, kinds(found)) == ([], [(Kind.BOOKS, QUEUE, 0)])
+    assert (mended, kinds(found)) == ([], [(Kind.ACCOUNTS, QUEUE, 0)])
 
     mended, found = repair(broker, QUEUE, LEASE_S, accept=True)
-    assert [(finding.kind, count) for finding, count in mended] == [(Kind.BOOKS, 1)]
+    assert [(finding.kind, count) for finding, count in mended] == [(Kind.ACCOUNTS, 1)]
     assert found.balanced
-    assert found.books[0].written_off == 1
+    assert found.accounts[0].written_off == 1
 
     scene.redis.hdel(K.messages, ids[1])
     scene.redis.lrem(K.waiting, 1, ids[1])
-    assert kinds(audit(broker, QUEUE, LEASE_S)) == [(Kind.BOOKS, QUEUE, 0)], "the next one is a finding again"
+    assert kinds(audit(broker, QUEUE, LEASE_S)) == [(Kind.ACCOUNTS, QUEUE, 0)], "the next one is a finding again"
 
 
 def test_a_forged_id_that_was_skipped_does_not_hide_a_later_loss(scene: Scene, broker: Broker) -> None:
@@ -148,10 +150,10 @@ def test_a_forged_id_that_was_skipped_does_not_hide_a_later_loss(scene: Scene, b
     scene.redis.lrem(K.waiting, 1, ids[0])
     scene.redis.hdel(K.messages, ids[0])
 
-    assert kinds(audit(broker, QUEUE, LEASE_S)) == [(Kind.BOOKS, QUEUE, 0)]
+    assert kinds(audit(broker, QUEUE, LEASE_S)) == [(Kind.ACCOUNTS, QUEUE, 0)]
 
 
-def test_what_was_restored_is_handled_first_and_in_order(scene: Scene, broker: Broker) -> None:
+def test_requeued_messages_are_handled_first_and_in_order(scene: Scene, broker: Broker) -> None:
     ids = scene.publish(*[{}] * 6)
     for message_id in (ids[4], ids[1]):
         scene.redis.lrem(K.waiting, 1, message_id)
@@ -178,7 +180,7 @@ def test_a_key_of_the_wrong_type_is_named_and_nothing_is_touched(scene: Scene, b
     assert everything(scene.redis) == before
 
 
-def test_a_counter_that_is_no_number_is_named(scene: Scene, broker: Broker) -> None:
+def test_an_unreadable_counter_is_named(scene: Scene, broker: Broker) -> None:
     publish_ten(scene)
     scene.redis.hset(K.stats, "acked", "many")
 
@@ -201,13 +203,13 @@ def test_names_and_ids_may_be_any_bytes(scene: Scene, broker: Broker) -> None:
     scene.redis.hset(K.workers, b"\xfd", b"\xfc")
 
     found = audit(broker, QUEUE, LEASE_S)
-    assert kinds(found) == [(Kind.HOLLOW, QUEUE, 1), (Kind.ORPHANED, QUEUE, 1), (Kind.UNSUPERVISED, QUEUE, 1)]
+    assert kinds(found) == [(Kind.MISSING_BODY, QUEUE, 1), (Kind.UNREGISTERED, QUEUE, 1), (Kind.UNSUPERVISED, QUEUE, 1)]
     assert found.findings[0].subjects == ("\\xff\x00\n",)
 
     assert repair(broker, QUEUE, LEASE_S)[1].balanced
 
 
-def test_a_large_damaged_queue_is_mended_in_batches(scene: Scene, broker: Broker) -> None:
+def test_a_large_damaged_queue_is_repaired_in_batches(scene: Scene, broker: Broker) -> None:
     ids = scene.mq.publish_messages_to_queue(QUEUE, [{}] * 2500)
     for message_id in ids[::5]:
         scene.redis.lrem(K.waiting, 1, message_id)
@@ -216,7 +218,8 @@ def test_a_large_damaged_queue_is_mended_in_batches(scene: Scene, broker: Broker
 
     found = audit(broker, QUEUE, LEASE_S)
     assert kinds(found) == [
-        (Kind.HOLLOW, QUEUE, 500), (Kind.STRAY, QUEUE, 500), (Kind.DOUBLED, QUEUE, 500), (Kind.BOOKS, QUEUE, 0),
+        (Kind.MISSING_BODY, QUEUE, 500), (Kind.UNPLACED, QUEUE, 500), (Kind.DUPLICATE, QUEUE, 500),
+        (Kind.ACCOUNTS, QUEUE, 0),
     ]  # fmt: skip
 
     assert repair(broker, QUEUE, LEASE_S)[1].balanced
@@ -224,13 +227,13 @@ def test_a_large_damaged_queue_is_mended_in_batches(scene: Scene, broker: Broker
     assert snapshot(scene.redis, QUEUE)[0].messages == set(ids) - set(ids[2::5])
 
 
-def test_what_a_dead_letter_worker_held_goes_back_to_the_dead_letters(scene: Scene, broker: Broker) -> None:
+def test_messages_of_a_dead_letter_worker_return_to_the_dead_letters(scene: Scene, broker: Broker) -> None:
     scene.mq.create_queue(DEAD)
     ids = scene.mq.publish_messages_to_queue(DEAD, [{}] * 3)
     orphan(scene.redis, ids, DEAD)
 
     mended, found = repair(broker, QUEUE, LEASE_S)
 
-    assert [(finding.kind, finding.queue, count) for finding, count in mended] == [(Kind.ORPHANED, DEAD, 2)]
+    assert [(finding.kind, finding.queue, count) for finding, count in mended] == [(Kind.UNREGISTERED, DEAD, 2)]
     assert found.balanced
     assert scene.redis.lrange(Keys(DEAD).waiting, 0, -1)[::-1] == ids

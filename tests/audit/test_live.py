@@ -1,4 +1,4 @@
-"""An audit of a queue in use: no false finding, and a repair takes nothing from anybody."""
+"""An audit of a queue in use has no false findings, and a repair takes no message from a worker."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any, Callable
 import pytest
 
 from bizzmq import BizzMQ, QueueOptions
-from bizzmq.audit import audit
-from bizzmq.broker import Broker
-from bizzmq.lease import LeaseKeeper, LeaseOptions
-from bizzmq.repair import repair
-from bizzmq.survey import Survey
+from bizzmq.audit.audit import audit
+from bizzmq.audit.repair import repair
+from bizzmq.audit.scan import QueueScan
+from bizzmq.broker.broker import Broker
+from bizzmq.consumer.lease import Lease, LeaseOptions
 from bizzmq.testing import invariants
 from bizzmq.testing.wait import eventually
 from tests.audit.damage import DEAD, K
@@ -35,7 +35,7 @@ def test_a_live_pool_under_load_is_audited_without_a_false_finding(scene: Scene,
     assert pool.exit_code is None
 
 
-def test_a_repair_of_a_live_queue_takes_nothing_from_anybody(scene: Scene, broker: Broker) -> None:
+def test_a_repair_of_a_live_queue_takes_no_message_from_a_worker(scene: Scene, broker: Broker) -> None:
     pool = scene.pool(concurrency=2)
 
     with load(scene, {"do": "ok"}, {"do": "ok"}):
@@ -47,7 +47,7 @@ def test_a_repair_of_a_live_queue_takes_nothing_from_anybody(scene: Scene, broke
     scene.retire(pool)
 
 
-def test_damage_under_load_is_mended_under_load(scene: Scene, broker: Broker, rng: random.Random) -> None:
+def test_damage_under_load_is_repaired_under_load(scene: Scene, broker: Broker, rng: random.Random) -> None:
     pool = scene.pool(concurrency=2)
 
     def damage() -> None:
@@ -67,15 +67,15 @@ def test_damage_under_load_is_mended_under_load(scene: Scene, broker: Broker, rn
     scene.retire(pool)
 
 
-def test_movement_during_a_pass_makes_suspects_and_no_findings(
+def test_messages_that_move_during_a_pass_are_suspects_but_not_findings(
     scene: Scene, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The worst case: between any two steps of a pass, everything moves."""
-    monkeypatch.setattr("bizzmq.survey.PAGE", 7)
-    monkeypatch.setattr("bizzmq.survey.HASH_PAGE", 7)
+    monkeypatch.setattr("bizzmq.audit.scan.PAGE", 7)
+    monkeypatch.setattr("bizzmq.audit.scan.HASH_PAGE", 7)
     scene.publish(*[{}] * 60)
     broker.register(QUEUE, "s1", 1, "w1")
-    survey = Survey(broker, QUEUE)
+    scan = QueueScan(broker, QUEUE)
     execute, busy, numbers = broker.connection.execute, [], itertools.count(1)
 
     def execute_and_move(*args: Any) -> Any:
@@ -91,7 +91,7 @@ def test_movement_during_a_pass_makes_suspects_and_no_findings(
         return reply
 
     monkeypatch.setattr(broker.connection, "execute", execute_and_move)
-    suspects = survey.suspects()
+    suspects = scan.suspects()
     monkeypatch.undo()
 
     assert suspects, "nothing has moved"
@@ -104,14 +104,14 @@ def _attempts(scene: Scene, message_id: bytes) -> str:
     return str(stored or "0 0 0 0")
 
 
-def test_a_supervisor_that_registers_anew_within_the_lease_is_no_finding(
+def test_a_supervisor_that_registers_again_within_the_lease_is_not_a_finding(
     scene: Scene, broker: Broker, broker_at: Callable[[str], Broker]
 ) -> None:
-    keeper = LeaseKeeper(broker_at(scene.url), "s1", [QUEUE], LeaseOptions(beat_s=0.02, lease_s=60, scan_s=60))
-    keeper.register("w1")
-    broker.evict(QUEUE, "s1")
+    lease = Lease(broker_at(scene.url), "s1", [QUEUE], LeaseOptions(beat_s=0.02, lease_s=60, scan_s=60))
+    lease.register("w1")
+    broker.unregister(QUEUE, "s1")
 
-    with repeated(keeper.tick):
+    with repeated(lease.tick):
         found = audit(broker, QUEUE, PATIENCE_S)
 
     assert found.balanced, found.findings

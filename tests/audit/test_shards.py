@@ -1,4 +1,4 @@
-"""A queue that is spread over shards is audited and mended as one queue."""
+"""A queue with shards is audited and repaired as one queue."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import pytest
 from redis import Redis
 
 from bizzmq import BizzMQ, QueueOptions
-from bizzmq.audit import audit
-from bizzmq.broker import Broker
-from bizzmq.findings import Kind
-from bizzmq.repair import repair
+from bizzmq.audit.audit import audit
+from bizzmq.audit.findings import Kind
+from bizzmq.audit.repair import repair
+from bizzmq.broker.broker import Broker
 from bizzmq.testing.layout import Keys
 from tests.pool.command import OPERATOR, run
 
@@ -31,7 +31,7 @@ def ids(url: str, redis: Redis) -> list[str]:
 
 
 def damage(redis: Redis) -> list[str]:
-    """The oldest of each shard loses its place."""
+    """The oldest message of each shard loses its place."""
     lost = [redis.rpop(Keys(name).waiting) for name in NAMES[::2]]
     return [str(one) for one in lost]
 
@@ -42,14 +42,14 @@ def test_all_shards_are_audited(
 ) -> None:
     broker = broker_at(url)
     found = audit(broker, name, LEASE_S)
-    assert (found.balanced, [one.queue for one in found.books]) == (True, NAMES)
-    assert sum(one.stored for one in found.books) == len(ids)
+    assert (found.balanced, [one.queue for one in found.accounts]) == (True, NAMES)
+    assert sum(one.stored for one in found.accounts) == len(ids)
 
     lost = damage(redis)
 
     found = audit(broker, name, LEASE_S)
     assert [(one.kind, one.queue, one.subjects) for one in found.findings] == [
-        (Kind.STRAY, shard, (message_id,)) for shard, message_id in zip(NAMES[::2], lost)
+        (Kind.UNPLACED, shard, (message_id,)) for shard, message_id in zip(NAMES[::2], lost)
     ]
     mended, found = repair(broker, name, LEASE_S)
     assert ([one.queue for one, _ in mended], found.balanced) == (NAMES[::2], True)
@@ -62,7 +62,7 @@ def test_one_shard_can_be_named(broker_at: Callable[[str], Broker], url: str, re
 
     found = audit(broker_at(url), "wide:1", LEASE_S)
 
-    assert ([one.queue for one in found.books], len(found.findings)) == (NAMES[2:4], 1)
+    assert ([one.queue for one in found.accounts], len(found.findings)) == (NAMES[2:4], 1)
 
 
 def test_each_shard_has_a_table_of_its_own(url: str, redis: Redis, ids: list[str]) -> None:

@@ -1,7 +1,8 @@
-"""A client finds its server as the commands do. After `close` every use says so, and ending it again is harmless."""
+"""A client finds its server like the commands do. After `close` every use raises, and closing again is harmless."""
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -12,11 +13,13 @@ from typing import Any, Callable
 import pytest
 from redis import Redis
 
-from bizzmq import BizzMQ, BizzMQError, ClosedError, ConfigurationError, server_url
+from bizzmq import BizzMQ, BizzMQError, ClosedError, ConfigurationError
+from bizzmq.connection.url import check_url
+from bizzmq.consumer.in_process import InProcessConsumer
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.wait import eventually
-from bizzmq.url import check_url
-from tests.client.conftest import Seen
+from bizzmq.utils import server_url
+from tests.support.recording_handler import RecordingHandler
 
 USES: dict[str, Callable[[BizzMQ], Any]] = {
     "create": lambda mq: mq.create_queue("other"),
@@ -42,7 +45,7 @@ def connections(redis: Redis) -> int:
 
 
 @pytest.mark.parametrize("use", USES)
-def test_nothing_works_after_close_and_all_of_it_says_so(url: str, redis: Redis, use: str) -> None:
+def test_every_use_after_close_raises_closed_error(url: str, redis: Redis, use: str) -> None:
     with BizzMQ(url) as mq:
         mq.create_queue("q")
     before = connections(redis)
@@ -51,20 +54,37 @@ def test_nothing_works_after_close_and_all_of_it_says_so(url: str, redis: Redis,
         USES[use](mq)
 
     assert isinstance(raised.value, BizzMQError)
-    assert not isinstance(raised.value, ConnectionError)  # nobody should try that again
+    assert not isinstance(raised.value, ConnectionError)  # a retry would be pointless
     assert connections(redis) == before
     assert redis.hget("bizzmq:{q}:stats", "published") is None
     assert repr(mq).startswith("BizzMQ(")
 
 
 def test_closing_and_stopping_again_are_harmless(mq: BizzMQ, queue: str) -> None:
-    stop = mq.consume_message_from_queue("q", Seen())
+    stop = mq.consume_message_from_queue("q", RecordingHandler())
     mq.close()
 
     for end in (stop, mq.close, stop, mq.close):
         end()
     with pytest.raises(ClosedError):
         mq.stats("q")
+
+
+def consumers() -> int:
+    gc.collect()
+    return sum(isinstance(one, InProcessConsumer) for one in gc.get_objects())
+
+
+def test_a_stopped_consumer_is_released(mq: BizzMQ, queue: str) -> None:
+    before = consumers()  # a test that has failed keeps its own
+    for _ in range(3):
+        stop = mq.consume_message_from_queue(queue, print)
+        stop()
+    del stop
+
+    mq.consume_message_from_queue(queue, print)
+
+    assert consumers() == before + 1
 
 
 def test_a_client_that_never_opened_is_closed_as_well(url: str) -> None:
@@ -124,7 +144,7 @@ def test_a_handler_may_close_its_own_client(mq: BizzMQ, queue: str, url: str) ->
 
 
 def test_closing_in_another_thread_ends_every_call_in_order(url: str, redis: Redis) -> None:
-    """Each call either did what it says or raises ClosedError, and no connection is left."""
+    """Each call either succeeds or raises ClosedError, and no connection is left."""
     before = connections(redis)
     mq = BizzMQ(url)
     mq.create_queue("q")
@@ -157,7 +177,7 @@ def test_closing_in_another_thread_ends_every_call_in_order(url: str, redis: Red
 
 
 def test_a_fork_uses_and_closes_its_own_and_leaves_the_parents_alone(mq: BizzMQ, queue: str, redis: Redis) -> None:
-    seen = Seen()
+    seen = RecordingHandler()
     stop = mq.consume_message_from_queue("q", seen)
     mq.publish_message_to_queue("q", "before")
     seen.wait(1)
@@ -182,7 +202,7 @@ def test_a_fork_uses_and_closes_its_own_and_leaves_the_parents_alone(mq: BizzMQ,
     assert mq.stats("q").published == 3
 
 
-def test_a_fork_that_exits_as_any_program_does_waits_for_nobody(url: str, queue: str) -> None:
+def test_a_fork_that_exits_normally_waits_for_no_consumer(url: str, queue: str) -> None:
     program = f"""if True:
         import os, sys
         from bizzmq import BizzMQ
@@ -213,16 +233,14 @@ def test_the_environment_names_the_server_in_one_order(
     with BizzMQ() as mq:
         assert mq.create_queue("q")
 
-    monkeypatch.setenv("BIZZMQ_REDIS_URL", "")  # as good as not set
+    monkeypatch.setenv("BIZZMQ_REDIS_URL", "")  # counts as not set
     assert server_url.from_environment() == "redis://from-file:1/0"
     monkeypatch.setenv("BIZZMQ_REDIS_URL_FILE", str(tmp_path / "missing"))
     with pytest.raises(ConfigurationError, match="cannot be read"):
         BizzMQ()
 
 
-def test_an_address_that_is_given_is_taken_whatever_the_environment_says(
-    monkeypatch: pytest.MonkeyPatch, url: str
-) -> None:
+def test_a_given_address_overrides_the_environment(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("BIZZMQ_REDIS_URL", AWAY)
     with BizzMQ(url) as mq:
         assert mq.create_queue("q")
@@ -260,7 +278,7 @@ def test_in_a_pool_it_is_the_pools_server(
         "redis+cluster://h:1,g:70000", "rediss+cluster://[::1]:0", "redis://h:99999999999999999999",
     ],
 )  # fmt: skip
-def test_there_is_no_such_port(address: str) -> None:
+def test_an_invalid_port_is_refused(address: str) -> None:
     with pytest.raises(ConfigurationError, match="bad Redis URL"):
         check_url(address)
     with pytest.raises(ConfigurationError):
@@ -268,5 +286,5 @@ def test_there_is_no_such_port(address: str) -> None:
 
 
 @pytest.mark.parametrize("address", ["redis://h:1", "redis://h:65535/0", "redis://h", "redis+cluster://h:65535"])
-def test_there_are_such_ports(address: str) -> None:
+def test_a_valid_port_is_accepted(address: str) -> None:
     assert check_url(address) == address

@@ -8,10 +8,10 @@ import pytest
 from redis import Redis
 
 from bizzmq import BizzMQ, ConfigurationError, QueueNotFoundError, QueueOptions
-from bizzmq.broker import Broker
-from bizzmq.census import queue_names
-from tests.client.conftest import Seen
+from bizzmq.admin.stats import queue_names
+from bizzmq.broker.broker import Broker
 from tests.scripts.containers import everything
+from tests.support.recording_handler import RecordingHandler
 
 ALL_SET = QueueOptions(
     config_dead_letter_queue=True, max_retries=7, retry=2, retry_backoff_s=0.25, retry_backoff_max_s=9.0,
@@ -90,7 +90,7 @@ def test_a_dead_letter_queue_can_be_created_by_name_with_options_of_its_own(
 
 
 def test_a_dead_letter_queue_is_a_queue_like_any_other(mq: BizzMQ, queue: str) -> None:
-    seen = Seen()
+    seen = RecordingHandler()
     message_id = mq.publish_message_to_queue("q_dlq", {"published": "directly"})
 
     stop = mq.consume_message_from_queue("q_dlq", seen)

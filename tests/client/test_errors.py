@@ -1,4 +1,4 @@
-"""An error is the same after it was pickled or copied: process pools do that with what their tasks raise."""
+"""An error is the same after pickling or copying: process pools pickle the errors of their tasks."""
 
 from __future__ import annotations
 
@@ -7,30 +7,32 @@ import inspect
 import pickle
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from typing import Any
+from typing import Any, Iterator
 
 import pytest
 
-from bizzmq import BizzMQ, PayloadTooLargeError, errors, foreign
-from bizzmq.address import Node
+from bizzmq import BizzMQ, PayloadTooLargeError, errors
+from bizzmq.connection import error_mapping
+from bizzmq.connection.group_url import Node
 
 MADE: dict[str, tuple[Any, ...]] = {
     "ConnectionLimitError": (10, 2.5), "NotConfirmedError": (["a", "b"], "replicas:1", 0),
     "WrongTypeError": ("text", "key", "queue", "hash", "list"), "QueueNotFoundError": ("q",),
     "PayloadTooLargeError": (2**21, 2**20), "LeaseLostError": ("q", "worker"), "RetryLater": (30, "busy"),
     "MessageTimeout": (1.5,), "CpuTimeExceeded": (2.5,), "SlotMovedError": ("MOVED", Node("h", 1)),
-    "SlotMovingError": ("ASK", Node("h", 1)),
+    "SlotMovingError": ("ASK", Node("h", 1)), "QueueInUseError": ("q", 1, 2, 0), "MessageInUseError": ("m", "q", "w"),
+    "HandlerFailedError": ("m", "ValueError", "text", "trace", "discarded", 3), "ResultTooLargeError": (2**21, 2**20),
 }  # fmt: skip
 KINDS = {
     name: kind
-    for module in (errors, foreign)
+    for module in (errors, error_mapping)
     for name, kind in vars(module).items()
     if inspect.isclass(kind) and issubclass(kind, BaseException) and kind.__module__.startswith("bizzmq.")
 }
 
 
 class Own(errors.PayloadTooLargeError):
-    """As a user may derive one: its parameters are not those of what it comes from."""
+    """An error derived by a user, with other parameters than its base class."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(1, 2)
@@ -38,7 +40,7 @@ class Own(errors.PayloadTooLargeError):
 
 
 @pytest.mark.parametrize("name", sorted(KINDS))
-def test_an_error_comes_back_as_it_went(name: str) -> None:
+def test_an_error_survives_pickling_and_copying(name: str) -> None:
     error = KINDS[name](*MADE.get(name, ("the text",)))
     error.published_ids = ["x"]
 
@@ -48,7 +50,7 @@ def test_an_error_comes_back_as_it_went(name: str) -> None:
         assert (str(again), again.args, vars(again)) == (str(error), error.args, vars(error))
 
 
-def test_an_error_of_the_users_own_comes_back_too() -> None:
+def test_an_error_class_of_the_user_survives_too() -> None:
     again = pickle.loads(pickle.dumps(Own("because")))
 
     assert (type(again), again.reason, again.limit_bytes, str(again)) == (Own, "because", 2, str(Own("because")))
@@ -59,7 +61,7 @@ def publish_too_much(url: str) -> None:
         mq.publish_message_to_queue("q", "x" * 2**21)
 
 
-def test_what_a_publish_in_a_process_pool_raises_arrives(url: str) -> None:
+def test_an_error_of_a_publish_in_a_process_pool_arrives(url: str) -> None:
     with BizzMQ(url) as mq:
         mq.create_queue("q")
 
@@ -69,4 +71,23 @@ def test_what_a_publish_in_a_process_pool_raises_arrives(url: str) -> None:
         assert executor.submit(len, "abc").result(timeout=30) == 3
 
     assert raised.value.limit_bytes == 2**20
-    assert raised.value.published_ids == []  # type: ignore[attr-defined]
+    assert raised.value.published_ids == []
+
+
+class UnchangeableError(Exception):
+    """An error of a user's code that permits no new attributes."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(name)
+
+
+def test_any_exception_that_leaves_a_publish_names_what_was_stored(mq: BizzMQ, queue: str) -> None:
+    def bodies() -> Iterator[int]:
+        yield 1
+        raise UnchangeableError
+
+    with pytest.raises(UnchangeableError) as raised:
+        mq.publish_messages_to_queue("q", bodies())
+
+    assert raised.value.published_ids == []
+    assert errors.BizzMQError("elsewhere").published_ids == ()

@@ -1,4 +1,4 @@
-"""Every option of the client and of a pool is checked: what it means is taken, all else is one sentence about it."""
+"""Every option of the client and of a pool is checked: an invalid value is refused with one sentence."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from bizzmq import (
     QueueOptions,
     RetryLater,
 )
-from bizzmq.broker import Broker
-from bizzmq.lease import LeaseOptions
-from bizzmq.message import decode_envelope
+from bizzmq.broker.broker import Broker
+from bizzmq.consumer.lease import LeaseOptions
+from bizzmq.protocol.envelope import decode_envelope
 from bizzmq.testing.wait import eventually
 from bizzmq.workers import WorkerConfig
-from tests.client.conftest import Seen
 from tests.scripts.containers import everything
+from tests.support.recording_handler import RecordingHandler
 
 
 class Int64(int):
-    """As numpy's integers are to `numbers`, and no int to `type`."""
+    """An integer like numpy's: registered with `numbers`, but not a subclass of int."""
 
 
 class Foreign:
@@ -52,7 +52,7 @@ numbers.Integral.register(Foreign)
 
 
 class Span(Foreign):
-    """As numpy's spans of time, which are integers of any unit."""
+    """A time span like numpy's: an integer with a unit."""
 
     dtype = type("dtype", (), {"kind": "m"})
 
@@ -67,7 +67,7 @@ class Name(str, enum.Enum):
 
 
 def kind(value: object) -> str:
-    """A test's id: of objects, addresses would make another one in each process."""
+    """The id of a test: the repr of an object contains an address, which differs between processes."""
     return type(value).__name__
 
 
@@ -107,7 +107,7 @@ SMALL = {
 
 
 def refused(what: str, name: str, value: Any) -> str:
-    """The sentence with which an option is refused: it names the option, is short, and is one line."""
+    """The error text of an option; checks that it names the option and is one short line."""
     with pytest.raises(ConfigurationError) as raised:
         MADE[what](**{name: value})
     text = str(raised.value)
@@ -118,7 +118,7 @@ def refused(what: str, name: str, value: Any) -> str:
 
 
 @pytest.mark.parametrize(("what", "name"), INTEGERS)
-def test_what_is_no_integer_is_refused(what: str, name: str) -> None:
+def test_a_value_that_is_not_an_integer_is_refused(what: str, name: str) -> None:
     for value in [*NO_NUMBERS, *FRACTIONS]:
         if value is not None or (what, name) not in MAY_BE_NONE:
             refused(what, name, value)
@@ -127,7 +127,7 @@ def test_what_is_no_integer_is_refused(what: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(("what", "name"), TIMES)
-def test_what_is_no_time_is_refused(what: str, name: str) -> None:
+def test_a_value_that_is_not_a_time_is_refused(what: str, name: str) -> None:
     for value in NO_NUMBERS:
         if value is not None or (what, name) not in MAY_BE_NONE:
             refused(what, name, value)
@@ -148,23 +148,23 @@ def test_times_of_any_kind_are_seconds(what: str, name: str, value: Any) -> None
 
 @pytest.mark.parametrize(("what", "name"), [*INTEGERS, ("message", "priority")])
 @pytest.mark.parametrize("value", [3, Int64(3), Foreign(3)], ids=["int", "subclass", "foreign"])
-def test_integers_of_other_libraries_are_taken(what: str, name: str, value: Any) -> None:
+def test_integers_of_other_libraries_are_accepted(what: str, name: str, value: Any) -> None:
     found = getattr(MADE[what](**{name: value}, **SMALL.get(name, {})), name)
 
     assert (type(found), found) == (int, 3)
 
 
 @pytest.mark.parametrize("name", ["burst", "reload"])
-def test_a_pools_flags_are_flags(name: str) -> None:
+def test_flags_of_a_pool_must_be_booleans(name: str) -> None:
     for value in FLAGS:
         assert "must be True or False" in refused("pool", name, value)
     assert getattr(WorkerConfig("a:b", **{name: 1}), name) is True
 
 
-def test_a_dead_letter_queue_is_wanted_or_not() -> None:
+def test_the_dead_letter_queue_option_is_true_or_false() -> None:
     for value in FLAGS:
         refused("queue", "config_dead_letter_queue", value)
-    assert QueueOptions(config_dead_letter_queue=1).config_dead_letter_queue is True  # as it was published
+    assert QueueOptions(config_dead_letter_queue=1).config_dead_letter_queue is True  # as in the published API
 
 
 @pytest.mark.parametrize(
@@ -213,21 +213,21 @@ def test_a_confirmation_is_one_of_two_kinds(value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", ["x", None, float("nan"), float("inf"), True, [], datetime.now()], ids=kind)  # noqa: DTZ005
-def test_a_handler_that_asks_for_no_time_is_told(value: Any) -> None:
+def test_an_invalid_retry_delay_of_a_handler_is_refused(value: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"^delay_s must be "):
         RetryLater(value)
 
 
-def test_a_handler_may_ask_for_any_time() -> None:
+def test_a_handler_may_choose_any_retry_delay() -> None:
     soon = datetime.now(timezone.utc) + timedelta(hours=1)
 
     assert (RetryLater(7).delay_s, RetryLater(timedelta(minutes=1)).delay_s, RetryLater(-7).delay_s) == (7, 60, -7)
     assert 3590 < RetryLater(soon).delay_s <= 3600
     assert RetryLater(datetime(2020, 1, 1, tzinfo=timezone.utc)).delay_s == 0
-    assert str(RetryLater(7)) == "the handler asked to be retried in 7 s"
+    assert str(RetryLater(7)) == "the handler asked for a retry in 7 s"
 
 
-def test_what_a_handler_asks_for_comes_back_from_a_process_pool() -> None:
+def test_a_chosen_retry_delay_survives_a_process_pool() -> None:
     class Custom(RetryLater):
         def __init__(self) -> None:
             super().__init__(30, "busy")
@@ -239,18 +239,18 @@ def test_what_a_handler_asks_for_comes_back_from_a_process_pool() -> None:
     assert (kind(*arguments).delay_s, str(kind(*arguments))) == (30, "busy")
 
 
-def test_a_handler_that_asks_for_no_time_is_retried_as_any_failure(mq: BizzMQ, queue: str) -> None:
+def test_a_handler_with_an_invalid_retry_delay_is_retried_like_any_failure(mq: BizzMQ, queue: str) -> None:
     def handler(body: Any, _context: Any) -> None:
         raise RetryLater(body)
 
     mq.publish_message_to_queue("q", "soon")
-    mq.consume_message_from_queue("q", Seen(handler))
+    mq.consume_message_from_queue("q", RecordingHandler(handler))
 
     eventually(lambda: mq.stats("q").dead_lettered == 1)
     assert mq.stats("q").retried == 2
 
 
-def test_a_delay_may_be_a_timedelta_or_until_a_datetime_by_redis_s_clock(mq: BizzMQ, redis: Redis, queue: str) -> None:
+def test_a_delay_may_be_a_timedelta_or_a_datetime_by_the_clock_of_redis(mq: BizzMQ, redis: Redis, queue: str) -> None:
     seconds, micros = redis.time()
     at = datetime.fromtimestamp(seconds, timezone(timedelta(hours=-5))) + timedelta(hours=1, microseconds=micros)
     past = datetime(2020, 1, 1, tzinfo=timezone.utc)
@@ -268,7 +268,7 @@ def test_a_delay_may_be_a_timedelta_or_until_a_datetime_by_redis_s_clock(mq: Biz
     assert redis.lrange("bizzmq:{q}:waiting", 0, -1) == [now]
 
 
-def test_options_may_be_used_again_later_and_are_equal_by_value() -> None:
+def test_options_can_be_reused_and_are_equal_by_value() -> None:
     assert MessageOptions(delay_s=timedelta(seconds=5), timeout_s=3) == MessageOptions(delay_s=5.0, timeout_s=3.0)
     assert QueueOptions(True, 3, timeout_s=timedelta(minutes=1)) == QueueOptions(1, 3, timeout_s=60)
     assert len({MessageOptions(), MessageOptions(delay_s=0)}) == 1
@@ -279,12 +279,27 @@ def test_options_may_be_used_again_later_and_are_equal_by_value() -> None:
     assert pickle.loads(pickle.dumps(MessageOptions(delay_s=at, retries=2))) == MessageOptions(delay_s=at, retries=2)
 
 
+class NotATime(datetime):
+    """A value like pandas' NaT: a datetime that is unequal to itself and has no time zone."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, _other: object) -> bool:
+        return False
+
+    def utcoffset(self) -> Any:
+        raise ValueError("NaT does not support utcoffset")
+
+
+NAT = NotATime(2026, 1, 1)
+
+
 @pytest.mark.parametrize(
     "at",
-    [datetime.now(), datetime(9999, 12, 31), datetime.max.replace(tzinfo=timezone.utc), date.today()],  # noqa: DTZ001, DTZ005, DTZ011
-    ids=["naive", "naive and far", "far", "a day"],
+    [NAT, datetime.now(), datetime(9999, 12, 31), datetime.max.replace(tzinfo=timezone.utc), date.today()],  # noqa: DTZ001, DTZ005, DTZ011
+    ids=["NaT", "naive", "naive and far", "far", "a day"],
 )
-def test_a_moment_that_is_not_one_is_refused(at: Any) -> None:
+def test_an_invalid_datetime_is_refused(at: Any) -> None:
     text = refused("message", "delay_s", at)
     assert "time zone" in text or "100 years" in text
 
@@ -293,7 +308,7 @@ OTHER_OPTIONS: list[Any] = [{}, {"priority": 1}, (), [], "", 0, False, 1, "aof",
 
 
 @pytest.mark.parametrize("options", [*OTHER_OPTIONS, QueueOptions()], ids=kind)
-def test_only_message_options_are_taken_where_they_are_wanted(mq: BizzMQ, queue: str, options: Any) -> None:
+def test_only_message_options_are_accepted_for_a_message(mq: BizzMQ, queue: str, options: Any) -> None:
     for publish in (mq.publish_message_to_queue, mq.publish_messages_to_queue):
         with pytest.raises(ConfigurationError, match=r"^options must be MessageOptions\(\.\.\.\) or None, not "):
             publish("q", [1], options)
@@ -301,7 +316,7 @@ def test_only_message_options_are_taken_where_they_are_wanted(mq: BizzMQ, queue:
 
 
 @pytest.mark.parametrize("options", [*OTHER_OPTIONS, MessageOptions()], ids=kind)
-def test_only_queue_options_are_taken_where_they_are_wanted(mq: BizzMQ, redis: Redis, options: Any) -> None:
+def test_only_queue_options_are_accepted_for_a_queue(mq: BizzMQ, redis: Redis, options: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"^options must be QueueOptions\(\.\.\.\) or None, not "):
         mq.create_queue("fresh", options)
     assert everything(redis) == {}
@@ -310,13 +325,13 @@ def test_only_queue_options_are_taken_where_they_are_wanted(mq: BizzMQ, redis: R
 @pytest.mark.parametrize(
     "messages", ["abc", b"abc", bytearray(b"abc"), memoryview(b"abc"), {"n": 1}, None, 3, 1.5, True, object()], ids=kind
 )
-def test_what_is_no_list_of_messages_is_not_taken_to_pieces(mq: BizzMQ, queue: str, messages: Any) -> None:
+def test_a_string_or_mapping_is_not_accepted_as_a_list_of_messages(mq: BizzMQ, queue: str, messages: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"^messages must be a list or another iterable of messages, not "):
         mq.publish_messages_to_queue("q", messages)
     assert mq.stats("q").published == 0
 
 
-def test_any_other_iterable_is(mq: BizzMQ, queue: str) -> None:
+def test_any_other_iterable_of_messages_is_accepted(mq: BizzMQ, queue: str) -> None:
     class Old:
         def __iter__(self) -> Iterator[int]:
             return iter([1])
@@ -326,7 +341,7 @@ def test_any_other_iterable_is(mq: BizzMQ, queue: str) -> None:
     assert mq.publish_messages_to_queue("q", []) == []
 
 
-def test_a_generator_that_raises_publishes_nothing_and_hurts_nobody(mq: BizzMQ, queue: str) -> None:
+def test_a_generator_that_raises_publishes_nothing_and_keeps_the_client_usable(mq: BizzMQ, queue: str) -> None:
     class OwnError(Exception):
         pass
 
@@ -359,7 +374,7 @@ def test_a_queues_name_comes_first(mq: BizzMQ, redis: Redis, use: str, name: Any
 
 
 @pytest.mark.parametrize("use", USES)
-def test_a_name_may_be_an_enums(mq: BizzMQ, redis: Redis, use: str) -> None:
+def test_a_name_may_be_an_enum_member(mq: BizzMQ, redis: Redis, use: str) -> None:
     mq.create_queue("email")
 
     USES[use](mq, Name.EMAIL)
@@ -369,12 +384,12 @@ def test_a_name_may_be_an_enums(mq: BizzMQ, redis: Redis, use: str) -> None:
 
 
 @pytest.mark.parametrize("handler", [None, "tasks:handler", 3, {}, lambda: None], ids=kind)
-def test_a_handler_is_something_that_takes_a_message(mq: BizzMQ, queue: str, handler: Any) -> None:
+def test_a_handler_must_accept_a_message(mq: BizzMQ, queue: str, handler: Any) -> None:
     with pytest.raises(ConfigurationError, match="handler"):
         mq.consume_message_from_queue("q", handler)
 
 
-def test_handler_and_queue_swapped(mq: BizzMQ, queue: str) -> None:
+def test_swapped_handler_and_queue_are_refused(mq: BizzMQ, queue: str) -> None:
     with pytest.raises(ConfigurationError, match="goes before the message or the handler"):
         mq.consume_message_from_queue(print, "q")  # type: ignore[arg-type]
     with pytest.raises(QueueNotFoundError):
@@ -382,19 +397,19 @@ def test_handler_and_queue_swapped(mq: BizzMQ, queue: str) -> None:
 
 
 @pytest.mark.parametrize("url", [None, b"redis://:canary@h", 6379, ["redis://:canary@h"], {}, True], ids=range(6))
-def test_an_address_is_a_text(url: Any) -> None:
+def test_an_address_must_be_a_string(url: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"^redis_url must be a text, not ") as raised:
         BizzMQ(url)
     assert "canary" not in str(raised.value)
 
 
-def test_a_bound_of_connections_is_an_integer(url: str) -> None:
+def test_the_connection_limit_must_be_an_integer(url: str) -> None:
     for value in (0, -1, 1.5, "3", True, None):
         with pytest.raises(ConfigurationError, match=r"^max_connections must be "):
             BizzMQ(url, max_connections=value)  # type: ignore[arg-type]
 
 
-def test_an_address_may_be_a_librarys_own_object(url: str) -> None:
+def test_an_address_may_be_an_object_of_a_library(url: str) -> None:
     class Dsn:
         def __str__(self) -> str:
             return url
@@ -403,7 +418,7 @@ def test_an_address_may_be_a_librarys_own_object(url: str) -> None:
         assert mq.create_queue("q")
 
 
-def test_what_an_earlier_release_has_stored_is_read_as_before(broker: Broker, redis: Redis) -> None:
+def test_data_stored_by_an_earlier_release_is_read_as_before(broker: Broker, redis: Redis) -> None:
     message = decode_envelope("id", "q", b'1\t{"retries":9223372036854775807,"timeout_s":5}\n1')
 
     assert (message.retries, message.timeout_s, message.priority) == (2**63 - 1, 5.0, 0)
@@ -411,7 +426,7 @@ def test_what_an_earlier_release_has_stored_is_read_as_before(broker: Broker, re
 
 
 @pytest.mark.parametrize("limit_s", [5e-324, 1e-320, 1e-310, 2.3e-308, 1e-9])
-def test_the_least_time_limit_that_is_taken_is_one_that_can_be_worked_with(mq: BizzMQ, limit_s: float) -> None:
+def test_the_smallest_accepted_time_limit_works(mq: BizzMQ, limit_s: float) -> None:
     assert mq.create_queue("tiny", QueueOptions(True, 0, timeout_s=limit_s))
     mq.publish_message_to_queue("tiny", 1)
 

@@ -14,11 +14,12 @@ import pytest
 from redis import Redis
 
 from bizzmq import BizzMQ
-from bizzmq.background import BackgroundConsumer
-from bizzmq.lease import LeaseOptions
-from tests.client.conftest import Seen
+from bizzmq.consumer.in_process import InProcessConsumer
+from bizzmq.consumer.lease import LeaseOptions
+from bizzmq.context import attempts_of
 from tests.scripts.containers import look
 from tests.support.paths import ROOT
+from tests.support.recording_handler import RecordingHandler
 
 SHORT = LeaseOptions(beat_s=0.1, lease_s=0.8, scan_s=0.2)
 
@@ -43,15 +44,15 @@ print(json.dumps([ids, own, theirs]))
 """
 HANDLING = """
 import sys, threading
-from bizzmq.background import BackgroundConsumer
-from bizzmq.broker import Broker
-from bizzmq.connection import Connection
-from bizzmq.lease import LeaseOptions
+from bizzmq.consumer.in_process import InProcessConsumer
+from bizzmq.broker.broker import Broker
+from bizzmq.connection.base import Connection
+from bizzmq.consumer.lease import LeaseOptions
 def handler(body, context):
     print(context.id, flush=True)
     threading.Event().wait()
 new = lambda: Broker(Connection(sys.argv[1]))
-BackgroundConsumer(new, "q", handler, LeaseOptions(beat_s=0.1)).start()
+InProcessConsumer(new, "q", handler, LeaseOptions(beat_s=0.1)).start()
 threading.Event().wait()
 """
 ENDING = """
@@ -116,15 +117,15 @@ def test_a_fork_publishes_under_ids_and_a_connection_of_its_own(url: str, redis:
     assert {message_id[13:] for message_id in before + own}.isdisjoint({message_id[13:] for message_id in theirs})
 
 
-def test_what_a_killed_consumer_was_running_comes_back_after_its_lease(
+def test_the_message_of_a_killed_consumer_is_requeued_after_its_lease(
     mq: BizzMQ, redis: Redis, url: str, victim: Callable[[], subprocess.Popen],
-    consumer_factory: Callable[..., BackgroundConsumer],
+    consumer_factory: Callable[..., InProcessConsumer],
 ) -> None:  # fmt: skip
     message_id = mq.publish_message_to_queue("q", "survives")
     process = victim()
     assert process.stdout is not None
     assert process.stdout.readline().strip() == message_id
-    seen = Seen()
+    seen = RecordingHandler()
     consumer_factory(url, "q", seen, SHORT)
 
     os.kill(process.pid, signal.SIGKILL)
@@ -132,29 +133,29 @@ def test_what_a_killed_consumer_was_running_comes_back_after_its_lease(
     assert seen.wait(1, timeout_s=SHORT.lease_s + 2 * SHORT.scan_s + 2.0) == ["survives"]
     (context,) = seen.contexts
     assert (context.id, context.delivery, context.retry_count) == (message_id, 2, 0)
-    assert (context.attempts.crashes, context.attempts.requeues) == (0, 1)
+    assert (attempts_of(context).crashes, attempts_of(context).requeues) == (0, 1)
 
 
-def test_a_living_consumer_keeps_what_it_runs_however_long_that_takes(
+def test_a_living_consumer_keeps_a_long_running_message(
     mq: BizzMQ, redis: Redis, url: str, victim: Callable[[], subprocess.Popen],
-    consumer_factory: Callable[..., BackgroundConsumer],
+    consumer_factory: Callable[..., InProcessConsumer],
 ) -> None:  # fmt: skip
     mq.publish_message_to_queue("q", "long")
     process = victim()
     assert process.stdout is not None
     process.stdout.readline()
-    seen = Seen()
+    seen = RecordingHandler()
     consumer_factory(url, "q", seen, SHORT)
     supervisor = next(name for name in look(redis, "q").supervisors if f":{process.pid}:" in name)
     beats = int(look(redis, "q").supervisors[supervisor])
 
-    while int(look(redis, "q").supervisors[supervisor]) < beats + 20:  # 2 s, more than two leases
+    while int(look(redis, "q").supervisors[supervisor]) < beats + 20:  # 2 s: more than two leases
         assert seen.bodies == []
 
     assert list(look(redis, "q").processing.values()) != []
 
 
-def test_a_process_that_ends_without_stopping_its_consumer_gives_everything_back(
+def test_a_process_that_ends_without_stopping_its_consumer_releases_everything(
     mq: BizzMQ, redis: Redis, url: str, queue: str
 ) -> None:
     result = subprocess.run(command(ENDING, url), cwd=ROOT, capture_output=True, check=False, text=True, timeout=30)

@@ -1,4 +1,4 @@
-"""Confirmed publishing, and what must hold of a queue whose server has failed over."""
+"""Confirmed publishing, and the checks of a queue after a failover."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any, Iterator
 from redis.exceptions import RedisError
 
 from bizzmq import MessageOptions, NotConfirmedError
-from bizzmq.broker import Broker
-from bizzmq.connections import connect
-from bizzmq.publisher import Publisher
+from bizzmq.broker.broker import Broker
+from bizzmq.connection.factory import connect
+from bizzmq.publisher.publisher import Publisher
 from bizzmq.testing import invariants
 from bizzmq.testing.ledger import Ledger
 from bizzmq.testing.wait import eventually, eventually_holds
@@ -19,19 +19,19 @@ from tests.faults.load import repeated
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene
 
 UNSURE = "unsure"
-"""Kind of a ledger's event: published, but nobody knows whether a replica has it."""
+"""The kind of a ledger event: published, but it is unknown whether a replica has it."""
 _ON_A_REPLICA = MessageOptions(confirm="replicas:1")
 
 
 class ConfirmedPublisher:
-    """Publishes, and writes into the ledger which messages a replica has confirmed, and which it has not."""
+    """Publishes and records in the ledger which messages a replica has confirmed and which not."""
 
     def __init__(self, url: str, ledger: Ledger) -> None:
         self._publisher = Publisher(Broker(connect(url)))
         self._ledger = ledger
 
     def publish(self, *bodies: Any, queue: str = QUEUE) -> bool:
-        """Whether a replica has them all."""
+        """Publish; returns whether a replica has all messages."""
         try:
             ids, is_confirmed = self._publisher.publish(queue, bodies, _ON_A_REPLICA), True
         except NotConfirmedError as error:
@@ -46,7 +46,7 @@ class ConfirmedPublisher:
 
 @contextlib.contextmanager
 def confirmed_load(scene: Scene, *bodies: Any) -> Iterator[None]:
-    """Publish these bodies again and again, as one batch, during the block."""
+    """Publish these bodies repeatedly, as one batch, during the block."""
     publisher = ConfirmedPublisher(scene.url, scene.ledger)
     try:
         with repeated(lambda: publisher.publish(*bodies)):
@@ -55,14 +55,14 @@ def confirmed_load(scene: Scene, *bodies: Any) -> Iterator[None]:
         publisher.close()
 
 
-def work_goes_on(ledger: Ledger, runs: int = 30) -> None:
-    """Wait for so many more runs to end."""
+def wait_for_runs(ledger: Ledger, runs: int = 30) -> None:
+    """Wait until `runs` more runs have ended."""
     before = len(ledger.ends())
     ledger.wait_for(lambda ledger: len(ledger.ends()) >= before + runs, PATIENCE_S, f"{runs} more runs")
 
 
 def back_after_s(ledger: Ledger, fault_s: float) -> float:
-    """Wait until a message that was published after the fault is run; seconds from the fault to that."""
+    """Seconds from the fault until a message that was published after it runs."""
 
     def first() -> float | None:
         fresh = {event.id for kind in ("published", UNSURE) for event in ledger.events(kind) if event.time_s > fault_s}
@@ -74,7 +74,7 @@ def back_after_s(ledger: Ledger, fault_s: float) -> float:
 
 
 def settle(scene: Scene, *, extra_runs: int) -> None:
-    """Wait until nothing is left to do; G1 of what was confirmed, G2, G3 and G4."""
+    """Wait until nothing is left to do; check G1 for confirmed messages, and G2, G3 and G4."""
     eventually_holds(lambda: invariants.check_at_rest(scene.redis, QUEUE), PATIENCE_S, "rest", ignoring=(RedisError,))
     invariants.check_one_place(scene.redis, QUEUE)
     invariants.check_nothing_stranded(scene.redis, QUEUE)
@@ -85,7 +85,7 @@ def settle(scene: Scene, *, extra_runs: int) -> None:
 
 
 def at_stake(ledger: Ledger, fault_s: float) -> int:
-    """How many runs a failover may repeat: those under way by now, and those whose ack may not have been replicated."""
+    """The number of runs that a failover may repeat: current ones, and those whose ack may not be replicated yet."""
     now_s = time.monotonic()
     return sum(
         run.start.time_s <= now_s and (run.end is None or run.end.time_s >= fault_s - 1.0) for run in ledger.runs()

@@ -1,4 +1,4 @@
-"""Servers that fail over, each the test's own, and scenes on them."""
+"""Private servers with failover, and scenes on them."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
-from bizzmq import confirm
+from bizzmq.publisher import confirms
 from bizzmq.testing.ledger import Ledger
 from bizzmq.testing.pool import Pool
 from tests.faults.scene import QUEUE, Scene
 from tests.support.cluster import Cluster
 from tests.support.figures import Figures
-from tests.support.sentinels import Watched
+from tests.support.sentinels import SentinelGroup
 
 StartPool = Callable[..., Pool]
 
 
 @pytest.fixture
-def start_watched() -> Iterator[Callable[..., Watched]]:
+def start_sentinel_group() -> Iterator[Callable[..., SentinelGroup]]:
     """Start a master, a replica and three sentinels: start_watched(password=..., sentinel_password=...)."""
     with ExitStack() as stack:
 
-        def start(**options: Any) -> Watched:
-            watched = Watched(**options)
-            stack.callback(watched.close)
-            return watched
+        def start(**options: Any) -> SentinelGroup:
+            sentinel_group = SentinelGroup(**options)
+            stack.callback(sentinel_group.close)
+            return sentinel_group
 
         yield start
 
@@ -47,13 +47,13 @@ def start_cluster() -> Iterator[Callable[..., Cluster]]:
 
 @pytest.fixture(autouse=True)
 def _short_confirmations(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a replica each publish would take as long as the library is willing to wait for one."""
-    monkeypatch.setattr(confirm, "WAIT_MS", 500)
+    """Shorten the wait for confirmation: without a replica each publish waits for the full time."""
+    monkeypatch.setattr(confirms, "WAIT_MS", 500)
 
 
 @pytest.fixture
-def watched(start_watched: Callable[..., Watched]) -> Watched:
-    return start_watched()
+def sentinel_group(start_sentinel_group: Callable[..., SentinelGroup]) -> SentinelGroup:
+    return start_sentinel_group()
 
 
 @pytest.fixture
@@ -61,13 +61,13 @@ def cluster(start_cluster: Callable[..., Cluster]) -> Cluster:
     return start_cluster()
 
 
-# Asks for the servers first, so that pools end before what they talk to.
+# Requests the servers first, so that pools end before the servers that they use.
 @pytest.fixture
 def sentinel_scene(
-    watched: Watched, ledger: Ledger, pool_factory: StartPool, tmp_path: Path, figures: Figures
+    sentinel_group: SentinelGroup, ledger: Ledger, pool_factory: StartPool, tmp_path: Path, figures: Figures
 ) -> Iterator[Scene]:
     """A scene on servers that sentinels watch."""
-    scene = Scene(watched.url, watched.look(), ledger, pool_factory, tmp_path, figures)  # type: ignore[arg-type]
+    scene = Scene(sentinel_group.url, sentinel_group.look(), ledger, pool_factory, tmp_path, figures)  # type: ignore[arg-type]
     yield scene
     scene.close()
 

@@ -1,4 +1,4 @@
-"""The documented users of Redis, on a cluster and with sentinels: with what their row adds, nothing is refused."""
+"""The documented users of Redis, on a cluster and with sentinels: with the documented additions nothing is refused."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bizzmq.testing.wait import eventually
 from tests.faults.scene import PATIENCE_S
 from tests.security.roles import PASSWORD, also, refusals, set_users
 from tests.support.cluster import Cluster
-from tests.support.sentinels import Watched
+from tests.support.sentinels import SentinelGroup
 
 WITH_DEAD_LETTERS = QueueOptions(config_dead_letter_queue=True, max_retries=1, retry_backoff_s=0.01)
 
@@ -44,7 +44,7 @@ def prepare(servers: Sequence[RedisServer], words: Sequence[str]) -> None:
 def work(
     url: Callable[[str], str], ledger: Ledger, pool_factory: Any, queues: Sequence[str], meanwhile: Callable[[], object]
 ) -> Pool:
-    """Everybody does what is theirs; the pool has drained when this returns."""
+    """Let every role do its work; the pool has drained when this returns."""
     with BizzMQ(url("creator")) as mq:
         for queue in queues:
             assert mq.create_queue(queue, WITH_DEAD_LETTERS)
@@ -77,28 +77,30 @@ def test_on_a_cluster_also_while_a_slot_moves(
         lambda role: as_user(cluster.url, role), ledger, pool_factory, [first, second],
         lambda: cluster.move(first, cluster.master_of(second)),
     )  # fmt: skip
-    # A cluster answers TRYAGAIN for some keys of a slot that moves.
+    # A cluster answers TRYAGAIN for some keys of a moving slot.
     with BizzMQ(as_user(cluster.url, "creator")) as mq, contextlib.suppress(BrokerRefusesError):
         cluster.move(third, cluster.master_of(second), lambda: mq.create_queue(third))
 
     assert refused(cluster.servers) == []
 
 
-def test_with_sentinels_that_have_users_of_their_own(watched: Watched, ledger: Ledger, pool_factory: Any) -> None:
+def test_with_sentinels_that_have_users_of_their_own(
+    sentinel_group: SentinelGroup, ledger: Ledger, pool_factory: Any
+) -> None:
     words, of_sentinels = also("Sentinel")
-    prepare(watched.servers, words)
-    for sentinel in watched.sentinels:
+    prepare(sentinel_group.servers, words)
+    for sentinel in sentinel_group.sentinels:
         sentinel.ask("ACL", "SETUSER", "looker", "on", f">{PASSWORD}", *of_sentinels)
     extra = f"?sentinel_username=looker&sentinel_password={PASSWORD}"
 
-    work(lambda role: as_user(watched.url, role) + extra, ledger, pool_factory, ["q"], lambda: None)
+    work(lambda role: as_user(sentinel_group.url, role) + extra, ledger, pool_factory, ["q"], lambda: None)
 
-    assert refused(watched.servers) == []
-    assert [entry for sentinel in watched.sentinels for entry in sentinel.ask("ACL", "LOG")] == []
+    assert refused(sentinel_group.servers) == []
+    assert [entry for sentinel in sentinel_group.sentinels for entry in sentinel.ask("ACL", "LOG")] == []
 
 
 @pytest.mark.parametrize("left_out", ["+asking", "+cluster|slots"])
-def test_each_word_of_the_row_is_needed(start_cluster: Callable[..., Cluster], left_out: str) -> None:
+def test_each_permission_of_the_row_is_needed(start_cluster: Callable[..., Cluster], left_out: str) -> None:
     cluster = start_cluster(replicas=False)
     (words,) = also("Cluster")
     prepare(cluster.servers, [word for word in words if word != left_out])
@@ -106,6 +108,8 @@ def test_each_word_of_the_row_is_needed(start_cluster: Callable[..., Cluster], l
     target = next(server for server in cluster.servers if server is not cluster.master_of(queue))
 
     with BizzMQ(as_user(cluster.url, "creator")) as mq, contextlib.suppress(BizzMQError):
-        cluster.move(queue, target, lambda: mq.create_queue(queue))  # no key is there yet: the new master is asked
+        cluster.move(
+            queue, target, lambda: mq.create_queue(queue)
+        )  # no key is there yet: the request goes to the new master
 
     assert any(f"creator: {left_out[1:]} " in entry for entry in refused(cluster.servers))

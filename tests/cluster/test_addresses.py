@@ -1,15 +1,15 @@
-"""What the addresses of several servers may look like, and what is said of those that cannot be meant."""
+"""Addresses of several servers, and the errors for invalid ones."""
 
 from __future__ import annotations
 
 import pytest
 
 from bizzmq import BizzMQ, BrokerUnavailableError, ConfigurationError
-from bizzmq.address import Node, parse
-from bizzmq.redaction import redact
+from bizzmq.connection.group_url import Node, parse
+from bizzmq.connection.url import check_url
 from bizzmq.testing.ports import LOOPBACK, free_port
 from bizzmq.testing.server import RedisServer
-from bizzmq.url import check_url
+from bizzmq.utils.redaction import redact
 
 SECRET = "canary-secret"
 
@@ -26,7 +26,7 @@ SECRET = "canary-secret"
         ("rediss+cluster://:p@a/0?ssl_cert_reqs=none", [("a", 6379)], "", "rediss://:p@h:1/0?ssl_cert_reqs=none"),
     ],
 )
-def test_an_address_names_servers_and_what_all_of_them_share(
+def test_an_address_names_servers_and_their_shared_settings(
     url: str, nodes: list[tuple[str, int]], service: str, server_url: str
 ) -> None:
     group = parse(check_url(url))
@@ -53,25 +53,28 @@ def test_the_sentinels_have_credentials_of_their_own() -> None:
         (f"redis+sentinel://:{SECRET}@/s", "it must name hosts"),
         (f"redis+sentinel://:{SECRET}@a:1,,b:1/s", "it must name hosts"),
         (f"redis+sentinel://:{SECRET}@a:65536/s", "a port is a number"),
-        (f"redis+sentinel://:{SECRET}@a:b/s", "one of its hosts is none"),
+        (f"redis+sentinel://:{SECRET}@a:b/s", "a host is invalid"),
         (f"redis+sentinel://:{SECRET}/x@a:1/s", "percent-encoded"),
         (f"redis+sentinel://:{SECRET}@a/s?sentinel_password={SECRET}#x", "it cannot be read"),
         (f"redis+sentinel://:{SECRET}@a/s?socket_timeout=x", "redis+sentinel://:PASSWORD@HOST"),
         (f"redis+cluster://:{SECRET}@a:1/1", "only the database 0"),
         (f"redis+cluster://:{SECRET}@a:1?sentinel_password=x", "no sentinels"),
         (f"redis+nothing://:{SECRET}@a:1", "sentinel or cluster"),
-        (f"redis+sentinel://a:1/s?password={SECRET}", "password is no option here"),
-        (f"redis+sentinel://a:1/s?pass%77ord={SECRET}", "password is no option here"),
-        (f"redis+sentinel://a:1/s?ssl_cert_reqs=none&username=me&sentinel_password={SECRET}", "username is no option"),
-        ("redis+sentinel://a:1/s/1?db=2", "db is no option here"),
-        (f"redis+cluster://a:1?password={SECRET}", "password is no option here"),
-        ("redis+cluster://a:1?username=me", "username is no option here"),
+        (f"redis+sentinel://a:1/s?password={SECRET}", "password is not an option here"),
+        (f"redis+sentinel://a:1/s?pass%77ord={SECRET}", "password is not an option here"),
+        (
+            f"redis+sentinel://a:1/s?ssl_cert_reqs=none&username=me&sentinel_password={SECRET}",
+            "username is not an option",
+        ),
+        ("redis+sentinel://a:1/s/1?db=2", "db is not an option here"),
+        (f"redis+cluster://a:1?password={SECRET}", "password is not an option here"),
+        ("redis+cluster://a:1?username=me", "username is not an option here"),
         ("redis+cluster://a:1?db=0", "only the database 0"),
-        (f"redis+cluster://:{SECRET}", "one of its hosts is none"),
-        (f"redis+cluster://a:1,user:{SECRET}", "one of its hosts is none"),
+        (f"redis+cluster://:{SECRET}", "a host is invalid"),
+        (f"redis+cluster://a:1,user:{SECRET}", "a host is invalid"),
     ],
 )
-def test_what_cannot_be_an_address_is_refused_with_an_example_and_no_secret(url: str, says: str) -> None:
+def test_an_invalid_address_is_refused_with_an_example_and_no_secret(url: str, says: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
         BizzMQ(url)
 
@@ -97,7 +100,7 @@ def test_servers_that_do_not_answer_are_named_in_one_line(kind: str) -> None:
     ("kind", "says"),
     [
         ("redis+sentinel://{host}/s", "unknown command"),
-        ("redis+cluster://{host}", "is no node of a cluster: This instance has cluster support disabled"),
+        ("redis+cluster://{host}", "is not a node of a cluster: This instance has cluster support disabled"),
     ],
 )
 def test_a_plain_server_is_neither_a_sentinel_nor_a_node(server: RedisServer, kind: str, says: str) -> None:

@@ -1,4 +1,4 @@
-"""R14 and R15: slots move between a cluster's nodes under load, masters die, and one node alone is away."""
+"""R14 and R15: slots move between the nodes of a cluster under load, masters die, and a single node is unavailable."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from functools import partial
 
 import pytest
 
-from bizzmq import BrokerUnavailableError, MessageOptions, QueueOptions, confirm
-from bizzmq.broker import Broker
-from bizzmq.cluster import ClusterConnection
-from bizzmq.connections import connect
-from bizzmq.keys import type_of
-from bizzmq.publisher import Publisher
+from bizzmq import BrokerUnavailableError, MessageOptions, QueueOptions
+from bizzmq.broker.broker import Broker
+from bizzmq.connection.cluster.connection import ClusterConnection
+from bizzmq.connection.factory import connect
+from bizzmq.protocol.keys import type_of
+from bizzmq.publisher import confirms
+from bizzmq.publisher.publisher import Publisher
 from bizzmq.testing import invariants
 from bizzmq.testing.layout import Keys
 from bizzmq.testing.wait import eventually
-from tests.cluster.confirmed import ConfirmedPublisher, at_stake, back_after_s, confirmed_load, settle, work_goes_on
-from tests.faults.gated import HANDLER
+from tests.cluster.confirmed import ConfirmedPublisher, at_stake, back_after_s, confirmed_load, settle, wait_for_runs
+from tests.faults.gated_handler import HANDLER
 from tests.faults.load import load
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 from tests.support.cluster import Cluster
-from tests.support.spoilt import spoilt
+from tests.support.wrong_type import wrong_type
 
 WORK = {"do": "sleep", "sleep_s": 0.005}
 BACK_AFTER_FAILOVER_S = 5.0
@@ -38,7 +39,7 @@ def test_slots_that_move_under_load_lose_and_repeat_nothing(cluster: Cluster, cl
     scene.publish(*[{"do": "raise", "times": 1}] * FAILING)
 
     with load(scene, WORK, WORK):
-        work_goes_on(scene.ledger)
+        wait_for_runs(scene.ledger)
         for target in [*others, source]:
             cluster.move(QUEUE, target)
             moved_s = time.monotonic()
@@ -46,28 +47,28 @@ def test_slots_that_move_under_load_lose_and_repeat_nothing(cluster: Cluster, cl
             back_s = back_after_s(scene.ledger, moved_s)
             scene.figures.recovered(back_s)
             print(f"a new message ran {back_s:.2f} s after the slot had arrived")  # noqa: T201 - for pytest's report
-            work_goes_on(scene.ledger)
+            wait_for_runs(scene.ledger)
 
     scene.settle(dead_lettered=1, extra_runs=FAILING)
-    assert pool.worker_pids() == pool.started_worker_pids(), "a worker has left"
+    assert pool.worker_pids() == pool.started_worker_pids(), "a worker has exited"
     scene.retire(pool, tracebacks=1)
 
 
-def test_a_confirmation_that_meets_a_moved_slot_is_asked_for_again(cluster: Cluster, cluster_scene: Scene) -> None:
-    level = confirm.level_of("replicas:1")
+def test_a_confirmation_for_a_moved_slot_is_requested_again(cluster: Cluster, cluster_scene: Scene) -> None:
+    level = confirms.level_of("replicas:1")
     assert level is not None
     broker = Broker(connect(cluster_scene.url))
     publisher = Publisher(broker, retry_for_s=0.2)
     publish = partial(broker.publish, QUEUE, "nonce", 1, 0, 0, [b"m1", b"1\n1"])
     source = cluster.master_of(QUEUE)
     target = next(server for server in cluster.servers[:3] if server is not source)
-    said: list[BrokerUnavailableError] = []
+    reported: list[BrokerUnavailableError] = []
 
     def publish_meanwhile() -> None:
         try:
             publisher.publish(QUEUE, ["while it moves"], MessageOptions(confirm="replicas:1"))
         except BrokerUnavailableError as error:
-            said.append(error)
+            reported.append(error)
 
     publish()
     cluster.move(QUEUE, target, publish_meanwhile)
@@ -75,11 +76,11 @@ def test_a_confirmation_that_meets_a_moved_slot_is_asked_for_again(cluster: Clus
     publish()
     cluster.move(QUEUE, source)
     with pytest.raises(BrokerUnavailableError, match="the queue is moving to another node"):
-        confirm.wait(broker, QUEUE, "nonce", 1, level)
+        confirms.wait(broker, QUEUE, "nonce", 1, level)
 
-    assert said, "nothing was published while keys were moved"
+    assert reported, "nothing was published while keys were moved"
     publish()
-    assert confirm.wait(broker, QUEUE, "nonce", 1, level) == 1
+    assert confirms.wait(broker, QUEUE, "nonce", 1, level) == 1
     assert publisher.publish(QUEUE, ["at rest"], MessageOptions(confirm="replicas:1"))
     publisher.close()
 
@@ -94,7 +95,7 @@ def test_a_killed_master_loses_nothing_confirmed_and_may_return(
     old = cluster.master_of(QUEUE)
 
     with confirmed_load(scene, WORK, WORK):
-        work_goes_on(scene.ledger)
+        wait_for_runs(scene.ledger)
         fault_s = time.monotonic()
         getattr(old, fault)()
         cluster.wait_failed_over(QUEUE, old)
@@ -102,16 +103,16 @@ def test_a_killed_master_loses_nothing_confirmed_and_may_return(
         back_s = back_after_s(scene.ledger, fault_s)
         scene.figures.recovered(max(0.0, back_s - failover_s))  # some may know the new master before all agree on it
         repeated_at_most = at_stake(scene.ledger, fault_s)
-        work_goes_on(scene.ledger)
+        wait_for_runs(scene.ledger)
         old.resume() if fault == "pause" else old.start()
         cluster.wait_replicates()
-        work_goes_on(scene.ledger)
+        wait_for_runs(scene.ledger)
 
     print(f"{fault}: failed over after {failover_s:.2f} s, a new message ran after {back_s:.2f} s")  # noqa: T201 - for pytest's report
     assert back_s < failover_s + BACK_AFTER_FAILOVER_S
     assert cluster.master_of(QUEUE) is not old
     settle(scene, extra_runs=repeated_at_most)
-    assert pool.worker_pids() == pool.started_worker_pids(), "a worker has left"
+    assert pool.worker_pids() == pool.started_worker_pids(), "a worker has exited"
     scene.retire(pool)
 
 
@@ -141,7 +142,7 @@ def test_an_idle_pool_finds_the_new_master_by_itself(
     scene.retire(pool)
 
 
-def test_what_goes_wrong_on_a_borrowed_connection_is_noted_too(cluster: Cluster) -> None:
+def test_errors_on_a_borrowed_connection_are_recorded_too(cluster: Cluster) -> None:
     connection, key = ClusterConnection(cluster.url, timeout_s=1.0), Keys(QUEUE).stats
     try:
         connection.execute("HSET", key, "n", 1)
@@ -152,7 +153,7 @@ def test_what_goes_wrong_on_a_borrowed_connection_is_noted_too(cluster: Cluster)
         with pytest.raises(BrokerUnavailableError):
             connection.at(key).execute("PING")
 
-        connection.execute("HSET", key, "n", 2)  # the next command needs no second failure to find the new master
+        connection.execute("HSET", key, "n", 2)  # the next command finds the new master without a second failure
     finally:
         connection.drop()
 
@@ -164,7 +165,7 @@ def cluster(request: pytest.FixtureRequest, start_cluster):  # type: ignore[no-u
 
 
 @pytest.mark.parametrize("cluster", [{"full_coverage": False, "replicas": False}], indirect=True)
-def test_a_node_that_is_away_stops_its_own_queues_only(cluster: Cluster, cluster_scene: Scene) -> None:
+def test_an_unavailable_node_stops_only_its_own_queues(cluster: Cluster, cluster_scene: Scene) -> None:
     scene = cluster_scene
     away, there, _ = cluster.names_on_each_node()
     for name in (away, there):
@@ -176,11 +177,11 @@ def test_a_node_that_is_away_stops_its_own_queues_only(cluster: Cluster, cluster
     scene.ledger.wait_started(first)
 
     cluster.master_of(away).pause()
-    gate.open()  # its ack cannot be taken now
+    gate.open()  # its ack cannot be sent now
     on_the_other = scene.publish(*[opened.body()] * 20, queue=there)
     scene.ledger.wait_handled(*on_the_other, timeout_s=PATIENCE_S)
     log_says(pool, f"on {away}")
-    for message in range(3):  # while it idles in between, too
+    for message in range(3):  # also while it is idle in between
         scene.ledger.wait_handled(scene.publish_one(opened.body(message=message), queue=there), timeout_s=PATIENCE_S)
     invariants.check_nothing_stranded(cluster.at(there), there)  # type: ignore[arg-type]
     paused = next(server for server in cluster.servers if server.port == cluster.home(away))
@@ -199,7 +200,7 @@ def test_a_node_that_is_away_stops_its_own_queues_only(cluster: Cluster, cluster
 @pytest.mark.usually(2)
 @pytest.mark.parametrize("name", ["meta", "waiting", "messages", "stats", "wake"])
 @pytest.mark.parametrize("cluster", [{"replicas": False}], indirect=True)
-def test_a_wrong_type_in_one_queue_stops_this_queue_only_until_it_is_mended(
+def test_a_wrong_type_stops_only_its_own_queue_until_it_is_repaired(
     cluster: Cluster, cluster_scene: Scene, name: str
 ) -> None:
     scene = cluster_scene
@@ -209,22 +210,25 @@ def test_a_wrong_type_in_one_queue_stops_this_queue_only_until_it_is_mended(
     pool = scene.pool("--lease=2", handler=HANDLER, queue=[broken, sound], concurrency=1)
     gate = scene.gate()
     key = getattr(Keys(broken), name)
-    running = scene.publish_one(gate.body(), queue=sound)  # nothing has been asked of the broken queue's options yet
+    running = scene.publish_one(gate.body(), queue=sound)  # the options of the broken queue have not been read yet
     scene.ledger.wait_started(running)
     waits = scene.publish_one(gate.body(), queue=broken)
 
-    with spoilt(cluster.at(broken), key):
+    with wrong_type(cluster.at(broken), key):
         gate.open()
-        for number in range(3):  # the worker idles in between, too
+        for number in range(3):  # the worker is also idle in between
             others = scene.publish(*[gate.body(number=number)] * 5, queue=sound)
             scene.ledger.wait_handled(*others, timeout_s=PATIENCE_S)
         log_says(pool, f"key '{key}' of queue '{broken}' is a string, not a {type_of(key)}")
-        if name in ("messages", "waiting"):  # else messages are found by looking, and run by the options last read
+        if name in (
+            "messages",
+            "waiting",
+        ):  # otherwise messages are found by polling, and run with the last options that were read
             assert waits not in scene.ledger.handled()
 
     scene.ledger.wait_handled(waits, running, timeout_s=PATIENCE_S)
     scene.ledger.wait_handled(scene.publish_one(gate.body(), queue=broken), timeout_s=PATIENCE_S)
-    assert pool.worker_pids() == pool.started_worker_pids(), "a worker has left"
+    assert pool.worker_pids() == pool.started_worker_pids(), "a worker has exited"
     for queue in (broken, sound):
         eventually(lambda: not scene.mq.stats(queue).processing, PATIENCE_S)  # noqa: B023
         invariants.check_at_rest(cluster.at(queue), queue)  # type: ignore[arg-type]
@@ -242,11 +246,11 @@ def test_a_burst_waits_for_a_queue_with_a_wrong_type_and_works_on_the_others(
         scene.mq.create_queue(queue)
     gate, opened = scene.gate(), scene.gate()
     opened.open()
-    first = scene.publish_one(gate.body(), queue=sound)  # first: a burst that finds nothing has ended
+    first = scene.publish_one(gate.body(), queue=sound)  # first: a burst that finds no message ends
     pool = scene.pool("--burst", handler=HANDLER, queue=[broken, sound], concurrency=1, ready=False)
     scene.ledger.wait_started(first)
 
-    with spoilt(cluster.at(broken), Keys(broken).waiting):
+    with wrong_type(cluster.at(broken), Keys(broken).waiting):
         gate.open()
         scene.ledger.wait_handled(first, scene.publish_one(opened.body(), queue=sound), timeout_s=PATIENCE_S)
         log_says(pool, f"of queue '{broken}' is a string")

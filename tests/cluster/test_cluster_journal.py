@@ -1,4 +1,4 @@
-"""One node of a cluster is away with what its queue is owed, and the worker or the whole pool dies meanwhile."""
+"""One node of a cluster is unavailable with outcomes pending, and the worker or the whole pool dies meanwhile."""
 
 from __future__ import annotations
 
@@ -11,27 +11,30 @@ from typing import Any
 import pytest
 
 from bizzmq import BrokerUnavailableError, QueueOptions
-from bizzmq.broker import Broker
-from bizzmq.connections import connect
-from bizzmq.consumer import Consumer
-from bizzmq.handler import Handler
-from bizzmq.ids import supervisor_id, worker_id
-from bizzmq.lease import LeaseKeeper
-from bizzmq.loop import ConsumerOptions
-from bizzmq.record import Record
-from bizzmq.registry import Death
-from bizzmq.stop import Stop
+from bizzmq.broker.broker import Broker
+from bizzmq.broker.workers import DeadWorker, DeathKind
+from bizzmq.connection.factory import connect
+from bizzmq.consumer.consumer import Consumer
+from bizzmq.consumer.handler import Handler
+from bizzmq.consumer.hooks import ConsumerHooks
+from bizzmq.consumer.lease import Lease
+from bizzmq.consumer.options import ConsumerOptions
+from bizzmq.protocol.ids import supervisor_id, worker_id
 from bizzmq.testing import invariants
 from bizzmq.testing.wait import eventually
+from bizzmq.utils.stop_event import StopEvent
 from bizzmq.workers import WorkerConfig
-from bizzmq.workers.channel import Channel
-from bizzmq.workers.journal import WorkerJournal, prepared
-from bizzmq.workers.journal_file import server_of
-from bizzmq.workers.leftovers import Leftovers
-from bizzmq.workers.owed import Owed
-from bizzmq.workers.scoreboard import Scoreboard
-from bizzmq.workers.undertaker import Undertaker
-from tests.faults.gated import HANDLER
+from bizzmq.workers.ipc.channel import Channel
+from bizzmq.workers.ipc.messages import FROM_JANITOR, Alive, Requeue, Requeued
+from bizzmq.workers.ipc.scoreboard import Scoreboard
+from bizzmq.workers.ipc.worker_exit import WorkerExit
+from bizzmq.workers.janitor.orphans import OrphanedWorkers
+from bizzmq.workers.janitor.pending_requests import PendingRequests
+from bizzmq.workers.janitor.queues import PoolQueues
+from bizzmq.workers.journal.file_format import server_of
+from bizzmq.workers.journal.recovery import JournalRecovery
+from bizzmq.workers.journal.writer import WorkerJournal, prepare_directory
+from tests.faults.gated_handler import HANDLER
 from tests.faults.scene import PATIENCE_S, Scene, log_says
 from tests.support.cluster import Cluster
 
@@ -44,7 +47,7 @@ def cluster(request: pytest.FixtureRequest, start_cluster):  # type: ignore[no-u
 
 
 @FEW_NODES
-def test_what_each_node_is_owed_survives_the_pool(cluster: Cluster, cluster_scene: Scene, tmp_path: Path) -> None:
+def test_pending_outcomes_of_each_node_survive_the_pool(cluster: Cluster, cluster_scene: Scene, tmp_path: Path) -> None:
     scene, journal = cluster_scene, tmp_path / "journal"
     away, there = _queues(cluster, scene)
     options = {"handler": HANDLER, "queue": [away, there], "concurrency": 1}
@@ -59,7 +62,7 @@ def test_what_each_node_is_owed_survives_the_pool(cluster: Cluster, cluster_scen
     gate.open()
     log_says(pool, f"on {away}")
     later = scene.publish(*[opened.body()] * 3, queue=there)
-    scene.ledger.wait_handled(*later, timeout_s=PATIENCE_S)  # its worker has finished others since
+    scene.ledger.wait_handled(*later, timeout_s=PATIENCE_S)  # its worker has finished other messages since
     eventually(lambda: not scene.mq.stats(there).processing, PATIENCE_S)
     assert len(list(journal.glob("*.journal"))) == 1
     pool.kill_group()
@@ -74,10 +77,10 @@ def test_what_each_node_is_owed_survives_the_pool(cluster: Cluster, cluster_scen
 
 
 @FEW_NODES
-def test_after_a_failure_that_cannot_be_sent_nothing_more_of_its_batch_is_run(
+def test_after_a_failure_that_cannot_be_sent_the_rest_of_its_batch_is_not_run(
     cluster: Cluster, cluster_scene: Scene
 ) -> None:
-    # Else the later success would be known as the last one finished, and so would ack the failure if its worker died.
+    # Otherwise the later success would count as the last finished message and ack the failure if the worker died.
     queues = _queues(cluster, cluster_scene)
     node = cluster.master_of(queues[0])
     cluster_scene.mq.publish_messages_to_queue(queues[0], ["ok"] * 40 + ["fail"] + ["ok"] * 40)
@@ -90,10 +93,10 @@ def test_after_a_failure_that_cannot_be_sent_nothing_more_of_its_batch_is_run(
             raise RuntimeError(body)
 
     broker = Broker(connect(cluster_scene.url))
-    LeaseKeeper(broker, "s", queues).register("w")
+    Lease(broker, "s", queues).register("w")
     consumer = Consumer(
-        broker, "w", queues, Handler(handler), Stop(), Record(), ConsumerOptions(patience_s=0.0),
-        lifeline=lambda: "fail" in ran,
+        broker, "w", queues, Handler(handler), StopEvent(), ConsumerOptions(patience_s=0.0),
+        ConsumerHooks(is_orphaned=lambda: "fail" in ran),
     )  # fmt: skip
     consumer.run()
 
@@ -101,54 +104,57 @@ def test_after_a_failure_that_cannot_be_sent_nothing_more_of_its_batch_is_run(
 
 
 @FEW_NODES
-def test_a_queue_whose_node_is_away_hears_of_a_death_by_the_journal_first(
+def test_a_death_is_settled_from_the_journal_before_the_scoreboard_when_a_node_is_unavailable(
     cluster: Cluster, cluster_scene: Scene, tmp_path: Path
 ) -> None:
-    # What the scoreboard knows of a worker on several servers is less: by that, this message would run again.
+    # The scoreboard knows less about a worker on several servers: by the scoreboard alone this message would run again.
     scene, queues = cluster_scene, _queues(cluster, cluster_scene)
     broker, worker = Broker(connect(scene.url, timeout_s=1.0)), worker_id(supervisor_id(), 0)
     config = WorkerConfig(
-        "tests.handlers:ok", queues=queues, concurrency=1, journal=prepared(str(tmp_path / "journal"))
+        "tests.handlers:ok", queues=queues, concurrency=1, journal=prepare_directory(str(tmp_path / "journal"))
     )
-    keeper = LeaseKeeper(broker, "s", queues)
-    keeper.register(worker)
+    lease = Lease(broker, "s", queues)
+    lease.register(worker)
     journal = WorkerJournal(config.journal, worker, server_of(scene.url))
     for queue in queues:
         message = scene.publish_one("finished", queue=queue)
         broker.claim(queue, worker, 1)
-        journal.keep(queue, Death("stopped", last_finished=message))
+        journal.keep(queue, DeadWorker(DeathKind.STOPPED, last_finished=message))
     node = cluster.master_of(queues[0])
     end, up = Channel.pair()
 
-    class UntilItIsBack(Leftovers):
+    class UntilItIsBack(JournalRecovery):
         def settle(self, worker: str) -> Any:
             unsettled = super().settle(worker)
             node.resume()
             eventually(lambda: broker.exists(queues[0]), PATIENCE_S, ignoring=(BrokerUnavailableError,))
             return unsettled
 
-    leftovers = UntilItIsBack(config.journal, broker, server_of(scene.url), queues, set, 1.0, 1.0)
-    undertaker = Undertaker(config, Scoreboard(1))
-    owed = Owed(broker, keeper, undertaker, leftovers, end, queues, config.max_crashes)
-    owed.accept({"op": "requeue", "worker": worker, "what": "stopped", "queue": "", "running": "", "last_finished": ""})
+    recovery = UntilItIsBack(config.journal, broker, server_of(scene.url), queues, set, 1.0, 1.0)
+    orphans = OrphanedWorkers(config, Scoreboard(1))
+    pool_queues = PoolQueues(broker, None, lambda: None)
+    pending = PendingRequests(broker, lease, orphans, recovery, end, pool_queues, config)
+    pending.accept(Requeue(WorkerExit(worker, DeathKind.STOPPED, running="", last_finished="", reason="ended")))
 
     node.pause()
-    assert isinstance(owed.pay(), BrokerUnavailableError)
+    assert isinstance(pending.process(), BrokerUnavailableError)
     assert [scene.mq.stats(queue).acked for queue in queues] == [0, 1]
     assert scene.mq.stats(queues[0]).processing == 1
-    assert {said["op"] for said in up.receive()} == {"alive"}
+    assert {*up.receive(FROM_JANITOR)} == {Alive()}
 
-    assert owed.pay() is None
+    assert pending.process() is None
     assert [scene.mq.stats(queue).acked for queue in queues] == [1, 1]
     assert not list((tmp_path / "journal").iterdir())
-    assert [said["op"] for said in up.receive() if said["op"] != "alive"] == ["requeued"]
+    assert [reply for reply in up.receive(FROM_JANITOR) if reply != Alive()] == [Requeued(worker)]
     end.close()
     up.close()
     broker.connection.drop()
 
 
 @FEW_NODES
-def test_a_death_that_cannot_be_told_to_one_node_holds_up_no_other_one(cluster: Cluster, cluster_scene: Scene) -> None:
+def test_a_death_that_cannot_be_settled_on_one_node_does_not_delay_others(
+    cluster: Cluster, cluster_scene: Scene
+) -> None:
     scene = cluster_scene
     away, there = _queues(cluster, scene)
     pool = scene.pool("--lease=2", handler=HANDLER, queue=[away, there], concurrency=3)
@@ -158,11 +164,11 @@ def test_a_death_that_cannot_be_told_to_one_node_holds_up_no_other_one(cluster: 
     third.open()
     scene.ledger.wait_handled(
         first, timeout_s=PATIENCE_S
-    )  # so the third worker has begun, for which it needs both nodes
+    )  # so the third worker has started, for which it needs both nodes
     janitor = int(re.findall(r"janitor started pid=(\d+)", pool.log())[0])
 
     cluster.master_of(away).pause()
-    os.kill(janitor, signal.SIGSTOP)  # so that both deaths come to it at once
+    os.kill(janitor, signal.SIGSTOP)  # so that it receives both deaths at once
     for victim in victims:
         os.kill(victim, signal.SIGKILL)
     log_says(pool, "worker died", times=2)

@@ -1,4 +1,4 @@
-"""Idle workers of a cluster wait on several nodes at once, and hold nothing back from others meanwhile."""
+"""Idle workers of a cluster wait on several nodes at once without keeping wake-ups from other workers."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Iterator
 import pytest
 
 from bizzmq import QueueOptions
-from bizzmq.broker import Broker
-from bizzmq.cluster import ClusterConnection
+from bizzmq.broker.broker import Broker
+from bizzmq.connection.cluster.connection import ClusterConnection
 from bizzmq.testing.layout import Keys, command
 from bizzmq.testing.wait import eventually
-from tests.faults.gated import HANDLER
+from tests.faults.gated_handler import HANDLER
 from tests.faults.scene import PATIENCE_S, Scene
 from tests.support.cluster import Cluster
 
@@ -36,7 +36,7 @@ def wakes(cluster: Cluster) -> list[str]:
 def test_a_marker_on_any_node_wakes_and_ends_the_waiting_on_all(
     cluster: Cluster, connection: ClusterConnection, wakes: list[str], woken_by: int
 ) -> None:
-    for _ in range(2):  # the connections of the first time serve again
+    for _ in range(2):  # the connections of the first wait are reused
         connection.block(wakes, LONG_S)
         assert not connection.wait(0.05)
         assert _blocked(cluster) == [1, 1, 1]
@@ -63,7 +63,7 @@ def test_markers_that_came_at_the_same_time_are_put_back_but_one(
     assert sum(connection.execute("ZCARD", wake) for wake in wakes) == len(wakes) - 1
 
 
-def test_another_descriptor_ends_the_waiting_too(connection: ClusterConnection, wakes: list[str]) -> None:
+def test_another_descriptor_ends_the_wait_too(connection: ClusterConnection, wakes: list[str]) -> None:
     read, write = os.pipe()
     try:
         os.write(write, b".")
@@ -74,7 +74,7 @@ def test_another_descriptor_ends_the_waiting_too(connection: ClusterConnection, 
         os.close(write)
 
 
-def test_a_node_that_dies_ends_the_waiting(cluster: Cluster, connection: ClusterConnection, wakes: list[str]) -> None:
+def test_a_node_that_dies_ends_the_wait(cluster: Cluster, connection: ClusterConnection, wakes: list[str]) -> None:
     connection.block(wakes, LONG_S)
     cluster.servers[1].kill()
 
@@ -82,7 +82,7 @@ def test_a_node_that_dies_ends_the_waiting(cluster: Cluster, connection: Cluster
     connection.unblocked()
 
 
-def test_a_user_who_may_cancel_nothing_waits_as_well(
+def test_a_user_without_permission_to_unblock_can_wait_too(
     cluster: Cluster, connection: ClusterConnection, wakes: list[str]
 ) -> None:
     connection.block(wakes, LONG_S)
@@ -115,7 +115,7 @@ def test_one_worker_serves_queues_on_all_nodes_and_wakes_for_each(cluster: Clust
     scene.retire(pool)
 
 
-def test_scripts_that_a_node_does_not_know_are_sent_whole(cluster: Cluster, connection: ClusterConnection) -> None:
+def test_a_script_unknown_to_a_node_is_sent_as_text(cluster: Cluster, connection: ClusterConnection) -> None:
     broker = Broker(connection)
     for name in cluster.names_on_each_node():
         assert broker.create(name, QueueOptions())
@@ -124,7 +124,7 @@ def test_scripts_that_a_node_does_not_know_are_sent_whole(cluster: Cluster, conn
 
 
 def _blocked(cluster: Cluster) -> list[int]:
-    """How many clients each master keeps blocked."""
+    """The number of blocked clients of each master."""
     counts = []
     for server in cluster.servers[:3]:
         with server.client() as client:

@@ -1,4 +1,4 @@
-"""R11, R12 and R13: Sentinel fails over under load and without any, and the old master returns."""
+"""R11, R12 and R13: Sentinel fails over with and without load, and the old master returns."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tests.cluster.confirmed import (
     back_after_s,
     confirmed_load,
     settle,
-    work_goes_on,
+    wait_for_runs,
 )
-from tests.faults.gated import HANDLER
+from tests.faults.gated_handler import HANDLER
 from tests.faults.scene import PATIENCE_S, Scene
-from tests.support.sentinels import Watched, replication, role
+from tests.support.sentinels import SentinelGroup, replication, role
 
 WORK = {"do": "sleep", "sleep_s": 0.005}
 BACK_AFTER_FAILOVER_S = 5.0
@@ -27,45 +27,47 @@ BACK_AFTER_FAILOVER_S = 5.0
 @pytest.mark.usually(1)
 @pytest.mark.parametrize("fault", ["kill", "pause"])
 def test_a_failover_under_load_loses_nothing_confirmed_and_the_old_master_may_return(
-    watched: Watched, sentinel_scene: Scene, fault: str
+    sentinel_group: SentinelGroup, sentinel_scene: Scene, fault: str
 ) -> None:
     scene = sentinel_scene
     pool = scene.pool()
-    old = watched.master()
+    old = sentinel_group.master()
 
     with confirmed_load(scene, WORK, WORK):
-        work_goes_on(scene.ledger)
+        wait_for_runs(scene.ledger)
         fault_s = time.monotonic()
         getattr(old, fault)()
-        new = watched.wait_failed_over(old)
+        new = sentinel_group.wait_failed_over(old)
         failover_s = time.monotonic() - fault_s
         back_s = back_after_s(scene.ledger, fault_s)
         scene.figures.recovered(max(0.0, back_s - failover_s))  # some may know the new master before all agree on it
         repeated_at_most = at_stake(scene.ledger, fault_s)
-        work_goes_on(scene.ledger)
-        old.resume() if fault == "pause" else old.start()  # and believes to be the master still
-        watched.wait_replicates()
-        work_goes_on(scene.ledger)
+        wait_for_runs(scene.ledger)
+        old.resume() if fault == "pause" else old.start()  # and still considers itself the master
+        sentinel_group.wait_replicates()
+        wait_for_runs(scene.ledger)
 
     print(f"{fault}: failed over after {failover_s:.2f} s, a new message ran after {back_s:.2f} s")  # noqa: T201 - for pytest's report
     assert back_s < failover_s + BACK_AFTER_FAILOVER_S
-    assert watched.master() is new
+    assert sentinel_group.master() is new
     assert role(old) == "slave"
     settle(scene, extra_runs=repeated_at_most)
-    assert pool.worker_pids() == pool.started_worker_pids(), "a worker has left"
+    assert pool.worker_pids() == pool.started_worker_pids(), "a worker has exited"
     scene.retire(pool)
 
 
 @pytest.mark.usually(1)
 @pytest.mark.parametrize("fault", ["kill", "pause"])
-def test_an_idle_pool_finds_the_new_master_by_itself(watched: Watched, sentinel_scene: Scene, fault: str) -> None:
+def test_an_idle_pool_finds_the_new_master_by_itself(
+    sentinel_group: SentinelGroup, sentinel_scene: Scene, fault: str
+) -> None:
     scene = sentinel_scene
     pool = scene.pool()
     publisher = ConfirmedPublisher(scene.url, scene.ledger)
-    old = watched.master()
+    old = sentinel_group.master()
 
     getattr(old, fault)()
-    watched.wait_failed_over(old)
+    sentinel_group.wait_failed_over(old)
     failed_over_s = time.monotonic()
     publisher.publish({"do": "ok"})
     publisher.close()
@@ -77,17 +79,17 @@ def test_an_idle_pool_finds_the_new_master_by_itself(watched: Watched, sentinel_
     scene.retire(pool)
 
 
-def test_a_running_message_is_acked_at_the_new_master(watched: Watched, sentinel_scene: Scene) -> None:
+def test_a_running_message_is_acked_at_the_new_master(sentinel_group: SentinelGroup, sentinel_scene: Scene) -> None:
     scene = sentinel_scene
     pool = scene.pool(handler=HANDLER, concurrency=1)
     gate = scene.gate()
     scene.ledger.wait_started(scene.publish_one(gate.body()))
-    old = watched.master()
-    replica = watched.replica()
+    old = sentinel_group.master()
+    replica = sentinel_group.replica()
     eventually(lambda: replication(replica)["slave_repl_offset"] == replication(old)["master_repl_offset"], PATIENCE_S)
 
     old.kill()
-    watched.wait_failed_over(old)
+    sentinel_group.wait_failed_over(old)
     failed_over_s = time.monotonic()
     gate.open()
     scene.works_again(failed_over_s, lambda: scene.totals().get("acked"))
@@ -97,41 +99,41 @@ def test_a_running_message_is_acked_at_the_new_master(watched: Watched, sentinel
     scene.retire(pool)
 
 
-def test_a_master_that_is_told_to_step_down_is_left_at_once(watched: Watched, sentinel_scene: Scene) -> None:
-    # Nothing breaks here: idle workers are told UNBLOCKED, and whoever writes is told READONLY.
+def test_clients_leave_a_demoted_master_at_once(sentinel_group: SentinelGroup, sentinel_scene: Scene) -> None:
+    # No connection breaks here: blocked clients get UNBLOCKED, and writes get READONLY.
     scene = sentinel_scene
     pool = scene.pool()
-    old = watched.master()
+    old = sentinel_group.master()
 
     with confirmed_load(scene, WORK):
-        work_goes_on(scene.ledger)
+        wait_for_runs(scene.ledger)
         fault_s = time.monotonic()
-        eventually(lambda: watched.sentinels[0].ask("SENTINEL", "FAILOVER", "mymaster"), PATIENCE_S)
-        watched.wait_failed_over(old)
+        eventually(lambda: sentinel_group.sentinels[0].ask("SENTINEL", "FAILOVER", "mymaster"), PATIENCE_S)
+        sentinel_group.wait_failed_over(old)
         back_s = back_after_s(scene.ledger, time.monotonic())
         scene.figures.recovered(back_s)
         repeated_at_most = at_stake(scene.ledger, fault_s)
-        work_goes_on(scene.ledger)
+        wait_for_runs(scene.ledger)
 
     assert back_s < BACK_AFTER_FAILOVER_S
-    watched.wait_replicates()
+    sentinel_group.wait_replicates()
     settle(scene, extra_runs=repeated_at_most)
     scene.retire(pool)
 
 
-def test_what_was_not_confirmed_over_a_stalled_link_is_all_that_may_be_lost(
-    watched: Watched, sentinel_scene: Scene
+def test_only_messages_unconfirmed_over_a_stalled_link_may_be_lost(
+    sentinel_group: SentinelGroup, sentinel_scene: Scene
 ) -> None:
     scene = sentinel_scene
     publisher = ConfirmedPublisher(scene.url, scene.ledger)
     confirmed = [publisher.publish({"n": n}) for n in range(20)]
-    old, replica = watched.master(), watched.replica()
+    old, replica = sentinel_group.master(), sentinel_group.replica()
 
     replica.pause()
     unconfirmed = [publisher.publish({"n": n}) for n in range(3)]
     old.kill()
     replica.resume()
-    watched.wait_failed_over(old)
+    sentinel_group.wait_failed_over(old)
     publisher.publish({"n": "after"})
     publisher.close()
     pool = scene.pool()
@@ -145,15 +147,15 @@ def test_what_was_not_confirmed_over_a_stalled_link_is_all_that_may_be_lost(
     scene.retire(pool)
 
 
-def test_sentinels_are_asked_in_order_until_one_answers(watched: Watched, sentinel_scene: Scene) -> None:
+def test_sentinels_are_asked_in_order_until_one_answers(sentinel_group: SentinelGroup, sentinel_scene: Scene) -> None:
     scene = sentinel_scene
-    watched.sentinels[0].kill()
-    watched.sentinels[1].pause()
+    sentinel_group.sentinels[0].kill()
+    sentinel_group.sentinels[1].pause()
 
     pool = scene.pool()
     message = scene.publish_one({"do": "ok"})
 
     scene.ledger.wait_handled(message, timeout_s=PATIENCE_S)
-    watched.sentinels[1].resume()
+    sentinel_group.sentinels[1].resume()
     scene.settle()
     scene.retire(pool)

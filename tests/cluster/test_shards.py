@@ -1,4 +1,4 @@
-"""A queue that is spread over shards: seen as one queue by all who use it, in one place each message."""
+"""A queue with several shards: one queue to all its users, with each message in one place."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import pytest
 from redis import Redis
 
 from bizzmq import BizzMQ, ConfigurationError, QueueNotFoundError, QueueOptions
-from bizzmq.keys import QueueKeys, shard_of, whole_of
+from bizzmq.protocol.keys import QueueKeys, logical_queue, shard_of
 from bizzmq.testing import invariants
 from bizzmq.testing.ledger import Ledger
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.wait import eventually
 from tests.cluster.conftest import StartPool
-from tests.faults.gated import HANDLER, Gate
+from tests.faults.gated_handler import HANDLER, Gate
 from tests.faults.scene import PATIENCE_S
 from tests.support.cluster import Cluster
 from tests.support.paths import ROOT
@@ -39,11 +39,11 @@ def mq(url: str) -> Iterator[BizzMQ]:
         yield client
 
 
-def test_the_names_of_shards_lead_to_their_queue_and_back() -> None:
+def test_shard_names_are_derived_from_their_queue_and_back() -> None:
     assert [shard_of(QUEUE, index) for index in range(SHARDS)] == NAMES
     assert shard_of("q_dlq", 0) == "q_dlq"
     assert shard_of("q_dlq", 3) == "q:3_dlq" == QueueKeys("q:3").dead_letters().queue
-    assert [whole_of(name) for name in ("q", "q_dlq", "q:3", "q:3_dlq")] == ["q", "q_dlq", "q", "q_dlq"]
+    assert [logical_queue(name) for name in ("q", "q_dlq", "q:3", "q:3_dlq")] == ["q", "q_dlq", "q", "q_dlq"]
 
 
 @pytest.mark.parametrize("shards", [0, -1, 257])
@@ -60,18 +60,18 @@ def test_a_shard_is_not_created_by_its_name(mq: BizzMQ) -> None:
         mq.stats("wide:7")
 
 
-def test_publishing_goes_round_and_stats_add_up(mq: BizzMQ) -> None:
+def test_publishing_rotates_over_shards_and_stats_add_up(mq: BizzMQ) -> None:
     for number in range(3 * SHARDS):
         mq.publish_message_to_queue(QUEUE, number)
     mq.publish_messages_to_queue(QUEUE, range(100 * SHARDS))
 
-    shares = [mq.stats(name) for name in NAMES[1:]]  # the first one's name stands for all
+    shares = [mq.stats(name) for name in NAMES[1:]]  # the name of the first shard is the name of the queue
     assert {share.published for share in shares} == {103}
     whole = mq.stats(QUEUE)
     assert whole.waiting == whole.published == 103 * SHARDS
 
 
-def test_a_publisher_finds_the_shards_of_a_queue_that_is_created_after_it_asked(url: str) -> None:
+def test_a_publisher_finds_the_shards_of_a_queue_created_later(url: str) -> None:
     with BizzMQ(url) as publisher, BizzMQ(url) as other:
         with pytest.raises(QueueNotFoundError):
             publisher.publish_message_to_queue("late", 1)
@@ -84,9 +84,7 @@ def test_a_publisher_finds_the_shards_of_a_queue_that_is_created_after_it_asked(
 
 
 @pytest.mark.parametrize("again", [1, 2, 9])
-def test_a_publisher_finds_the_shards_of_a_queue_that_was_created_anew(
-    mq: BizzMQ, redis: Redis, url: str, again: int
-) -> None:
+def test_a_publisher_finds_the_shards_of_a_recreated_queue(mq: BizzMQ, redis: Redis, url: str, again: int) -> None:
     mq.publish_messages_to_queue(QUEUE, range(2 * SHARDS))
     redis.flushall()
     with BizzMQ(url) as other:
@@ -99,7 +97,7 @@ def test_a_publisher_finds_the_shards_of_a_queue_that_was_created_anew(
     assert whole.waiting == whole.published == len(set(published)) == 1000 + SHARDS
 
 
-def test_a_queue_that_is_gone_is_named_and_not_its_shard(mq: BizzMQ, redis: Redis) -> None:
+def test_an_error_names_the_missing_queue_and_not_its_shard(mq: BizzMQ, redis: Redis) -> None:
     mq.publish_messages_to_queue(QUEUE, range(SHARDS))
     redis.flushall()
 
@@ -213,9 +211,9 @@ def test_the_operator_sees_the_dead_letters_of_all_shards(
     assert len(Counter(row["queue"] for row in listed)) == SHARDS
     one = listed[-1]["id"]
     assert json.loads(_bizzmq(url, "dlq", "show", QUEUE, one, "--json"))["id"] == one
-    assert _bizzmq(url, "dlq", "replay", QUEUE, one).strip() == "1 messages put back"
+    assert _bizzmq(url, "dlq", "replay", QUEUE, one).strip() == "1 messages replayed"
     assert mq.stats(QUEUE).waiting == 1
-    assert _bizzmq(url, "dlq", "replay", QUEUE).strip() == f"{2 * SHARDS - 1} messages put back"
+    assert _bizzmq(url, "dlq", "replay", QUEUE).strip() == f"{2 * SHARDS - 1} messages replayed"
     assert _bizzmq(url, "purge", QUEUE, "--yes").strip() == f"{2 * SHARDS} messages deleted"
     queues = json.loads(_bizzmq(url, "queues", "--json"))
     assert [row["queue"] for row in queues] == [QUEUE, f"{QUEUE}_dlq"]
@@ -247,7 +245,7 @@ def _kill_the_one_that_runs(pool: Pool, ledger: Ledger, message: str) -> None:
 
 
 def _bizzmq(url: str, *arguments: str) -> str:
-    """What the command says; it must succeed."""
+    """The output of the command, which must succeed."""
     done = subprocess.run(
         [sys.executable, "-m", "bizzmq", "--redis-url", url, *arguments],
         cwd=str(ROOT), capture_output=True, text=True, timeout=PATIENCE_S, stdin=subprocess.DEVNULL, check=False,

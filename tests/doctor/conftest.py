@@ -1,4 +1,4 @@
-"""Servers that are set up well or badly, and the doctor's findings about them."""
+"""Servers with good and bad configurations, and the doctor's findings about them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
-from bizzmq.broker import Broker
-from bizzmq.connections import connect
-from bizzmq.doctor import examine
-from bizzmq.doctor_finding import Finding, Level
+from bizzmq.broker.broker import Broker
+from bizzmq.connection.factory import connect
+from bizzmq.doctor.examine import examine
+from bizzmq.doctor.findings import Finding, Level
 from bizzmq.testing.binaries import server_binary
 from bizzmq.testing.server import RedisServer
 
-Patient = Callable[..., RedisServer]
+StartServer = Callable[..., RedisServer]
 Examine = Callable[[str], "Report"]
 
 
@@ -25,7 +25,7 @@ class Report:
         self.findings = findings
 
     def of(self, check: str) -> tuple[str, str, str]:
-        """(level, what, do) of the only finding of that check."""
+        """(level, what, do) of the only finding of this check."""
         (found,) = [one for one in self.findings if one.check == check]
         return found.level.value, found.what, found.do
 
@@ -37,14 +37,14 @@ class Report:
 
 
 def binaries() -> list[str]:
-    """Each kind of server that is installed: the one to test with, and Debian's Redis."""
+    """The installed servers: the one under test, and Debian's Redis."""
     others = [path for path in (shutil.which("redis-server"), shutil.which("valkey-server")) if path]
     return list(dict.fromkeys([server_binary(), *others]))
 
 
 @pytest.fixture(params=binaries(), ids=lambda path: path.rsplit("/", 1)[-1])
-def patient(request: pytest.FixtureRequest, private_server: Callable[..., RedisServer]) -> Patient:
-    """patient("maxmemory 4mb", persistence="aof"): a server with these lines in its configuration."""
+def configured(request: pytest.FixtureRequest, private_server: Callable[..., RedisServer]) -> StartServer:
+    """configured("maxmemory 4mb", persistence="aof"): a server with these lines in its configuration."""
 
     def start(*lines: str, **options: Any) -> RedisServer:
         return private_server(config=lines, binary=request.param, **options)
@@ -53,7 +53,7 @@ def patient(request: pytest.FixtureRequest, private_server: Callable[..., RedisS
 
 
 @pytest.fixture
-def examined() -> Iterator[Examine]:
+def examine_server() -> Iterator[Examine]:
     brokers: list[Broker] = []
 
     def look(url: str) -> Report:

@@ -1,4 +1,4 @@
-"""A Sentinel, to be taken for a server by mistake."""
+"""A Sentinel, whose URL is used like that of a server by mistake."""
 
 from __future__ import annotations
 

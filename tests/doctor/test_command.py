@@ -1,4 +1,4 @@
-"""`bizzmq doctor` as an operator runs it, and what a pool says by itself."""
+"""`bizzmq doctor` as an operator runs it, and the warnings of a pool."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WARNING = "Redis evicts messages when its memory is full, set maxmemory-policy n
 OwnScene = Callable[..., "tuple[RedisServer, Scene]"]
 
 
-def test_findings_are_lines_with_what_to_do(private_server: Callable[..., RedisServer]) -> None:
+def test_findings_are_lines_with_advice(private_server: Callable[..., RedisServer]) -> None:
     server = private_server(config=["maxmemory 100mb", "maxmemory-policy allkeys-lru"])
 
     ended = run(OPERATOR, "doctor", REDIS_URL=server.url)
@@ -40,7 +40,7 @@ def test_warnings_do_not_fail(private_server: Callable[..., RedisServer]) -> Non
     assert "warn  persistence" in ended.out
 
 
-def test_a_queue_that_is_not_there_yet_is_said(private_server: Callable[..., RedisServer]) -> None:
+def test_a_missing_queue_is_reported(private_server: Callable[..., RedisServer]) -> None:
     url = private_server().url
 
     before = run(OPERATOR, "doctor", "--queue", "later", REDIS_URL=url)
@@ -49,22 +49,22 @@ def test_a_queue_that_is_not_there_yet_is_said(private_server: Callable[..., Red
 
     assert "warn  queues       there is no queue later yet" in before.out
     assert "no queue" not in after.out
-    assert "1 queues, and pools can work on all of them" in after.out
+    assert "1 queues, and pools can use all of them" in after.out
     assert (before.code, after.code) == (0, 0)
 
 
-def test_json_and_an_address_of_its_own(private_server: Callable[..., RedisServer]) -> None:
+def test_json_output_and_an_explicit_address(private_server: Callable[..., RedisServer]) -> None:
     url = private_server(persistence="aof", fsync="always").url
 
     found = run(OPERATOR, "doctor", "--json", "--redis-url", url, REDIS_URL="redis://nowhere.invalid").json()
 
     assert found["healthy"] is True
     assert {"level": "ok", "check": "persistence", "do": "",
-            "what": "the append-only file is on disk before each reply: no crash loses what was confirmed",
+            "what": "the append-only file is on disk before each reply: a crash loses nothing that was confirmed",
             } in found["findings"]  # fmt: skip
 
 
-def test_a_server_that_is_away_is_a_finding() -> None:
+def test_an_unavailable_server_is_a_finding() -> None:
     ended = run(OPERATOR, "doctor", "--json", REDIS_URL=f"redis://{LOOPBACK}:{free_port()}/0")
 
     assert (ended.code, ended.err) == (1, "")
@@ -103,7 +103,7 @@ def test_a_pool_does_not_warn_of_noeviction(own_scene: OwnScene) -> None:
     assert WARNING not in pool.log()
 
 
-def test_a_pool_that_may_not_ask_works_without_a_word(own_scene: OwnScene) -> None:
+def test_a_pool_without_permission_to_check_works_silently(own_scene: OwnScene) -> None:
     server, scene = own_scene(config=["maxmemory 100mb", "maxmemory-policy allkeys-lru"])
     client: Any = server.client()
     need_acl(client)

@@ -1,4 +1,4 @@
-"""Running and importing what stands in examples/."""
+"""Fixtures that run and import the programs in examples/."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Mandelbrot example renders the picture that it should, whoever runs the pool."""
+"""The Mandelbrot example renders the correct picture with its own pool and with a running one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import zlib
 from pathlib import Path
 from types import ModuleType
 from typing import Callable
+
+import pytest
 
 from tests.support.program import StartProgram
 
@@ -29,7 +31,8 @@ def test_the_picture_is_rendered_by_a_pool_of_its_own(
     assert likeness(read_png(tmp_path / "picture.png"), whole_picture(example)) > 0.98
 
 
-def test_the_picture_is_rendered_by_a_pool_that_runs_already(
+@pytest.mark.nightly
+def test_the_picture_is_rendered_by_a_running_pool(
     run: StartProgram, url: str, tmp_path: Path, example: Callable[[str], ModuleType]
 ) -> None:
     pool = run("-m", "bizzmq.workers", "-q", "mandelbrot", "-c", "2", "mandelbrot_tile:render", BIZZMQ_REDIS_URL=url)
@@ -44,11 +47,11 @@ def test_the_picture_is_rendered_by_a_pool_that_runs_already(
 
 
 def tiles_of(output: str) -> int:
-    """How many tiles the workers are said to have rendered in all."""
-    said = re.search(r"workers +(\d), which have rendered ([\d +]+) tiles", output)
-    assert said, output
-    counts = [int(count) for count in said[2].split("+")]
-    assert len(counts) == int(said[1])
+    """The total number of tiles that the output says the workers have rendered."""
+    reported = re.search(r"workers +(\d), which have rendered ([\d +]+) tiles", output)
+    assert reported, output
+    counts = [int(count) for count in reported[2].split("+")]
+    assert len(counts) == int(reported[1])
     return sum(counts)
 
 

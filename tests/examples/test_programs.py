@@ -1,4 +1,4 @@
-"""The examples, and the two that were published first, do what they say, in processes of their own."""
+"""The examples, including the first two published ones, work as documented, in processes of their own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PUBLISHED = ROOT / "tests" / "data"
 
 
 def published(name: str, url: str, directory: Path) -> str:
-    """The path of a published program, verbatim but for the server's address."""
+    """The path of a published program, unchanged except for the server's address."""
     text = (PUBLISHED / f"published_{name}.py.txt").read_text(encoding="utf-8")
     text, replaced = re.subn(r'redis_url="[^"]*"', f'redis_url="{url}"', text)
     assert replaced == 1
@@ -57,12 +57,12 @@ def test_the_failing_message_reaches_the_dead_letter_handler(
     eventually(lambda: redis.hlen("bizzmq:{main-queue}:dlq:messages") == 0, what="the dead letter's ack")
     program.stop()
 
-    assert program.output().count(f"Receiving {message}") == 3  # once, and two retries
+    assert program.output().count(f"Receiving {message}") == 3  # the first attempt and two retries
     assert program.output().rstrip().endswith("Shutting down...")
     assert redis.hlen("bizzmq:{main-queue}:messages") == 0
 
 
-def test_the_task_example_is_worked_off_by_a_pool(run: StartProgram, url: str) -> None:
+def test_the_task_example_is_handled_by_a_pool(run: StartProgram, url: str) -> None:
     pool = run("-m", "bizzmq.workers", "--concurrency=2", "tasks:handler", BIZZMQ_REDIS_URL=url)
     publisher = run("publish_tasks.py", "--count", "20", "--watch", BIZZMQ_REDIS_URL=url)
 
@@ -73,7 +73,7 @@ def test_the_task_example_is_worked_off_by_a_pool(run: StartProgram, url: str) -
     assert len(re.findall(r" \d+ = \d+ x \d+$", pool.output(), flags=re.MULTILINE)) == 20, pool.output()
 
 
-def test_the_task_is_done_right(example: Callable[[str], ModuleType]) -> None:
+def test_the_task_is_computed_correctly(example: Callable[[str], ModuleType]) -> None:
     factors = example("tasks").factors
 
     assert factors(2) == [2]

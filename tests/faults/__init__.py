@@ -1,1 +1,1 @@
-"""Rows of the fault matrix: real pools, real servers, real faults, judged by the ledger and G1 to G8."""
+"""Tests of the fault matrix: real pools, servers and faults, checked with the ledger and the invariants G1 to G8."""

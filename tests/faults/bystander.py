@@ -1,7 +1,7 @@
-"""A process that has nothing to do with any pool, and writes down each signal that it gets.
+"""A process that is unrelated to any pool and records each signal that it receives.
 
-`python -m tests.faults.bystander LOG [PID]`: with a pid it takes that number, which must be free, as the kernel may
-give it to anybody; with `leads` it leads a session and a group of that number, too.
+`python -m tests.faults.bystander LOG [PID [leads]]`: with a pid, which must be free, it runs under that pid, as the
+kernel may reuse it for any process; with `leads` it also leads a session and a group of that number.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def _clone_as(pid: int) -> int:
-    """Fork a child with this pid: 0 in the child. OSError if the number is taken, or the system does not let us."""
+    """Fork a child with this pid; returns 0 in the child. OSError if the pid is taken or the system forbids it."""
     wanted = (ctypes.c_int * 1)(pid)
     arguments = (ctypes.c_uint64 * 11)()
     arguments[4], arguments[8], arguments[9] = signal.SIGCHLD, ctypes.addressof(wanted), 1

@@ -1,4 +1,4 @@
-"""The scene of a fault test."""
+"""Fixtures of the fault tests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Callable, Iterator
 import pytest
 from redis import Redis
 
-from bizzmq import scripts
+from bizzmq.broker import scripts
 from bizzmq.testing.layout import command
 from bizzmq.testing.ledger import Ledger
 from bizzmq.testing.link import Fault
@@ -40,7 +40,7 @@ def own_scene(
     tmp_path: Path,
     figures: Figures,
 ) -> Iterator[Callable[..., tuple[RedisServer, Scene]]]:
-    """A scene on a server that the test may kill: server, scene = own_scene(persistence="aof", ...)."""
+    """A scene on a private server, which the test may kill: server, scene = own_scene(persistence="aof", ...)."""
     scenes: list[Scene] = []
 
     def start(**options: Any) -> tuple[RedisServer, Scene]:

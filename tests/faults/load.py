@@ -1,4 +1,4 @@
-"""Work that goes on while something else is broken."""
+"""Load in the background while a fault is active."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _STOP_TIMEOUT_S = 30.0
 
 @contextlib.contextmanager
 def load(scene: Scene, *bodies: Any, mq: BizzMQ | None = None) -> Iterator[None]:
-    """Publish these bodies again and again, as one batch, during the block; each batch goes into the ledger.
+    """Publish these bodies repeatedly, as one batch, during the block; each batch is recorded in the ledger.
 
     Every publish must succeed. `mq` publishes instead of the scene's own publisher.
     """
@@ -30,7 +30,7 @@ def load(scene: Scene, *bodies: Any, mq: BizzMQ | None = None) -> Iterator[None]
 
 @contextlib.contextmanager
 def repeated(action: Callable[[], object], pause_s: float = PAUSE_S) -> Iterator[None]:
-    """Do something again and again in the background, so often; an error of it is raised after the block."""
+    """Call a function repeatedly in the background during the block; its error is raised after the block."""
     over = threading.Event()
     errors: list[BaseException] = []
 

@@ -1,4 +1,4 @@
-"""A handler's module whose import never ends."""
+"""A handler module whose import never ends."""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ threading.Event().wait()
 
 
 def handler(body: Any) -> None:
-    raise AssertionError("nobody gets here")
+    raise AssertionError("this line is never reached")

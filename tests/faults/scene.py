@@ -1,4 +1,4 @@
-"""What every fault test has: a queue, a publisher that keeps a ledger, pools, and the invariants at the end."""
+"""The setting of a fault test: a queue, a publisher with a ledger, pools, and the invariants at the end."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from bizzmq.testing.layout import Keys, command, snapshot
 from bizzmq.testing.ledger import Ledger
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.wait import eventually, eventually_holds
-from tests.faults.gated import Gate
+from tests.faults.gated_handler import Gate
 from tests.support.figures import Figures
 
 QUEUE = "q"
 PATIENCE_S = 30.0
-"""Other tests may use the same processors: how long a condition may take that holds within a second alone."""
+"""How long a condition may take that normally holds within a second: other tests may use the same processors."""
 
 
 class Scene:
     """One server with the queue `q` and its dead-letter queue.
 
     Attributes:
-        mq: the publisher; its failed messages are retried at once.
-        redis: to look at what is stored, without the library.
-        figures: what the test measures.
+        mq: the publisher. Failed messages are retried at once.
+        redis: a client that reads the stored data without the library.
+        figures: the measurements of the test.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Scene:
         self.mq.close()
 
     def publish(self, *bodies: Any, queue: str = QUEUE, **options: Any) -> list[str]:
-        """Publish and write into the ledger; MessageOptions as keywords."""
+        """Publish and record the ids in the ledger; the keywords are MessageOptions."""
         ids = self.mq.publish_messages_to_queue(queue, bodies, MessageOptions(**options))
         self.ledger.record_published(*ids)
         return ids
@@ -61,12 +61,12 @@ class Scene:
         return self.publish(body, **options)[0]
 
     def gate(self) -> Gate:
-        """A gate of its own for one message of a pool with the handler `gated`."""
+        """A new gate for one message of a pool with the gated handler."""
         self._gates += 1
         return Gate(self._directory / f"gate-{self._gates}")
 
     def pool(self, *args: str, ready: bool = True, url: str | None = None, **options: Any) -> Pool:
-        """Start a pool with these command-line arguments; `options` as for Pool."""
+        """Start a pool with these command-line arguments; `options` are those of Pool."""
         pool = self._start_pool(url or self.url, args=args, **options)
         if ready:
             pool.wait_ready()
@@ -77,22 +77,22 @@ class Scene:
         return snapshot(self.redis, QUEUE)[0].workers
 
     def held(self) -> list[str]:
-        """The ids that workers hold, oldest first in each worker."""
+        """The ids held by workers, for each worker the oldest first."""
         return [i for ids in snapshot(self.redis, QUEUE)[0].processing.values() for i in reversed(ids)]
 
     def waiting(self) -> list[str]:
-        """The ids that wait, the next one first."""
+        """The waiting ids, the next one first."""
         return snapshot(self.redis, QUEUE)[0].waiting[::-1]
 
     def totals(self) -> dict[str, int]:
-        """What the queue has counted so far; what it never counted is left out."""
+        """The totals of the queue so far, without those that are zero."""
         counts: dict[str, str] = command(self.redis, "HGETALL", Keys(QUEUE).stats)
         return {name: int(count) for name, count in counts.items()}
 
     def settle(self, *, dead_lettered: int = 0, extra_runs: int = 0, timeout_s: float = PATIENCE_S) -> None:
-        """Wait until nothing is left to do; G2 holds on the way, G1, G3 and G4 at the end.
+        """Wait until nothing is left to do; check G2 in the meantime, and G1, G3 and G4 at the end.
 
-        `extra_runs` bounds the runs beyond the first of each message, whatever they are due to.
+        `extra_runs` bounds the runs beyond the first of each message, for any cause.
         """
 
         def nothing_is_left() -> None:
@@ -108,20 +108,20 @@ class Scene:
         invariants.check_duplicates(self.ledger, extra_runs)
 
     def check_stored(self) -> None:
-        """G1, G2 and G4 at any moment."""
+        """Check G1, G2 and G4, at any moment."""
         invariants.check_one_place(self.redis, QUEUE)
         invariants.check_nothing_stranded(self.redis, QUEUE)
         self.check_balance(self.ledger.published())
 
     def check_balance(self, published: Iterable[str]) -> None:
-        """G1 of these messages, all that should be there; the matrix is told how many are lost and left."""
+        """Check G1 for these messages, which are all there are; report lost and left messages to the matrix."""
         found = invariants.balance(self.redis, QUEUE, published, self.ledger.handled)
         self.figures.lost(len(found.lost))
         self.figures.left(found.left)
         invariants.check_nothing_lost(found, QUEUE)
 
     def runs_again(self, since_s: float, *ids: str) -> None:
-        """Wait until one of these messages, or any if none is named, begins to run; that is how long recovery took."""
+        """Wait until one of these messages, or any message, starts to run; record that as the recovery time."""
 
         def first() -> float | None:
             wanted = (event for event in self.ledger.starts() if not ids or event.id in ids)
@@ -132,19 +132,19 @@ class Scene:
         self.figures.recovered(at_s - since_s)
 
     def works_again(self, since_s: float, condition: Callable[[], object]) -> None:
-        """Wait for this; that is how long recovery took."""
+        """Wait for this condition; record that as the recovery time."""
         eventually(condition, PATIENCE_S, lambda: f"recovery; {self.ledger.totals()}")
         self.figures.recovered(time.monotonic() - since_s)
 
     def retire(self, *pools: Pool, tracebacks: int = 0) -> None:
-        """G6 and G8: drained pools leave with 0, no process, no registration and no traceback."""
+        """Check G6 and G8: drained pools exit with 0 and leave no process, no registration and no traceback."""
         for pool in pools:
             pool.signal(signal.SIGTERM)
         for pool in pools:
             self.gone(pool, tracebacks=tracebacks)
 
     def gone(self, pool: Pool, code: int = 0, *, tracebacks: int = 0, timeout_s: float = PATIENCE_S) -> None:
-        """Wait for a pool that was told to leave; it left nothing behind."""
+        """Wait for a pool that is draining; check that it leaves nothing behind."""
         assert pool.wait(timeout_s) == code, pool.log()
         pool.assert_no_process_left()
         invariants.check_log(pool.log(), tracebacks=tracebacks)
@@ -155,5 +155,5 @@ class Scene:
 
 
 def log_says(pool: Pool, text: str, times: int = 1, timeout_s: float = PATIENCE_S) -> None:
-    """Wait until the pool's log holds this text so many times."""
+    """Wait until the pool's log contains this text `times` times."""
     eventually(lambda: pool.log().count(text) >= times, timeout_s, lambda: f"{text!r} in\n{pool.log()}")

@@ -1,6 +1,6 @@
-"""Limits that the system sets to a pool that runs: no process more, no descriptor more. Linux only.
+"""System limits of a running pool: no more processes, no more descriptors. Linux only.
 
-None of them needs the pool's help, and each can be lifted again.
+None of them needs help from the pool, and each can be lifted again.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def back_to_strength(scene: Scene, pool: Pool) -> None:
 
 
 def helper_comes_back(scene: Scene, pool: Pool, role: str, former: int) -> None:
-    """There is another janitor or template, and a worker that dies now is replaced with its help."""
+    """Check that a new janitor or template is there, and that a worker that dies now is replaced."""
     eventually(lambda: pool.helper_pid(role) != former, PATIENCE_S)
     kill_worker(pool)
     eventually(lambda: len(pool.started_worker_pids()) == 3, PATIENCE_S, pool.log)
@@ -48,9 +48,9 @@ def helper_comes_back(scene: Scene, pool: Pool, role: str, former: int) -> None:
 
 @contextlib.contextmanager
 def no_descriptors(pid: int, limit: int | None = None) -> Iterator[None]:
-    """During the block this process can open nothing more than it has open, or nothing from this number on.
+    """During the block this process can open no further descriptor, or none from this number on.
 
-    No process may poll more descriptors than it may have: a lower limit than that is none that happens.
+    The limit is not lower than the number of descriptors that the process polls: poll would fail otherwise.
     """
     soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     taken = {int(entry.name) for entry in Path(f"/proc/{pid}/fd").iterdir()}
@@ -64,10 +64,10 @@ def no_descriptors(pid: int, limit: int | None = None) -> Iterator[None]:
 
 
 class TaskLimit:
-    """Bounds how many processes a pool has, supervisor and all: for root by a control group of the pool's own.
+    """Limits the number of processes of a pool, including the supervisor: for root by a control group for the pool.
 
-    RLIMIT_NPROC does not hold for root. For everybody else it does, and counts all processes of the user, so that
-    only "not one more" can be said by it.
+    RLIMIT_NPROC does not apply to root. For other users it counts all processes of the user, so it can only express
+    "not one more".
     """
 
     def __init__(self, pool: Pool) -> None:
@@ -79,7 +79,7 @@ class TaskLimit:
                 (self._group / "cgroup.procs").write_text(str(pid))
 
     def forbid(self, spare: int = 0) -> None:
-        """From now on so many processes may be added to those that live at this moment."""
+        """Allow at most `spare` processes in addition to those that are alive now."""
         if self._group is not None:
             tasks = len((self._group / "cgroup.procs").read_text().split())
             (self._group / "pids.max").write_text(str(tasks + spare))
@@ -89,7 +89,7 @@ class TaskLimit:
                 resource.prlimit(pid, resource.RLIMIT_NPROC, (0, resource.prlimit(pid, resource.RLIMIT_NPROC)[1]))
 
     def allow(self) -> None:
-        """Lift it."""
+        """Lift the limit."""
         if self._group is not None:
             (self._group / "pids.max").write_text("max")
             return
@@ -110,7 +110,7 @@ class TaskLimit:
 
 
 def _new_group() -> Path:
-    """Raises OSError if this system lets nobody have one."""
+    """Create a control group. Raises OSError if this system does not permit it."""
     parent = _V1 if (_V1 / "cgroup.procs").exists() else _V2
     group = parent / f"bizzmq-test-{uuid.uuid4().hex[:8]}"
     group.mkdir()

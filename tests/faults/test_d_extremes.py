@@ -1,4 +1,4 @@
-"""D8: the extremes of priority and delay: what comes first is as documented."""
+"""D8: extreme priorities and delays keep the documented order."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tests.faults.scene import PATIENCE_S, QUEUE, Scene
 
 HIGHEST, LOWEST = PRIORITY_LIMIT, -PRIORITY_LIMIT
 PRIORITIES = [HIGHEST, HIGHEST - 1, HIGHEST - 2, 10**9, 2, 1, 0, -1, -2, -(10**9), LOWEST + 2, LOWEST + 1, LOWEST]
-"""In the order of handling. Neighbours at the ends differ in the last digit that a score can hold."""
+"""In the order of handling. Neighbours at both ends differ in the last digit of a score."""
 
 
-def test_a_higher_priority_comes_first_whatever_its_size(scene: Scene, rng: random.Random) -> None:
+def test_a_higher_priority_comes_first_at_any_size(scene: Scene, rng: random.Random) -> None:
     wanted = [(priority, turn) for priority in PRIORITIES for turn in range(3)]
     shuffled = rng.sample(wanted, len(wanted))
     published: dict[str, int] = {}
@@ -63,7 +63,7 @@ def test_delays_end_in_their_order_from_a_millisecond_to_a_century(scene: Scene)
     now_ms = time.time() * 1000
     for (_, due_ms), delay_s in zip(scores, (3600.0, 30 * 86400.0, MAX_DELAY_S)):
         assert abs(due_ms - now_ms - delay_s * 1000) < PATIENCE_S * 1000
-        assert due_ms == int(due_ms), "a part of a millisecond was lost on the way"
+        assert due_ms == int(due_ms), "a fraction of a millisecond was lost"
     started = [event.id for event in scene.ledger.starts()]
     assert started.index(ids[0.1]) < started.index(ids[0.2])
     scene.redis.zadd(Keys(QUEUE).delayed, {name: 0 for name, _ in scores})
@@ -81,6 +81,6 @@ def test_delays_end_in_their_order_from_a_millisecond_to_a_century(scene: Scene)
     ],
     ids=str,
 )  # fmt: skip
-def test_what_lies_beyond_the_extremes_is_refused_before_anything_is_sent(options: dict[str, float]) -> None:
+def test_values_beyond_the_extremes_are_refused_before_anything_is_sent(options: dict[str, float]) -> None:
     with pytest.raises(ConfigurationError):
         MessageOptions(**options)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""D7: very many messages due at once, dead letters and dead workers: each script call stays below 5 ms."""
+"""D7: very many due messages, dead letters and dead workers: each script call stays below 5 ms."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any, Callable, Iterable
 import pytest
 from redis import Redis
 
-from bizzmq import census, purging
-from bizzmq.broker import Broker
-from bizzmq.connection import Connection
+from bizzmq.admin import dead_letters, purge
+from bizzmq.broker.broker import Broker
+from bizzmq.connection.base import Connection
 from bizzmq.testing import invariants
 from bizzmq.testing.layout import Keys, command
 from bizzmq.testing.server import RedisServer
@@ -28,7 +28,7 @@ SOAK_S = 600.0
 
 
 def sizes(normal: int, soak: int) -> Any:
-    """The size of the normal run, and that of the soak."""
+    """The sizes of an ordinary run and of the soak."""
     huge = pytest.param(soak, marks=[pytest.mark.soak, pytest.mark.timeout(SOAK_S)], id=f"{soak}")
     return pytest.mark.parametrize("count", [pytest.param(normal, id=f"{normal}"), huge])
 
@@ -65,9 +65,9 @@ def test_many_dead_letters(own_scene: OwnScene, count: int, rng: random.Random) 
 
     picked = [*ids[:10], *ids[-10:], *rng.sample(ids[10:-10], 80)]
     for name in picked:
-        letter = census.dead_letter(broker, QUEUE, name)
+        letter = dead_letters.dead_letter(broker, QUEUE, name)
         assert letter is not None
-        assert census.replay(broker, QUEUE, letter)
+        assert broker.replay(QUEUE, letter.id, letter.priority)
     assert scene.mq.stats(QUEUE).dead_lettered == count - 100
     times.check(at_least=100)
 
@@ -80,7 +80,7 @@ def test_many_dead_letters(own_scene: OwnScene, count: int, rng: random.Random) 
     times.check(at_least=100)
 
     times.begin()
-    while purging.purge(broker, DEAD) == 100:
+    while purge.purge(broker, DEAD) == 100:
         pass
     times.check(at_least=count // 100)
     assert scene.mq.stats(QUEUE).dead_lettered == 0
@@ -114,19 +114,19 @@ def test_many_dead_workers(own_scene: OwnScene, count: int) -> None:
     invariants.check_at_rest(scene.redis, QUEUE)
     assert scene.totals()["requeued"] == len(ids)
     for pool in (reaper, other):
-        assert "lease lost" not in pool.log(), "who was busy reaping was reaped"
+        assert "lease lost" not in pool.log(), "a supervisor that was busy reaping was reaped"
         assert len(pool.started_worker_pids()) == 2
     assert not command(scene.redis, "HLEN", keys.supervisors) - 2
     scene.retire(reaper, other)
 
 
 def _ids(count: int) -> Iterable[str]:
-    """Ids as publishers make them, older than any that is published now."""
+    """Ids in the form of publishers, older than any id that is published now."""
     return (f"{number:013x}deadbee" for number in range(count))
 
 
 def _fill(redis: Redis, key: str, items: Iterable[Any], words: Callable[[Any], tuple[Any, ...]], name: str) -> None:
-    """Store very many items in one container, a thousand a command."""
+    """Store many items in one container, a thousand with each command."""
     batch: list[Any] = []
     for number, item in enumerate(items, start=1):
         batch += words(item)

@@ -1,4 +1,4 @@
-"""O1: whatever takes the log is full, or nobody reads it. The work goes on, and so does supervision."""
+"""O1: the log's destination is full, blocked or without a reader. Work and supervision continue."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.wait import eventually
-from tests.faults.gated import HANDLER
+from tests.faults.gated_handler import HANDLER
 from tests.faults.scene import PATIENCE_S, Scene
 from tests.support.tmpfs import Tmpfs, can_mount, tmpfs
 
@@ -25,7 +25,7 @@ PAGE = 4096
 
 
 class Reader:
-    """The other end of a pipe or a socket: it reads when it is told to."""
+    """The other end of a pipe or a socket, which reads on request."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -33,7 +33,7 @@ class Reader:
         os.set_blocking(descriptor, False)
 
     def read(self) -> str:
-        """All that has come until now."""
+        """Everything that has arrived so far."""
         with contextlib.suppress(BlockingIOError):
             while True:
                 piece = os.read(self._descriptor, 65_536)
@@ -54,7 +54,7 @@ def _pipe() -> Iterator[tuple[IO[bytes], Reader]]:
 
 @contextlib.contextmanager
 def _socket() -> Iterator[tuple[IO[bytes], Reader]]:
-    """As a service manager's journal gives one."""
+    """A socket like that of a service manager's journal."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, PAGE)
@@ -63,14 +63,14 @@ def _socket() -> Iterator[tuple[IO[bytes], Reader]]:
 
 
 @pytest.mark.parametrize("channel", [_pipe, _socket], ids=["pipe", "socket"])
-def test_a_log_that_nobody_reads_stops_nothing_and_its_gap_is_told(scene: Scene, channel: Callable[[], Any]) -> None:
+def test_a_log_without_a_reader_stops_nothing_and_its_gap_is_reported(scene: Scene, channel: Callable[[], Any]) -> None:
     with channel() as (output, reader):
         pool = scene.pool("--log-format=json", output=output, ready=False)
         _works(scene, pool)
         _replaces_a_worker(scene, pool)
 
         reader.read()
-        scene.publish(*[{"do": "raise", "times": 1}] * 5)  # something to say, now that somebody reads
+        scene.publish(*[{"do": "raise", "times": 1}] * 5)  # causes log lines, now that the pipe is read
         eventually(lambda: DROPPED in reader.read(), PATIENCE_S, lambda: reader.read()[-2000:])
         scene.settle(extra_runs=_published(scene) + 1)
         _drains(pool)
@@ -98,7 +98,7 @@ def test_a_pool_drains_though_its_log_is_never_read(scene: Scene) -> None:
     assert not scene.registered()
 
 
-def test_a_pool_that_cannot_boot_says_so_or_not_and_leaves(scene: Scene) -> None:
+def test_a_pool_that_cannot_start_exits_also_if_it_cannot_log(scene: Scene) -> None:
     with _pipe() as (output, _):
         _fill(output)
         pool = scene.pool(handler="tests.is_missing:handler", output=output, ready=False)
@@ -127,8 +127,8 @@ def test_a_log_on_a_device_that_is_always_full_stops_nothing(scene: Scene) -> No
         _drains(pool)
 
 
-@pytest.mark.skipif(not can_mount(), reason="needs the right to mount a tmpfs")
-def test_a_log_on_a_full_disk_stops_nothing_and_its_gap_is_told_when_there_is_room(
+@pytest.mark.skipif(not can_mount(), reason="needs permission to mount a tmpfs")
+def test_a_log_on_a_full_disk_stops_nothing_and_its_gap_is_reported_when_there_is_room(
     scene: Scene, tmp_path: Path
 ) -> None:
     with tmpfs(tmp_path / "disk", "64k") as disk, (disk.path / "log").open("ab") as output:
@@ -152,7 +152,7 @@ def _log(disk: Tmpfs) -> str:
 
 
 def _works(scene: Scene, pool: Pool) -> None:
-    """Messages are handled, retried and acked."""
+    """Check that messages are handled, retried and acked."""
     messages = scene.publish(*[{"do": "raise", "times": 1}] * 60)
     scene.ledger.wait_handled(*messages, timeout_s=PATIENCE_S)
     scene.settle(extra_runs=60)
@@ -161,7 +161,7 @@ def _works(scene: Scene, pool: Pool) -> None:
 
 
 def _replaces_a_worker(scene: Scene, pool: Pool) -> None:
-    """The supervisor sees one die, has its message put back, and starts another one."""
+    """Kill a worker; the supervisor has its message requeued and starts another one."""
     before = set(scene.registered())
     message = scene.publish_one({"do": "kill_self", "times": 1})
     scene.ledger.wait_handled(message, timeout_s=PATIENCE_S)
@@ -180,7 +180,7 @@ def _published(scene: Scene) -> int:
 
 
 def _fill(output: IO[bytes]) -> None:
-    """Leave no room in a pipe. Its mode is the pool's, too, so another process does it, on an opening of its own."""
+    """Fill a pipe. Its mode is shared with the pool, so another process fills it with a descriptor of its own."""
     path = f"/proc/self/fd/{output.fileno()}"
     descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
     try:

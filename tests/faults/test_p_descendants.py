@@ -1,4 +1,4 @@
-"""P27: all that a handler has started ends with its worker, however it hides and however the worker ends."""
+"""P27: all processes started by a handler end with its worker, also detached ones and for any end of the worker."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import pytest
 
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.wait import eventually
-from bizzmq.workers.descendants import ticks_now
-from tests.faults.deeds_limits import HANDLER
-from tests.faults.deeds_offspring import KINDS
+from bizzmq.workers.process.descendants import ticks_now
+from tests.faults.limit_actions import HANDLER
+from tests.faults.offspring_actions import KINDS
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene
 from tests.faults.test_p_offspring import lives
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="marks are Linux's")
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="marks exist on Linux only")
 
 
 @pytest.fixture
 def pids(tmp_path: Path) -> Iterator[Path]:
-    """The file to which descendants write their pids; those that are left are ended."""
+    """The file to which descendants write their pids. Any that are left at the end are killed."""
     file = tmp_path / "pids"
     yield file
     for pid in started(file):
@@ -37,7 +37,7 @@ def started(file: Path) -> list[int]:
 
 
 def given_descendants(scene: Scene, pool: Pool, pids: Path, then: str = "wait_for_file", **options: float) -> list[int]:
-    """One message whose handler has started every kind of process; those."""
+    """Run one message whose handler starts every kind of process; returns these processes."""
     path = str(pids.with_name("gate"))
     scene.publish_one({"do": "start_all_kinds", "then": then, "pids": str(pids), "path": path, "times": 1}, **options)
     if then != "wait_for_file":
@@ -47,7 +47,7 @@ def given_descendants(scene: Scene, pool: Pool, pids: Path, then: str = "wait_fo
     return found
 
 
-def nobody_lives(found: list[int], pool: Pool) -> None:
+def no_process_is_alive(found: list[int], pool: Pool) -> None:
     eventually(lambda: not any(map(lives, found)), PATIENCE_S, lambda: describe(found) + pool.log())
 
 
@@ -72,13 +72,13 @@ def test_at_a_hard_time_limit(scene: Scene, pids: Path, preload: str) -> None:
     scene.retire(pool)
 
 
-def test_at_a_soft_time_limit_what_the_message_has_started_ends_before_it_runs_again(scene: Scene, pids: Path) -> None:
-    """Its worker leaves, and with it what earlier messages have started there."""
+def test_at_a_soft_time_limit_processes_of_the_message_end_before_it_runs_again(scene: Scene, pids: Path) -> None:
+    """Its worker exits, and processes of its earlier messages end with it."""
     pool = scene.pool("--drain-timeout=5", handler=HANDLER, concurrency=1)
     earlier = pids.with_name("earlier")
     scene.publish_one({"do": "start_all_kinds", "then": "ok", "pids": str(earlier), "path": "", "times": 1})
     kept = eventually(lambda: started(earlier) if len(started(earlier)) == KINDS else [], PATIENCE_S, pool.log)
-    tick = ticks_now()  # what was started in the tick in which a message begins passes for its own
+    tick = ticks_now()  # a process started in the tick in which a message starts counts as its own
     eventually(lambda: ticks_now() > tick)
     message = scene.publish_one(
         {"do": "start_all_kinds", "then": "sleep", "sleep_s": 60, "pids": str(pids), "path": "", "times": 1},
@@ -91,7 +91,7 @@ def test_at_a_soft_time_limit_what_the_message_has_started_ends_before_it_runs_a
     assert len(found) == KINDS
     assert not [pid for pid in found if lives(pid)], describe(found)
     assert len(pool.started_worker_pids()) == 2
-    nobody_lives(kept, pool)
+    no_process_is_alive(kept, pool)
     scene.settle(extra_runs=1)
     scene.retire(pool)
 
@@ -121,20 +121,20 @@ def test_at_the_end_of_a_drain_and_at_once(scene: Scene, pids: Path, number: int
     assert not [pid for pid in found if lives(pid)], describe(found)
 
 
-def test_when_a_worker_leaves_in_order(scene: Scene, pids: Path) -> None:
+def test_at_the_orderly_exit_of_a_worker(scene: Scene, pids: Path) -> None:
     pool = scene.pool("--max-messages=1", handler=HANDLER, concurrency=1)
     found = given_descendants(scene, pool, pids)
     pids.with_name("gate").touch()
 
     eventually(lambda: len(pool.started_worker_pids()) == 2, PATIENCE_S, pool.log)
 
-    nobody_lives(found, pool)
+    no_process_is_alive(found, pool)
     scene.settle(extra_runs=0)
     scene.retire(pool)
 
 
 @pytest.mark.parametrize("janitor", ["lives", "is killed, too"])
-def test_when_the_supervisor_is_killed(scene: Scene, pids: Path, janitor: str) -> None:
+def test_after_the_supervisor_is_killed(scene: Scene, pids: Path, janitor: str) -> None:
     drain_s = 1 if janitor == "lives" else 30
     pool = scene.pool(f"--drain-timeout={drain_s}", "--lease=1", handler=HANDLER, concurrency=1)
     found = given_descendants(scene, pool, pids)
@@ -144,16 +144,16 @@ def test_when_the_supervisor_is_killed(scene: Scene, pids: Path, janitor: str) -
         pool.signal(signal.SIGKILL)
         os.kill(pool.janitor_pid(), signal.SIGKILL)
         pids.with_name("gate").touch()
-        nobody_lives(found, pool)
+        no_process_is_alive(found, pool)
         return
     pool.signal(signal.SIGKILL)
 
-    nobody_lives(found, pool)
+    no_process_is_alive(found, pool)
     eventually(lambda: not pool.living(), PATIENCE_S, pool.log)
     assert scene.waiting() == [scene.ledger.runs()[0].id]
 
 
-def test_those_of_another_worker_live_on(scene: Scene, pids: Path) -> None:
+def test_processes_of_another_worker_survive(scene: Scene, pids: Path) -> None:
     pool = scene.pool(handler=HANDLER, concurrency=2)
     found = given_descendants(scene, pool, pids)
     (run,) = scene.ledger.runs()
@@ -166,11 +166,11 @@ def test_those_of_another_worker_live_on(scene: Scene, pids: Path) -> None:
     pids.with_name("gate").touch()
     scene.settle(extra_runs=0)
     scene.retire(pool)
-    nobody_lives(found, pool)
+    no_process_is_alive(found, pool)
 
 
 @pytest.mark.parametrize("ends", ["killed", "drained"])
-def test_what_the_handler_has_detached_lives_on(scene: Scene, pids: Path, ends: str) -> None:
+def test_processes_that_the_handler_has_detached_survive(scene: Scene, pids: Path, ends: str) -> None:
     pool = scene.pool(handler=HANDLER, concurrency=1)
     gate = pids.with_name("gate")
     body = {"do": "start_detached", "then": "wait_for_file", "pids": str(pids), "path": str(gate), "times": 1}

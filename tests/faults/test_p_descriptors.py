@@ -1,4 +1,4 @@
-"""P22: the system lets a process of the pool open nothing. The pool survives, backs off, and recovers."""
+"""P22: a process of the pool cannot open descriptors. The pool survives, backs off, and recovers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from bizzmq.testing import invariants
 from bizzmq.testing.layout import command
 from bizzmq.testing.roles import JANITOR
 from bizzmq.testing.wait import eventually
-from bizzmq.workers.control import CHECK, PoolSilentError, ask
+from bizzmq.workers.control.client import PoolSilentError, ask
+from bizzmq.workers.control.control_socket import CHECK
 from tests.faults.scene import PATIENCE_S, Scene, log_says
 from tests.faults.system_limits import (
     NOT_STARTED,
@@ -27,7 +28,7 @@ from tests.faults.system_limits import (
     no_descriptors,
 )
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="prlimit is Linux's")
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="prlimit exists on Linux only")
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ def test_a_supervisor_without_descriptors_obeys_every_signal(scene: Scene) -> No
     scene.settle(extra_runs=0)
 
 
-def test_whoever_asks_a_supervisor_without_descriptors_gets_an_answer_later(scene: Scene, control: Path) -> None:
+def test_a_control_request_to_a_supervisor_without_descriptors_is_answered_later(scene: Scene, control: Path) -> None:
     pool = scene.pool(f"--control={control}")
 
     with no_descriptors(pool.supervisor_pid), invariants.log_rate(pool.log):
@@ -98,7 +99,7 @@ def test_whoever_asks_a_supervisor_without_descriptors_gets_an_answer_later(scen
     scene.retire(pool)
 
 
-def test_a_template_without_descriptors_is_no_end_of_the_pool(scene: Scene) -> None:
+def test_a_template_without_descriptors_does_not_end_the_pool(scene: Scene) -> None:
     pool = scene.pool()
 
     with no_descriptors(pool.template_pid(), 3), invariants.log_rate(pool.log):
@@ -112,12 +113,12 @@ def test_a_template_without_descriptors_is_no_end_of_the_pool(scene: Scene) -> N
     scene.retire(pool)
 
 
-def test_a_janitor_without_descriptors_does_what_it_is_asked_later(scene: Scene) -> None:
+def test_a_janitor_without_descriptors_processes_requests_later(scene: Scene) -> None:
     pool = scene.pool()
     janitor = pool.janitor_pid()
 
     with no_descriptors(janitor, 3), invariants.log_rate(pool.log):
-        pool.signal(signal.SIGTTOU)  # one worker leaves: the first time that this janitor gives messages back
+        pool.signal(signal.SIGTTOU)  # one worker exits: the first time that this janitor requeues messages
         eventually(lambda: len(pool.worker_pids()) == 1 and len(scene.registered()) == 1, PATIENCE_S, pool.log)
         command(scene.redis, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         log_says(pool, f"Redis is unavailable, retrying who={JANITOR}")
@@ -132,7 +133,7 @@ def test_a_janitor_without_descriptors_does_what_it_is_asked_later(scene: Scene)
 
 
 def test_a_janitor_without_descriptors_learns_of_new_workers_later(scene: Scene) -> None:
-    """What it does not know as a process it could not settle, once the supervisor is gone, too."""
+    """Without the worker's process it could not settle its messages after the supervisor is gone, too."""
     pool = scene.pool()
     janitor = pool.janitor_pid()
 

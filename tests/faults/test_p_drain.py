@@ -1,4 +1,4 @@
-"""P10 to P12: SIGTERM, SIGINT and SIGQUIT, once and again, to pools that are busy, idle or deaf."""
+"""P10 to P12: SIGTERM, SIGINT and SIGQUIT, once and repeated, to pools that are busy, idle or unresponsive."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from bizzmq.testing import invariants
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.wait import eventually
-from tests.faults.gated import HANDLER
+from tests.faults.gated_handler import HANDLER
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 
 STOPPING = "stopping at once"
@@ -42,7 +42,7 @@ def test_a_drain_lets_running_messages_finish_and_gives_the_rest_back(
     running = scene.publish(*[gate.body() for gate in gates])
     for message in running:
         scene.ledger.wait_started(message)
-    rest = scene.publish(*[{"gate": "", "deeds": ["ok"]}] * 5)
+    rest = scene.publish(*[{"gate": "", "actions": ["ok"]}] * 5)
 
     send(pool)
     log_says(pool, "draining")
@@ -52,7 +52,7 @@ def test_a_drain_lets_running_messages_finish_and_gives_the_rest_back(
     scene.gone(pool)
     assert STOPPING not in pool.log()
     assert scene.ledger.handled() == set(running)
-    assert scene.waiting() == rest, "what had not started is not where it was"
+    assert scene.waiting() == rest, "unstarted messages are not in their places"
     assert scene.mq.stats(QUEUE).acked == 2
     scene.check_stored()
     invariants.check_nobody_blamed(scene.redis, QUEUE)
@@ -93,14 +93,14 @@ def _cut_off_without_blame(scene: Scene, pool: Pool, message: str) -> None:
     assert scene.waiting() == [message]
     scene.check_stored()
     invariants.check_blame(scene.redis, QUEUE, message, retries=0, crashes=0, requeues=1)
-    second = scene.pool()  # its handler takes what is behind no gate
+    second = scene.pool()  # its handler also takes messages without a gate
     scene.settle(extra_runs=1)
     scene.retire(second)
 
 
 @pytest.mark.usually(1)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
-def test_an_idle_pool_is_out_within_a_second(scene: Scene, number: int) -> None:
+def test_an_idle_pool_exits_within_a_second(scene: Scene, number: int) -> None:
     took_s = []
     for _ in range(3):
         pool = scene.pool("--log-level=debug", concurrency=4)
@@ -118,23 +118,23 @@ def test_signals_up_to_the_last_moment_do_not_change_the_exit_code(scene: Scene)
 
     while pool.exit_code is None:
         pool.signal(signal.SIGTERM)
-        time.sleep(0.001)  # between two signals; what is waited for is the exit
+        time.sleep(0.001)  # between two signals; the test waits for the exit
 
     scene.gone(pool)
 
 
-def test_deaf_handlers_are_killed_in_time_and_nobody_is_blamed(scene: Scene) -> None:
+def test_unresponsive_handlers_are_killed_in_time_and_not_blamed(scene: Scene) -> None:
     timeout_s = 5.0
-    deeds = ["ignore_sigterm_sleep", "hold_gil", "wait_for_file"]
+    actions = ["ignore_sigterm_sleep", "hold_gil", "wait_for_file"]
     pool = scene.pool(f"--drain-timeout={timeout_s}", concurrency=3)
-    messages = scene.publish(*[{"do": deed, "times": 1, "path": "/never/there"} for deed in deeds])
+    messages = scene.publish(*[{"do": action, "times": 1, "path": "/never/there"} for action in actions])
     for message in messages:
         scene.ledger.wait_started(message)
 
     pool.signal(signal.SIGTERM)
     assert pool.wait(PATIENCE_S) == 0
 
-    # By the pool's own log: this process may be kept waiting by what else runs here.
+    # From the pool's log: this process may be delayed by others.
     took_s = _logged_at_s(pool, "pool ended") - _logged_at_s(pool, "draining")
     assert timeout_s * 0.8 < took_s < timeout_s, pool.log()
     scene.gone(pool)

@@ -1,4 +1,4 @@
-"""P21: the system lets nobody fork. The pool survives, backs off, and recovers."""
+"""P21: fork fails. The pool survives, backs off, and recovers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from bizzmq.testing import invariants
 from bizzmq.testing.pool import Pool
-from tests.faults.gated import HANDLER
+from tests.faults.gated_handler import HANDLER
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 from tests.faults.system_limits import (
     NOT_STARTED,
@@ -22,21 +22,23 @@ from tests.faults.system_limits import (
     kill_worker,
 )
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="prlimit and control groups are Linux's")
+pytestmark = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="prlimit and control groups exist on Linux only"
+)
 
 LimitTasks = Callable[[Pool], TaskLimit]
 
 
 @pytest.fixture
 def limit_tasks(scene: Scene) -> Iterator[LimitTasks]:
-    """limit_tasks(pool): its TaskLimit, which is gone with the test."""
+    """limit_tasks(pool): a TaskLimit of the pool for the time of the test."""
     made: list[tuple[Pool, TaskLimit]] = []
 
     def limit(pool: Pool) -> TaskLimit:
         try:
             made.append((pool, TaskLimit(pool)))
         except OSError as error:
-            pytest.skip(f"root's processes cannot be limited here: {error}")
+            pytest.skip(f"processes of root cannot be limited here: {error}")
         return made[-1][1]
 
     yield limit
@@ -47,7 +49,7 @@ def limit_tasks(scene: Scene) -> Iterator[LimitTasks]:
 
 @pytest.mark.parametrize("preload", ["on", "off"])
 @pytest.mark.parametrize("spare", [0, 1], ids=["no fork at all", "one fork only"])
-def test_a_worker_that_cannot_be_forked_is_tried_again_ever_later(
+def test_a_worker_that_cannot_be_forked_is_retried_with_back_off(
     scene: Scene, limit_tasks: LimitTasks, preload: str, spare: int
 ) -> None:
     if spare and (preload == "off" or os.geteuid()):
@@ -55,7 +57,7 @@ def test_a_worker_that_cannot_be_forked_is_tried_again_ever_later(
     pool = scene.pool(f"--preload={preload}", handler="tests.handlers:by_body")
     tasks = limit_tasks(pool)
 
-    tasks.forbid(spare - 1)  # the worker that dies now is one of those that live
+    tasks.forbid(spare - 1)  # one of the living workers dies now
     kill_worker(pool)
     with invariants.log_rate(pool.log):
         log_says(pool, NOT_STARTED, times=3)
@@ -68,7 +70,7 @@ def test_a_worker_that_cannot_be_forked_is_tried_again_ever_later(
     scene.retire(pool)
 
 
-def test_what_a_worker_held_that_has_no_successor_yet_is_handled_by_the_others(
+def test_messages_of_a_dead_worker_without_a_successor_are_handled_by_the_others(
     scene: Scene, limit_tasks: LimitTasks
 ) -> None:
     pool = scene.pool(handler=HANDLER)
@@ -91,7 +93,7 @@ def test_what_a_worker_held_that_has_no_successor_yet_is_handled_by_the_others(
 
 
 @pytest.mark.parametrize("role", ["janitor", "template"])
-def test_a_helper_that_cannot_be_forked_is_tried_again(scene: Scene, limit_tasks: LimitTasks, role: str) -> None:
+def test_a_helper_that_cannot_be_forked_is_retried(scene: Scene, limit_tasks: LimitTasks, role: str) -> None:
     pool = scene.pool()
     tasks = limit_tasks(pool)
     former = pool.helper_pid(role)
@@ -99,8 +101,8 @@ def test_a_helper_that_cannot_be_forked_is_tried_again(scene: Scene, limit_tasks
     tasks.forbid(-1)
     os.kill(former, signal.SIGKILL)
     with invariants.log_rate(pool.log):
-        said = "the janitor could not be started" if role == "janitor" else "the template could not be forked"
-        log_says(pool, said, times=3)
+        reported = "the janitor could not be started" if role == "janitor" else "the template could not be forked"
+        log_says(pool, reported, times=3)
         handles_more(scene)
     tasks.allow()
 

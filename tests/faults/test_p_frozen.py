@@ -14,7 +14,7 @@ from bizzmq.testing import invariants
 from bizzmq.testing.family import is_living
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.wait import eventually
-from tests.faults.gated import HANDLER
+from tests.faults.gated_handler import HANDLER
 from tests.faults.load import load
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 
@@ -28,9 +28,7 @@ def _runs(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("preload", ["on", "off"])
-def test_a_worker_that_stands_still_beyond_its_limit_is_killed_first_and_its_message_requeued_then(
-    scene: Scene, preload: str
-) -> None:
+def test_a_worker_stopped_beyond_its_limit_is_killed_before_its_message_is_requeued(scene: Scene, preload: str) -> None:
     pool = scene.pool("--timeout=1", "--timeout-grace=0.2", f"--preload={preload}", handler=HANDLER, concurrency=1)
     gate = scene.gate()
     message = scene.publish_one(gate.body())
@@ -40,9 +38,9 @@ def test_a_worker_that_stands_still_beyond_its_limit_is_killed_first_and_its_mes
     os.kill(first.pid, signal.SIGSTOP)
     eventually(lambda: scene.held() != [message], PATIENCE_S, pool.log)
 
-    assert not _runs(first.pid), "its message was given away while it could go on"
+    assert not _runs(first.pid), "its message was requeued while it could continue"
     run = scene.ledger.wait_started(message, runs=2, timeout_s=PATIENCE_S)
-    assert run.start.time_s - first.start.time_s >= 1.0, "its time was not over"
+    assert run.start.time_s - first.start.time_s >= 1.0, "its time limit was not exceeded"
     assert run.pid != first.pid
     scene.runs_again(stopped_s, message)
     invariants.check_blame(scene.redis, QUEUE, message, retries=1, crashes=0, requeues=0)
@@ -52,12 +50,12 @@ def test_a_worker_that_stands_still_beyond_its_limit_is_killed_first_and_its_mes
     scene.retire(pool)
 
 
-def test_a_worker_that_stands_still_without_a_limit_keeps_its_message_and_finishes_it(scene: Scene) -> None:
+def test_a_stopped_worker_without_a_limit_keeps_its_message_and_finishes_it(scene: Scene) -> None:
     pool = scene.pool(SHORT_LEASE, handler=HANDLER)
     gate = scene.gate()
     message = scene.publish_one(gate.body())
     worker = scene.ledger.wait_started(message).pid
-    other = _beside_it(scene, handler=HANDLER)
+    other = _second_pool(scene, handler=HANDLER)
 
     os.kill(worker, signal.SIGSTOP)
     gate.open()
@@ -70,7 +68,7 @@ def test_a_worker_that_stands_still_without_a_limit_keeps_its_message_and_finish
     scene.retire(pool, other)
 
 
-def test_an_idle_worker_that_stands_still_holds_up_neither_messages_nor_a_drain(scene: Scene) -> None:
+def test_a_stopped_idle_worker_delays_neither_messages_nor_a_drain(scene: Scene) -> None:
     pool = scene.pool("--drain-timeout=2")
     stopped, other = pool.worker_pids()
     os.kill(stopped, signal.SIGSTOP)
@@ -82,7 +80,7 @@ def test_an_idle_worker_that_stands_still_holds_up_neither_messages_nor_a_drain(
     scene.retire(pool)
 
 
-def test_a_drain_kills_who_stands_still_and_blames_nobody(scene: Scene) -> None:
+def test_a_drain_kills_stopped_workers_without_blame(scene: Scene) -> None:
     pool = scene.pool("--drain-timeout=2", handler=HANDLER, concurrency=1)
     message = scene.publish_one(scene.gate().body())
     os.kill(scene.ledger.wait_started(message).pid, signal.SIGSTOP)
@@ -96,9 +94,9 @@ def test_a_drain_kills_who_stands_still_and_blames_nobody(scene: Scene) -> None:
     scene.retire(second)
 
 
-def test_a_supervisor_that_stands_still_loses_nothing_while_its_janitor_beats(scene: Scene) -> None:
+def test_a_stopped_supervisor_loses_nothing_while_its_janitor_sends_heartbeats(scene: Scene) -> None:
     pool = scene.pool(SHORT_LEASE)
-    other = _beside_it(scene)
+    other = _second_pool(scene)
     ids = set(scene.registered())
 
     with load(scene, {"do": "sleep", "sleep_s": 0.002}):
@@ -114,17 +112,17 @@ def test_a_supervisor_that_stands_still_loses_nothing_while_its_janitor_beats(sc
     scene.retire(pool, other)
 
 
-def test_a_worker_that_dies_while_its_supervisor_stands_still_is_settled_once(scene: Scene) -> None:
+def test_a_worker_that_dies_while_its_supervisor_is_stopped_is_settled_once(scene: Scene) -> None:
     pool = scene.pool(SHORT_LEASE, handler=HANDLER)
     gate = scene.gate()
     message = scene.publish_one(gate.body())
     worker = scene.ledger.wait_started(message).pid
-    other = _beside_it(scene, handler=HANDLER)
+    other = _second_pool(scene, handler=HANDLER)
 
     pool.signal(signal.SIGSTOP)
     os.kill(worker, signal.SIGKILL)
     _wait_out_two_leases(scene)
-    assert scene.held() == [message], "somebody gave it away who could not know"
+    assert scene.held() == [message], "it was requeued while its worker was alive"
     pool.signal(signal.SIGCONT)
 
     scene.ledger.wait_started(message, runs=2, timeout_s=PATIENCE_S)
@@ -137,7 +135,7 @@ def test_a_worker_that_dies_while_its_supervisor_stands_still_is_settled_once(sc
 
 @pytest.mark.usually(1)
 @pytest.mark.parametrize("all_of_it", [True, False])
-def test_a_pool_that_stands_still_for_two_leases_is_reaped_once_by_two_others(scene: Scene, all_of_it: bool) -> None:
+def test_a_pool_stopped_for_two_leases_is_reaped_once_by_two_others(scene: Scene, all_of_it: bool) -> None:
     stopped = scene.pool(SHORT_LEASE, handler=HANDLER)
     gates = [scene.gate() for _ in range(2)]
     messages = scene.publish(*[gate.body() for gate in gates])
@@ -149,7 +147,7 @@ def test_a_pool_that_stands_still_for_two_leases_is_reaped_once_by_two_others(sc
 
     if all_of_it:
         stopped.signal_all(signal.SIGSTOP)
-    else:  # its workers go on
+    else:  # its workers continue
         os.kill(stopped.janitor_pid(), signal.SIGSTOP)
         stopped.signal(signal.SIGSTOP)
     for message in messages:
@@ -159,10 +157,10 @@ def test_a_pool_that_stands_still_for_two_leases_is_reaped_once_by_two_others(sc
         gate.open(1)  # the stale workers finish now: their acks must be refused
     stopped.signal_all(signal.SIGCONT)
     log_says(stopped, "lease lost", times=2)
-    eventually(lambda: len(scene.registered()) == 6, PATIENCE_S, "the pool that has woken to start over")
+    eventually(lambda: len(scene.registered()) == 6, PATIENCE_S, "the resumed pool to start over")
 
     log = "".join(pool.log() for pool in [stopped, *others])
-    assert log.count(REAPED) == 1, "reaped twice, or none"
+    assert log.count(REAPED) == 1, "reaped twice or never"
     assert scene.totals()["requeued"] == 2
     for message in messages:
         invariants.check_blame(scene.redis, QUEUE, message, retries=0, crashes=0, requeues=1)
@@ -173,17 +171,17 @@ def test_a_pool_that_stands_still_for_two_leases_is_reaped_once_by_two_others(sc
     scene.retire(stopped, *others)
 
 
-def _beside_it(scene: Scene, **options: Any) -> Pool:
-    """A second pool of two workers, registered as the first one is."""
+def _second_pool(scene: Scene, **options: Any) -> Pool:
+    """Start a second pool of two workers and wait for its registration."""
     pool = scene.pool(SHORT_LEASE, ready=False, **options)
     eventually(lambda: len(scene.registered()) == 4, PATIENCE_S)
     return pool
 
 
 def _wait_out_two_leases(scene: Scene) -> None:
-    """The stall is what is tested; G2 and G4 hold all the time."""
+    """Wait for two leases, with G2 and G4 checked all the time."""
     over_s = time.monotonic() + 2 * LEASE_S
     while time.monotonic() < over_s:
         invariants.check_one_place(scene.redis, QUEUE)
         invariants.check_nothing_stranded(scene.redis, QUEUE)
-        time.sleep(0.1)  # between two looks; the stall has to last
+        time.sleep(0.1)  # between two checks; the stall has to last

@@ -1,4 +1,4 @@
-"""P13 and P14: handlers that exit, raise what is no Exception, or take their process down."""
+"""P13 and P14: handlers that exit, raise a BaseException, or crash their process."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import time
 import pytest
 
 from bizzmq.testing import invariants
-from tests.faults.gated import HANDLER
+from tests.faults.gated_handler import HANDLER
 from tests.faults.scene import QUEUE, Scene, log_says
 
 
 @pytest.mark.parametrize("code", [0, 3, 70])
-def test_exiting_is_a_crash_of_the_worker_whatever_the_code(scene: Scene, code: int) -> None:
+def test_an_exit_with_any_code_is_a_crash_of_the_worker(scene: Scene, code: int) -> None:
     pool = scene.pool(handler=HANDLER)
     gate = scene.gate()
     message = scene.publish_one(gate.body("os_exit", "ok", code=code))
@@ -28,12 +28,12 @@ def test_exiting_is_a_crash_of_the_worker_whatever_the_code(scene: Scene, code: 
     scene.retire(pool)
 
 
-@pytest.mark.parametrize("deed", ["exit", "keyboard_interrupt", "base_exception"])
-def test_whatever_a_handler_raises_fails_its_message_and_not_its_worker(scene: Scene, deed: str) -> None:
+@pytest.mark.parametrize("action", ["exit", "keyboard_interrupt", "base_exception"])
+def test_any_exception_of_a_handler_fails_its_message_and_not_its_worker(scene: Scene, action: str) -> None:
     pool = scene.pool(handler=HANDLER, concurrency=1)
     (worker,) = pool.worker_pids()
     gate = scene.gate()
-    message = scene.publish_one(gate.body(deed, "ok"))
+    message = scene.publish_one(gate.body(action, "ok"))
     gate.open(1)
 
     run = scene.ledger.wait_started(message, runs=2)
@@ -46,14 +46,14 @@ def test_whatever_a_handler_raises_fails_its_message_and_not_its_worker(scene: S
     scene.retire(pool, tracebacks=1)
 
 
-@pytest.mark.parametrize(("deed", "name"), [("segv", "SIGSEGV"), ("abort", "SIGABRT")])
-def test_a_crash_in_c_is_named_and_its_message_runs_again_within_a_second(scene: Scene, deed: str, name: str) -> None:
+@pytest.mark.parametrize(("action", "name"), [("segv", "SIGSEGV"), ("abort", "SIGABRT")])
+def test_a_crash_in_c_is_named_and_its_message_runs_again_within_a_second(scene: Scene, action: str, name: str) -> None:
     pool = scene.pool(handler=HANDLER)
     first_ids = set(scene.registered())
     delays_s = []
     for crashes in range(1, 4):
         gate = scene.gate()
-        message = scene.publish_one(gate.body(deed, "ok"))
+        message = scene.publish_one(gate.body(action, "ok"))
         scene.ledger.wait_started(message)
         crashed_s = time.monotonic()
         gate.open(1)

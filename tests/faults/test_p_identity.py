@@ -1,4 +1,4 @@
-"""P23: registry entries that name foreign processes, and pids that are given to foreign processes."""
+"""P23: registry entries that name unrelated processes, and pids that are reused by unrelated processes."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from bizzmq.testing import invariants
 from bizzmq.testing.layout import Keys, command, snapshot
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.wait import eventually
-from tests.faults.foreign import Bystander, forge, forged_names
-from tests.faults.gated import HANDLER
+from tests.faults.gated_handler import HANDLER
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
+from tests.faults.unrelated_processes import Bystander, forge, forged_names
 
 SHORT_LEASE = "--lease=1"
 DECOY = "tests.support.decoy_pool"
@@ -40,7 +40,7 @@ def bystander(tmp_path: Path) -> Iterator[StartBystander]:
 
 
 @pytest.mark.parametrize("registered", [True, False], ids=["with a beat", "without a supervisor"])
-def test_forged_workers_cost_no_process_a_signal_and_what_they_hold_is_given_back(
+def test_forged_workers_cause_no_signals_and_their_messages_are_requeued(
     scene: Scene, bystander: StartBystander, registered: bool
 ) -> None:
     foreign = bystander()
@@ -54,7 +54,9 @@ def test_forged_workers_cost_no_process_a_signal_and_what_they_hold_is_given_bac
     foreign.check_untouched()
     assert {event.pid for event in scene.ledger.starts()} <= set(pool.started_worker_pids())
     pool.wait_ready()
-    eventually(lambda: len(snapshot(scene.redis, QUEUE)[0].supervisors) == 1, PATIENCE_S, "the forged to be reaped")
+    eventually(
+        lambda: len(snapshot(scene.redis, QUEUE)[0].supervisors) == 1, PATIENCE_S, "the forged workers to be reaped"
+    )
     assert len(scene.registered()) == 2
     invariants.check_log(pool.log())
     assert not re.search(r"\x1b|^break", pool.log(), re.MULTILINE), "a forged log line"
@@ -62,7 +64,7 @@ def test_forged_workers_cost_no_process_a_signal_and_what_they_hold_is_given_bac
     foreign.check_untouched()
 
 
-def test_a_forged_worker_of_the_pools_own_is_struck_off_and_no_process_is_looked_for(
+def test_a_forged_worker_of_this_pool_is_unregistered_without_looking_for_a_process(
     scene: Scene, bystander: StartBystander
 ) -> None:
     foreign = bystander()
@@ -82,14 +84,14 @@ def test_a_forged_worker_of_the_pools_own_is_struck_off_and_no_process_is_looked
 
     foreign.check_untouched()
     assert set(scene.registered()) == own
-    assert sorted(scene.held()) == sorted(busy), "a living worker lost what it runs"
+    assert sorted(scene.held()) == sorted(busy), "a living worker lost its running message"
     for gate in gates:
         gate.open()
     scene.settle(extra_runs=0)
     scene.retire(pool)
 
 
-def test_a_living_worker_that_is_given_to_a_forged_supervisor_is_fenced_and_never_killed(
+def test_a_living_worker_of_a_forged_supervisor_is_fenced_and_never_killed(
     scene: Scene, bystander: StartBystander
 ) -> None:
     foreign = bystander()
@@ -105,7 +107,7 @@ def test_a_living_worker_that_is_given_to_a_forged_supervisor_is_fenced_and_neve
     command(scene.redis, "HSET", Keys(QUEUE).workers, worker, supervisor)
     scene.ledger.wait_started(message, runs=2, timeout_s=PATIENCE_S)
     assert psutil.pid_exists(pid)
-    assert pid in pool.worker_pids(), "it was killed though nobody but its supervisor may do that"
+    assert pid in pool.worker_pids(), "it was killed, but only its supervisor may do that"
     gate.open()
 
     log_says(pool, "lease lost")
@@ -134,7 +136,7 @@ def test_another_kind_of_pool_on_the_same_queue_is_reaped_and_its_processes_live
 @pytest.mark.parametrize("role", ["leads", "follows"])
 @pytest.mark.usually(1)
 @pytest.mark.parametrize("preload", ["on", "off"])
-def test_whoever_gets_an_orphaned_workers_pid_lives_while_the_janitor_sees_the_orphans_off(
+def test_a_process_that_reuses_an_orphaned_workers_pid_is_not_killed_by_the_janitor(
     scene: Scene, bystander: StartBystander, role: str, preload: str
 ) -> None:
     pool = scene.pool(SHORT_LEASE, "--drain-timeout=10", f"--preload={preload}", handler=HANDLER, concurrency=1)
@@ -156,11 +158,11 @@ def test_whoever_gets_an_orphaned_workers_pid_lives_while_the_janitor_sees_the_o
 
 
 def _lose_worker_unseen(pool: Pool, janitor: int, worker: int, bystander: StartBystander, role: str) -> Bystander:
-    """Supervisor and worker die while the janitor stands still, and the worker's pid is given to somebody else."""
+    """Kill supervisor and worker while the janitor is stopped, and start an unrelated process with the worker's pid."""
     os.kill(janitor, signal.SIGSTOP)
     pool.signal(signal.SIGKILL)
     assert pool.wait(PATIENCE_S) == -signal.SIGKILL
-    os.kill(janitor, signal.SIGSTOP)  # its group has become an orphan, and those are continued
+    os.kill(janitor, signal.SIGSTOP)  # its process group is orphaned, so the kernel continues it
     os.kill(worker, signal.SIGKILL)
     eventually(lambda: not psutil.pid_exists(worker), PATIENCE_S, "process 1 to reap the orphan")
     return bystander(worker, role)

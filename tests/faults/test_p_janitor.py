@@ -12,7 +12,7 @@ from bizzmq.testing import invariants
 from bizzmq.testing.layout import Keys, command
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.wait import eventually
-from tests.faults.gated import HANDLER
+from tests.faults.gated_handler import HANDLER
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 
 
@@ -34,7 +34,7 @@ def test_a_killed_janitor_is_replaced_and_worker_deaths_are_still_settled(scene:
     scene.retire(pool)
 
 
-def test_what_a_janitor_died_over_is_asked_of_the_next_one(scene: Scene) -> None:
+def test_requests_of_a_dead_janitor_are_sent_to_the_next_one(scene: Scene) -> None:
     pool = scene.pool(handler=HANDLER)
     gate = scene.gate()
     message = scene.publish_one(gate.body())
@@ -54,7 +54,7 @@ def test_what_a_janitor_died_over_is_asked_of_the_next_one(scene: Scene) -> None
     scene.retire(pool)
 
 
-def test_a_pool_that_loses_its_janitor_again_and_again_goes_on(scene: Scene) -> None:
+def test_a_pool_that_loses_its_janitor_repeatedly_continues(scene: Scene) -> None:
     pool = scene.pool()
     scene.publish(*[{"do": "sleep", "sleep_s": 0.005}] * 300)
 
@@ -102,7 +102,7 @@ def test_a_janitor_killed_during_the_drain_does_not_keep_the_pool(scene: Scene) 
     scene.settle()
 
 
-def test_a_stopped_janitor_is_replaced_and_no_running_message_is_given_away(scene: Scene) -> None:
+def test_a_stopped_janitor_is_replaced_and_no_running_message_is_requeued(scene: Scene) -> None:
     pool = scene.pool("--lease=1", handler=HANDLER)
     gate = scene.gate()
     message = scene.publish_one(gate.body())
@@ -123,7 +123,7 @@ def test_a_stopped_janitor_is_replaced_and_no_running_message_is_given_away(scen
     scene.retire(pool)
 
 
-def test_a_janitors_stall_shorter_than_the_lease_gives_nothing_away(scene: Scene) -> None:
+def test_a_janitor_stopped_for_less_than_the_lease_causes_no_requeue(scene: Scene) -> None:
     pool = scene.pool("--lease=6", handler=HANDLER, concurrency=1)
     gate = scene.gate()
     message = scene.publish_one(gate.body())
@@ -133,7 +133,7 @@ def test_a_janitors_stall_shorter_than_the_lease_gives_nothing_away(scene: Scene
 
     janitor = pool.janitor_pid()
     os.kill(janitor, signal.SIGSTOP)
-    time.sleep(1.5)  # the stall is what is tested
+    time.sleep(1.5)  # the stall has to last
     os.kill(janitor, signal.SIGCONT)
     gate.open()
 
@@ -143,14 +143,14 @@ def test_a_janitors_stall_shorter_than_the_lease_gives_nothing_away(scene: Scene
 
 
 def _replaced(pool: Pool, number: int) -> int:
-    """Signal the janitor; returns the pid of the next one, as soon as that lives."""
+    """Signal the janitor; returns the pid of the next one once it is alive."""
     old = pool.janitor_pid()
     os.kill(old, number)
     eventually(lambda: not psutil.pid_exists(old), PATIENCE_S, "the old janitor to be reaped")
     return eventually(pool.janitor_pid, PATIENCE_S)
 
 
-def test_janitors_that_die_again_and_again_are_replaced_before_the_lease_ends(scene: Scene) -> None:
+def test_janitors_that_die_repeatedly_are_replaced_before_the_lease_ends(scene: Scene) -> None:
     pool = scene.pool("--lease=4", concurrency=1, handler=HANDLER)
     gate = scene.gate()
     message = scene.publish_one(gate.body())
@@ -158,7 +158,7 @@ def test_janitors_that_die_again_and_again_are_replaced_before_the_lease_ends(sc
     (supervisor,) = set(scene.registered().values())
     reaper = scene.pool("--lease=4", concurrency=1, handler=HANDLER)
 
-    for _ in range(9):  # a wait that doubled without end would be 12 s by then
+    for _ in range(9):  # an uncapped back-off would be 12 s by then
         before = _beats(scene, supervisor)
         _replaced(pool, signal.SIGKILL)
         eventually(lambda: _beats(scene, supervisor) > before, PATIENCE_S, "a beat")  # noqa: B023
@@ -170,5 +170,5 @@ def test_janitors_that_die_again_and_again_are_replaced_before_the_lease_ends(sc
 
 
 def _beats(scene: Scene, supervisor: str) -> int:
-    """The supervisor's counter; -1 if it is not registered any more."""
+    """The heartbeat counter of the supervisor; -1 if it is not registered."""
     return int(command(scene.redis, "HGET", Keys(QUEUE).supervisors, supervisor) or -1)

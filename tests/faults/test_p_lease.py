@@ -1,4 +1,4 @@
-"""P4, P5, P6 and P24: supervisors and whole hosts that stop, die, or look like each other."""
+"""P4, P5, P6 and P24: supervisors and whole hosts that stop, die, or have the same name."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from bizzmq.testing import invariants
 from bizzmq.testing.layout import attempts_of, snapshot
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.wait import eventually, eventually_holds
-from tests.faults.gated import HANDLER
+from tests.faults.gated_handler import HANDLER
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 
 SHORT_LEASE = "--lease=1"
 BOUND_S = 1.0 + 1.0 / 3
-"""Lease and scan."""
+"""The lease and one scan interval."""
 
 
 @pytest.mark.usually(1)
 @pytest.mark.parametrize("stale_outcome", ["ok", "raise"])
-def test_a_stopped_host_that_wakes_changes_nothing_and_starts_over(scene: Scene, stale_outcome: str) -> None:
+def test_a_stopped_host_that_resumes_changes_nothing_and_starts_over(scene: Scene, stale_outcome: str) -> None:
     stale = scene.pool(SHORT_LEASE, handler=HANDLER)
     gate = scene.gate()
     message = scene.publish_one(gate.body(stale_outcome, "raise", "ok"))
@@ -35,9 +35,9 @@ def test_a_stopped_host_that_wakes_changes_nothing_and_starts_over(scene: Scene,
     stale.signal_all(signal.SIGCONT)
     gate.open(1)  # the stale worker finishes now: its ack or retry must be refused
     log_says(stale, "lease lost", times=2)  # the idle one's claim is refused, too
-    eventually(lambda: len(scene.registered()) == 3, PATIENCE_S, "two fresh workers beside the owner")
+    eventually(lambda: len(scene.registered()) == 3, PATIENCE_S, "two new workers in addition to the owner")
 
-    assert not stale_ids & set(scene.registered()), "a stale worker went on under its old id"
+    assert not stale_ids & set(scene.registered()), "a stale worker continued under its old id"
     assert scene.held() == [message], "the owner lost its message to a stale worker"
     invariants.check_blame(scene.redis, QUEUE, message, retries=0, crashes=0, requeues=1)
     gate.open(2)  # the owner's retry still counts
@@ -46,7 +46,7 @@ def test_a_stopped_host_that_wakes_changes_nothing_and_starts_over(scene: Scene,
     gate.open(3)
     scene.settle(extra_runs=2)
     scene.retire(owner)
-    fresh = scene.publish_one(scene.gate().body())  # the pool that was stale is a whole pool again
+    fresh = scene.publish_one(scene.gate().body())  # the stale pool is complete again
     assert scene.ledger.wait_started(fresh).pid in stale.worker_pids()
 
 
@@ -57,8 +57,8 @@ def test_workers_of_a_killed_supervisor_finish_and_leave(scene: Scene) -> None:
     busy = scene.ledger.wait_started(message).pid
 
     pool.signal(signal.SIGKILL)
-    eventually(lambda: pool.worker_pids() == [busy], 1.0 + PATIENCE_S / 10, "the idle worker to leave")
-    unclaimed = scene.publish_one({"gate": "", "deeds": ["ok"]})
+    eventually(lambda: pool.worker_pids() == [busy], 1.0 + PATIENCE_S / 10, "the idle worker to exit")
+    unclaimed = scene.publish_one({"gate": "", "actions": ["ok"]})
     gate.open()
 
     pool.assert_no_process_left(timeout_s=PATIENCE_S)
@@ -66,13 +66,13 @@ def test_workers_of_a_killed_supervisor_finish_and_leave(scene: Scene) -> None:
     assert scene.waiting() == [unclaimed], "an orphan claimed"
     assert scene.mq.stats(QUEUE).acked == 1, "its worker could not ack"
     assert not scene.ledger.duplicates()
-    assert not snapshot(scene.redis, QUEUE)[0].supervisors, "the janitor left without signing off"
+    assert not snapshot(scene.redis, QUEUE)[0].supervisors, "the janitor exited without unregistering"
 
 
-@pytest.mark.parametrize("deed", ["ignore_sigterm_sleep", "hold_gil"])
-def test_no_orphan_outlives_the_drain_of_a_killed_supervisor(scene: Scene, deed: str) -> None:
+@pytest.mark.parametrize("action", ["ignore_sigterm_sleep", "hold_gil"])
+def test_no_orphan_outlives_the_drain_of_a_killed_supervisor(scene: Scene, action: str) -> None:
     pool = scene.pool(SHORT_LEASE, "--drain-timeout=1")
-    message = scene.publish_one({"do": deed, "times": 1})
+    message = scene.publish_one({"do": action, "times": 1})
     scene.ledger.wait_started(message)
 
     pool.signal(signal.SIGKILL)
@@ -85,7 +85,7 @@ def test_no_orphan_outlives_the_drain_of_a_killed_supervisor(scene: Scene, deed:
     scene.retire(second)
 
 
-def test_what_a_handler_started_goes_with_its_orphaned_worker(scene: Scene) -> None:
+def test_processes_of_a_handler_end_with_its_orphaned_worker(scene: Scene) -> None:
     pool = scene.pool(handler=HANDLER, concurrency=1)
     gate = scene.gate()
     message = scene.publish_one(gate.body("leave_grandchild"))
@@ -98,7 +98,7 @@ def test_what_a_handler_started_goes_with_its_orphaned_worker(scene: Scene) -> N
     scene.settle()
 
 
-def test_without_supervisor_and_janitor_the_workers_still_leave_and_the_lease_returns_the_rest(
+def test_without_supervisor_and_janitor_the_workers_exit_and_the_lease_returns_the_rest(
     scene: Scene,
 ) -> None:
     pool = scene.pool(SHORT_LEASE, "--drain-timeout=1", handler=HANDLER)
@@ -147,8 +147,8 @@ def test_a_lost_hosts_messages_run_elsewhere_within_lease_and_scan(scene: Scene)
 
 
 @pytest.mark.matrix
-def test_ten_hosts_that_are_lost_one_after_the_other_cost_nothing_but_time(scene: Scene) -> None:
-    """How much is for the matrix to judge."""
+def test_ten_hosts_lost_one_after_the_other_cost_only_time(scene: Scene) -> None:
+    """The matrix judges how much time."""
     survivor = scene.pool(SHORT_LEASE, handler=HANDLER, concurrency=1)
     for _ in range(10):
         lost = scene.pool(SHORT_LEASE, handler=HANDLER, concurrency=4, ready=False)
@@ -162,7 +162,7 @@ def test_ten_hosts_that_are_lost_one_after_the_other_cost_nothing_but_time(scene
         lost_s = time.monotonic()
         lost.kill_group()
         for gate in gates:
-            gate.open(1)  # what the survivor runs is finished
+            gate.open(1)  # the message that the survivor runs is finished
 
         for run in runs:
             if run.pid not in survivor.worker_pids():
@@ -189,7 +189,7 @@ def test_a_lost_host_under_load_loses_nothing(scene: Scene) -> None:
     for run in scene.ledger.runs():
         if run.id in stranded and run.pid in other.worker_pids():
             scene.figures.recovered(run.start.time_s - lost_s)
-    # Nobody knows what a lost host had finished and not yet acked: those run again, and only those.
+    # A lost host may have finished messages without an ack: those run again, and only those.
     assert len(ran) <= 4
     assert {event.fields["retry_count"] for event in scene.ledger.starts()} == {0}
     scene.retire(other)
@@ -212,7 +212,7 @@ def test_two_pools_that_look_alike_share_the_work_without_a_duplicate(scene: Sce
     pids = {event.pid for event in scene.ledger.starts()}
     assert all(pids & set(pool.worker_pids()) for pool in pools), "one pool did nothing"
     scene.retire(pools[0])
-    message = scene.publish_one({"do": "ok"})  # the departure of one is not the other's
+    message = scene.publish_one({"do": "ok"})  # the exit of one does not affect the other
     scene.ledger.wait_handled(message)
     assert attempts_of(scene.redis, QUEUE, message).requeues == 0
     scene.settle(extra_runs=0)

@@ -10,7 +10,7 @@ import pytest
 from bizzmq.testing import invariants
 from bizzmq.testing.layout import envelope_of
 from bizzmq.testing.wait import eventually
-from tests.faults.deeds_limits import HANDLER
+from tests.faults.limit_actions import HANDLER
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 
 MEGABYTE = 1_000_000
@@ -39,9 +39,9 @@ def test_a_leak_beyond_the_hard_limit_costs_its_worker_and_fails_its_message(sce
     scene.retire(pool)
 
 
-def test_a_killed_leak_is_a_failure_and_no_crash(scene: Scene) -> None:
+def test_a_killed_leak_is_a_failure_and_not_a_crash(scene: Scene) -> None:
     pool = scene.pool("--kill-memory=200", handler=HANDLER, concurrency=1)
-    scene.redis.hset(f"bizzmq:{{{QUEUE}}}:meta", "retry_backoff_s", "60")  # so that it can be looked at in between
+    scene.redis.hset(f"bizzmq:{{{QUEUE}}}:meta", "retry_backoff_s", "60")  # so that it can be read in between
     message = scene.publish_one({"do": "grow", "bytes": 250 * MEGABYTE, "path": "/never/there"})
 
     eventually(lambda: scene.totals().get("retried"), PATIENCE_S, pool.log)
@@ -77,7 +77,7 @@ def test_a_worker_that_has_grown_is_replaced_after_its_message_and_never_in_it(
     scene.retire(pool)
 
 
-def test_a_slow_leak_is_outlived_by_recycling_and_nothing_runs_twice(scene: Scene) -> None:
+def test_recycling_bounds_a_slow_leak_and_nothing_runs_twice(scene: Scene) -> None:
     pool = scene.pool("--max-memory=80", "--kill-memory=2000", "--log-level=debug", handler=HANDLER)
     scene.publish(*[{"do": "leak", "bytes": 2 * MEGABYTE}, {"do": "sleep", "sleep_s": 0.02}] * 100)
 
@@ -85,7 +85,7 @@ def test_a_slow_leak_is_outlived_by_recycling_and_nothing_runs_twice(scene: Scen
 
     log_says(pool, "worker left")
     assert len(scene.ledger.handled()) == 200
-    assert len({event.pid for event in scene.ledger.starts()}) > 2, "nobody was replaced"
+    assert len({event.pid for event in scene.ledger.starts()}) > 2, "no worker was replaced"
     assert "worker died" not in pool.log()
     assert scene.mq.stats(QUEUE).acked == 200
     scene.retire(pool)

@@ -1,8 +1,9 @@
-"""P18: handlers that fork, daemonise, and leave threads, grandchildren and zombies behind."""
+"""P18: handlers that fork, daemonize, and leave threads, grandchildren and zombies."""
 
 from __future__ import annotations
 
 import os
+import re
 import signal
 from pathlib import Path
 from typing import Iterator
@@ -15,8 +16,8 @@ from bizzmq.testing.family import is_living
 from bizzmq.testing.ledger import Event
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.wait import eventually
-from tests.faults.deeds_limits import HANDLER
-from tests.faults.deeds_offspring import BEAT, ESCAPED
+from tests.faults.limit_actions import HANDLER
+from tests.faults.offspring_actions import BEAT, ESCAPED
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene
 
 
@@ -28,17 +29,32 @@ def gate(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def daemons(scene: Scene) -> Iterator[None]:
-    """Ends what has beaten, if the test did not."""
+    """Kills the processes that have recorded a beat, if the test did not."""
     yield
     for pid in {event.pid for event in scene.ledger.events(BEAT)}:
         _end(pid)
 
 
+_PF_EXITING = 0x4
+"""The kernel's flag of an ending process (include/linux/sched.h)."""
+
+
 def lives(pid: int) -> bool:
+    """Whether it can still run: a killed process may be listed until the kernel has removed it."""
     try:
-        return is_living(psutil.Process(pid))
+        return is_living(psutil.Process(pid)) and not _is_ending(pid)
     except psutil.NoSuchProcess:
         return False
+
+
+def _is_ending(pid: int) -> bool:
+    try:
+        flags = int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[6])
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (OSError, IndexError):
+        return False
+    pending = re.search(r"^ShdPnd:\s+([0-9a-f]+)$", status, re.MULTILINE)
+    return bool(flags & _PF_EXITING or (pending and int(pending.group(1), 16) & 1 << signal.SIGKILL - 1))
 
 
 def _end(pid: int) -> None:
@@ -52,7 +68,7 @@ def beats(scene: Scene, message: str) -> list[Event]:
     return [event for event in scene.ledger.events(BEAT) if event.id == message]
 
 
-def only_workers_ran_anything(scene: Scene, pool: Pool) -> None:
+def only_workers_ran(scene: Scene, pool: Pool) -> None:
     ran = {event.pid for event in scene.ledger.starts()}
     assert ran <= set(pool.started_worker_pids()), "a grandchild has run messages"
 
@@ -60,31 +76,31 @@ def only_workers_ran_anything(scene: Scene, pool: Pool) -> None:
 FORKS = ["fork_and_return", "fork_and_raise", "fork_and_exit"]
 
 
-@pytest.mark.parametrize("deed", FORKS)
+@pytest.mark.parametrize("action", FORKS)
 def test_a_forked_copy_that_leaves_the_handler_ends_there_and_settles_nothing(
-    scene: Scene, gate: Path, deed: str
+    scene: Scene, gate: Path, action: str
 ) -> None:
     pool = scene.pool(handler=HANDLER, concurrency=1)
-    message = scene.publish_one({"do": deed, "path": str(gate)})
+    message = scene.publish_one({"do": action, "path": str(gate)})
     scene.publish(*[{"do": "ok"}] * 20)
 
     (copy,) = eventually(lambda: scene.ledger.events(ESCAPED), PATIENCE_S, pool.log)
     eventually(lambda: not lives(copy.pid), PATIENCE_S, "the copy to end")
 
-    assert message in scene.held(), "the copy has acked, or retried, what the worker still runs"
+    assert message in scene.held(), "the copy acked or retried the message that the worker still runs"
     assert not scene.totals().get("acked")
     gate.touch()
     scene.settle(extra_runs=0)
     assert scene.mq.stats(QUEUE).acked == 21
     assert not scene.totals().get("retried")
-    only_workers_ran_anything(scene, pool)
-    scene.retire(pool, tracebacks=1)  # what the copy raised is said
+    only_workers_ran(scene, pool)
+    scene.retire(pool, tracebacks=1)  # the copy's exception is logged
 
 
-@pytest.mark.parametrize("deed", FORKS)
-def test_a_forked_copys_end_is_not_taken_for_the_messages(scene: Scene, gate: Path, deed: str) -> None:
+@pytest.mark.parametrize("action", FORKS)
+def test_the_end_of_a_forked_copy_is_not_the_end_of_its_message(scene: Scene, gate: Path, action: str) -> None:
     pool = scene.pool(handler=HANDLER, concurrency=1)
-    message = scene.publish_one({"do": deed, "path": str(gate), "times": 1})
+    message = scene.publish_one({"do": action, "path": str(gate), "times": 1})
     (copy,) = eventually(lambda: scene.ledger.events(ESCAPED), PATIENCE_S, pool.log)
     eventually(lambda: not lives(copy.pid), PATIENCE_S, "the copy to end")
 
@@ -93,7 +109,7 @@ def test_a_forked_copys_end_is_not_taken_for_the_messages(scene: Scene, gate: Pa
     run = scene.ledger.wait_started(message, runs=2, timeout_s=PATIENCE_S)
     assert run.delivery == 2, "its crash was not noticed"
     scene.settle(extra_runs=1)
-    only_workers_ran_anything(scene, pool)
+    only_workers_ran(scene, pool)
     scene.retire(pool, tracebacks=1)
 
 
@@ -114,11 +130,11 @@ def test_a_workers_group_is_dead_before_its_message_runs_again(scene: Scene, gat
     scene.settle(extra_runs=1)
     assert not [beat for beat in beats(scene, message) if beat.time_s > run.start.time_s], "its copy was still alive"
     assert run.pid != worker
-    only_workers_ran_anything(scene, pool)
+    only_workers_ran(scene, pool)
     scene.retire(pool)
 
 
-def test_a_drain_ends_what_a_busy_worker_had_started_before_it_gives_its_message_back(scene: Scene) -> None:
+def test_a_drain_ends_processes_of_a_busy_worker_before_its_message_is_requeued(scene: Scene) -> None:
     pool = scene.pool("--drain-timeout=2", handler=HANDLER, concurrency=1)
     body = {"do": "fork_and_beat", "then": "wait_for_file", "path": "/never/there", "times": 1}
     message = scene.publish_one(body)
@@ -135,7 +151,7 @@ def test_a_drain_ends_what_a_busy_worker_had_started_before_it_gives_its_message
 
 
 @pytest.mark.parametrize("ends", ["killed", "drained"])
-def test_a_daemon_with_the_workers_descriptors_neither_works_nor_holds_anybody_up(
+def test_a_daemon_with_the_workers_descriptors_neither_works_nor_blocks_the_pool(
     scene: Scene, gate: Path, daemons: None, ends: str
 ) -> None:
     pool = scene.pool(handler=HANDLER, concurrency=1)
@@ -153,14 +169,14 @@ def test_a_daemon_with_the_workers_descriptors_neither_works_nor_holds_anybody_u
     pool.signal(signal.SIGTERM)
 
     assert pool.wait(PATIENCE_S) == 0
-    assert not lives(daemon), "what a handler has started ends with its worker, also in a session of its own"
-    only_workers_ran_anything(scene, pool)
+    assert not lives(daemon), "processes of a handler end with its worker, also in a session of their own"
+    only_workers_ran(scene, pool)
     assert not scene.registered()
     scene.gone(pool)
 
 
-def test_threads_and_zombies_of_handlers_go_with_their_worker(scene: Scene) -> None:
-    pool = scene.pool(handler=HANDLER)
+def test_threads_and_zombies_of_handlers_end_with_their_worker(scene: Scene) -> None:
+    pool = scene.pool("--drain-timeout=4", handler=HANDLER)
     scene.publish(*[{"do": "leave_thread"}, {"do": "leave_zombies"}] * 5, {"do": "leave_fork"})
     scene.settle(extra_runs=0)
 
@@ -181,5 +197,5 @@ def test_a_clients_connection_is_not_shared_with_forked_copies(scene: Scene) -> 
     eventually(lambda: len(set(scene.ledger.published())) == 62, PATIENCE_S, pool.log)
     scene.settle(extra_runs=0)
     assert scene.mq.stats(QUEUE).acked == 62
-    only_workers_ran_anything(scene, pool)
+    only_workers_ran(scene, pool)
     scene.retire(pool)

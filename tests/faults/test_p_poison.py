@@ -66,7 +66,7 @@ def test_poison_in_a_dead_letter_queue_is_parked_there_and_never_lost(scene: Sce
     scene.retire(pool)
 
 
-def test_what_brought_a_message_to_its_dead_letter_queue_is_still_known_when_it_kills_there(scene: Scene) -> None:
+def test_the_cause_of_a_dead_letter_is_kept_when_it_kills_workers_there(scene: Scene) -> None:
     letter = scene.publish_one({"do": "kill_self"}, retries=0)
     stop = scene.mq.consume_message_from_queue(QUEUE, _refuse)
     eventually(lambda: scene.mq.stats(QUEUE).dead_lettered == 1)

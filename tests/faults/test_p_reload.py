@@ -1,4 +1,4 @@
-"""P20: SIGHUP with a module that is broken, and then with one that is not."""
+"""P20: SIGHUP with a broken module, and then with a working one."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import pytest
 
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.wait import eventually
-from bizzmq.workers.control import ask
+from bizzmq.workers.control.client import ask
+from tests.faults.handler_modules import BROKEN, CANARY_DIES, OK, check_generation, generation_of, watch_capacity
 from tests.faults.load import load, repeated
-from tests.faults.reloading import BROKEN, CANARY_DIES, OK, check_generation, generation_of, watch_capacity
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
-from tests.supervision.asking import status_of
+from tests.supervision.pool_status import status_of
 
 FAILED = "reload failed, the old code stays"
 Edit = Callable[[str], None]
@@ -32,7 +32,7 @@ def control() -> Iterator[Path]:
 
 @pytest.fixture
 def edit(tmp_path: Path) -> Edit:
-    """edit(source): what the handler's module says from now on."""
+    """edit(source): replace the source of the handler's module."""
     module = tmp_path / "tasks.py"
 
     def edit(source: str) -> None:
@@ -62,7 +62,7 @@ def _tried_in_vain(pool: Pool, control: Path, times: int) -> None:
 
 @pytest.mark.usually(5)
 @pytest.mark.parametrize("name", [*sorted(CANARY_DIES), *sorted(BROKEN)])
-def test_broken_code_changes_nothing_and_mended_code_takes_over(
+def test_broken_code_changes_nothing_and_repaired_code_takes_over(
     scene: Scene, start: Callable[..., Pool], edit: Edit, control: Path, name: str
 ) -> None:
     pool = start()
@@ -93,7 +93,7 @@ def test_broken_code_changes_nothing_and_mended_code_takes_over(
     assert (status["generation"], status["last_reload_error"]) == (1, "")
     scene.settle(extra_runs=0)
     assert not set(old) & set(pool.worker_pids())
-    assert {event.fields["delivery"] for event in scene.ledger.starts()} == {1}, "somebody was blamed"
+    assert {event.fields["delivery"] for event in scene.ledger.starts()} == {1}, "a message was blamed"
     scene.retire(pool, tracebacks=2)
 
 
@@ -125,7 +125,7 @@ def test_a_canary_that_is_killed_while_it_imports_ends_the_reload_and_no_worker(
 ) -> None:
     pool = start("--preload=off")
     old = pool.worker_pids()
-    edit(f"from tests.support.deeds import wait_for_file\nwait_for_file({{'path': {str(tmp_path / 'never')!r}}})\n")
+    edit(f"from tests.support.actions import wait_for_file\nwait_for_file({{'path': {str(tmp_path / 'never')!r}}})\n")
 
     pool.signal(signal.SIGHUP)
     (canary,) = eventually(lambda: set(pool.worker_pids()) - set(old), PATIENCE_S, pool.log)
@@ -139,7 +139,7 @@ def test_a_canary_that_is_killed_while_it_imports_ends_the_reload_and_no_worker(
     scene.retire(pool)
 
 
-def test_capacity_stays_while_a_pool_under_load_is_reloaded_again_and_again(
+def test_capacity_stays_while_a_pool_under_load_is_reloaded_repeatedly(
     scene: Scene, start: Callable[..., Pool], edit: Edit, control: Path
 ) -> None:
     pool = start(concurrency=3)
@@ -157,11 +157,11 @@ def test_capacity_stays_while_a_pool_under_load_is_reloaded_again_and_again(
     scene.retire(pool)
 
 
-def test_what_runs_during_a_reload_is_finished_by_the_worker_that_has_begun_it(
+def test_a_message_running_during_a_reload_is_finished_by_its_worker(
     scene: Scene, start: Callable[..., Pool], edit: Edit, tmp_path: Path
 ) -> None:
     gate = tmp_path / "gate"
-    waits = f"from tests.support.deeds import wait_for_file\nwait_for_file({{'path': {str(gate)!r}}})\n"
+    waits = f"from tests.support.actions import wait_for_file\nwait_for_file({{'path': {str(gate)!r}}})\n"
     edit(OK.format(number=1).replace("    ok(", "    " + waits.replace("\n", "\n    ") + "ok("))
     pool = start()
     message = scene.publish_one({})

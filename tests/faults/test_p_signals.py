@@ -1,4 +1,4 @@
-"""P28: handlers that replace, block and take what the worker's signals need. A deploy blames nobody all the same."""
+"""P28: handlers that replace or block the worker's signals. A deployment still blames no message."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 from bizzmq.testing import invariants
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.wait import eventually
-from tests.faults.deeds_signals import HANDLER, READY
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
+from tests.faults.signal_actions import HANDLER, READY
 
 NOT_HEARD = ["default", "ignore", "swallow", "block", "take wakeup", "asyncio"]
 RAISING = ["raise exit", "raise interrupt", "raise error", "raise cancelled", "leave"]
@@ -34,10 +34,10 @@ def is_as_it_was(pid: int) -> bool:
     )
 
 
-def begun(scene: Scene, gate: Path, deed: str, **fields: int) -> str:
-    """A message whose handler has done the deed and waits for the gate."""
-    message = scene.publish_one({"do": deed, "path": str(gate), **fields})
-    eventually(lambda: Path(str(gate) + READY).exists(), PATIENCE_S, "the deed")
+def start_message(scene: Scene, gate: Path, action: str, **fields: int) -> str:
+    """Publish a message; its handler has done the action and waits for the gate."""
+    message = scene.publish_one({"do": action, "path": str(gate), **fields})
+    eventually(lambda: Path(str(gate) + READY).exists(), PATIENCE_S, "the action")
     return message
 
 
@@ -47,11 +47,11 @@ def gate(tmp_path: Path) -> Path:
 
 
 @pytest.mark.usually(6)
-@pytest.mark.parametrize("deed", ["fork", "take alarm", "raise exit", *NOT_HEARD, "take usr1", "unregister usr1"])
-def test_what_a_message_did_to_signals_is_put_back_and_the_idle_worker_leaves_at_once(scene: Scene, deed: str) -> None:
+@pytest.mark.parametrize("action", ["fork", "take alarm", "raise exit", *NOT_HEARD, "take usr1", "unregister usr1"])
+def test_signal_settings_of_a_message_are_restored_and_an_idle_worker_leaves_at_once(scene: Scene, action: str) -> None:
     pool = scene.pool(handler=HANDLER, concurrency=1)
     (worker,) = pool.worker_pids()
-    scene.publish_one({"do": deed})
+    scene.publish_one({"do": action})
     scene.settle(extra_runs=0)
 
     eventually(lambda: is_as_it_was(worker), PATIENCE_S, lambda: Path(f"/proc/{worker}/status").read_text())
@@ -61,17 +61,17 @@ def test_what_a_message_did_to_signals_is_put_back_and_the_idle_worker_leaves_at
     asked_s = time.monotonic()
     scene.retire(pool)
 
-    assert time.monotonic() - asked_s < 15.0, "an idle worker held the drain to its end, which is 30 s"
+    assert time.monotonic() - asked_s < 15.0, "an idle worker delayed the drain to its deadline of 30 s"
     assert "worker died" not in pool.log()
 
 
 @pytest.mark.usually(2)
-@pytest.mark.parametrize("deed", NOT_HEARD)
-def test_three_reloads_during_a_message_that_handles_sigterm_itself_blame_nobody(
-    scene: Scene, gate: Path, deed: str
+@pytest.mark.parametrize("action", NOT_HEARD)
+def test_three_reloads_during_a_message_that_handles_sigterm_itself_blame_no_message(
+    scene: Scene, gate: Path, action: str
 ) -> None:
     pool = scene.pool(handler=HANDLER, concurrency=1)
-    message = begun(scene, gate, deed, times=3)
+    message = start_message(scene, gate, action, times=3)
     behind = scene.publish(*[{"do": "nothing"}] * 3)
 
     for number in range(1, 4):
@@ -88,12 +88,12 @@ def test_three_reloads_during_a_message_that_handles_sigterm_itself_blame_nobody
     assert "ERROR" not in pool.log()
 
 
-@pytest.mark.parametrize("deed", RAISING)
-def test_a_message_that_fails_by_the_deploys_own_sigterm_goes_back_unblamed(
-    scene: Scene, gate: Path, deed: str
+@pytest.mark.parametrize("action", RAISING)
+def test_a_message_that_fails_because_of_the_deployments_sigterm_is_released_without_blame(
+    scene: Scene, gate: Path, action: str
 ) -> None:
     pool = scene.pool("--drain-timeout=20", handler=HANDLER, concurrency=1)
-    message = begun(scene, gate, deed)
+    message = start_message(scene, gate, action)
 
     pool.signal(signal.SIGTERM)
     scene.gone(pool)
@@ -102,10 +102,10 @@ def test_a_message_that_fails_by_the_deploys_own_sigterm_goes_back_unblamed(
     invariants.check_blame(scene.redis, QUEUE, message, retries=0, crashes=0, requeues=1)
 
 
-@pytest.mark.parametrize("deed", ["swallow", "block"])
-def test_a_worker_that_did_not_hear_sigterm_leaves_after_its_message(scene: Scene, gate: Path, deed: str) -> None:
+@pytest.mark.parametrize("action", ["swallow", "block"])
+def test_a_worker_that_missed_sigterm_exits_after_its_message(scene: Scene, gate: Path, action: str) -> None:
     pool = scene.pool(handler=HANDLER, concurrency=1)
-    message = begun(scene, gate, deed)
+    message = start_message(scene, gate, action)
     waiting = scene.publish(*[{"do": "nothing"}] * 5)
 
     pool.signal(signal.SIGTERM)
@@ -117,8 +117,8 @@ def test_a_worker_that_did_not_hear_sigterm_leaves_after_its_message(scene: Scen
     assert scene.waiting() == waiting
 
 
-def test_a_failure_of_its_own_is_one_during_a_drain_too(scene: Scene) -> None:
-    pool = scene.pool(handler="tests.faults.gated:handler", concurrency=1)
+def test_a_failure_during_a_drain_counts_as_a_failure(scene: Scene) -> None:
+    pool = scene.pool(handler="tests.faults.gated_handler:handler", concurrency=1)
     door = scene.gate()
     message = scene.publish_one(door.body("raise"), retries=1)
     scene.ledger.wait_started(message)
@@ -131,7 +131,7 @@ def test_a_failure_of_its_own_is_one_during_a_drain_too(scene: Scene) -> None:
     invariants.check_blame(scene.redis, QUEUE, message, retries=1, crashes=0, requeues=0)
 
 
-def test_a_time_limit_comes_though_the_message_before_took_its_signal(scene: Scene, gate: Path) -> None:
+def test_a_time_limit_works_after_a_message_that_took_its_signal(scene: Scene, gate: Path) -> None:
     pool = scene.pool("--timeout-grace=20", handler=HANDLER, concurrency=1)
     (worker,) = pool.worker_pids()
     scene.publish(*[{"do": "take alarm"}] * 3)

@@ -14,15 +14,15 @@ from bizzmq.testing.wait import eventually
 from tests.faults.scene import PATIENCE_S, Scene
 
 BEFORE_THE_PROGRAM = -signal.SIGTERM
-"""What a shell shows as 143: the signal came before the pool could handle any."""
+"""The exit status that a shell shows as 143: the signal came before the pool handled signals."""
 
 
 @pytest.mark.parametrize("offset_ms", [0, 20, 50, 100, 150, 200, 250, 300, 400, 500])
-def test_sigterm_so_long_after_the_start_leaves_nothing_behind(scene: Scene, offset_ms: int) -> None:
+def test_sigterm_at_a_time_after_the_start_leaves_nothing_behind(scene: Scene, offset_ms: int) -> None:
     message = scene.publish_one({"do": "ok"})
     pool = scene.pool(ready=False)
 
-    time.sleep(offset_ms / 1000)  # no synchronisation: any moment is a good one
+    time.sleep(offset_ms / 1000)  # not a synchronization: any moment is tested
     pool.signal(signal.SIGTERM)
 
     code = pool.wait(PATIENCE_S)
@@ -48,13 +48,13 @@ def test_sigterm_at_this_moment_of_the_start_leaves_nothing_behind(scene: Scene,
 def test_sigterm_while_the_handler_is_imported_does_not_wait_for_it(scene: Scene, preload: str) -> None:
     message = scene.publish_one({"do": "ok"})
     pool = scene.pool(f"--preload={preload}", ready=False, handler="tests.faults.never_imports:handler")
-    started = "template started" if preload == "on" else "worker started slot=1"
+    started = "template started" if preload == "on" else "worker started slot=0"
     eventually(lambda: started in pool.log(), PATIENCE_S, pool.log)
 
     pool.signal(signal.SIGTERM)
 
     scene.gone(pool, timeout_s=PATIENCE_S / 2)
-    assert scene.waiting() == [message], "something was claimed before the handler was there"
+    assert scene.waiting() == [message], "a message was claimed before the handler was imported"
     invariants.check_nobody_blamed(scene.redis, "q")
 
 

@@ -1,4 +1,4 @@
-"""P17: handlers that hold the GIL in C for ever, loop for ever, or wait for a lock for ever."""
+"""P17: handlers that hold the GIL in C, loop, or wait for a lock forever."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import pytest
 from bizzmq.testing import invariants
 from bizzmq.testing.layout import envelope_of
 from bizzmq.testing.wait import eventually
-from tests.faults.deeds_limits import HANDLER
+from tests.faults.limit_actions import HANDLER
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 
 LIMIT_S = 0.5
 ARGS = (f"--timeout={LIMIT_S}", "--timeout-grace=0.3")
 KILLED = "was killed because the message ran past its limit"
 DEAF = ["hold_gil", "deadlock_in_c", "swallow", "swallow_in_a_lock"]
-"""These do not notice MessageTimeout, or swallow it."""
+"""Actions that do not notice MessageTimeout, or swallow it."""
 
 
 @pytest.mark.usually(2)
-@pytest.mark.parametrize("deed", DEAF)
-def test_whoever_does_not_hear_of_its_limit_is_killed_and_nobody_else(scene: Scene, deed: str) -> None:
+@pytest.mark.parametrize("action", DEAF)
+def test_only_a_worker_that_misses_its_limit_is_killed(scene: Scene, action: str) -> None:
     pool = scene.pool(*ARGS, handler=HANDLER)
     before = set(pool.worker_pids())
-    hung = scene.publish_one({"do": deed}, retries=1)
+    hung = scene.publish_one({"do": action}, retries=1)
     good = scene.publish(*[{"do": "sleep", "sleep_s": 0.002}] * 100)
 
     scene.settle(dead_lettered=1, extra_runs=1)
@@ -36,7 +36,7 @@ def test_whoever_does_not_hear_of_its_limit_is_killed_and_nobody_else(scene: Sce
     assert error is not None
     assert (error["error_type"], error["retry_count"]) == ("MessageTimeout", 1)
     assert KILLED in error["error"]
-    assert "last_crash" not in error, "a passed limit is no crash"
+    assert "last_crash" not in error, "an exceeded limit is not a crash"
     totals = scene.totals()
     assert (totals["acked"], totals["retried"], totals["dead_lettered"]) == (100, 1, 1)
     eventually(lambda: len(pool.worker_pids()) == 2, PATIENCE_S, pool.log)
@@ -46,10 +46,10 @@ def test_whoever_does_not_hear_of_its_limit_is_killed_and_nobody_else(scene: Sce
 
 
 @pytest.mark.usually(3)
-@pytest.mark.parametrize("deed", ["match", "power", "sleep_in_c", "wait_for_lock", "hang"])
-def test_a_limit_ends_whatever_hangs_and_its_message_may_still_succeed(scene: Scene, deed: str) -> None:
+@pytest.mark.parametrize("action", ["match", "power", "sleep_in_c", "wait_for_lock", "hang"])
+def test_a_limit_ends_any_hanging_handler_and_its_message_may_still_succeed(scene: Scene, action: str) -> None:
     pool = scene.pool(*ARGS, handler=HANDLER, concurrency=1)
-    message = scene.publish_one({"do": deed, "times": 1})
+    message = scene.publish_one({"do": action, "times": 1})
 
     scene.settle(extra_runs=1)
 
@@ -63,11 +63,11 @@ def test_a_limit_ends_whatever_hangs_and_its_message_may_still_succeed(scene: Sc
 
 
 @pytest.mark.usually(2)
-@pytest.mark.parametrize("deed", DEAF)
-def test_it_is_a_failure_and_no_crash(scene: Scene, deed: str) -> None:
+@pytest.mark.parametrize("action", DEAF)
+def test_it_is_a_failure_and_not_a_crash(scene: Scene, action: str) -> None:
     pool = scene.pool(*ARGS, handler=HANDLER, concurrency=1)
-    scene.redis.hset(f"bizzmq:{{{QUEUE}}}:meta", "retry_backoff_s", "60")  # so that it can be looked at in between
-    message = scene.publish_one({"do": deed})
+    scene.redis.hset(f"bizzmq:{{{QUEUE}}}:meta", "retry_backoff_s", "60")  # so that it can be read in between
+    message = scene.publish_one({"do": action})
 
     eventually(lambda: scene.totals().get("retried"), PATIENCE_S, pool.log)
 
@@ -78,7 +78,7 @@ def test_it_is_a_failure_and_no_crash(scene: Scene, deed: str) -> None:
 
 def test_when_every_worker_is_stuck_each_is_replaced_once_and_the_rest_is_handled(scene: Scene) -> None:
     pool = scene.pool(*ARGS, handler=HANDLER, concurrency=4)
-    hung = scene.publish(*[{"do": deed} for deed in DEAF], retries=0)
+    hung = scene.publish(*[{"do": action} for action in DEAF], retries=0)
     good = scene.publish(*[{"do": "ok"}] * 50)
 
     scene.settle(dead_lettered=4)

@@ -18,12 +18,12 @@ WORK = {"do": "sleep", "sleep_s": 0.002}
 BLOCK_S, SOCKET_TIMEOUT_S = 5.0, 5.0
 
 
-def test_connections_that_are_killed_ten_times_a_second_hinder_nothing(scene: Scene) -> None:
+def test_connections_killed_ten_times_a_second_lose_nothing(scene: Scene) -> None:
     pool = scene.pool()
     kills: list[int] = []
     killed_s: list[float] = []
 
-    def kill_all() -> None:  # and look from the one connection that is spared
+    def kill_all() -> None:  # and check over the one connection that is spared
         killed_s.append(time.monotonic())
         kills.append(command(scene.redis, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"))
         invariants.check_one_place(scene.redis, QUEUE)
@@ -32,14 +32,14 @@ def test_connections_that_are_killed_ten_times_a_second_hinder_nothing(scene: Sc
         _progresses(scene, lambda: sum(kills) >= 60 and len(kills) >= 20)
 
     scene.settle(extra_runs=0)
-    for each_s in killed_s[:-1]:  # what runs after the last may be due to it or not to be there any more
+    for each_s in killed_s[:-1]:  # a run after the last kill may or may not be due to it
         scene.runs_again(each_s)
     assert scene.totals()["acked"] == len(scene.ledger.published())
-    assert len(pool.started_worker_pids()) == 2, "a worker has left"
+    assert len(pool.started_worker_pids()) == 2, "a worker has exited"
     scene.retire(pool)
 
 
-def test_scripts_that_redis_forgets_a_hundred_times_a_second_are_not_missed(scene: Scene) -> None:
+def test_scripts_flushed_a_hundred_times_a_second_are_loaded_again(scene: Scene) -> None:
     pool = scene.pool()
     flushes = []
 
@@ -60,7 +60,7 @@ def test_scripts_that_redis_forgets_a_hundred_times_a_second_are_not_missed(scen
 
 @pytest.mark.usually(1)
 @pytest.mark.parametrize("side", ["client", "server"])
-def test_a_message_is_handled_though_its_worker_waits_on_half_a_connection(
+def test_a_message_is_handled_although_its_worker_waits_on_a_half_open_connection(
     scene: Scene, proxy: Proxy, side: str
 ) -> None:
     pool = scene.pool(url=proxy.url, concurrency=1)
@@ -69,9 +69,9 @@ def test_a_message_is_handled_though_its_worker_waits_on_half_a_connection(
     _wait_until_idle(scene)
 
     if side == "client":
-        proxy.cut_client_side()  # Redis wakes a worker that is not there
+        proxy.cut_client_side()  # Redis wakes a worker that is not connected any more
     else:
-        proxy.cut_server_side()  # the worker waits for a Redis that is not there
+        proxy.cut_server_side()  # the worker waits on a dead connection
     message = scene.publish_one({"do": "ok"})
 
     (published,) = [event for event in scene.ledger.events("published") if event.id == message]
@@ -84,12 +84,12 @@ def test_a_message_is_handled_though_its_worker_waits_on_half_a_connection(
 
 
 def _progresses(scene: Scene, until: Callable[[], bool]) -> None:
-    """Until then, again and again, messages are handled."""
+    """Check that messages are handled repeatedly until then."""
     while not until():
         handled = len(scene.ledger.ends())
         scene.ledger.wait_for(lambda ledger: len(ledger.ends()) > handled + 10, PATIENCE_S, "progress")  # noqa: B023
 
 
 def _wait_until_idle(scene: Scene) -> None:
-    """Until the worker blocks."""
+    """Wait until the worker blocks."""
     eventually(lambda: any(client["cmd"] == "bzpopmin" for client in scene.redis.client_list()), PATIENCE_S)

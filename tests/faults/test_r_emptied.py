@@ -1,4 +1,4 @@
-"""R23 and R24: Redis is emptied under load, and Redis has no room for another client."""
+"""R23 and R24: Redis is emptied under load, or accepts no more clients."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bizzmq.testing import invariants
 from bizzmq.testing.layout import command, snapshot
 from bizzmq.testing.server import RedisServer
 from bizzmq.testing.wait import eventually, eventually_holds
-from tests.faults.gated import HANDLER
+from tests.faults.gated_handler import HANDLER
 from tests.faults.load import repeated
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 
@@ -25,7 +25,7 @@ FLUSHES = 3
 LOCKED_OUT_S = 1.5
 
 
-def test_a_redis_that_is_emptied_under_load_is_reported_and_worked_with_anew(own_scene: OwnScene) -> None:
+def test_a_redis_emptied_under_load_is_reported_and_used_again(own_scene: OwnScene) -> None:
     _, scene = own_scene(password=CANARY)
     pool = scene.pool("--lease=1", url_in_env=True, ready=False)
     eventually(lambda: len(scene.registered()) == 2, PATIENCE_S, pool.log)
@@ -33,11 +33,11 @@ def test_a_redis_that_is_emptied_under_load_is_reported_and_worked_with_anew(own
 
     def publish() -> None:
         began_s = time.monotonic()
-        with contextlib.suppress(QueueNotFoundError):  # until the pool has made it again
+        with contextlib.suppress(QueueNotFoundError):  # until the pool has created it again
             published.append((began_s, scene.publish(*[WORK] * 4)))
 
     emptied_s, emptied = 0.0, []
-    said = len(pool.log().splitlines())
+    reported = len(pool.log().splitlines())
     with repeated(publish):
         for flush in range(1, FLUSHES + 1):
             stale = set(scene.registered())
@@ -47,11 +47,11 @@ def test_a_redis_that_is_emptied_under_load_is_reported_and_worked_with_anew(own
             emptied.append(emptied_s)
             log_says(pool, GONE, times=flush)
             eventually(lambda: len(set(scene.registered()) - stale) == 2, PATIENCE_S, pool.log)  # noqa: B023
-            assert not stale & set(scene.registered()), "a worker went on under its old id"
+            assert not stale & set(scene.registered()), "a worker continued under its old id"
             invariants.check_one_place(scene.redis, QUEUE)
             invariants.check_nothing_stranded(scene.redis, QUEUE)
         _progresses(scene)
-    assert len(pool.log().splitlines()) - said < 12 * FLUSHES, pool.log()
+    assert len(pool.log().splitlines()) - reported < 12 * FLUSHES, pool.log()
 
     safe = [name for began_s, names in published if began_s > emptied_s for name in names]
     assert safe
@@ -67,7 +67,7 @@ def test_a_redis_that_is_emptied_under_load_is_reported_and_worked_with_anew(own
     invariants.check_log(pool.log(), secrets=[CANARY])
 
 
-def test_a_consumer_in_the_callers_process_goes_on_when_its_queue_is_there_again(scene: Scene) -> None:
+def test_an_in_process_consumer_continues_when_its_queue_exists_again(scene: Scene) -> None:
     handled: list[Any] = []
     stop = scene.mq.consume_message_from_queue(QUEUE, handled.append)
     scene.mq.publish_message_to_queue(QUEUE, "before")
@@ -82,12 +82,12 @@ def test_a_consumer_in_the_callers_process_goes_on_when_its_queue_is_there_again
     assert not snapshot(scene.redis, QUEUE)[0].workers
 
 
-def test_a_redis_that_accepts_no_more_clients_is_an_outage_that_says_so(own_scene: OwnScene) -> None:
+def test_a_redis_that_accepts_no_more_clients_is_logged_as_an_outage(own_scene: OwnScene) -> None:
     server, scene = own_scene()
     pool = scene.pool("--lease=1", handler=HANDLER, concurrency=2)
     gate = scene.gate()
     scene.ledger.wait_started(scene.publish_one(gate.body()))
-    said = len(pool.log().splitlines())
+    reported = len(pool.log().splitlines())
 
     command(scene.redis, "CONFIG", "SET", "maxclients", 1)
     command(scene.redis, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
@@ -105,8 +105,8 @@ def test_a_redis_that_accepts_no_more_clients_is_an_outage_that_says_so(own_scen
     scene.publish(*[opened.body()] * 10)
     scene.settle(extra_runs=0)
     assert scene.totals() == {"published": 11, "acked": 11}
-    assert pool.worker_pids() == pool.started_worker_pids(), "a worker has left"
-    assert len(pool.log().splitlines()) - said < 30
+    assert pool.worker_pids() == pool.started_worker_pids(), "a worker has exited"
+    assert len(pool.log().splitlines()) - reported < 30
     scene.retire(pool)
 
 

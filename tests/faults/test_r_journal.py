@@ -1,4 +1,4 @@
-"""R3 with `--journal`: a handler ends while Redis is away, and its whole pool dies before Redis is back."""
+"""R3 with `--journal`: a handler ends while Redis is unavailable, and its whole pool dies before Redis is back."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from bizzmq.testing import invariants
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.server import RedisServer
 from bizzmq.testing.wait import eventually
-from bizzmq.workers import journal_file
-from tests.faults.foreign import forge
-from tests.faults.gated import HANDLER, Gate
+from bizzmq.workers.journal import file_format
+from tests.faults.gated_handler import HANDLER, Gate
 from tests.faults.scene import PATIENCE_S, Scene, log_says
+from tests.faults.unrelated_processes import forge
 
 OwnScene = Callable[..., "tuple[RedisServer, Scene]"]
 AWAY = "Redis is unavailable"
@@ -34,18 +34,18 @@ def directory(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("deed", "options", "totals"),
+    ("action", "options", "totals"),
     [
         ("ok", {}, {"acked": 1}),
         ("raise", {"retries": 0}, {"dead_lettered": 1}),
         ("retry_later", {"retries": 1}, {"acked": 1, "retried": 1}),
     ],
 )
-def test_what_has_ended_is_not_run_again_though_the_whole_pool_dies_before_redis_is_back(
-    own_scene: OwnScene, directory: Path, deed: str, options: dict[str, Any], totals: dict[str, int]
+def test_a_finished_message_does_not_run_again_when_the_whole_pool_dies_before_redis_is_back(
+    own_scene: OwnScene, directory: Path, action: str, options: dict[str, Any], totals: dict[str, int]
 ) -> None:
     server, scene = own_scene(persistence="aof")
-    pool, gate, message = _running(scene, directory, deed, "ok", **options)
+    pool, gate, message = _running(scene, directory, action, "ok", **options)
     other = scene.publish_one(gate.body())
     _end_while_away(server, gate, directory)
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
@@ -82,25 +82,29 @@ def test_a_living_pool_settles_the_journal_before_it_reaps_its_owner(own_scene: 
     scene.retire(other)
 
 
-def test_a_journal_goes_when_redis_has_been_told(own_scene: OwnScene, directory: Path) -> None:
+def test_a_journal_is_removed_when_its_outcomes_are_settled(own_scene: OwnScene, directory: Path) -> None:
     server, scene = own_scene(persistence="aof")
     pool, gate, _ = _running(scene, directory)
     _end_while_away(server, gate, directory)
-    bystander = scene.pool(_journal(directory), handler=HANDLER, concurrency=1, ready=False)  # its janitor looks, too
+    bystander = scene.pool(
+        _journal(directory), handler=HANDLER, concurrency=1, ready=False
+    )  # its janitor reads journals, too
     log_says(bystander, AWAY)
 
     server.start()
 
     scene.settle(extra_runs=0)
-    eventually(lambda: not list(directory.iterdir()), PATIENCE_S, "the journal to go")
+    eventually(lambda: not list(directory.iterdir()), PATIENCE_S, "the journal to be removed")
     assert scene.totals() == {"published": 1, "acked": 1}
     bystander.wait_ready(registered=2)
     assert "lease lost" not in pool.log()
-    assert SETTLED not in bystander.log() + pool.log(), "the journal of a living worker was taken for a dead one's"
+    assert SETTLED not in bystander.log() + pool.log(), (
+        "the journal of a living worker was treated as that of a dead one"
+    )
     scene.retire(pool, bystander)
 
 
-def test_what_others_have_taken_over_is_theirs(own_scene: OwnScene, directory: Path) -> None:
+def test_messages_that_another_pool_took_over_stay_with_it(own_scene: OwnScene, directory: Path) -> None:
     server, scene = own_scene(persistence="aof")
     pool, gate, message = _running(scene, directory)
     _end_while_away(server, gate, directory, opened=1)
@@ -113,14 +117,14 @@ def test_what_others_have_taken_over_is_theirs(own_scene: OwnScene, directory: P
 
     log_says(second, DROPPED)
     assert scene.held() == [message]
-    assert not list(directory.iterdir())
+    eventually(lambda: not list(directory.iterdir()), PATIENCE_S, "the journal to be removed")  # after the log line
     gate.open(2)
     scene.settle(extra_runs=1)
     assert scene.totals() == {"published": 1, "acked": 1, "requeued": 1}
     scene.retire(owner, second)
 
 
-def test_a_pool_that_is_drained_while_redis_is_away_leaves_a_journal(own_scene: OwnScene, directory: Path) -> None:
+def test_a_pool_drained_while_redis_is_unavailable_leaves_a_journal(own_scene: OwnScene, directory: Path) -> None:
     server, scene = own_scene(persistence="aof")
     pool, gate, _ = _running(scene, directory, args=["--drain-timeout=1"])
     _end_while_away(server, gate, directory)
@@ -137,7 +141,7 @@ def test_a_pool_that_is_drained_while_redis_is_away_leaves_a_journal(own_scene: 
 
 
 @pytest.mark.parametrize("with_journal", [True, False])
-def test_a_worker_that_has_ended_its_message_and_is_killed_while_redis_is_away_has_it_acked(
+def test_a_finished_message_is_acked_when_its_worker_is_killed_while_redis_is_unavailable(
     own_scene: OwnScene, directory: Path, with_journal: bool
 ) -> None:
     server, scene = own_scene(persistence="aof")
@@ -155,12 +159,12 @@ def test_a_worker_that_has_ended_its_message_and_is_killed_while_redis_is_away_h
 
     scene.settle(extra_runs=0)
     assert scene.totals() == {"published": 1, "acked": 1}
-    eventually(lambda: not directory.exists() or not list(directory.iterdir()), PATIENCE_S, "the journal to go")
+    eventually(lambda: not directory.exists() or not list(directory.iterdir()), PATIENCE_S, "the journal to be removed")
     assert len(scene.ledger.runs_of(message)) == 1
     scene.retire(pool)
 
 
-def test_a_journal_that_cannot_be_written_is_said_once_and_costs_nothing_else(
+def test_a_journal_that_cannot_be_written_is_logged_once_and_changes_nothing_else(
     own_scene: OwnScene, directory: Path
 ) -> None:
     server, scene = own_scene(persistence="aof")
@@ -177,7 +181,7 @@ def test_a_journal_that_cannot_be_written_is_said_once_and_costs_nothing_else(
     scene.retire(pool)
 
 
-def test_what_is_no_journal_is_skipped_and_no_forged_one_acks_a_message_that_its_worker_does_not_hold(
+def test_invalid_and_forged_journals_are_skipped_and_ack_nothing_their_worker_does_not_hold(
     scene: Scene, directory: Path
 ) -> None:
     living = scene.pool(handler=HANDLER, concurrency=1)
@@ -188,21 +192,21 @@ def test_what_is_no_journal_is_skipped_and_no_forged_one_acks_a_message_that_its
     own = scene.publish_one(gate.body())
     directory.mkdir(mode=0o700, parents=True)
     names = _fill_with_nonsense(directory)
-    misnamed = journal_file.name_of("h:boot:1:M/0.a")
+    misnamed = file_format.journal_name("h:boot:1:M/0.a")
     _forge_journal(scene, directory, worker, victim).rename(directory / misnamed)
     _forge_journal(scene, directory, worker, victim).chmod(0o644)
-    names += [misnamed, journal_file.name_of(worker)]
+    names += [misnamed, file_format.journal_name(worker)]
     forged, unregistered = (f"h:boot:1:{name}/0.a" for name in ("F", "U"))
     forge(scene, "h:boot:1:F", forged, own)
     for name in (forged, unregistered):
         _forge_journal(scene, directory, name, victim)
-    half = _forge_journal(scene, directory, "h:boot:1:H/0.a", "\ud800")  # no id in UTF-8
+    half = _forge_journal(scene, directory, "h:boot:1:H/0.a", "\ud800")  # an id that is not UTF-8
     names.append(half.name)
 
     pool = scene.pool(_journal(directory), handler=HANDLER, concurrency=1, ready=False)
 
     log_says(pool, DROPPED)
-    log_says(pool, SETTLED)  # what the forged worker held has gone back
+    log_says(pool, SETTLED)  # the message of the forged worker was requeued
     log_says(pool, "files in the journal directory were skipped")
     assert victim in scene.held()
     assert worker in scene.registered()
@@ -216,13 +220,13 @@ def test_what_is_no_journal_is_skipped_and_no_forged_one_acks_a_message_that_its
 
 
 def _running(
-    scene: Scene, directory: Path | None, *deeds: str, args: list[str] | None = None, **options: Any
+    scene: Scene, directory: Path | None, *actions: str, args: list[str] | None = None, **options: Any
 ) -> tuple[Pool, Gate, str]:
-    """A pool of one worker, which runs a message that waits for its gate."""
+    """Start a pool of one worker, which runs a message that waits for its gate."""
     journal = [_journal(directory)] if directory else []
     pool = scene.pool(*journal, *(args or []), handler=HANDLER, concurrency=1)
     gate = scene.gate()
-    message = scene.publish_one(gate.body(*deeds), **options)
+    message = scene.publish_one(gate.body(*actions), **options)
     scene.ledger.wait_started(message)
     return pool, gate, message
 
@@ -238,20 +242,20 @@ def _journal(directory: Path) -> str:
 
 
 def _forge_journal(scene: Scene, directory: Path, worker: str, finished: str) -> Path:
-    path = directory / journal_file.name_of(worker)
+    path = directory / file_format.journal_name(worker)
     owed = {"what": "stopped", "last_finished": finished, "running": "", "record": {}}
-    server = journal_file.server_of(scene.url)
+    server = file_format.server_of(scene.url)
     path.write_text(json.dumps({"journal": 1, "worker": worker, "server": server, "owed": {"q": owed}}))
     path.chmod(0o600)
     return path
 
 
 def _journal_path(directory: Path, nonce: str) -> Path:
-    return directory / journal_file.name_of(f"h:boot:1:{nonce}/0.a")
+    return directory / file_format.journal_name(f"h:boot:1:{nonce}/0.a")
 
 
 def _fill_with_nonsense(directory: Path) -> list[str]:
-    """Files that no janitor may act on; returns their names."""
+    """Write files that no janitor may act on; returns their names."""
     contents = [
         "{",
         '{"journal": 1}',

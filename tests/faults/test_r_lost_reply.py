@@ -1,4 +1,4 @@
-"""R8: Redis executes what a publisher or a worker asks for, and its reply is lost on the way back."""
+"""R8: Redis executes a request of a publisher or worker, and the reply is lost."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.faults.scene import PATIENCE_S, QUEUE, Scene
 
 @pytest.fixture
 def publisher(proxy: Proxy, scene: Scene) -> Iterator[BizzMQ]:
-    """One whose replies can be lost."""
+    """A publisher whose replies can be lost."""
     with BizzMQ(proxy.url) as mq:
         yield mq
 
@@ -56,7 +56,7 @@ def test_a_lost_reply_to_a_claim_runs_each_message_once(scene: Scene, proxy: Pro
 
 
 @pytest.mark.parametrize(
-    ("script", "deed", "counted"),
+    ("script", "action", "counted"),
     [
         ("retry", "raise", {"retried": 1, "acked": 1}),
         ("retry", "retry_later", {"retried": 1, "acked": 1}),
@@ -64,12 +64,12 @@ def test_a_lost_reply_to_a_claim_runs_each_message_once(scene: Scene, proxy: Pro
     ],
 )
 def test_a_lost_reply_to_a_settlement_settles_once(
-    scene: Scene, proxy: Proxy, lose: Lose, script: str, deed: str, counted: dict[str, int]
+    scene: Scene, proxy: Proxy, lose: Lose, script: str, action: str, counted: dict[str, int]
 ) -> None:
     pool = scene.pool(url=proxy.url)
     lost = lose(script)
 
-    message = scene.publish_one({"do": deed, "times": 1})
+    message = scene.publish_one({"do": action, "times": 1})
 
     lost.wait(PATIENCE_S)
     scene.settle(extra_runs=counted.get("retried", 0), dead_lettered=counted.get("dead_lettered", 0))
@@ -93,22 +93,22 @@ def test_a_lost_reply_to_a_discard_discards_once(scene: Scene, proxy: Proxy, los
     scene.retire(pool, tracebacks=1)
 
 
-def test_a_lost_reply_to_a_release_gives_back_once(scene: Scene, proxy: Proxy, lose: Lose) -> None:
+def test_a_lost_reply_to_a_release_releases_once(scene: Scene, proxy: Proxy, lose: Lose) -> None:
     pool = scene.pool(url=proxy.url, concurrency=1, handler="tests.handlers:slow")
     lost = lose("release")
 
-    # Fast ones make the worker claim many at once; what it holds behind a slow one it gives back.
+    # Fast messages make the worker claim many at once; it releases the ones that it holds behind a slow one.
     scene.publish(*[{"sleep_s": 0.05 if number % 50 == 40 else 0.0} for number in range(500)])
 
     lost.wait(PATIENCE_S)
     scene.settle()
     assert scene.totals() == {"published": 500, "acked": 500}
     handled = [event.id for event in scene.ledger.ends()]
-    assert handled == sorted(handled), "what was given back did not keep its order"
+    assert handled == sorted(handled), "released messages did not keep their order"
     scene.retire(pool)
 
 
-def test_fifty_lost_replies_under_load_lose_nothing_and_double_nothing(
+def test_fifty_lost_replies_under_load_lose_and_duplicate_nothing(
     scene: Scene, proxy: Proxy, publisher: BizzMQ, rng: random.Random
 ) -> None:
     pool = scene.pool("--lease=2", url=proxy.url)

@@ -1,4 +1,4 @@
-"""R8: Redis executes what a supervisor's janitor asks for, and its reply is lost on the way back."""
+"""R8: Redis executes a request of a supervisor's janitor, and the reply is lost."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bizzmq.testing.layout import Keys, snapshot
 from bizzmq.testing.proxy import Proxy
 from bizzmq.testing.wait import eventually
 from tests.faults.conftest import Lose
-from tests.faults.gated import HANDLER
+from tests.faults.gated_handler import HANDLER
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene
 
 
@@ -35,7 +35,7 @@ def test_a_lost_reply_about_a_dead_worker_or_its_successor_blames_once(
     scene.retire(pool)
 
 
-def test_a_lost_reply_to_create_creates_a_whole_queue(scene: Scene, proxy: Proxy, lose: Lose) -> None:
+def test_a_lost_reply_to_create_creates_a_complete_queue(scene: Scene, proxy: Proxy, lose: Lose) -> None:
     lost = lose("create")
 
     pool = scene.pool(url=proxy.url, queue="fresh")
@@ -63,14 +63,14 @@ def test_a_lost_reply_to_register_registers_once(scene: Scene, proxy: Proxy, los
     scene.retire(pool)
 
 
-@pytest.mark.parametrize("script", ["beat", "evict"])
+@pytest.mark.parametrize("script", ["heartbeat", "unregister"])
 def test_a_lost_reply_to_a_supervisor_changes_nothing(scene: Scene, proxy: Proxy, lose: Lose, script: str) -> None:
     pool = scene.pool("--lease=1", url=proxy.url)
     scene.publish_one({"do": "ok"})
     registered = scene.registered()
     lost = lose(script)
 
-    if script == "beat":
+    if script == "heartbeat":
         lost.wait(PATIENCE_S)
         before = _beats(scene)
         eventually(lambda: _beats(scene) > before, PATIENCE_S)
@@ -81,6 +81,6 @@ def test_a_lost_reply_to_a_supervisor_changes_nothing(scene: Scene, proxy: Proxy
 
 
 def _beats(scene: Scene) -> int:
-    """The counter of the only supervisor."""
+    """The heartbeat counter of the only supervisor."""
     (counter,) = scene.redis.hvals(Keys(QUEUE).supervisors)
     return int(counter)

@@ -1,4 +1,4 @@
-"""R18 and R20: Redis can write nothing to its disk, or has fewer replicas than it wants."""
+"""R18 and R20: Redis cannot write to its disk, or has fewer replicas than `min-replicas-to-write`."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Callable
 import pytest
 
 from bizzmq import BrokerUnavailableError, MessageOptions
-from bizzmq.broker import Broker
-from bizzmq.connection import Connection
-from bizzmq.publisher import Publisher
+from bizzmq.broker.broker import Broker
+from bizzmq.connection.base import Connection
+from bizzmq.publisher.publisher import Publisher
 from bizzmq.testing import invariants
 from bizzmq.testing.layout import command, snapshot
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.server import RedisServer
 from bizzmq.testing.wait import eventually
-from tests.faults.gated import HANDLER, Gate
+from tests.faults.gated_handler import HANDLER, Gate
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 from tests.support.features import need_replicas_for_scripts
 from tests.support.tmpfs import can_mount, tmpfs
@@ -26,7 +26,7 @@ OwnScene = Callable[..., "tuple[RedisServer, Scene]"]
 REFUSED_S = 2.0
 
 
-@pytest.mark.skipif(not can_mount(), reason="needs the right to mount a tmpfs")
+@pytest.mark.skipif(not can_mount(), reason="needs permission to mount a tmpfs")
 @pytest.mark.parametrize("persistence", ["aof", "rdb"])
 def test_a_full_disk_is_an_outage_until_there_is_room(
     private_server: Callable[..., RedisServer], own_scene: OwnScene, tmp_path: Path, persistence: str
@@ -39,13 +39,13 @@ def test_a_full_disk_is_an_outage_until_there_is_room(
             config=[f"dir {disk.path}", "auto-aof-rewrite-percentage 0", *saving],
         )
         pool = scene.pool("--lease=1", handler=HANDLER, concurrency=2)
-        gates = _two_run(scene)
+        gates = _start_two(scene)
 
         disk.fill()
         eventually(lambda: _refuses(scene), PATIENCE_S, server.log)
         _open(gates)
-        log_says(pool, "MISCONF", times=3)  # to both outcomes, and to the janitor's beat
-        _stays_calm(pool)
+        log_says(pool, "MISCONF", times=3)  # to both outcomes, and to the janitor's heartbeat
+        _stays_quiet(pool)
         _publisher_is_told(server)
         disk.free()
         eventually(lambda: not _refuses(scene), PATIENCE_S, server.log)
@@ -54,33 +54,33 @@ def test_a_full_disk_is_an_outage_until_there_is_room(
         _works_again(scene, pool)
         scene.retire(pool)
         if persistence == "aof":
-            server.restart()  # what was accepted is what is on the disk
+            server.restart()  # every accepted message is on the disk
             scene.check_stored()
         scene.close()
-        server.close()  # its directory can only be unmounted then
+        server.close()  # its directory can be unmounted only after that
 
 
-def test_a_redis_without_the_replicas_that_it_wants_is_an_outage(own_scene: OwnScene) -> None:
+def test_a_redis_with_too_few_replicas_is_an_outage(own_scene: OwnScene) -> None:
     server, scene = own_scene()
     need_replicas_for_scripts(scene.redis)
     pool = scene.pool("--lease=1", handler=HANDLER, concurrency=2)
-    gates = _two_run(scene)
+    gates = _start_two(scene)
 
     command(scene.redis, "CONFIG", "SET", "min-replicas-to-write", 1)
     _open(gates)
     log_says(pool, "NOREPLICAS", times=3)
-    _stays_calm(pool)
+    _stays_quiet(pool)
     _publisher_is_told(server)
     held = scene.held()
     command(scene.redis, "CONFIG", "SET", "min-replicas-to-write", 0)
     scene.works_again(time.monotonic(), lambda: scene.totals().get("acked"))
 
-    assert len(held) == 2, "something was moved though Redis refused it"
+    assert len(held) == 2, "something was moved although Redis refused it"
     _works_again(scene, pool)
     scene.retire(pool)
 
 
-def test_a_pool_that_starts_while_nothing_can_be_written_waits(own_scene: OwnScene) -> None:
+def test_a_pool_that_starts_while_writes_are_refused_waits(own_scene: OwnScene) -> None:
     _, scene = own_scene()
     need_replicas_for_scripts(scene.redis)
     messages = scene.publish(*[{"do": "ok"}] * 10)
@@ -88,7 +88,7 @@ def test_a_pool_that_starts_while_nothing_can_be_written_waits(own_scene: OwnSce
 
     pool = scene.pool(ready=False)
     log_says(pool, "NOREPLICAS")
-    _stays_calm(pool)
+    _stays_quiet(pool)
     assert not scene.registered()
     healed_s = time.monotonic()
     command(scene.redis, "CONFIG", "SET", "min-replicas-to-write", 0)
@@ -99,11 +99,11 @@ def test_a_pool_that_starts_while_nothing_can_be_written_waits(own_scene: OwnSce
     scene.retire(pool)
 
 
-def _two_run(scene: Scene) -> list[Gate]:
-    """The gates of two messages that run now; one of them will fail once."""
+def _start_two(scene: Scene) -> list[Gate]:
+    """Start two messages and return their gates; one of them will fail once."""
     gates = [scene.gate() for _ in range(2)]
-    for gate, deed in zip(gates, ("ok", "raise")):
-        scene.ledger.wait_started(scene.publish_one(gate.body(deed, "ok")))
+    for gate, action in zip(gates, ("ok", "raise")):
+        scene.ledger.wait_started(scene.publish_one(gate.body(action, "ok")))
     return gates
 
 
@@ -113,16 +113,16 @@ def _open(gates: list[Gate]) -> None:
 
 
 def _refuses(scene: Scene) -> bool:
-    """Whether Redis refuses to write; asked with a write, since that makes it find out."""
+    """Whether Redis refuses writes, checked with a write, which makes Redis notice."""
     try:
         command(scene.redis, "SET", "probe", "x" * 2000)
-    except Exception as error:  # noqa: BLE001 - whatever the client library makes of it
+    except Exception as error:  # noqa: BLE001 - any error of the client library
         return "MISCONF" in str(error)
     return False
 
 
-def _stays_calm(pool: Pool) -> None:
-    """Nobody leaves, and there is next to nothing to say."""
+def _stays_quiet(pool: Pool) -> None:
+    """Check that no process exits and almost nothing is logged."""
     with invariants.log_rate(pool.log, limit_per_s=3.0):
         time.sleep(REFUSED_S)  # how long the fault lasts
     assert pool.exit_code is None
@@ -142,5 +142,5 @@ def _works_again(scene: Scene, pool: Pool) -> None:
     scene.publish(*[gate.body()] * 10)
     scene.settle(extra_runs=1)
     assert scene.totals() == {"published": 12, "acked": 12, "retried": 1}
-    assert pool.worker_pids() == pool.started_worker_pids(), "a worker has left"
+    assert pool.worker_pids() == pool.started_worker_pids(), "a worker has exited"
     assert len(snapshot(scene.redis, QUEUE)[0].workers) == 2

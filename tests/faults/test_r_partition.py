@@ -14,36 +14,36 @@ from bizzmq.testing import invariants
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.server import RedisServer
 from bizzmq.testing.wait import eventually
-from tests.faults.gated import HANDLER
+from tests.faults.gated_handler import HANDLER
 from tests.faults.load import load
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
-from tests.support.far_host import FarHost, can_have_far_hosts, far_host
 from tests.support.paths import ROOT
+from tests.support.remote_host import RemoteHost, can_have_remote_hosts, remote_host
 
 OwnScene = Callable[..., "tuple[RedisServer, Scene]"]
 SHORT_LEASE = "--lease=1"
 WORK = {"do": "sleep", "sleep_s": 0.002}
 
-pytestmark = pytest.mark.skipif(not can_have_far_hosts(), reason="needs root and `ip netns`")
+pytestmark = pytest.mark.skipif(not can_have_remote_hosts(), reason="needs root and `ip netns`")
 
 
 @pytest.fixture
-def far() -> Iterator[FarHost]:
-    with far_host() as host:
+def far() -> Iterator[RemoteHost]:
+    with remote_host() as host:
         yield host
 
 
 @pytest.fixture
-def far_scene(far: FarHost, own_scene: OwnScene) -> tuple[Scene, str]:
-    """A scene, and the address of its server as the far host sees it."""
+def remote_scene(far: RemoteHost, own_scene: OwnScene) -> tuple[Scene, str]:
+    """A scene, and the address of its server from the remote host."""
     server, scene = own_scene(config=[f"bind 127.0.0.1 {far.near_address}", "protected-mode no"])
     return scene, f"redis://{far.near_address}:{server.port}/0"
 
 
-def test_a_host_that_was_cut_off_longer_than_its_lease_is_fenced_and_starts_over(
-    far: FarHost, far_scene: tuple[Scene, str]
+def test_a_host_cut_off_for_longer_than_its_lease_is_fenced_and_starts_over(
+    far: RemoteHost, remote_scene: tuple[Scene, str]
 ) -> None:
-    scene, far_url = far_scene
+    scene, far_url = remote_scene
     cut_off = scene.pool(SHORT_LEASE, handler=HANDLER, concurrency=3, url=far_url, via=far.command)
     gates = [scene.gate() for _ in range(3)]
     stale_outcomes = ("ok", "raise", "reject")
@@ -59,13 +59,13 @@ def test_a_host_that_was_cut_off_longer_than_its_lease_is_fenced_and_starts_over
         for message in messages:
             scene.runs_again(cut_s, message)
         for gate in gates:
-            gate.open(1)  # nobody hears of these outcomes: one ack, one retry, one rejection
+            gate.open(1)  # these outcomes are never sent: one ack, one retry, one rejection
         log_says(cut_off, "Redis is unavailable")
-        far.heal()
+        far.restore()
         log_says(cut_off, "lease lost", times=3)
     _is_whole(scene, cut_off, owner)
 
-    assert not stale_ids & set(scene.registered()), "a stale worker went on under its old id"
+    assert not stale_ids & set(scene.registered()), "a stale worker continued under its old id"
     assert sorted(scene.held()) == sorted(messages), "the owner lost a message to a stale worker"
     for message in messages:
         invariants.check_blame(scene.redis, QUEUE, message, retries=0, crashes=0, requeues=1)
@@ -80,10 +80,10 @@ def test_a_host_that_was_cut_off_longer_than_its_lease_is_fenced_and_starts_over
     scene.retire(owner, cut_off, tracebacks=1)
 
 
-def test_a_host_that_is_cut_off_under_load_loses_nothing_and_doubles_what_it_held(
-    far: FarHost, far_scene: tuple[Scene, str]
+def test_a_host_cut_off_under_load_loses_nothing_and_only_its_own_messages_run_twice(
+    far: RemoteHost, remote_scene: tuple[Scene, str]
 ) -> None:
-    scene, far_url = far_scene
+    scene, far_url = remote_scene
     cut_off = scene.pool(SHORT_LEASE, url=far_url, via=far.command)
     owner = scene.pool(SHORT_LEASE, ready=False)
     eventually(lambda: len(scene.registered()) == 4, PATIENCE_S)
@@ -93,10 +93,10 @@ def test_a_host_that_is_cut_off_under_load_loses_nothing_and_doubles_what_it_hel
         scene.ledger.wait_for(lambda ledger: {event.pid for event in ledger.ends()} >= set(cut_off.worker_pids()))
         far.cut()
         eventually(lambda: not stale_ids & set(scene.registered()), PATIENCE_S, owner.log)
-        far.heal()
+        far.restore()
         _is_whole(scene, cut_off, owner)
 
-    # What the cut-off host had claimed runs elsewhere, too; how much that was is told by whom it was taken from.
+    # Messages that the cut-off host had claimed run elsewhere, too; the requeues show how many.
     taken = scene.totals().get("requeued", 0)
     scene.settle(extra_runs=taken)
     assert {event.fields["retry_count"] for event in scene.ledger.starts()} == {0}
@@ -104,8 +104,8 @@ def test_a_host_that_is_cut_off_under_load_loses_nothing_and_doubles_what_it_hel
     scene.retire(owner, cut_off)
 
 
-def test_a_cut_that_is_shorter_than_the_lease_takes_nothing_away(far: FarHost, far_scene: tuple[Scene, str]) -> None:
-    scene, far_url = far_scene
+def test_a_cut_shorter_than_the_lease_requeues_nothing(far: RemoteHost, remote_scene: tuple[Scene, str]) -> None:
+    scene, far_url = remote_scene
     cut_off = scene.pool("--lease=30", handler=HANDLER, url=far_url, via=far.command)
     other = scene.pool("--lease=30", handler=HANDLER, ready=False)
     eventually(lambda: len(scene.registered()) == 4, PATIENCE_S)
@@ -118,16 +118,16 @@ def test_a_cut_that_is_shorter_than_the_lease_takes_nothing_away(far: FarHost, f
     for gate in gates:
         gate.open()
     log_says(cut_off, "Redis is unavailable")
-    far.heal()
+    far.restore()
 
     scene.settle(extra_runs=0)
     assert set(scene.registered()) == registered
     scene.retire(cut_off, other)
 
 
-def test_of_several_hosts_the_others_go_on_when_one_is_cut_off(own_scene: OwnScene) -> None:
+def test_other_hosts_continue_when_one_is_cut_off(own_scene: OwnScene) -> None:
     with ExitStack() as stack:
-        hosts = [stack.enter_context(far_host()) for _ in range(3)]
+        hosts = [stack.enter_context(remote_host()) for _ in range(3)]
         addresses = " ".join(host.near_address for host in hosts)
         server, scene = own_scene(config=[f"bind 127.0.0.1 {addresses}", "protected-mode no"])
         pools = [
@@ -143,11 +143,11 @@ def test_of_several_hosts_the_others_go_on_when_one_is_cut_off(own_scene: OwnSce
             hosts[0].cut()
             eventually(lambda: not lost & set(scene.registered()), PATIENCE_S, pools[1].log)
             assert set().union(*kept) == set(scene.registered()), (
-                "another host's workers went with those of the lost one"
+                "workers of another host were reaped with those of the lost host"
             )
             ended = len(scene.ledger.ends())
-            scene.ledger.wait_for(lambda ledger: len(ledger.ends()) > ended + 50, PATIENCE_S, "the others to go on")
-            hosts[0].heal()
+            scene.ledger.wait_for(lambda ledger: len(ledger.ends()) > ended + 50, PATIENCE_S, "the others to continue")
+            hosts[0].restore()
             _is_whole(scene, *pools)
 
         scene.settle(extra_runs=scene.totals().get("requeued", 0))
@@ -156,13 +156,13 @@ def test_of_several_hosts_the_others_go_on_when_one_is_cut_off(own_scene: OwnSce
 
 
 def _is_whole(scene: Scene, *pools: Pool) -> None:
-    """All workers of these pools are registered, and nobody else."""
+    """Whether exactly the workers of these pools are registered."""
     count = sum(pool.concurrency for pool in pools)
     eventually(lambda: len(scene.registered()) == count, PATIENCE_S, lambda: "\n".join(pool.log() for pool in pools))
 
 
 def _both_work(scene: Scene, *pools: Pool) -> None:
-    """As many messages as there are workers run at once."""
+    """Check that as many messages run at the same time as there are workers."""
     gates = [scene.gate() for pool in pools for _ in range(pool.concurrency)]
     messages = scene.publish(*[gate.body() for gate in gates])
     running = {scene.ledger.wait_started(message, timeout_s=PATIENCE_S).pid for message in messages}
@@ -183,11 +183,11 @@ with BizzMQ(sys.argv[1]) as mq:
 
 
 @pytest.mark.parametrize("call", ["mq.stats('far').published", "mq.publish_message_to_queue('far', 1)[:0]"])
-def test_a_connection_that_was_forgotten_on_its_way_is_replaced_within_the_call(
-    far: FarHost, far_scene: tuple[Scene, str], call: str
+def test_a_silently_dropped_connection_is_replaced_within_the_call(
+    far: RemoteHost, remote_scene: tuple[Scene, str], call: str
 ) -> None:
-    """Its packets are dropped, and nobody says so."""
-    scene, far_url = far_scene
+    """Its packets are dropped silently."""
+    scene, far_url = remote_scene
     command = [*far.command, sys.executable, "-c", ASKS, far_url, call]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
 

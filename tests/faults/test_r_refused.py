@@ -1,4 +1,4 @@
-"""R16, R19 and R24: Redis is full, read-only, or does not let the pool in any more."""
+"""R16, R19 and R24: Redis is full, read-only, or denies access to the pool."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from bizzmq.testing.layout import command
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.server import RedisServer
 from bizzmq.testing.wait import eventually
-from tests.faults.gated import HANDLER, Gate
+from tests.faults.gated_handler import HANDLER, Gate
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 from tests.support.features import need_acl
 
 OwnScene = Callable[..., "tuple[RedisServer, Scene]"]
 CANARY, FRESH = "canary-secret", "canary-fresh"
 WRONG_PASSWORD = re.compile("invalid username-password pair|invalid password")
-"""The second is the word of Redis 5."""
+"""The second is the error of Redis 5."""
 LOCKED_OUT_S = 1.5
 
 
@@ -30,11 +30,11 @@ def test_a_full_redis_refuses_to_publish_and_is_drained(own_scene: OwnScene, *, 
     _, scene = own_scene(config=["maxmemory-policy noeviction"])
     gates = [scene.gate() for _ in range(2)]
     scene.publish(*[gate.body() for gate in gates])
-    deeds = [["ok"]] * 8 + [["raise", "ok"], ["reject"]]
+    actions = [["ok"]] * 8 + [["raise", "ok"], ["reject"]]
     opened = scene.gate()
     opened.open()
     pool = scene.pool("--lease=1", handler=HANDLER) if pool_is_there else None
-    scene.publish(*[opened.body(*each) for each in deeds * 20])
+    scene.publish(*[opened.body(*each) for each in actions * 20])
 
     command(scene.redis, "CONFIG", "SET", "maxmemory", 1)
     with pytest.raises(BrokerFullError):
@@ -47,7 +47,7 @@ def test_a_full_redis_refuses_to_publish_and_is_drained(own_scene: OwnScene, *, 
 
     scene.settle(dead_lettered=20, extra_runs=20)
     assert scene.totals() == {"published": 202, "acked": 182, "retried": 20, "dead_lettered": 20}
-    assert len(pool.started_worker_pids()) == 2, "a worker has left"
+    assert len(pool.started_worker_pids()) == 2, "a worker has exited"
     assert "unavailable" not in pool.log()
     scene.retire(pool, tracebacks=20)
 
@@ -64,11 +64,11 @@ def test_a_pool_on_any_queue_that_exists_starts_while_redis_is_full(own_scene: O
     pool = scene.pool(queue=queue)
 
     scene.ledger.wait_handled(message, timeout_s=PATIENCE_S)
-    eventually(lambda: scene.mq.stats(queue).acked == 1, PATIENCE_S)  # which can be asked for, too
+    eventually(lambda: scene.mq.stats(queue).acked == 1, PATIENCE_S)  # creating it again is allowed, too
     scene.retire(pool)
 
 
-def test_refused_stats_do_not_answer_the_next_question(own_scene: OwnScene) -> None:
+def test_refused_stats_do_not_shift_the_next_reply(own_scene: OwnScene) -> None:
     _, scene = own_scene()
     need_acl(scene.redis)
     scene.publish(*[{"do": "ok"}] * 3)
@@ -84,18 +84,18 @@ def test_refused_stats_do_not_answer_the_next_question(own_scene: OwnScene) -> N
     assert scene.mq.stats(QUEUE).waiting == 3
 
 
-def test_a_changed_password_is_an_outage_that_says_so_and_no_secret(own_scene: OwnScene) -> None:
+def test_a_changed_password_is_logged_as_an_outage_without_the_secret(own_scene: OwnScene) -> None:
     _, scene = own_scene(password=CANARY)
     pool = scene.pool("--lease=1", handler=HANDLER, url_in_env=True)
-    gate = _run_one(scene)
+    gate = _start_one(scene)
 
-    _let_in_only(scene, FRESH)
+    _accept_only_password(scene, FRESH)
     gate.open()
     eventually(lambda: len(WRONG_PASSWORD.findall(pool.log())) >= 3, PATIENCE_S, pool.log)
-    _stays_calm(pool)
+    _stays_quiet(pool)
     with pytest.raises(BrokerUnavailableError) as refused:
         BizzMQ(scene.url)
-    _let_in_only(scene, CANARY)
+    _accept_only_password(scene, CANARY)
     scene.works_again(time.monotonic(), lambda: scene.totals().get("acked"))
 
     _works_again(scene, pool)
@@ -110,40 +110,40 @@ def test_a_changed_password_is_an_outage_that_says_so_and_no_secret(own_scene: O
     ],
     ids=["permission", "mastership"],
 )
-def test_a_loss_of_the_right_to_write_is_an_outage_that_says_so(
+def test_a_lost_write_permission_is_logged_as_an_outage(
     own_scene: OwnScene, refuse: str, says: str, accept: str
 ) -> None:
     _, scene = own_scene()
     if refuse.startswith("ACL"):
         need_acl(scene.redis)
     pool = scene.pool("--lease=1", handler=HANDLER, concurrency=1)
-    gate = _run_one(scene)
+    gate = _start_one(scene)
 
     command(scene.redis, *refuse.split())
     gate.open()
     log_says(pool, says, times=2)
-    _stays_calm(pool)
+    _stays_quiet(pool)
     command(scene.redis, *accept.split())
     scene.works_again(time.monotonic(), lambda: scene.totals().get("acked"))
 
     _works_again(scene, pool)
 
 
-def _run_one(scene: Scene) -> Gate:
-    """The gate of a message that runs now: its ack will be due while Redis refuses it."""
+def _start_one(scene: Scene) -> Gate:
+    """Start a message and return its gate: its ack will be sent while Redis refuses it."""
     gate = scene.gate()
     scene.ledger.wait_started(scene.publish_one(gate.body()))
     return gate
 
 
-def _let_in_only(scene: Scene, password: str) -> None:
-    """Whoever knows this password; all others are thrown out."""
+def _accept_only_password(scene: Scene, password: str) -> None:
+    """Accept only this password and disconnect all other clients."""
     command(scene.redis, "CONFIG", "SET", "requirepass", password)
     command(scene.redis, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 
 
-def _stays_calm(pool: Pool) -> None:
-    """Nobody leaves, and there is next to nothing to say."""
+def _stays_quiet(pool: Pool) -> None:
+    """Check that no process exits and almost nothing is logged."""
     with invariants.log_rate(pool.log, limit_per_s=3.0):
         time.sleep(LOCKED_OUT_S)  # how long the fault lasts
     assert pool.exit_code is None
@@ -156,5 +156,5 @@ def _works_again(scene: Scene, pool: Pool) -> None:
     scene.publish_one(gate.body())
     scene.settle(extra_runs=0)
     assert scene.totals() == {"published": 2, "acked": 2}
-    assert pool.worker_pids() == pool.started_worker_pids(), "a worker has left"
+    assert pool.worker_pids() == pool.started_worker_pids(), "a worker has exited"
     scene.retire(pool)

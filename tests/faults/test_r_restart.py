@@ -1,4 +1,4 @@
-"""R1 and R2: redis-server is killed and started again, with its data and without them."""
+"""R1 and R2: redis-server is killed and started again, with and without its data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bizzmq.testing import invariants
 from bizzmq.testing.layout import command
 from bizzmq.testing.server import RedisServer
 from bizzmq.testing.wait import eventually
-from tests.faults.gated import HANDLER
+from tests.faults.gated_handler import HANDLER
 from tests.faults.load import load
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 from tests.support.features import need_setting
@@ -24,7 +24,7 @@ WORK = {"do": "sleep", "sleep_s": 0.002}
 BACK_WITHIN_S = 5.0
 
 
-def test_kills_of_redis_under_load_lose_nothing_and_double_nothing(own_scene: OwnScene) -> None:
+def test_kills_of_redis_under_load_lose_and_duplicate_nothing(own_scene: OwnScene) -> None:
     server, scene = own_scene(persistence="aof", fsync="always")
     pool = scene.pool()
     workers = set(scene.registered())
@@ -47,9 +47,9 @@ def test_kills_of_redis_under_load_lose_nothing_and_double_nothing(own_scene: Ow
     scene.retire(pool)
 
 
-def test_a_redis_that_still_loads_its_data_is_an_outage_to_everybody(own_scene: OwnScene, redis: Redis) -> None:
+def test_a_redis_that_still_loads_its_data_is_an_outage_for_every_client(own_scene: OwnScene, redis: Redis) -> None:
     need_setting(redis, "key-load-delay")
-    # A loading server looks at its clients once in 1024 commands: with this delay, three times a second.
+    # A loading server serves its clients once in 1024 commands: with this delay three times a second.
     server, scene = own_scene(persistence="aof", fsync="always", config=["key-load-delay 300"])
     filling = scene.redis.pipeline(transaction=False)
     for number in range(6_000):
@@ -68,7 +68,7 @@ def test_a_redis_that_still_loads_its_data_is_an_outage_to_everybody(own_scene: 
     server.start(wait=False)
     eventually(lambda: _is_loading(server), PATIENCE_S, server.log)
     for gate in gates:
-        gate.open()  # both acks are owed while it loads
+        gate.open()  # both acks are pending while it loads
     second = scene.pool(handler=HANDLER, ready=False)
     with pytest.raises(BrokerUnavailableError):
         BizzMQ(server.url)
@@ -82,7 +82,7 @@ def test_a_redis_that_still_loads_its_data_is_an_outage_to_everybody(own_scene: 
     scene.retire(pool, second)
 
 
-def test_a_redis_that_comes_back_empty_is_reported_and_worked_with_anew(own_scene: OwnScene) -> None:
+def test_a_redis_that_comes_back_empty_is_reported_and_used_again(own_scene: OwnScene) -> None:
     server, scene = own_scene()
     pool = scene.pool(handler=HANDLER)
     stale_ids = set(scene.registered())
@@ -115,7 +115,7 @@ def test_a_redis_that_comes_back_empty_is_reported_and_worked_with_anew(own_scen
 
 
 def _until_a_new_message_runs(scene: Scene, since_s: float) -> float:
-    """Seconds until a message that was published since then is run."""
+    """Seconds until a message that was published after this time runs."""
 
     def runs() -> bool:
         fresh = {event.id for event in scene.ledger.events("published") if event.time_s > since_s}

@@ -1,4 +1,4 @@
-"""R6, R7 and R22: Redis is there and does not answer: stopped, paused, or busy with a script."""
+"""R6, R7 and R22: Redis does not answer because it is stopped, paused, or busy with a script."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bizzmq.testing.layout import Keys, command
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.server import RedisServer
 from bizzmq.testing.wait import eventually
-from tests.faults.gated import HANDLER
+from tests.faults.gated_handler import HANDLER
 from tests.faults.load import load
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 from tests.support.features import need_pause_modes
@@ -27,19 +27,19 @@ TWO_SOCKET_TIMEOUTS_S = 10.5
 SILENCE_S = 2.5
 
 
-def test_a_redis_that_is_stopped_for_two_socket_timeouts_ends_nobodys_lease(own_scene: OwnScene) -> None:
+def test_a_redis_stopped_for_two_socket_timeouts_ends_no_lease(own_scene: OwnScene) -> None:
     server, scene = own_scene()
     pools = _two_pools(scene, lease_s=8.0)
 
-    with _nobody_is_reaped(scene, pools):
+    with _no_worker_is_reaped(scene, pools):
         scene.publish(*[WORK] * 400)
         scene.ledger.wait_for(lambda ledger: len(ledger.ends()) > 50, PATIENCE_S)
         with invariants.log_rate(pools[0].log), invariants.log_rate(pools[1].log):
             server.pause()
             time.sleep(TWO_SOCKET_TIMEOUTS_S)  # how long the fault lasts
         resumed_s = time.monotonic()
-        server.resume()  # what was sent meanwhile is executed now, also what its sender has given up
-        scene.publish(WORK)  # on a busy machine all others may have been handled before the fault
+        server.resume()  # requests sent meanwhile are executed now, also those that their senders have given up
+        scene.publish(WORK)  # on a busy machine all other messages may be handled before the fault
         scene.runs_again(resumed_s)
         _both_beat_on(scene)
 
@@ -48,13 +48,13 @@ def test_a_redis_that_is_stopped_for_two_socket_timeouts_ends_nobodys_lease(own_
 
 @pytest.mark.usually(1)
 @pytest.mark.parametrize("how", ["SIGSTOP", "CLIENT PAUSE"])
-def test_a_redis_that_is_silent_for_longer_than_a_lease_ends_nobodys_lease(own_scene: OwnScene, how: str) -> None:
+def test_a_redis_silent_for_longer_than_a_lease_ends_no_lease(own_scene: OwnScene, how: str) -> None:
     server, scene = own_scene()
     if how == "CLIENT PAUSE":
         need_pause_modes(scene.redis)
     pools = _two_pools(scene, lease_s=1.0)
 
-    with _nobody_is_reaped(scene, pools), load(scene, *[WORK] * 4):
+    with _no_worker_is_reaped(scene, pools), load(scene, *[WORK] * 4):
         scene.ledger.wait_for(lambda ledger: len(ledger.ends()) > 50, PATIENCE_S)
         if how == "SIGSTOP":
             server.pause()
@@ -79,7 +79,7 @@ def test_a_script_that_keeps_redis_busy_is_an_outage(own_scene: OwnScene) -> Non
     with server.client(socket_timeout=60.0) as greedy, _busy(greedy, server.client()):
         for gate in gates:
             gate.open()
-        log_says(pool, "BUSY", times=3)  # to the janitor's beat and to both acks
+        log_says(pool, "BUSY", times=3)  # to the janitor's heartbeat and to both acks
     scene.works_again(time.monotonic(), lambda: scene.totals().get("acked"))
 
     fresh = scene.gate()
@@ -98,8 +98,8 @@ def _two_pools(scene: Scene, lease_s: float) -> list[Pool]:
 
 
 @contextlib.contextmanager
-def _nobody_is_reaped(scene: Scene, pools: list[Pool]) -> Iterator[None]:
-    """During the block every worker stays, and no message runs twice."""
+def _no_worker_is_reaped(scene: Scene, pools: list[Pool]) -> Iterator[None]:
+    """Check that during the block every worker stays registered and no message runs twice."""
     registered = scene.registered()
     yield
     scene.settle(extra_runs=0)
@@ -109,11 +109,11 @@ def _nobody_is_reaped(scene: Scene, pools: list[Pool]) -> Iterator[None]:
         assert "reaped" not in pool.log()
         assert "lease lost" not in pool.log()
         assert pool.log().count("janitor started") == 1, "it was Redis that did not answer"
-        assert len(pool.started_worker_pids()) == 2, "a worker has left"
+        assert len(pool.started_worker_pids()) == 2, "a worker has exited"
 
 
 def _both_beat_on(scene: Scene) -> None:
-    """Return when both supervisors have been heard, by each other's scan, too: it is rarer than a beat."""
+    """Wait until both supervisors have sent heartbeats and scanned once: a scan is rarer than a heartbeat."""
     before = _beats(scene)
     eventually(lambda: all(_beats(scene)[name] > beat + 4 for name, beat in before.items()), PATIENCE_S)
 
@@ -125,10 +125,10 @@ def _beats(scene: Scene) -> dict[str, int]:
 
 @contextlib.contextmanager
 def _busy(greedy: Redis, killer: Redis) -> Iterator[None]:
-    """Redis runs a script during the block, and says so to everybody else after a tenth of a second."""
+    """Keep Redis busy with a script during the block; after 0.1 s it replies BUSY to other clients."""
 
     def loop() -> None:
-        with contextlib.suppress(ResponseError):  # that it was killed
+        with contextlib.suppress(ResponseError):  # the script was killed
             command(greedy, "EVAL", "while true do end", 0)
 
     thread = threading.Thread(target=loop, daemon=True)

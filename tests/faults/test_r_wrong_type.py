@@ -1,4 +1,4 @@
-"""R25: each key in turn has the wrong type. The error names it, nothing has moved, all goes on once it is mended."""
+"""R25: each key in turn has the wrong type. The error names the key, nothing moves, and work continues after repair."""
 
 from __future__ import annotations
 
@@ -10,28 +10,39 @@ import pytest
 from redis import Redis
 
 from bizzmq import BizzMQ, MessageOptions, WrongTypeError
-from bizzmq.broker import Broker
-from bizzmq.connection import Connection
-from bizzmq.keys import INDEX, QueueKeys, type_of
+from bizzmq.broker.broker import Broker
+from bizzmq.connection.base import Connection
+from bizzmq.protocol.keys import INDEX, QueueKeys, type_of
 from bizzmq.testing import invariants
 from bizzmq.testing.layout import Keys, snapshot
 from bizzmq.testing.wait import eventually
-from tests.faults.gated import HANDLER
+from tests.faults.gated_handler import HANDLER
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 from tests.scripts.containers import everything, look, put
 from tests.scripts.moves import DEAD, Move, claim_ids, held
 from tests.scripts.test_moves import MOVES
-from tests.support.spoilt import spoilt
+from tests.support.wrong_type import wrong_type
 
-ATOMIC = ("publish", "retry", "dead_letter", "discard", "release", "requeue", "replay", "purge", "register", "beat")
-"""A claim is not among them: what it has moved, the next one returns."""
+ATOMIC = (
+    "publish",
+    "retry",
+    "dead_letter",
+    "discard",
+    "release",
+    "requeue",
+    "replay",
+    "purge",
+    "register",
+    "heartbeat",
+)
+"""The atomic calls. A claim is not atomic: the next claim returns what it has moved."""
 CASES = [move for move in MOVES if move.script in ATOMIC and move.before != move.after]
 
 LEASE_S = 1.0
 
 
 class WiretappedConnection(Connection):
-    """Notes the keys of the last script call."""
+    """Records the keys of the last script call."""
 
     keys: tuple[str, ...] = ()
 
@@ -59,18 +70,16 @@ def test_a_call_that_meets_a_wrong_type_names_the_key_and_moves_nothing(
     for key in sorted(set(connection.keys)):
         _given(redis, move)
         _spoil(redis, key)
-        before = _moveable(redis)
+        before = _movable(redis)
         try:
             move.call(broker)
         except WrongTypeError as error:
             assert (error.key, error.queue) == (key, DEAD if ":dlq:" in key else QUEUE)  # noqa: PT017
             assert error.wanted == type_of(key) != error.found  # noqa: PT017 - some calls do not need each key
-            assert _moveable(redis) == before, f"moved in spite of {key}"
+            assert _movable(redis) == before, f"something was moved although {key} has the wrong type"
 
 
-def test_claims_that_meet_a_wrong_type_again_and_again_double_nothing(
-    connection: WiretappedConnection, redis: Redis
-) -> None:
+def test_repeated_claims_with_a_wrong_type_duplicate_nothing(connection: WiretappedConnection, redis: Redis) -> None:
     broker = Broker(connection)
     due = held(due=("m1", "m2", "m3"), attempts={"m2": "0 0 0 5"})
     put(redis, QUEUE, due)
@@ -86,7 +95,7 @@ def test_claims_that_meet_a_wrong_type_again_and_again_double_nothing(
 
 
 @pytest.mark.parametrize(
-    ("spoilt", "ask"),
+    ("key", "ask"),
     [
         (Keys(QUEUE).waiting, lambda mq: mq.stats(QUEUE)),
         (Keys(QUEUE).stats, lambda mq: mq.stats(QUEUE)),
@@ -97,43 +106,43 @@ def test_claims_that_meet_a_wrong_type_again_and_again_double_nothing(
     ],
     ids=["stats waiting", "stats stats", "stats dead letters", "consume meta", "publish waiting", "create index"],
 )
-def test_whoever_asks_is_told_the_key(url: str, redis: Redis, spoilt: str, ask: Callable[[BizzMQ], Any]) -> None:
+def test_the_caller_gets_an_error_with_the_key(url: str, redis: Redis, key: str, ask: Callable[[BizzMQ], Any]) -> None:
     with BizzMQ(url) as mq:
         mq.create_queue(QUEUE)
-        redis.delete(spoilt)
-        redis.set(spoilt, "of the wrong type")
+        redis.delete(key)
+        redis.set(key, "of the wrong type")
 
-        with pytest.raises(WrongTypeError, match=f"key '{spoilt}'.* is a string, not a {type_of(spoilt)}") as refused:
+        with pytest.raises(WrongTypeError, match=f"key '{key}'.* is a string, not a {type_of(key)}") as refused:
             ask(mq)
 
-        assert refused.value.key == spoilt
-        redis.delete(spoilt)  # the connection has no reply under way that would answer this
+        assert refused.value.key == key
+        redis.delete(key)  # no earlier reply is left on the connection
         mq.create_queue(QUEUE)
         mq.publish_message_to_queue(QUEUE, 1, MessageOptions(delay_s=60.0))
         assert mq.stats(QUEUE).delayed == 1
 
 
 @pytest.mark.parametrize("name", ["waiting", "delayed", "attempts", "stats", "wake"])
-def test_a_pool_that_meets_a_wrong_type_says_so_and_goes_on_when_it_is_mended(scene: Scene, name: str) -> None:
+def test_a_pool_logs_a_wrong_type_and_continues_when_it_is_repaired(scene: Scene, name: str) -> None:
     pool = scene.pool("--lease=1", handler=HANDLER)
-    gates = {deed: scene.gate() for deed in ("ok", "raise")}
-    for deed, gate in gates.items():
-        scene.ledger.wait_started(scene.publish_one(gate.body(deed, "ok")))
+    gates = {action: scene.gate() for action in ("ok", "raise")}
+    for action, gate in gates.items():
+        scene.ledger.wait_started(scene.publish_one(gate.body(action, "ok")))
     opened = scene.gate()
     opened.open()
     scene.publish(*[opened.body()] * 20)
     key = getattr(Keys(QUEUE), name)
 
-    with spoilt(scene.redis, key), invariants.log_rate(pool.log):
+    with wrong_type(scene.redis, key), invariants.log_rate(pool.log):
         for gate in gates.values():
             gate.open()
         log_says(pool, f"key '{key}' of queue '{QUEUE}' is a string, not a {type_of(key)}")
-        with contextlib.suppress(WrongTypeError):  # the one that says so is published nowhere
+        with contextlib.suppress(WrongTypeError):  # the error is published nowhere
             scene.publish_one(opened.body())
 
     scene.settle(extra_runs=1)
     log_says(pool, "the queue is worked on again")
-    assert pool.worker_pids() == pool.started_worker_pids(), "a worker has left"
+    assert pool.worker_pids() == pool.started_worker_pids(), "a worker has exited"
     assert {event.fields["delivery"] for event in scene.ledger.starts()} == {1, 2}
     scene.retire(pool)
 
@@ -147,8 +156,8 @@ def test_one_queues_wrong_type_does_not_cost_its_pool_the_lease_on_the_others(sc
     other = scene.pool(f"--lease={LEASE_S}", handler=HANDLER, concurrency=1, ready=False)
     eventually(lambda: len(scene.registered()) == 3, PATIENCE_S)
 
-    with spoilt(scene.redis, Keys("broken").stats):
-        deadly.open()  # its worker's end cannot be told to the broken queue
+    with wrong_type(scene.redis, Keys("broken").stats):
+        deadly.open()  # the end of its worker cannot be settled in the broken queue
         scene.ledger.wait_started(messages[1], runs=2, timeout_s=PATIENCE_S)
         time.sleep(3 * LEASE_S)  # how long the fault lasts
         assert messages[0] in scene.held()
@@ -161,7 +170,7 @@ def test_one_queues_wrong_type_does_not_cost_its_pool_the_lease_on_the_others(sc
     scene.retire(pool, other)
 
 
-def test_each_key_has_the_type_that_is_told() -> None:
+def test_each_key_has_its_documented_type() -> None:
     k = QueueKeys(QUEUE)
     names = [name for name, value in vars(k).items() if isinstance(value, str) and value.startswith("bizzmq:{")]
     keys = [getattr(k, name) for name in names if name != "base"] + [k.processing("w"), k.publisher("n")]
@@ -184,8 +193,8 @@ def _spoil(redis: Redis, key: str) -> None:
         redis.set(key, "of the wrong type")
 
 
-def _moveable(redis: Redis) -> dict[str, Any]:
-    """All that is stored but the marker, which is a hint, and totals of zero."""
+def _movable(redis: Redis) -> dict[str, Any]:
+    """All stored data except the marker, which is a hint, and totals of zero."""
     found = {key: value for key, value in everything(redis).items() if key not in (Keys(QUEUE).wake, Keys(DEAD).wake)}
     totals = found.pop(Keys(QUEUE).stats, {})
     counted = {name: count for name, count in totals.items() if count != "0"} if isinstance(totals, dict) else totals

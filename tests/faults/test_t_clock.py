@@ -22,7 +22,7 @@ from tests.support.wall_clock import WallClock, compiler
 OwnScene = Callable[..., "tuple[RedisServer, Scene]"]
 HOUR_S = 3600
 JUMPS_S = [HOUR_S, 0, -HOUR_S]
-"""One forwards, two backwards."""
+"""One jump forwards, two backwards."""
 LEASE_S = 1.0
 WORK = {"do": "sleep", "sleep_s": 0.002}
 
@@ -34,32 +34,30 @@ def wall_clock(tmp_path: Path) -> WallClock:
     return WallClock(tmp_path)
 
 
-def test_a_jump_on_a_pools_host_ends_nobodys_lease_and_delays_nothing(scene: Scene, wall_clock: WallClock) -> None:
+def test_a_jump_on_a_pools_host_ends_no_lease_and_delays_nothing(scene: Scene, wall_clock: WallClock) -> None:
     shifted = scene.pool(f"--lease={LEASE_S}", env=wall_clock.env)
     other = scene.pool(f"--lease={LEASE_S}", ready=False)
     eventually(lambda: len(scene.registered()) == 4, PATIENCE_S)
 
-    with _nobody_is_reaped(scene, shifted, other):
+    with _no_worker_is_reaped(scene, shifted, other):
         for offset_s in JUMPS_S:
             wall_clock.set(offset_s)
             _goes_on(scene)
 
     scene.retire(shifted, other)
-    said = [line[:20] for line in shifted.log().splitlines() if "draining" in line]
-    assert time.time() - HOUR_S - 60 < _seconds(said[0]) < time.time() - HOUR_S + 60, "its clock did not jump"
+    reported = [line[:20] for line in shifted.log().splitlines() if "draining" in line]
+    assert time.time() - HOUR_S - 60 < _seconds(reported[0]) < time.time() - HOUR_S + 60, "its clock did not jump"
 
 
-def test_a_jump_on_redis_host_ends_nobodys_lease_and_keeps_nobody_waiting(
-    own_scene: OwnScene, wall_clock: WallClock
-) -> None:
+def test_a_jump_on_redis_host_ends_no_lease_and_delays_no_worker(own_scene: OwnScene, wall_clock: WallClock) -> None:
     server, scene = own_scene(env=wall_clock.env)
     _need_a_clock_that_can_be_set(scene, wall_clock)
     pools = [scene.pool(f"--lease={LEASE_S}", ready=False) for _ in range(2)]
     eventually(lambda: len(scene.registered()) == 4, PATIENCE_S)
 
-    with _nobody_is_reaped(scene, *pools):
+    with _no_worker_is_reaped(scene, *pools):
         for offset_s in JUMPS_S:
-            _all_are_idle(scene)  # and their blocking commands were given a time to end by the clock before the jump
+            _all_are_idle(scene)  # and their blocking commands have a deadline by the clock before the jump
             _set(scene, wall_clock, offset_s)
             _goes_on(scene)
 
@@ -67,7 +65,7 @@ def test_a_jump_on_redis_host_ends_nobodys_lease_and_keeps_nobody_waiting(
     assert server.alive
 
 
-def test_a_delay_is_redis_clocks_so_a_jump_ends_it(own_scene: OwnScene, wall_clock: WallClock) -> None:
+def test_a_delay_follows_the_clock_of_redis_so_a_jump_ends_it(own_scene: OwnScene, wall_clock: WallClock) -> None:
     _, scene = own_scene(env=wall_clock.env)
     _need_a_clock_that_can_be_set(scene, wall_clock)
     pool = scene.pool()
@@ -84,8 +82,8 @@ def test_a_delay_is_redis_clocks_so_a_jump_ends_it(own_scene: OwnScene, wall_clo
 
 
 @contextlib.contextmanager
-def _nobody_is_reaped(scene: Scene, *pools: Pool) -> Iterator[None]:
-    """During the block every worker stays, and no message runs twice."""
+def _no_worker_is_reaped(scene: Scene, *pools: Pool) -> Iterator[None]:
+    """Check that during the block every worker stays registered and no message runs twice."""
     registered = scene.registered()
     yield
     scene.settle(extra_runs=0)
@@ -95,11 +93,11 @@ def _nobody_is_reaped(scene: Scene, *pools: Pool) -> Iterator[None]:
         assert "reaped" not in pool.log()
         assert "lease lost" not in pool.log()
         assert pool.log().count("janitor started") == 1
-        assert len(pool.started_worker_pids()) == 2, "a worker has left"
+        assert len(pool.started_worker_pids()) == 2, "a worker has exited"
 
 
 def _goes_on(scene: Scene) -> None:
-    """For longer than a lease messages are handled, those with a short delay, too."""
+    """Check for longer than a lease that messages are handled, also those with a short delay."""
     beats, until_s = _beats(scene), time.monotonic() + 2 * LEASE_S
     with load(scene, *[WORK] * 4):
         delayed = scene.publish(WORK, WORK, delay_s=0.3)
@@ -118,7 +116,7 @@ def _beats(scene: Scene) -> dict[str, int]:
 
 
 def _all_are_idle(scene: Scene) -> None:
-    """Until all workers of both pools block."""
+    """Wait until all workers of both pools block."""
     eventually(
         lambda: sum(client["cmd"] == "bzpopmin" for client in scene.redis.client_list()) == 4,
         PATIENCE_S,
@@ -127,7 +125,7 @@ def _all_are_idle(scene: Scene) -> None:
 
 
 def _seconds(stamp: str) -> float:
-    """Of a log line's first 19 characters."""
+    """The time in the first 19 characters of a log line, in seconds."""
     return float(calendar.timegm(time.strptime(stamp[:19], "%Y-%m-%dT%H:%M:%S")))
 
 
@@ -135,12 +133,12 @@ def _need_a_clock_that_can_be_set(scene: Scene, wall_clock: WallClock) -> None:
     try:
         _set(scene, wall_clock, HOUR_S)
     except AssertionError:
-        pytest.skip("this server does not ask the C library for the time")
+        pytest.skip("this server does not read the time with the C library")
     _set(scene, wall_clock, 0)
 
 
 def _set(scene: Scene, wall_clock: WallClock, offset_s: int) -> None:
-    """Return when Redis goes by it: Valkey looks at its clock after the first command that follows a pause."""
+    """Set the clock and wait until Redis uses it: after a pause, Valkey reads its clock after the first command."""
     wall_clock.set(offset_s)
     eventually(lambda: abs(_server_time(scene) - time.time() - offset_s) < 60, what="the server's clock to jump")
 

@@ -1,4 +1,4 @@
-"""T3: a whole pool is suspended for several leases, as with its machine: it looks who owns what before it acts."""
+"""T3: a whole pool is suspended for several leases, as with its machine: it checks ownership before it acts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bizzmq.testing import invariants
 from bizzmq.testing.layout import snapshot
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.wait import eventually
-from tests.faults.gated import HANDLER
+from tests.faults.gated_handler import HANDLER
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene
 
 SHORT_LEASE = "--lease=1"
@@ -20,12 +20,12 @@ SUSPENDED_S = 3.0
 LIMIT_S = 4.0
 
 
-def test_a_pool_that_was_suspended_alone_goes_on_as_if_nothing_had_been(scene: Scene) -> None:
+def test_a_pool_suspended_alone_continues_without_any_loss(scene: Scene) -> None:
     pool = scene.pool(SHORT_LEASE, handler=HANDLER)
     registered = scene.registered()
-    gates = {deed: scene.gate() for deed in ("ok", "raise")}
-    for deed, gate in gates.items():
-        scene.ledger.wait_started(scene.publish_one(gate.body(deed, "ok")))
+    gates = {action: scene.gate() for action in ("ok", "raise")}
+    for action, gate in gates.items():
+        scene.ledger.wait_started(scene.publish_one(gate.body(action, "ok")))
     opened = scene.gate()
     opened.open()
     scene.publish(*[opened.body()] * 20)
@@ -47,10 +47,10 @@ def test_a_pool_that_was_suspended_alone_goes_on_as_if_nothing_had_been(scene: S
 
 @pytest.mark.usually(1)
 @pytest.mark.parametrize("stale_outcome", ["reject", "retry_later", "kill_self"])
-def test_what_a_suspended_pool_decides_about_another_ones_message_changes_nothing(
+def test_the_outcome_of_a_suspended_pool_for_a_requeued_message_changes_nothing(
     scene: Scene, stale_outcome: str
 ) -> None:
-    """Beside ok and raise, which test_p_lease.py has."""
+    """In addition to ok and raise, which are in test_p_lease.py."""
     stale = scene.pool(SHORT_LEASE, handler=HANDLER, concurrency=1)
     gate = scene.gate()
     message = scene.publish_one(gate.body(stale_outcome, "ok"))
@@ -73,7 +73,7 @@ def test_what_a_suspended_pool_decides_about_another_ones_message_changes_nothin
     scene.retire(owner, stale, tracebacks=1)
 
 
-def test_a_time_limit_that_passed_meanwhile_does_not_touch_another_ones_message(scene: Scene) -> None:
+def test_a_time_limit_that_passed_meanwhile_does_not_affect_a_requeued_message(scene: Scene) -> None:
     stale = scene.pool(SHORT_LEASE, f"--timeout={LIMIT_S}", "--timeout-grace=0.1", handler=HANDLER, concurrency=1)
     gate = scene.gate()
     message = scene.publish_one(gate.body())
@@ -95,7 +95,7 @@ def test_a_time_limit_that_passed_meanwhile_does_not_touch_another_ones_message(
 
 
 def _works_again(scene: Scene, stale: Pool) -> None:
-    """The pool runs messages again, so it has said whatever it had to say about the old one."""
+    """The pool runs messages again, so it has sent its outcome for the old one."""
     gate = scene.gate()
     gate.open()
     fresh = scene.publish_one(gate.body())

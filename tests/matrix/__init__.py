@@ -1,1 +1,1 @@
-"""The fault matrix: `python -m tests.matrix` runs the tests of each row and prints what they have measured."""
+"""The fault matrix: `python -m tests.matrix` runs the tests of each row and prints their measurements."""

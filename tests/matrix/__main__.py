@@ -1,8 +1,8 @@
 """python -m tests.matrix [--rows P1,R16] [--json FILE] [--markdown FILE] [PYTEST-OPTION ...]: the fault matrix.
 
-Runs the tests of these rows, or of all, in one pytest, and prints a table: fault, result, recovery p50 and p99, lost,
-duplicated. `--list` prints the tables of docs/reliability.md instead, and runs nothing. Exit status 1 if a row has
-failed, has exceeded what it may, or has no test that ran.
+Runs the tests of these rows, or of all rows, in one pytest and prints a table: fault, result, recovery p50 and p99,
+lost, duplicated. `--list` prints the tables of docs/internals/reliability.md instead and runs nothing. Exit status 1
+if a row failed, exceeded a limit, or had no test that ran.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from pathlib import Path
 import pytest
 
 from bizzmq.testing.binaries import server_binary
-from bizzmq.workers import processors
+from bizzmq.workers.process import cgroups
 from tests.matrix.collector import Collector
 from tests.matrix.result import results
 from tests.matrix.rows import chosen, remarks, table
 from tests.matrix.table import markdown, text
 
 _NO_VERDICT = (2, 3, 4)
-"""pytest's exit codes when it was interrupted, has failed itself, or was called wrongly."""
+"""pytest's exit codes for an interrupted run, an internal error and wrong usage."""
 
 
 def main() -> int:
@@ -37,12 +37,14 @@ def main() -> int:
     except ValueError as error:
         parser.error(str(error))
     if options.list:
-        _say("\n".join([*table(), "", "| row | in what its tests are weaker |", "| --- | --- |", *remarks()]))
+        _say("\n".join([*table(), "", "| row | what its tests do not show |", "| --- | --- |", *remarks()]))
         return 0
     collector, began_s = Collector(rows), time.monotonic()
     files = dict.fromkeys(file for row in rows for file in row.files)
-    # One after the other: a second test beside it would bend what one measures.
-    status = int(pytest.main(["-q", "-n0", "-m", "not soak", *of_pytest, *files], plugins=[collector]))
+    # One after the other: a second test at the same time would distort the measurements.
+    # pytest rewrites the asserts of a package that has a plugin, and warns if it is imported already, as it is here.
+    quiet = ["-W", "ignore:Module already imported so cannot be rewritten"]
+    status = int(pytest.main(["-q", "-n0", "-m", "not soak", *quiet, *of_pytest, *files], plugins=[collector]))
     if status in _NO_VERDICT:
         return status
     found = results(rows, collector.outcomes)
@@ -61,7 +63,7 @@ def _conditions(tests: int, seconds: float) -> str:
     server = " ".join(version.split()[:3])
     return (
         f"{dt.datetime.now(tz=dt.timezone.utc):%Y-%m-%d}, {platform.system()} {platform.machine()}, "
-        f"{processors.available()} processors, Python {platform.python_version()}, {server}: "
+        f"{cgroups.usable_processors()} processors, Python {platform.python_version()}, {server}: "
         f"{tests} tests in {seconds:.0f} s"
     )
 

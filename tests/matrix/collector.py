@@ -1,4 +1,4 @@
-"""A pytest plugin that runs the tests of some rows only, and keeps what became of each and what it has measured."""
+"""A pytest plugin that runs only the tests of some rows and keeps the outcome and figures of each."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tests.support.figures import RECOVERY
 
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 EXPECTED = "failed as expected"
-"""A known defect, for which the test has the mark xfail."""
+"""A known defect: the test is marked xfail."""
 
 
 @dataclass
 class Outcome:
-    """What became of one test. `figures` are the last values that it gave, without the recovery times."""
+    """The outcome of one test. `figures` are the last values that it reported, without the recovery times."""
 
     result: str = PASSED
     seconds: float = 0.0
@@ -33,18 +33,18 @@ class Collector:
         self.outcomes: Dict[str, Outcome] = {}
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: List[pytest.Item]) -> None:
-        """Leave out what belongs to no row."""
+        """Deselect tests that belong to no row."""
         wanted = [item for item in items if any(row.has(item.nodeid) for row in self._rows)]
         config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
         items[:] = wanted
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Of each test three: the last one, of its teardown, has all figures."""
+        """Called three times for each test: the last report, of its teardown, has all figures."""
         outcome = self.outcomes.setdefault(report.nodeid, Outcome())
         outcome.seconds += report.duration
         if report.outcome != PASSED and outcome.result != FAILED:
             outcome.result = EXPECTED if hasattr(report, "wasxfail") else report.outcome
         if report.when == "teardown":
-            told = report.user_properties
-            outcome.recovery_s = [float(str(value)) for name, value in told if name == RECOVERY]
-            outcome.figures = {name: int(str(value)) for name, value in told if name != RECOVERY}
+            properties = report.user_properties
+            outcome.recovery_s = [float(str(value)) for name, value in properties if name == RECOVERY]
+            outcome.figures = {name: int(str(value)) for name, value in properties if name != RECOVERY}

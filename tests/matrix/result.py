@@ -1,4 +1,4 @@
-"""What the tests of a row have shown, and whether that is what the row promises."""
+"""The results of a row's tests, and whether they meet the row's limits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.figures import FINISHED, LEFT, LOST, REPEATED
 
 @dataclass(frozen=True)
 class Result:
-    """One row and its tests' outcomes by node id."""
+    """One row and the outcomes of its tests by node id."""
 
     row: Row
     outcomes: Mapping[str, Outcome]
@@ -24,12 +24,12 @@ class Result:
         return sorted(second for outcome in self.outcomes.values() for second in outcome.recovery_s)
 
     def recovered_within_s(self, share: float) -> float | None:
-        """The shortest time within which this share of all recoveries was over; None if none was measured."""
+        """The shortest time within which this share of all recoveries ended; None if none was measured."""
         times = self.recovery_s
         return times[max(0, math.ceil(len(times) * share) - 1)] if times else None
 
     def total(self, figure: str) -> int | None:
-        """The sum over all tests that gave this figure; None if none did."""
+        """The sum over all tests that reported this figure; None if none did."""
         given = [outcome.figures[figure] for outcome in self.outcomes.values() if figure in outcome.figures]
         return sum(given) if given else None
 
@@ -38,7 +38,7 @@ class Result:
 
     @property
     def problems(self) -> List[str]:
-        """Why the row has failed; none if it holds."""
+        """Why the row failed; empty if it holds."""
         row, p99_s = self.row, self.recovered_within_s(0.99)
         found = [f"failed: {node_id}" for node_id, outcome in self.outcomes.items() if outcome.result == FAILED]
         if row.tests and not self.count(PASSED) and not found:

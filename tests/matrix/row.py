@@ -1,4 +1,4 @@
-"""A row of the fault matrix: a fault, the tests that inject it, and what their figures must keep to."""
+"""A row of the fault matrix: a fault, the tests that inject it, and the limits of their figures."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class Row:
 
     Attributes:
         tests: files, tests, or single cases of a test, as pytest names them, without the leading `tests/`.
-        since: what the recovery times of these tests are counted from; "" if they measure none.
-        below_s: what 99 in 100 recoveries stay below.
-        drained: whether nothing may be left to handle in the end.
-        finished_stay: whether no message may run again that had succeeded.
-        remark: in what the tests are weaker than the fault's name, with the date; all there is to say without tests.
+        since: the event from which these tests count recovery times; "" if they measure none.
+        below_s: the time within which 99 in 100 recoveries must end.
+        drained: whether no message may be left to handle at the end.
+        finished_stay: whether no successful message may run again.
+        remark: where the tests are weaker than the fault's name, with the date; required without tests.
     """
 
     name: str
@@ -32,11 +32,11 @@ class Row:
 
     @property
     def files(self) -> list[str]:
-        """The files of its tests, each once."""
+        """The files of its tests, without duplicates."""
         return list(dict.fromkeys(TESTS + test.split("::", 1)[0] for test in self.tests))
 
     def has(self, node_id: str) -> bool:
-        """Whether this test is one of the row's."""
+        """Whether this test belongs to the row."""
         return any(node_id == TESTS + test or node_id.startswith((f"{TESTS}{test}[", f"{TESTS}{test}::"))
                    for test in self.tests)  # fmt: skip
 

@@ -14,7 +14,7 @@ ROWS = (*PROCESSES, *OUTAGES, *SERVERS, *DATA, *TIME_AND_OUTPUT, *SECURITY)
 
 
 def chosen(names: Sequence[str]) -> list[Row]:
-    """The rows of these names, in the matrix's order; all of them without any. ValueError names an unknown one."""
+    """The rows with these names, or all, in the order of the matrix. Raises ValueError for an unknown name."""
     unknown = set(names) - {row.name for row in ROWS}
     if unknown:
         raise ValueError(f"there is no row {', '.join(sorted(unknown))}")
@@ -22,7 +22,7 @@ def chosen(names: Sequence[str]) -> list[Row]:
 
 
 def table() -> list[str]:
-    """The lines of docs/reliability.md that say what tests each row."""
+    """The lines of docs/internals/reliability.md that list the tests of each row."""
     lines = ["| row | fault | recovery counts from | tests |", "| --- | --- | --- | --- |"]
     for row in ROWS:
         bound = f", below {row.below_s:.4g} s" if row.below_s is not None else ""
@@ -32,5 +32,5 @@ def table() -> list[str]:
 
 
 def remarks() -> list[str]:
-    """The lines of docs/reliability.md that say in what rows are tested less than their names promise."""
+    """The lines of docs/internals/reliability.md that list which rows are tested less than their names promise."""
     return [f"| {row.name} | {row.remark} |" for row in ROWS if row.remark]

@@ -1,4 +1,4 @@
-"""R11 to R26: Redis fails over, moves, refuses, forgets."""
+"""R11 to R26: Redis fails over, moves slots, refuses commands, loses data or scripts."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ FAILOVER, IDLE = (
     "a_failover_under_load_loses_nothing_confirmed_and_the_old_master_may_return",
     "an_idle_pool_finds_the_new_master_by_itself",
 )
-RIGHT_TO_WRITE = "a_loss_of_the_right_to_write_is_an_outage_that_says_so"
+RIGHT_TO_WRITE = "a_lost_write_permission_is_logged_as_an_outage"
 
 SERVERS = (
     Row(
         "R11",
-        "Sentinel fails over: master killed, stopped, told to step down",
+        "Sentinel fails over: master killed, stopped, demoted",
         tests_of(
             SENTINEL,
             FAILOVER,
             IDLE,
             "a_running_message_is_acked_at_the_new_master",
-            "a_master_that_is_told_to_step_down_is_left_at_once",
+            "clients_leave_a_demoted_master_at_once",
         ),
         since="the failover",
         below_s=BACK_S,
@@ -31,8 +31,8 @@ SERVERS = (
     Row(
         "R12",
         "failover with a stalled replica link",
-        tests_of(SENTINEL, "what_was_not_confirmed_over_a_stalled_link_is_all_that_may_be_lost"),
-        remark="2026-11-24: what no replica had confirmed may be lost, and is not counted",
+        tests_of(SENTINEL, "only_messages_unconfirmed_over_a_stalled_link_may_be_lost"),
+        remark="2026-11-24: messages that no replica confirmed may be lost, and are not counted",
     ),
     Row("R13", "the old master returns", tests_of(SENTINEL, FAILOVER), since="the failover", below_s=BACK_S),
     Row(
@@ -44,13 +44,13 @@ SERVERS = (
     ),
     Row(
         "R15",
-        "Cluster: a master killed, stopped, away without a replica",
+        "Cluster: a master killed, stopped, unavailable without a replica",
         tests_of(
             CLUSTER,
             "a_killed_master_loses_nothing_confirmed_and_may_return",
             IDLE,
-            "what_goes_wrong_on_a_borrowed_connection_is_noted_too",
-            "a_node_that_is_away_stops_its_own_queues_only",
+            "errors_on_a_borrowed_connection_are_recorded_too",
+            "an_unavailable_node_stops_only_its_own_queues",
         ),
         since="the failover",
         below_s=BACK_S,
@@ -64,6 +64,7 @@ SERVERS = (
                 "a_full_redis_refuses_to_publish_and_is_drained",
                 "a_pool_on_any_queue_that_exists_starts_while_redis_is_full",
             ),
+            *tests_of("faults/test_p_results.py", "results_are_stored_when_redis_is_full"),
             "scripts/test_memory_limit.py",
         ),
         since="the end of the handlers that ran when it was full, to the first ack",
@@ -77,7 +78,7 @@ SERVERS = (
                 "doctor/test_command.py", "a_pool_warns_of_an_eviction_policy", "a_pool_does_not_warn_of_noeviction"
             ),
             *tests_of("doctor/test_checks.py", "eviction_is_a_failure", "eviction_without_a_limit_is_a_warning"),
-            *tests_of("client/test_malformed.py", "an_id_without_an_envelope_is_skipped_and_counted"),
+            *tests_of("consumer/test_malformed.py", "an_id_without_an_envelope_is_skipped_and_counted"),
             *tests_of("audit/test_damage.py", "damage_is_found"),
         ),
         remark="2026-11-24: Redis evicts whole keys; the tests delete single messages",
@@ -93,22 +94,22 @@ SERVERS = (
         "R19",
         "a read-only replica",
         (f"{REFUSED}::test_{RIGHT_TO_WRITE}[mastership]",),
-        since="its mastership",
+        since="its promotion to master",
     ),
     Row(
         "R20",
-        "fewer replicas than wanted (NOREPLICAS), also at the start",
+        "fewer replicas than required (NOREPLICAS), also at the start",
         tests_of(
             NO_ROOM,
-            "a_redis_without_the_replicas_that_it_wants_is_an_outage",
-            "a_pool_that_starts_while_nothing_can_be_written_waits",
+            "a_redis_with_too_few_replicas_is_an_outage",
+            "a_pool_that_starts_while_writes_are_refused_waits",
         ),
-        since="the end of the demand",
+        since="the end of the requirement",
     ),
     Row(
         "R21",
         "SCRIPT FLUSH a hundred times a second",
-        tests_of(CUT, "scripts_that_redis_forgets_a_hundred_times_a_second_are_not_missed"),
+        tests_of(CUT, "scripts_flushed_a_hundred_times_a_second_are_loaded_again"),
     ),
     Row(
         "R22",
@@ -121,11 +122,11 @@ SERVERS = (
         "FLUSHALL, three times under load",
         tests_of(
             EMPTIED,
-            "a_redis_that_is_emptied_under_load_is_reported_and_worked_with_anew",
-            "a_consumer_in_the_callers_process_goes_on_when_its_queue_is_there_again",
+            "a_redis_emptied_under_load_is_reported_and_used_again",
+            "an_in_process_consumer_continues_when_its_queue_exists_again",
         ),
         since="the FLUSHALL, to the first run of a message published since",
-        remark="2026-11-24: what was flushed is lost; counted is what was published after the last FLUSHALL",
+        remark="2026-11-24: flushed messages are lost; only those published after the last FLUSHALL are counted",
     ),
     Row(
         "R24",
@@ -133,14 +134,14 @@ SERVERS = (
         (
             *tests_of(
                 REFUSED,
-                "a_changed_password_is_an_outage_that_says_so_and_no_secret",
-                "refused_stats_do_not_answer_the_next_question",
+                "a_changed_password_is_logged_as_an_outage_without_the_secret",
+                "refused_stats_do_not_shift_the_next_reply",
             ),
             f"{REFUSED}::test_{RIGHT_TO_WRITE}[permission]",
-            *tests_of(EMPTIED, "a_redis_that_accepts_no_more_clients_is_an_outage_that_says_so"),
+            *tests_of(EMPTIED, "a_redis_that_accepts_no_more_clients_is_logged_as_an_outage"),
             "pool/test_missing_commands.py",
         ),
-        since="its admittance",
+        since="the restored access",
     ),
     Row(
         "R25",
@@ -148,19 +149,19 @@ SERVERS = (
         (
             "faults/test_r_wrong_type.py",
             "scripts/test_wrong_types.py",
-            *tests_of(CLUSTER, "a_wrong_type_in_one_queue_stops_this_queue_only_until_it_is_mended"),
+            *tests_of(CLUSTER, "a_wrong_type_stops_only_its_own_queue_until_it_is_repaired"),
         ),
     ),
     Row(
         "R26",
-        "an exception out of a signal handler strikes any call of a client: each instruction, thousands of signals",
+        "a signal handler raises in any call of a client: at each instruction, thousands of signals",
         (
-            "client/test_interrupted.py",
+            "connection/test_interrupted.py",
             "cluster/test_interrupted_groups.py",
             "faults/test_r_interrupted_handler.py",
         ),
-        remark="2026-11-29: what strikes a finalizer outside a pool's handler is dropped by Python; some libraries "
-        "catch whatever strikes them (3 of 3,000 limits), and the worker is killed after the grace; 3,000 times is run "
-        "with the matrix only",
+        remark="2026-11-29: Python drops an exception in a finalizer outside a pool's handler; some libraries catch "
+        "every exception (3 of 3,000 limits), and the worker is killed after the grace; 3,000 times is run with the "
+        "matrix only",
     ),
 )

@@ -11,14 +11,14 @@ from tests.support.figures import FINISHED, LOST, REPEATED
 HEADINGS = ("row", "fault", "result", "tests", "recoveries", "p50", "p99", "lost", "duplicated", "of finished")
 _FAULT_WIDTH = 60
 LEGEND = (
-    "recovery counts from what docs/reliability.md says; lost: published, and neither handled nor stored;",
+    "recovery counts from what docs/internals/reliability.md says; lost: published, and neither handled nor stored;",
     "duplicated: runs beyond a message's first that no failure of its handler explains;",
     "of finished: those of them whose message had succeeded before; -: not measured by the row's tests",
 )
 
 
 def cells(result: Result) -> List[str]:
-    """One row's cells."""
+    """The cells of one row."""
     p50_s, p99_s = (result.recovered_within_s(share) for share in (0.5, 0.99))
     return [
         result.row.name,
@@ -33,7 +33,7 @@ def cells(result: Result) -> List[str]:
 
 
 def text(results: Sequence[Result]) -> str:
-    """For a terminal: columns, what has failed, what was skipped."""
+    """The table for a terminal, with failed and skipped tests."""
     rows = [list(HEADINGS), *(cells(result) for result in results)]
     for row in rows:
         row[1] = row[1] if len(row[1]) <= _FAULT_WIDTH else row[1][: _FAULT_WIDTH - 3] + "..."
@@ -44,7 +44,7 @@ def text(results: Sequence[Result]) -> str:
 
 
 def markdown(results: Sequence[Result], conditions: str) -> str:
-    """As a file of its own."""
+    """The table as a Markdown file."""
     align = ["---"] * 3 + ["---:"] * (len(HEADINGS) - 3)
     lines = [f"| {' | '.join(row)} |" for row in (HEADINGS, align, *(cells(result) for result in results))]
     notes = [f"- {note}" for note in _notes(results)]

@@ -1,4 +1,4 @@
-"""The matrix keeps its word: a row that does not hold is called so, and its figures are what was measured."""
+"""The result of a row: a row that does not hold is reported, and its figures are the measured ones."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ def _result(*outcomes: Outcome, **options: Any) -> Result:
         ([Outcome(figures={FINISHED: 1})], {"finished_stay": True}, "1 finished messages have run again"),
     ],
 )
-def test_a_row_that_does_not_hold_says_why(outcomes: list[Outcome], options: dict[str, Any], problem: str) -> None:
+def test_a_row_that_does_not_hold_has_the_reasons(
+    outcomes: list[Outcome], options: dict[str, Any], problem: str
+) -> None:
     result = _result(*outcomes, **options)
 
     assert problem in " ".join(result.problems)
@@ -61,7 +63,7 @@ def test_a_row_that_holds_is_ok_and_its_tests_figures_are_put_together() -> None
     assert "| P0 | a fault | ok | 2/2 |" in markdown([result], "here")
 
 
-def test_a_row_without_tests_is_not_tested_and_says_why() -> None:
+def test_a_row_without_tests_is_not_tested_and_has_the_reason() -> None:
     result = Result(Row("P0", "a fault", (), remark="2026-11-24: no way"), {})
 
     assert not result.problems
@@ -69,7 +71,7 @@ def test_a_row_without_tests_is_not_tested_and_says_why() -> None:
     assert "P0: 2026-11-24: no way" in text([result])
 
 
-def test_a_retry_is_no_repetition_and_a_run_after_success_is_the_worst_of_them(tmp_path: Path) -> None:
+def test_a_retry_is_not_a_repetition_and_a_run_after_a_success_is_counted_apart(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger")
     for name, outcomes in {"retried": ("error", "ok"), "interrupted": ("", "ok"), "again": ("ok", "ok")}.items():
         for outcome in outcomes:
@@ -80,7 +82,7 @@ def test_a_retry_is_no_repetition_and_a_run_after_success_is_the_worst_of_them(t
     assert repetitions(ledger) == (2, 1)
 
 
-def test_the_last_word_of_a_figure_counts_and_all_recoveries() -> None:
+def test_the_last_value_of_a_figure_counts_and_every_recovery() -> None:
     properties: list[tuple[str, object]] = [("other", 1)]
     figures = Figures(properties)
     for number in (2, 1):
@@ -99,6 +101,6 @@ def test_the_command_runs_a_row_and_writes_its_table(tmp_path: Path) -> None:
     (row,) = json.loads((tmp_path / "json").read_text(encoding="utf-8"))["rows"]
     assert row["problems"] == []
     assert set(row["tests"].values()) == {PASSED}
-    assert all("test_an_error_that_is_hard_to_write_down" in name for name in row["tests"])
+    assert all("test_an_error_that_is_hard_to_render" in name for name in row["tests"])
     assert "| D6 |" in (tmp_path / "markdown").read_text(encoding="utf-8")
     assert "\nD6 " in done.stdout

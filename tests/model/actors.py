@@ -1,4 +1,4 @@
-"""What the state machine acts with: processes, and calls that are made and compared with the model."""
+"""Base of the state machine: processes, and calls that are compared with the model."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from typing import Any, List
 from hypothesis.stateful import RuleBasedStateMachine
 from redis import Redis
 
-from bizzmq.broker import Broker
+from bizzmq.broker.broker import Broker
 from bizzmq.testing.layout import Keys
-from tests.model.calls import call, differences, establish
+from tests.model.calls import call, check_results, differences, establish
 from tests.model.facts import Facts, Process
 from tests.model.queue import LEASE_LOST, Queue, Request
 from tests.model.transitions import apply
 from tests.scripts.moves import DEAD, QUEUE
 
 SUPERVISORS = ("s1", "s2")
-NEVER_LATE = ("purge", "replay")
+DELETING = ("purge", "delete_message")
+NEVER_LATE = ("purge", "replay", "delete_message")
 
 
 class Actors(RuleBasedStateMachine):
-    """Everybody who talks to the server, and what the model says of it."""
+    """All clients of the server, and the model of its contents."""
 
     def __init__(self, redis: Redis, broker: Broker) -> None:
         super().__init__()
@@ -33,7 +34,7 @@ class Actors(RuleBasedStateMachine):
         establish(redis, self.queue)
 
     def ask(self, request: Request, again: int = 1) -> Any:
-        """Make a request so many times; the last reply."""
+        """Make a request `times` times. Returns the last reply."""
         if request.script not in NEVER_LATE:
             self.sent.append(request)
         reply = None
@@ -45,13 +46,15 @@ class Actors(RuleBasedStateMachine):
             assert reply == outcome.reply, f"{request} replied {reply!r}, not {outcome.reply!r}"
             assert not differences(self.redis, outcome), request
             self.queue = outcome.queue
+            if request.script not in DELETING:
+                check_results(self.redis, self.queue, self.facts.published, self.facts.ended)
         return reply
 
     def process(self, number: int) -> Process:
         return list(self.processes.values())[number % len(self.processes)]
 
     def tell(self, process: Process, request: Request, again: int) -> Any:
-        """A worker's request; without a lease it starts over as somebody else."""
+        """A worker's request. Without a lease the worker starts again with a new id."""
         reply = self.ask(request, again)
         if reply == LEASE_LOST:
             assert process.lost or not self.queue.is_registered(process.id)

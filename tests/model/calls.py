@@ -1,26 +1,43 @@
-"""The model's requests made to a real broker, and its queues as what a real server holds."""
+"""Requests of the model, made to a real broker, and its queues, written to a real server."""
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Collection, Dict, Iterable, List
 
 from redis import Redis
 
-from bizzmq import purging
-from bizzmq.broker import Broker, Death
+from bizzmq.admin import purge
+from bizzmq.broker.broker import Broker
+from bizzmq.broker.workers import DeadWorker
 from bizzmq.errors import LeaseLostError
+from bizzmq.protocol.results import KeptResult
 from bizzmq.testing.layout import Keys
 from tests.model.endings import CRASH_LIMIT, Fate
 from tests.model.queue import GAP, LEASE_LOST, Counts, Outcome, Queue, Request
 from tests.scripts.containers import LATER_MS, NO_QUEUE, Containers, envelope, look, put
 from tests.scripts.moves import DEAD, QUEUE
-from tests.support.ahead import publish_behind
+from tests.support.pipelined_publish import publish_behind
 
 PUBLISHER = "p"
+RESULTS = ("keeps", "results")
+"""What the model does not say. `check_results` does."""
+
+
+def keeps(message_id: str) -> bool:
+    """Whether a message of the state machine keeps its result. Those of the exploration keep none."""
+    return len(message_id) > 3 and message_id.endswith(("a", "c"))
+
+
+def enveloped(message_id: str) -> bytes:
+    return envelope(message_id, keeps_result=keeps(message_id))
+
+
+def kept(ids: Iterable[str]) -> Dict[str, KeptResult]:
+    return {one: KeptResult(60_000, b"1", 1, 0, 0) for one in ids if keeps(one)}
 
 
 def call(broker: Broker, request: Request) -> Any:
-    """Make the request; the reply as the model gives it."""
+    """Make the request. Returns the reply in the form of the model."""
     try:
         return _CALLS[request.script](broker, request.who, *request.args)
     except LeaseLostError:
@@ -28,7 +45,7 @@ def call(broker: Broker, request: Request) -> Any:
 
 
 def _publish(broker: Broker, publisher: str, numbers: Any, later: bool, priority: int, ids: Any) -> Any:
-    entries = [part for name in ids for part in (name, envelope(name))]
+    entries = [part for name in ids for part in (name, enveloped(name))]
     number, before = numbers
     if not before:
         return broker.publish(QUEUE, publisher, number, LATER_MS if later else 0, priority, entries)
@@ -39,53 +56,65 @@ def _publish(broker: Broker, publisher: str, numbers: Any, later: bool, priority
 def _claim(broker: Broker, worker: str, want: int, finished: Any) -> Any:
     claimed = broker.claim(QUEUE, worker, want, finished)
     for message_id, body, _ in claimed.entries:
-        assert body == envelope(message_id.decode()), f"{message_id!r} has the envelope {body!r}"
+        assert body == enveloped(message_id.decode()), f"{message_id!r} has the envelope {body!r}"
     entries = tuple((name.decode(), (counts or b"0 0 0 0").decode()) for name, _, counts in claimed.entries)
     return entries, claimed.due_s is not None
 
 
-def _retry(broker: Broker, worker: str, message_id: str, seen: str, counted: str, later: bool) -> bool:
-    return broker.retry(QUEUE, worker, message_id, seen, counted, LATER_MS if later else 0)
+def _retry(
+    broker: Broker, worker: str, message_id: str, before: str, after: str, later: bool, is_failure: bool
+) -> bool:
+    delay_ms = LATER_MS if later else 0
+    return broker.retry(QUEUE, worker, message_id, before, after, delay_ms, is_failure=is_failure)
 
 
 def _requeue(broker: Broker, worker: str, fate: Fate) -> Any:
-    death = Death(
-        fate.what, fate.running, fate.last_finished, CRASH_LIMIT, b"{}", fate.outcome, fate.counted,
-        LATER_MS if fate.later else 0, fate.supervisor, str(fate.counter or ""),
+    death = DeadWorker(
+        fate.what, fate.running, fate.last_finished, CRASH_LIMIT, b"{}", fate.outcome, fate.attempts_after,
+        LATER_MS if fate.later else 0, fate.supervisor, str(fate.counter or ""), kept(_held(broker, worker)),
     )  # fmt: skip
     done = broker.requeue(QUEUE, worker, death)
     return done and (done.requeued, done.acked, done.quarantined, done.crashes)
 
 
+def _held(broker: Broker, worker: str) -> List[str]:
+    """What a worker holds: its memory has the results of what it has finished of that."""
+    key = broker.keys(QUEUE).processing(worker)
+    return [one.decode() for one in broker.connection.execute("LRANGE", key, 0, -1)]
+
+
+def _finish(broker: Broker, worker: str, finished: Any) -> int:
+    results = {one.encode(): result for one, result in kept(finished).items()}
+    return broker.finish(QUEUE, worker, [one.encode() for one in finished], results)
+
+
 def _replay(broker: Broker, _operator: str, message_id: str, priority: int) -> bool:
-    return bool(broker.run("replay", _replay_keys(broker), message_id, priority))
-
-
-def _replay_keys(broker: Broker) -> list[str]:
-    k, dead = broker.keys(QUEUE), broker.keys(DEAD)
-    places = [dead.waiting, dead.prioritized, dead.delayed, dead.parked, dead.messages, dead.attempts]
-    return [*places, k.meta, k.waiting, k.prioritized, k.messages, k.attempts, k.wake, k.stats]
+    return broker.replay(QUEUE, message_id, priority)
 
 
 _CALLS: Dict[str, Callable[..., Any]] = {
     "publish": _publish,
     "claim": _claim,
+    "finish": _finish,
     "retry": _retry,
-    "dead_letter": lambda broker, worker, name, seen: broker.dead_letter(QUEUE, worker, name, seen, b"{}"),
-    "discard": lambda broker, worker, name, seen: broker.discard(QUEUE, worker, name, seen),
+    "dead_letter": lambda broker, worker, name, before: broker.dead_letter(QUEUE, worker, name, before, b"{}"),
+    "discard": lambda broker, worker, name, before: broker.discard(QUEUE, worker, name, before),
     "release": lambda broker, worker, number, started, ids: broker.release(QUEUE, worker, number, ids, started=started),
-    "recall": lambda broker, worker, running, delivery: broker.recall(QUEUE, worker, running, delivery),
+    "release_prefetched": lambda broker, worker, running, delivery: broker.release_prefetched(
+        QUEUE, worker, running, delivery
+    ),
     "requeue": _requeue,
     "register": lambda broker, supervisor, counter, worker: broker.register(QUEUE, supervisor, counter, worker),
-    "beat": lambda broker, supervisor: broker.beat(QUEUE, supervisor),
-    "evict": lambda broker, supervisor, counter: broker.evict(QUEUE, supervisor, str(counter or "")),
+    "heartbeat": lambda broker, supervisor: broker.heartbeat(QUEUE, supervisor),
+    "unregister": lambda broker, supervisor, counter: broker.unregister(QUEUE, supervisor, str(counter or "")),
     "replay": _replay,
-    "purge": lambda broker, _, limit: purging.purge(broker, QUEUE, limit),
+    "delete_message": lambda broker, _, message_id: broker.delete_message(QUEUE, message_id),
+    "purge": lambda broker, _, limit: purge.purge(broker, QUEUE, limit),
 }
 
 
 def establish(redis: Redis, queue: Queue) -> None:
-    """Empty the server, and make it hold this queue and nothing else. No marker, no totals."""
+    """Empty the server and write this queue, without marker and totals."""
     with redis.pipeline(transaction=False) as pipeline:
         pipeline.flushall()
         put(pipeline, QUEUE, containers(queue))
@@ -111,18 +140,33 @@ def containers(queue: Queue, **others: Any) -> Containers:
 
 
 def dead_letters(queue: Queue, *, wake: bool = False) -> Containers:
-    """The dead-letter queue comes into being with the first dead letter."""
+    """The dead-letter queue exists from its first dead letter."""
     return Containers(waiting=queue.dead, wake=wake) if queue.dead else NO_QUEUE
 
 
 def differences(redis: Redis, outcome: Outcome) -> list[str]:
-    """Where the server does not hold what the model says, after a request to an established queue."""
+    """Differences between the server and the model after a request to an established queue."""
     expected = containers(outcome.queue, stats=dict(outcome.stats), wake=outcome.wake)
     pairs = [(expected, look(redis, QUEUE)), (dead_letters(outcome.queue, wake=outcome.dead_wake), look(redis, DEAD))]
     request = int(redis.get(f"{Keys(QUEUE).prefix}publisher:{PUBLISHER}") or 0)
     found = [] if request == outcome.queue.request else [f"publisher: {request}, not {outcome.queue.request}"]
     for wanted, real in pairs:
         for name, value in vars(wanted).items():
-            if vars(real)[name] != value:
+            if name not in RESULTS and vars(real)[name] != value:
                 found.append(f"{name}: {vars(real)[name]}, not {value}")
     return found
+
+
+def check_results(redis: Redis, queue: Queue, published: Iterable[str], ended: Collection[str]) -> None:
+    """Never an end without its result, and never a result of a message that still runs.
+
+    Args:
+        ended: what operators have deleted.
+    """
+    stored, keys = {*queue.places()} - {*queue.dead}, Keys(QUEUE)
+    for one in filter(keeps, published):
+        has_result = redis.exists(keys.result(one)) == 1
+        if one in stored:
+            assert not has_result, f"{one} has a result, and is still in its queue"
+        elif one not in ended:
+            assert has_result, f"{one} has ended without a result"

@@ -1,4 +1,4 @@
-"""The scripts that begin and end a worker's right to a queue, as functions: requeue, register, beat, evict."""
+"""The scripts that grant or end a worker's right to a queue, as functions: requeue, register, heartbeat, unregister."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CRASH = "\t{}"
 
 
 class Fate(NamedTuple):
-    """What is known of a worker's end, with the names of bizzmq.registry.Death; `later` stands for a delay.
+    """Facts about the end of a worker, named as in bizzmq.broker.workers.DeadWorker. `later` stands for a delay.
 
     `counter` is what the supervisor's beats must still stand at, 0 for one that is not registered.
     """
@@ -22,7 +22,7 @@ class Fate(NamedTuple):
     supervisor: str = ""
     counter: int = 0
     outcome: str = ""
-    counted: str = ""
+    attempts_after: str = ""
     later: bool = False
 
 
@@ -36,7 +36,7 @@ def requeue(queue: Queue, worker: str, fate: Fate) -> Outcome:
     if fate.running in finished:
         finished = ()  # that id was finished in an earlier claim, and has been stored anew
     rest = held[len(finished) :]
-    queue = queue.with_held(worker, ()).forgetting(finished)
+    queue = queue.with_held(worker, ()).without_messages(finished)
     queue = queue._replace(workers=changed(queue.workers, {worker: ""}), releases=changed(queue.releases, {worker: 0}))
     crashes = _crashes(queue, fate) if fate.running in rest else 0
     settled = _settled(queue, fate, crashes) if fate.running in rest else None
@@ -51,7 +51,7 @@ def requeue(queue: Queue, worker: str, fate: Fate) -> Outcome:
 
 
 def _crashes(queue: Queue, fate: Fate) -> int:
-    """How often the running message has crashed its worker, this time included; 0 if it is no crash."""
+    """Crashes of the running message, including this one; 0 if the worker did not crash."""
     return Counts.of(queue.counts(fate.running)).crashes + 1 if fate.what == "crash" else 0
 
 
@@ -64,21 +64,21 @@ def _counts(queue: Queue, fate: Fate, message_id: str) -> str:
 
 
 def _settled(queue: Queue, fate: Fate, crashes: int) -> Outcome | None:
-    """The end of the running message's story with this worker; None if it just goes back."""
+    """The outcome of the running message; None if it is requeued."""
     running = (fate.running,)
     is_last = (
         fate.outcome == "dead-letter" if fate.what == "failed" else fate.what == "crash" and crashes >= CRASH_LIMIT
     )
     if is_last:
-        queue = queue.forgetting(running)._replace(dead=queue.dead + running)
+        queue = queue.without_messages(running)._replace(dead=queue.dead + running)
         return Outcome(queue, None, totals(dead_lettered=1), dead_wake=True)
     if fate.what != "failed":
         return None
     if fate.outcome == "retry":
-        queue = queue.with_counts({fate.running: fate.counted})
+        queue = queue.with_counts({fate.running: fate.attempts_after})
         queue = queue._replace(delayed=queue.delayed + running) if fate.later else queue.enqueued(running)
         return Outcome(queue, None, totals(retried=1), wake=True)
-    return Outcome(queue.forgetting(running), None, totals(discarded=1))
+    return Outcome(queue.without_messages(running), None, totals(discarded=1))
 
 
 def register(queue: Queue, supervisor: str, counter: int, worker: str) -> Outcome:
@@ -87,19 +87,24 @@ def register(queue: Queue, supervisor: str, counter: int, worker: str) -> Outcom
     return Outcome(queue._replace(supervisors=supervisors, workers=workers), None)
 
 
-def beat(queue: Queue, supervisor: str) -> Outcome:
+def heartbeat(queue: Queue, supervisor: str) -> Outcome:
     counter = queue.counter(supervisor)
     if not counter:
         return Outcome(queue, 0)
     return Outcome(queue._replace(supervisors=changed(queue.supervisors, {supervisor: counter + 1})), counter + 1)
 
 
-def evict(queue: Queue, supervisor: str, counter: int) -> Outcome:
-    """A counter of 0 is no condition."""
+def unregister(queue: Queue, supervisor: str, counter: int) -> Outcome:
+    """A counter of 0 means no condition."""
     current = queue.counter(supervisor)
     if not current or counter not in (0, current):
         return Outcome(queue, False)
     return Outcome(queue._replace(supervisors=changed(queue.supervisors, {supervisor: 0})), True)
 
 
-ENDINGS: Dict[str, Callable[..., Outcome]] = {"requeue": requeue, "register": register, "beat": beat, "evict": evict}
+ENDINGS: Dict[str, Callable[..., Outcome]] = {
+    "requeue": requeue,
+    "register": register,
+    "heartbeat": heartbeat,
+    "unregister": unregister,
+}

@@ -1,4 +1,4 @@
-"""Breadth-first through all worlds that a set of rules allows, until nothing new comes up."""
+"""Explores breadth-first all worlds that a set of rules allows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Dict, Optional, Set, Tuple
 
-from tests.model.history import Broken, Executed, check_state, forgetting
+from tests.model.history import Broken, Executed, check_state, without_ended
 from tests.model.numbers import renumbered
 from tests.model.steps import steps
 from tests.model.world import Rules, World, start
@@ -16,7 +16,7 @@ Origin = Optional[Tuple[World, str]]
 
 @dataclass
 class Exploration:
-    """What was found. `taken` counts the worlds in which a worker has in hand what a script took from it."""
+    """Result of an exploration. `taken` counts the worlds in which a worker has a message that a script has taken."""
 
     rules: Rules
     worlds: Dict[World, Origin] = field(default_factory=dict)
@@ -32,7 +32,7 @@ class Exploration:
         )
 
     def path(self, world: World) -> list[str]:
-        """How this world came about, from the first step on."""
+        """Steps from the start to this world."""
         path = []
         origin = self.worlds[world]
         while origin is not None:
@@ -43,7 +43,7 @@ class Exploration:
 
 
 def explore(rules: Rules) -> Exploration:
-    """Every state that can be reached. Raises Broken, with the shortest way there, if a promise does not hold."""
+    """All reachable states. Raises Broken with the shortest path if a promise does not hold."""
     found = Exploration(rules)
     first = start(rules)
     found.worlds[first] = None
@@ -67,7 +67,7 @@ def _next_of(found: Exploration, world: World) -> list[World]:
         found.steps += 1
         if step.executed is not None:
             found.executed.add(step.executed)
-        following = renumbered(forgetting(step.world))
+        following = renumbered(without_ended(step.world))
         if following in found.worlds:
             continue
         found.worlds[following] = (world, step.what)

@@ -1,4 +1,4 @@
-"""What a test knows to be true, whatever Redis holds: what was published, what ran, who was told what. G1, G3, G5."""
+"""Facts that the test knows without Redis: published messages, runs and replies. Checks G1, G3 and G5."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Entry = Tuple[str, str]
 
 @dataclass
 class Process:
-    """A worker, from the inside. `hand` is what it has claimed and not begun to settle, oldest first."""
+    """A worker process. `hand` has the messages that it has claimed and not settled, oldest first."""
 
     id: str
     supervisor: str
@@ -21,12 +21,12 @@ class Process:
     finished: List[str] = field(default_factory=list)
     last: str = ""
     releases: int = 0
-    lost: Set[str] = field(default_factory=set)  # in its hand, though its lease is gone
+    lost: Set[str] = field(default_factory=set)  # in its hand without a lease
 
 
 @dataclass
 class Facts:
-    """The ledger of one run. `ended` are the messages that were discarded or purged, as decided."""
+    """The ledger of one run. `ended` are the messages that were discarded or purged on purpose."""
 
     published: Set[str] = field(default_factory=set)
     done: Set[str] = field(default_factory=set)
@@ -36,13 +36,13 @@ class Facts:
     deaths: Counter[str] = field(default_factory=Counter)
 
     def check_balance(self, queue: Queue) -> None:
-        """G1, and nothing that was never published."""
+        """G1: nothing is lost, and nothing exists that was never published."""
         stored = set(queue.places())
         assert self.published - stored - self.done - self.ended == set(), "G1: lost"
         assert stored <= self.published, "G1: never published"
 
     def check_claimed(self, processes: Dict[str, Process], claimer: Process, entries: Tuple[Entry, ...]) -> None:
-        """G3: nobody else has in hand, with a lease, what was just claimed; what is done is not claimed again."""
+        """G3: no other worker with a lease has a claimed message, and a handled message is not claimed again."""
         for message_id, _ in entries:
             for other in processes.values():
                 if other is not claimer and message_id not in other.lost:
@@ -50,7 +50,7 @@ class Facts:
                     assert message_id not in other.finished, f"G3: {message_id} is finished by {other.id}"
 
     def check_blame(self, queue: Queue) -> None:
-        """G5: no more crashes than deaths, no more failures than there were; a replay begins anew."""
+        """G5: no more crashes than deaths, and no more failures than happened. A replay starts from zero."""
         for message_id in set(queue.places()) - set(queue.dead):
             counts = Counts.of(queue.counts(message_id))
             deaths, failures = self.deaths[message_id], self.failures[message_id]

@@ -1,4 +1,4 @@
-"""Publishers, workers, supervisors, operators and a bad network, driving the real scripts in any order."""
+"""A state machine of publishers, workers, supervisors, operators and a bad network, on the real scripts."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from hypothesis.stateful import invariant, precondition, rule
 from bizzmq.testing.invariants import check_nothing_stranded, check_one_place
 from bizzmq.testing.layout import Keys
 from tests.model.actors import SUPERVISORS, Actors
+from tests.model.calls import keeps
 from tests.model.endings import Fate
 from tests.model.facts import Process
 from tests.model.queue import LEASE_LOST, Counts, Request
 from tests.scripts.moves import QUEUE
 
 MAX_RETRIES = 1
-times = st.integers(1, 2)  # a call whose reply was lost is made again
+times = st.integers(1, 2)  # a call is repeated after a lost reply
 nth = st.integers(0, 9)
 
 
 class Machine(Actors):
-    """Each call is compared with the model; after each step the promises are checked against what really happened.
+    """Compares each call with the model, and after each step checks the promises against the facts.
 
-    Late copies of what an operator does are left out: they do it again.
+    Late copies of operators' calls are left out: they repeat the operation.
     """
 
     @rule(count=st.integers(1, 3), priority=st.sampled_from((0, 0, 5, -5)), later=st.booleans(), again=times)
@@ -43,6 +44,10 @@ class Machine(Actors):
     @rule(number=nth, want=st.integers(0, 4), again=times)
     def claim(self, number: int, want: int, again: int) -> None:
         process = self.process(number)
+        if any(map(keeps, process.finished)):
+            if self.tell(process, Request("finish", process.id, (tuple(process.finished),)), again) == LEASE_LOST:
+                return
+            process.finished = []
         reply = self.tell(process, Request("claim", process.id, (want, tuple(process.finished))), again)
         if reply != LEASE_LOST:
             process.finished, process.hand, process.lost = [], list(reply[0]), set()
@@ -57,19 +62,31 @@ class Machine(Actors):
         self.facts.done.add(process.last)
 
     @precondition(lambda self: any(process.hand for process in self.processes.values()))
-    @rule(number=nth, buried=st.booleans(), later=st.booleans(), again=times)
-    def fail(self, number: int, buried: bool, later: bool, again: int) -> None:
+    @rule(number=nth, dead_lettered=st.booleans(), later=st.booleans(), again=times)
+    def fail(self, number: int, dead_lettered: bool, later: bool, again: int) -> None:
         process = self.busy(number)
         message_id, seen = process.hand.pop(0)
         counts = Counts.of(seen)
         self.facts.failures[message_id] += 1
         if counts.retries < MAX_RETRIES:
             counted = counts._replace(retries=counts.retries + 1).encode()
-            self.tell(process, Request("retry", process.id, (message_id, seen, counted, later)), again)
+            self.tell(process, Request("retry", process.id, (message_id, seen, counted, later, True)), again)
             return
-        if not buried and message_id not in self.facts.done:
+        if not dead_lettered and message_id not in self.facts.done:
             self.facts.ended.add(message_id)
-        self.tell(process, Request("dead_letter" if buried else "discard", process.id, (message_id, seen)), again)
+        self.tell(
+            process, Request("dead_letter" if dead_lettered else "discard", process.id, (message_id, seen)), again
+        )
+
+    @precondition(lambda self: any(process.hand for process in self.processes.values()))
+    @rule(number=nth, later=st.booleans(), again=times)
+    def postpone(self, number: int, later: bool, again: int) -> None:
+        """A worker does not know the task of a message."""
+        process = self.busy(number)
+        message_id, seen = process.hand.pop(0)
+        counts = Counts.of(seen)
+        counted = counts._replace(requeues=counts.requeues + 1).encode()
+        self.tell(process, Request("retry", process.id, (message_id, seen, counted, later, False)), again)
 
     @precondition(lambda self: any(process.hand for process in self.processes.values()))
     @rule(number=nth, is_started=st.booleans(), again=times)
@@ -82,9 +99,9 @@ class Machine(Actors):
 
     @precondition(lambda self: self.processes)
     @rule(number=nth, what=st.sampled_from(("crash", "failed", "stopped")), ran=st.booleans(),
-          buried=st.booleans(), again=times)  # fmt: skip
-    def die(self, number: int, what: str, ran: bool, buried: bool, again: int) -> None:
-        """Its parent sees a process end, and knows what stood on its scoreboard."""
+          dead_lettered=st.booleans(), again=times)  # fmt: skip
+    def die(self, number: int, what: str, ran: bool, dead_lettered: bool, again: int) -> None:
+        """A process ends. Its parent knows its entry in the scoreboard."""
         process = self.process(number)
         del self.processes[process.id]
         fate = Fate(what if ran and process.hand else "stopped", last_finished=process.last)
@@ -93,25 +110,25 @@ class Machine(Actors):
             fate = fate._replace(running=running)
             self.facts.deaths[running] += what == "crash"
             self.facts.failures[running] += what == "failed"
-            fate = self.with_outcome(fate, Counts.of(seen), buried=buried)
+            fate = self.with_outcome(fate, Counts.of(seen), dead_lettered=dead_lettered)
         self.ask(Request("requeue", process.id, (fate,)), again)
 
-    def with_outcome(self, fate: Fate, counts: Counts, *, buried: bool) -> Fate:
+    def with_outcome(self, fate: Fate, counts: Counts, *, dead_lettered: bool) -> Fate:
         if fate.what != "failed":
             return fate
         if counts.retries < MAX_RETRIES:
             counted = counts._replace(retries=counts.retries + 1).encode()
-            return fate._replace(outcome="retry", counted=counted, later=buried)
-        if not buried:
+            return fate._replace(outcome="retry", attempts_after=counted, later=dead_lettered)
+        if not dead_lettered:
             self.facts.ended.add(fate.running)
-        return fate._replace(outcome="dead-letter" if buried else "discard")
+        return fate._replace(outcome="dead-letter" if dead_lettered else "discard")
 
     @rule(supervisor=st.sampled_from(SUPERVISORS), beats=st.booleans(), again=times)
     def reap(self, supervisor: str, beats: bool, again: int) -> None:
-        """Others have watched a supervisor for a lease. If it beats at the last moment, nothing happens."""
+        """Others have watched a supervisor for a lease. A heartbeat at the last moment prevents the reaping."""
         counter = self.queue.counter(supervisor)
         if beats and counter:
-            self.ask(Request("beat", supervisor))
+            self.ask(Request("heartbeat", supervisor))
         for worker, owner in self.queue.workers:
             if owner != supervisor:
                 continue
@@ -121,18 +138,18 @@ class Machine(Actors):
                 process = self.processes[worker]
                 process.lost.update([*dict(process.hand), *process.finished, ""])
         if counter:
-            self.ask(Request("evict", supervisor, (counter,)), again)
+            self.ask(Request("unregister", supervisor, (counter,)), again)
 
     @rule(supervisor=st.sampled_from(SUPERVISORS), again=times)
-    def beat(self, supervisor: str, again: int) -> None:
-        if not self.ask(Request("beat", supervisor), again):
+    def heartbeat(self, supervisor: str, again: int) -> None:
+        if not self.ask(Request("heartbeat", supervisor), again):
             self.started += 1
             self.ask(Request("register", supervisor, (100 * self.started, "")))
 
     @precondition(lambda self: self.sent)
     @rule(number=st.integers(0, 30))
     def late_copy(self, number: int) -> None:
-        """The network kept an earlier request until now."""
+        """The network delivers an earlier request only now."""
         request = self.sent[-1 - number % len(self.sent)]
         if not self.facts.replayed.intersection(map(str, request.args)):
             self.ask(request)
@@ -148,6 +165,14 @@ class Machine(Actors):
     def purge(self, limit: int) -> None:
         before = set(self.queue.places())
         self.ask(Request("purge", "operator", (limit,)))
+        self.facts.ended |= before - set(self.queue.places())
+
+    @precondition(lambda self: self.facts.published)
+    @rule(number=nth, again=times)
+    def delete_message(self, number: int, again: int) -> None:
+        message_id = sorted(self.facts.published)[number % len(self.facts.published)]
+        before = set(self.queue.places())
+        self.ask(Request("delete_message", "operator", (message_id,)), again)
         self.facts.ended |= before - set(self.queue.places())
 
     @rule()

@@ -1,4 +1,4 @@
-"""Of the numbers of a worker's releases only the order matters: worlds that differ in nothing else are one world."""
+"""Only the order of a worker's release numbers matters: worlds that differ only in the numbers are equal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.model.world import World
 
 
 def renumbered(world: World) -> World:
-    """The same world with the smallest numbers; with none at all where no release is under way."""
+    """The same world with the smallest numbers, and without numbers if no release is in flight."""
     names = {name for name, _ in world.queue.releases} | {one.id for one in world.workers if one.releases}
     for name in names:
         world = _renumbered(world, name)

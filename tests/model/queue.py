@@ -1,4 +1,4 @@
-"""What the keys of a queue hold, in plain Python, and what a script does to them, as values."""
+"""The contents of a queue and the outcome of a script, as values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ GAP = "the request before is missing"
 
 
 class Request(NamedTuple):
-    """One script call: whose worker or supervisor it is for, and the other arguments in the script's order."""
+    """One script call: its worker or supervisor, and the other arguments in the order of the script."""
 
     script: str
     who: str
@@ -19,7 +19,7 @@ class Request(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """A message's attempts, decoded; `crash` is the record of the last crash with the tab before it, or ""."""
+    """Decoded attempts of a message. `crash` is the record of the last crash with its tab, or ""."""
 
     retries: int
     crashes: int
@@ -35,7 +35,7 @@ class Counts(NamedTuple):
 
     @property
     def delivery(self) -> int:
-        """The number of the delivery that is due, or under way, with these counts: 1 for the first."""
+        """Number of the current or next delivery with these counts, from 1."""
         return 1 + self.retries + self.crashes + self.requeues
 
     def encode(self) -> str:
@@ -43,9 +43,9 @@ class Counts(NamedTuple):
 
 
 class Queue(NamedTuple):
-    """A queue and the list of its dead letters. Lists stand in the order of handling.
+    """A queue and the list of its dead letters. Lists are in the order of handling.
 
-    `due` and `delayed` are the two parts of the delayed set: what may be promoted, and what is held back. Pairs are
+    `due` and `delayed` are the two parts of the delayed set: due now, and due later. Pairs are
     sorted and hold no empty lists, so that equal queues are equal values. `request` is the publisher's last number,
     `releases` are those of workers.
     """
@@ -81,7 +81,7 @@ class Queue(NamedTuple):
         return dict(self.releases).get(worker, 0)
 
     def places(self) -> list[str]:
-        """Each id as often as it stands in some place."""
+        """Ids in all lists and sets, with repetitions."""
         held = [message_id for _, ids in self.processing for message_id in ids]
         return [*self.waiting, *self.prioritized, *self.due, *self.delayed, *self.dead, *held]
 
@@ -93,14 +93,14 @@ class Queue(NamedTuple):
         return self._replace(attempts=changed(self.attempts, counts))
 
     def without(self, worker: str, message_id: str) -> Queue:
-        """The worker holds this one no more."""
+        """The queue after the worker has lost this message."""
         return self.with_held(worker, [held for held in self.held(worker) if held != message_id])
 
-    def forgetting(self, ids: Iterable[str]) -> Queue:
+    def without_messages(self, ids: Iterable[str]) -> Queue:
         return self.with_counts(dict.fromkeys(ids, "")) if self.attempts else self
 
     def enqueued(self, ids: Iterable[str], *, at_head: bool = False) -> Queue:
-        """Where claims look for them, in this order: before all others of their priority, or behind them."""
+        """The queue with these ids before all others of their priority, or behind them."""
         new = list(ids)
         ranked = [message_id for message_id in new if self.rank(message_id)] if self.attempts else []
         plain = [message_id for message_id in new if message_id not in ranked]
@@ -111,12 +111,12 @@ class Queue(NamedTuple):
         return self._replace(waiting=waiting, prioritized=tuple(sorted(both, key=self.rank)))
 
     def rank(self, message_id: str) -> int:
-        """Sorts by priority; equal ones keep the order in which they became waiting."""
+        """Sort key by priority. Messages of one priority keep the order in which they became waiting."""
         return -Counts.of(self.counts(message_id)).priority
 
 
 class Outcome(NamedTuple):
-    """What a script did: the queue after it, its reply, the totals it counted, the markers it set."""
+    """Outcome of a script: the queue after it, its reply, its totals and markers."""
 
     queue: Queue
     reply: Any
@@ -126,11 +126,11 @@ class Outcome(NamedTuple):
 
 
 def changed(pairs: Tuple[Tuple[str, Any], ...], news: Mapping[str, Any]) -> Tuple[Tuple[str, Any], ...]:
-    """Pairs with some set, and those that are set to something empty removed."""
+    """The pairs with new values. An empty value removes its pair."""
     merged = {**dict(pairs), **news}
     return tuple(sorted((name, value) for name, value in merged.items() if value))
 
 
 def totals(**counted: int) -> Tuple[Tuple[str, int], ...]:
-    """The totals that were counted, those of 0 left out."""
+    """Counted totals without zeros."""
     return changed((), counted)

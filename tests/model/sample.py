@@ -1,4 +1,4 @@
-"""Which of the model's transitions are replayed on a real server: some of each kind, the same ones each time."""
+"""A sample of the model's transitions for a real server: some of each kind, equal in every run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.model.history import Executed
 from tests.model.scenarios import QUICK, explored
 
 LISTS = ("waiting", "prioritized", "due", "delayed", "dead")
-PER_KIND = int(os.environ.get("BIZZMQ_TEST_PER_KIND", "6"))
+PER_KIND = int(os.environ.get("BIZZMQ_TEST_PER_KIND", "3"))
 
 
 @lru_cache(maxsize=None)
@@ -32,7 +32,7 @@ def sample(executed: Iterable[Executed]) -> list[Executed]:
 
 
 def kind_of(executed: Executed) -> tuple[Any, ...]:
-    """Transitions of one kind take the same way through a script."""
+    """Transitions of one kind take the same path through a script."""
     before, request, outcome = executed
     lists = [len(getattr(queue, place)) for queue in (before, outcome.queue) for place in LISTS]
     held = [len(queue.held(request.who)) for queue in (before, outcome.queue)]

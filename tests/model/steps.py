@@ -1,4 +1,4 @@
-"""What may happen next: every step of a process, and every answer, loss, repetition and delay of a request."""
+"""Possible next steps: of processes, and replies, losses, repetitions and delays of requests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.model.world import ALIVE, KILLED, Rules, World
 
 
 class Step(NamedTuple):
-    """One thing that may happen; `executed` if Redis had a part in it."""
+    """One possible step. `executed` is set if Redis executes a request in it."""
 
     what: str
     world: World
@@ -19,7 +19,7 @@ class Step(NamedTuple):
 
 
 def steps(world: World, rules: Rules) -> Iterator[Step]:
-    """All that may happen next."""
+    """All possible next steps."""
     for slot, worker in enumerate(world.workers):
         if worker.life == ALIVE:
             yield from _working(world, rules, slot)
@@ -60,14 +60,14 @@ def _supervising(world: World, rules: Rules, slot: int) -> Iterator[Step]:
         yield Step(f"{supervisor.id} watches another one", changed)
     for request in supervision.requests(world, rules, slot):
         yield from _asked(world, rules, slot, SUPERVISOR, request)
-    for request, marked in supervision.recalls(world, rules, slot):
+    for request, marked in supervision.prefetch_releases(world, rules, slot):
         yield from _asked(marked, rules, slot, SUPERVISOR, request)
 
 
 def _struck(world: World, slot: int) -> Iterator[Step]:
-    """A worker is killed, or its whole host is lost.
+    """A worker is killed, or its host is lost.
 
-    A process that is stopped, and wakes, needs no step of its own: it takes none for a while, at any point.
+    A stopped process that resumes needs no step: it takes none for a while.
     """
     worker = world.workers[slot]
     if not world.faults or worker.life != ALIVE:
@@ -75,7 +75,7 @@ def _struck(world: World, slot: int) -> Iterator[Step]:
     spent = world._replace(faults=world.faults - 1)
     dead = spent.ended(slot, KILLED)
     if worker.running:
-        dead = dead.telling(worker.running, deaths=world.story(worker.running).deaths + 1)
+        dead = dead.with_story(worker.running, deaths=world.story(worker.running).deaths + 1)
     yield Step(f"{worker.id} is killed", dead)
     if world.supervisors[slot].is_alive:
         lost = dead.with_supervisor(slot, is_alive=False, watched=None, asking=None)
@@ -83,7 +83,7 @@ def _struck(world: World, slot: int) -> Iterator[Step]:
 
 
 class Client(NamedTuple):
-    """How to change one who asks, in the world, and what it makes of an answer."""
+    """How a client changes in the world, and how it handles a reply."""
 
     changed: Callable[..., World]
     answered: Callable[[World, Rules, int, Request, Any], World]
@@ -94,10 +94,10 @@ SUPERVISOR = Client(World.with_supervisor, supervision.answered)
 
 
 def _asked(world: World, rules: Rules, slot: int, client: Client, request: Request) -> Iterator[Step]:
-    """A request is executed and answered; its reply is lost; or a copy of it is executed later.
+    """A request is executed and answered, its reply is lost, or a copy of it is executed later.
 
-    Whoever got no answer asks again. A request that is lost altogether changes nothing, and so does a lost reply to
-    one that has changed nothing.
+    A client without a reply sends the request again. A lost request changes nothing, nor does a lost reply to a request
+    that has changed nothing.
     """
     after, executed = execute(world, request)
     answered = client.answered(after, rules, slot, request, executed.outcome.reply)
@@ -119,7 +119,7 @@ def _delayed(world: World, request: Request) -> World:
 
 
 def _publishing(world: World, rules: Rules) -> Iterator[Step]:
-    """The next one is published by a request of its own; the one behind it may be sent before that is answered."""
+    """Each message is published by its own request. The next request may be sent before the reply."""
     number = len(rules.messages) - len(world.publishing) + 1
     first, *rest = world.publishing
     priorities = dict(zip(rules.messages, rules.priorities))

@@ -1,4 +1,4 @@
-"""What a supervisor does: it buries and replaces its worker, beats, and reaps another one that is silent."""
+"""Steps of a supervisor: it requeues and replaces its worker, sends heartbeats, and reaps a silent supervisor."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from tests.model.world import ALIVE, BURIED, FIRST_COUNTER, KILLED, Rules, Worke
 
 
 def requests(world: World, rules: Rules, slot: int) -> Iterator[Request]:
-    """What a living supervisor, which waits for no answer, may ask Redis for now."""
+    """Requests of a live supervisor that waits for no reply."""
     supervisor, worker, queue = world.supervisors[slot], world.workers[slot], world.queue
     if worker.is_gone:
         for fate in _fates(world, rules, worker):
             yield Request("requeue", worker.id, (fate,))
     elif worker.life == BURIED:
-        yield from _after_burial(world, rules, slot)
+        yield from _after_requeue(world, rules, slot)
     counter = queue.counter(supervisor.id)
-    # Beats that nobody watches change nothing, and are left out.
+    # A heartbeat that no supervisor watches changes nothing and is left out.
     if not counter or any(other.watched == counter for other in world.supervisors if other != supervisor):
-        yield Request("beat", supervisor.id)
+        yield Request("heartbeat", supervisor.id)
     if supervisor.watched is not None:
         yield from _reaping(world, slot, supervisor.watched)
 
 
-def recalls(world: World, rules: Rules, slot: int) -> Iterator[Tuple[Request, World]]:
-    """What it may have given back while its worker is busy, and the world in which that worker starts none of it."""
+def prefetch_releases(world: World, rules: Rules, slot: int) -> Iterator[Tuple[Request, World]]:
+    """Releases of a busy worker's prefetched messages, with the world in which the worker starts none of them."""
     worker = world.workers[slot]
-    if rules.recalls and world.faults and worker.life == ALIVE and worker.running and worker.held:
-        request = Request("recall", worker.id, (worker.running, Counts.of(worker.seen).delivery))
+    if rules.releases_prefetched and world.faults and worker.life == ALIVE and worker.running and worker.held:
+        request = Request("release_prefetched", worker.id, (worker.running, Counts.of(worker.seen).delivery))
         yield request, world._replace(faults=world.faults - 1).with_worker(slot, held=())
 
 
 def watching(world: World, rules: Rules, slot: int) -> Iterator[World]:
-    """It sees a frail one silent for a whole lease, which takes one step here; or it sees that one live."""
+    """It sees that another supervisor is silent for a whole lease, which is one step here, or that it is alive."""
     for other in set(rules.frail) - {slot}:
         watched, silent = world.supervisors[slot].watched, world.supervisors[other].id
         counter = world.queue.counter(silent)
@@ -45,7 +45,7 @@ def watching(world: World, rules: Rules, slot: int) -> Iterator[World]:
 
 
 def _fates(world: World, rules: Rules, worker: Worker) -> Iterator[Fate]:
-    """How a worker may have ended, and what follows for the message that it ran."""
+    """Possible ends of a worker, with the outcome of its running message."""
     yield fate_of(worker, "stopped")
     if worker.life != KILLED or not worker.running:
         return
@@ -53,15 +53,15 @@ def _fates(world: World, rules: Rules, worker: Worker) -> Iterator[Fate]:
     counts = Counts.of(world.queue.counts(worker.running))
     if counts.retries < rules.max_retries:
         counted = counts._replace(retries=counts.retries + 1).encode()
-        yield fate_of(worker, "failed", outcome="retry", counted=counted, later=rules.is_later)
+        yield fate_of(worker, "failed", outcome="retry", attempts_after=counted, later=rules.is_later)
     else:
-        yield fate_of(worker, "failed", outcome="dead-letter" if rules.is_buried else "discard")
+        yield fate_of(worker, "failed", outcome="dead-letter" if rules.is_dead_lettered else "discard")
 
 
-def _after_burial(world: World, rules: Rules, slot: int) -> Iterator[Request]:
+def _after_requeue(world: World, rules: Rules, slot: int) -> Iterator[Request]:
     worker, supervisor = world.workers[slot], world.supervisors[slot]
     if dict(world.queue.workers).get(worker.id) == supervisor.id:
-        # A late copy of its registration has come after its end.
+        # A late copy of its registration was executed after its end.
         yield Request("requeue", worker.id, (Fate("silent"),))
     generation = int(worker.id[1:])
     if generation < rules.generations:
@@ -70,27 +70,27 @@ def _after_burial(world: World, rules: Rules, slot: int) -> Iterator[Request]:
 
 
 def _reaping(world: World, slot: int, watched: int) -> Iterator[Request]:
-    """The workers of a silent one and it itself are ended, if its counter still is what it was."""
+    """A silent supervisor and its workers are removed, if its counter has not changed."""
     for other in world.supervisors[:slot] + world.supervisors[slot + 1 :]:
         for worker, owner in world.queue.workers:
             if owner == other.id:
                 yield Request("requeue", worker, (Fate("silent", supervisor=owner, counter=watched),))
         if watched:
-            yield Request("evict", other.id, (watched,))
+            yield Request("unregister", other.id, (watched,))
 
 
 def answered(world: World, _rules: Rules, slot: int, request: Request, reply: Any) -> World:
-    """What a supervisor makes of an answer."""
+    """The world after a reply to a supervisor."""
     supervisor, worker = world.supervisors[slot], world.workers[slot]
     world = world.with_supervisor(slot, asking=None)
-    if request.script == "beat" and not reply:
+    if request.script == "heartbeat" and not reply:
         anew = Request("register", supervisor.id, ((supervisor.registrations + 1) * FIRST_COUNTER, ""))
         return world.with_supervisor(slot, asking=anew)
     if request.script == "register":
         if world.queue.counter(supervisor.id) == request.args[0]:
             world = world.with_supervisor(slot, registrations=request.args[0] // FIRST_COUNTER)
         return world.with_worker(slot, **Worker(request.args[1])._asdict()) if request.args[1] else world
-    if request.script == "evict":
+    if request.script == "unregister":
         return world.with_supervisor(slot, watched=None)
     if request.script == "requeue" and request.who == worker.id and worker.is_gone:
         return world.with_worker(slot, **Worker(worker.id, BURIED)._asdict())

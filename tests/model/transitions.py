@@ -1,4 +1,4 @@
-"""The scripts once more, as functions from a queue to an outcome: what bizzmq/lua/*.lua must do.
+"""The model of the scripts in bizzmq/lua: functions from a queue to an outcome.
 
 Written from the promises in the headers of the scripts. `test_conformance.py` holds both together.
 """
@@ -30,7 +30,7 @@ def claim(queue: Queue, worker: str, want: int, finished: Ids) -> Outcome:
     if not queue.is_registered(worker):
         return Outcome(queue, LEASE_LOST)
     acked = tuple(message_id for message_id in queue.held(worker) if message_id in finished)
-    queue = queue.with_held(worker, [held for held in queue.held(worker) if held not in acked]).forgetting(acked)
+    queue = queue.with_held(worker, [held for held in queue.held(worker) if held not in acked]).without_messages(acked)
     queue = queue.enqueued(queue.due)._replace(due=())
     held, ready = queue.held(worker), len(queue.waiting) + len(queue.prioritized)
     share = math.ceil((len(held) + ready) / len(queue.workers))
@@ -44,14 +44,23 @@ def claim(queue: Queue, worker: str, want: int, finished: Ids) -> Outcome:
     return Outcome(queue, reply, totals(acked=len(acked)), wake=bool(queue.waiting or queue.prioritized))
 
 
+def finish(queue: Queue, worker: str, finished: Ids) -> Outcome:
+    """The results that it stores are checked by `calls.check_results`."""
+    if not queue.is_registered(worker):
+        return Outcome(queue, LEASE_LOST)
+    acked = tuple(message_id for message_id in queue.held(worker) if message_id in finished)
+    queue = queue.with_held(worker, [held for held in queue.held(worker) if held not in acked]).without_messages(acked)
+    return Outcome(queue, len(acked), totals(acked=len(acked)))
+
+
 def _best(queue: Queue, room: int) -> Ids:
-    """So many of those that are ready, in the order in which they are to be handled."""
+    """Up to `room` ready messages in the order of handling."""
     urgent = [name for name in queue.prioritized if queue.rank(name) < 0]
     return (*urgent, *queue.waiting, *queue.prioritized[len(urgent) :])[:room]
 
 
-def _owned(act: Callable[..., Outcome]) -> Callable[..., Outcome]:
-    """The fence of a settlement: registered, this delivery and no later one, and still in the worker's list."""
+def _with_lease(act: Callable[..., Outcome]) -> Callable[..., Outcome]:
+    """The fence of a settlement: the worker is registered and holds the message in this delivery."""
 
     def fenced(queue: Queue, worker: str, message_id: str, seen: str, *args: Any) -> Outcome:
         if not queue.is_registered(worker):
@@ -63,22 +72,22 @@ def _owned(act: Callable[..., Outcome]) -> Callable[..., Outcome]:
     return fenced
 
 
-@_owned
-def retry(queue: Queue, message_id: str, counted: str, later: bool) -> Outcome:
-    queue = queue.with_counts({message_id: counted})
+@_with_lease
+def retry(queue: Queue, message_id: str, attempts_after: str, later: bool, is_failure: bool) -> Outcome:
+    queue = queue.with_counts({message_id: attempts_after})
     queue = queue._replace(delayed=(*queue.delayed, message_id)) if later else queue.enqueued([message_id])
-    return Outcome(queue, True, totals(retried=1), wake=True)
+    return Outcome(queue, True, totals(retried=1) if is_failure else totals(requeued=1), wake=True)
 
 
-@_owned
+@_with_lease
 def dead_letter(queue: Queue, message_id: str) -> Outcome:
-    queue = queue.forgetting([message_id])._replace(dead=(*queue.dead, message_id))
+    queue = queue.without_messages([message_id])._replace(dead=(*queue.dead, message_id))
     return Outcome(queue, True, totals(dead_lettered=1), dead_wake=True)
 
 
-@_owned
+@_with_lease
 def discard(queue: Queue, message_id: str) -> Outcome:
-    return Outcome(queue.forgetting([message_id]), True, totals(discarded=1))
+    return Outcome(queue.without_messages([message_id]), True, totals(discarded=1))
 
 
 def release(queue: Queue, worker: str, number: int, started: bool, ids: Ids) -> Outcome:
@@ -97,7 +106,7 @@ def release(queue: Queue, worker: str, number: int, started: bool, ids: Ids) -> 
     return Outcome(queue, len(given), wake=bool(queue.waiting or queue.prioritized))
 
 
-def recall(queue: Queue, worker: str, running: str, delivery: int) -> Outcome:
+def release_prefetched(queue: Queue, worker: str, running: str, delivery: int) -> Outcome:
     held = queue.held(worker)
     if not queue.is_registered(worker) or running not in held:
         return Outcome(queue, 0)
@@ -124,23 +133,35 @@ def purge(queue: Queue, _operator: str, limit: int) -> Outcome:
         changes: dict[str, Any] = {place: ids[room:]}
         queue = queue._replace(**changes)
         purged += ids[:room]
-    return Outcome(queue.forgetting(purged), len(purged), totals(purged=len(purged)))
+    return Outcome(queue.without_messages(purged), len(purged), totals(purged=len(purged)))
+
+
+def delete_message(queue: Queue, _operator: str, message_id: str) -> Outcome:
+    if any(message_id in ids for _, ids in queue.processing):
+        return Outcome(queue, None)
+    left = {place: tuple(name for name in getattr(queue, place) if name != message_id) for place in PURGE_ORDER}
+    after = queue._replace(**left)
+    if after == queue:
+        return Outcome(queue, False)
+    return Outcome(after.without_messages([message_id]), True, totals(purged=1))
 
 
 SCRIPTS: Dict[str, Callable[..., Outcome]] = {
     "publish": publish,
     "claim": claim,
+    "finish": finish,
     "retry": retry,
     "dead_letter": dead_letter,
     "discard": discard,
     "release": release,
-    "recall": recall,
+    "release_prefetched": release_prefetched,
     "replay": replay,
     "purge": purge,
+    "delete_message": delete_message,
     **ENDINGS,
 }
 
 
 def apply(queue: Queue, request: Request) -> Outcome:
-    """What this request does to the queue, at once and whole."""
+    """The outcome of a request."""
     return SCRIPTS[request.script](queue, request.who, *request.args)

@@ -1,4 +1,4 @@
-"""What a worker does: it claims, runs what it holds in order, settles failures, gives back what it will not run."""
+"""Steps of a worker: it claims, runs its messages in order, settles failures and releases the rest."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.model.world import ALIVE, LEFT, Rules, World
 
 
 def requests(world: World, rules: Rules, slot: int) -> Iterator[Request]:
-    """What a worker that waits for no answer may ask Redis for. It depends on nothing but its own memory."""
+    """Requests of a worker that waits for no reply. They depend only on its own memory."""
     worker = world.workers[slot]
     if worker.running:
         return
@@ -25,7 +25,7 @@ def requests(world: World, rules: Rules, slot: int) -> Iterator[Request]:
 
 
 def steps(world: World, rules: Rules, slot: int) -> Iterator[Tuple[str, World]]:
-    """What it may do by itself."""
+    """Steps of a worker without Redis."""
     worker = world.workers[slot]
     if worker.running:
         yield from _ending(world, rules, slot)
@@ -40,7 +40,7 @@ def steps(world: World, rules: Rules, slot: int) -> Iterator[Tuple[str, World]]:
 
 
 def _ending(world: World, rules: Rules, slot: int) -> Iterator[Tuple[str, World]]:
-    """The running message succeeds, fails, or is put back because the pool drains."""
+    """The running message succeeds, fails, or is released because the pool drains."""
     worker = world.workers[slot]
     message_id, story = worker.running, world.story(worker.running)
     is_owner = story.worker == worker.id
@@ -48,12 +48,12 @@ def _ending(world: World, rules: Rules, slot: int) -> Iterator[Tuple[str, World]
     done = ended.with_worker(slot, finished=(*worker.finished, message_id), last=message_id)
     yield (
         f"finishes {message_id}",
-        done.telling(message_id, is_done=True, state="finished" if is_owner else story.state),
+        done.with_story(message_id, is_done=True, state="finished" if is_owner else story.state),
     )
 
     request = _settlement(rules, worker.id, message_id, worker.seen)
-    over = ended.telling(message_id, state="failed" if is_owner else story.state)
-    failed = over.telling(
+    over = ended.with_story(message_id, state="failed" if is_owner else story.state)
+    failed = over.with_story(
         message_id, failures=story.failures + 1, is_given_up=story.is_given_up or request.script == "discard"
     )
     yield f"fails {message_id}", failed.with_worker(slot, asking=request)
@@ -66,12 +66,12 @@ def _settlement(rules: Rules, worker: str, message_id: str, seen: str) -> Reques
     counts = Counts.of(seen)
     if counts.retries < rules.max_retries:
         counted = counts._replace(retries=counts.retries + 1).encode()
-        return Request("retry", worker, (message_id, seen, counted, rules.is_later))
-    return Request("dead_letter" if rules.is_buried else "discard", worker, (message_id, seen))
+        return Request("retry", worker, (message_id, seen, counted, rules.is_later, True))
+    return Request("dead_letter" if rules.is_dead_lettered else "discard", worker, (message_id, seen))
 
 
 def answered(world: World, _rules: Rules, slot: int, request: Request, reply: Any) -> World:
-    """What a worker makes of an answer."""
+    """The world after a reply to a worker."""
     if reply == LEASE_LOST:
         return world.ended(slot, LEFT)
     world = world.with_worker(slot, asking=None)

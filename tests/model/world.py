@@ -1,4 +1,4 @@
-"""All that a step may change: the queue, its clients, the network, and what really happened to each message."""
+"""One state of the model: the queue, its clients, the network, and the true story of each message."""
 
 from __future__ import annotations
 
@@ -8,39 +8,39 @@ from tests.model.endings import Fate
 from tests.model.queue import Ids, Queue, Request
 from tests.model.transitions import SCRIPTS
 
-ALIVE, LEFT, KILLED, BURIED = "alive", "left", "killed", "buried"
+ALIVE, LEFT, KILLED, BURIED = "alive", "left", "killed", "dead_lettered"
 FIRST_COUNTER = 10
 
 
 class Rules(NamedTuple):
-    """What one exploration covers. Each fault, and each thing without a natural end, uses up one of `faults`."""
+    """Scope of one exploration. Each fault, and each step that could repeat forever, uses one of `faults`."""
 
     messages: Ids = ("m1",)
     priorities: Tuple[int, ...] = ()
-    is_published: bool = False  # by a publisher whose requests get lost, too; else they wait from the start
+    is_published: bool = False  # by a publisher whose requests may be lost; else the messages wait from the start
     want: int = 1
     faults: int = 2
     supervisors: int = 2
-    frail: Tuple[int, ...] = (0,)  # hosts whose processes fall; requests get lost everywhere
-    generations: int = 2  # workers that a slot may have, one after another
+    frail: Tuple[int, ...] = (0,)  # hosts whose processes may die; requests may be lost anywhere
+    generations: int = 2  # consecutive workers of a slot
     max_retries: int = 1
-    late: Tuple[str, ...] = tuple(SCRIPTS)  # of whose requests the network may keep a copy
-    is_buried: bool = True  # by the last failure; else it is discarded
+    late: Tuple[str, ...] = tuple(SCRIPTS)  # scripts whose requests the network may copy and delay
+    is_dead_lettered: bool = True  # after the last failure; else the message is discarded
     is_later: bool = False  # retries are delayed
-    recalls: bool = False  # supervisors have given back what their busy workers have not started
+    releases_prefetched: bool = False  # supervisors release the prefetched messages of busy workers
 
 
 class Worker(NamedTuple):
-    """A process in the slot of a supervisor. `running` and `last` stand on its scoreboard, which outlives it."""
+    """A process in the slot of a supervisor. `running` and `last` are in its scoreboard, which outlives it."""
 
     id: str
     life: str = ALIVE
-    held: Tuple[Tuple[str, str], ...] = ()  # of its last claim, not begun yet: (id, counts as claimed)
+    held: Tuple[Tuple[str, str], ...] = ()  # claimed and not started: (id, attempts as claimed)
     running: str = ""
-    seen: str = ""  # the counts of the running one
+    seen: str = ""  # attempts of the running message
     finished: Ids = ()
     last: str = ""
-    releases: int = 0  # answered ones
+    releases: int = 0  # number of answered releases
     asking: Optional[Request] = None
 
     @property
@@ -49,8 +49,8 @@ class Worker(NamedTuple):
 
 
 class Supervisor(NamedTuple):
-    """With the janitor that asks Redis for it. `watched` is the other one's counter that has stood still for a lease:
-    0 for one that is not registered, None if nobody is watched."""
+    """A supervisor with its janitor. `watched` is the other supervisor's counter that has not changed for a lease: 0 if
+    that one is not registered, None if none is watched."""
 
     id: str
     is_alive: bool = True
@@ -60,7 +60,7 @@ class Supervisor(NamedTuple):
 
 
 class Story(NamedTuple):
-    """What really happened to one message; Redis does not know it.
+    """The true story of one message, unknown to Redis.
 
     `state`: `new` before its publish was executed; `idle` when nobody can be running it; `running`, `finished` or
     `failed` by `worker`, which has not settled it yet. `taken_from` names the workers that had it in hand when a
@@ -73,11 +73,11 @@ class Story(NamedTuple):
     deaths: int = 0  # workers that were killed while they ran it
     is_done: bool = False
     taken_from: Tuple[Tuple[str, str], ...] = ()
-    is_given_up: bool = False  # discarded as decided
+    is_given_up: bool = False  # discarded on purpose
 
 
 class World(NamedTuple):
-    """One state of everything."""
+    """One state of the model."""
 
     queue: Queue
     workers: Tuple[Worker, ...]
@@ -90,8 +90,8 @@ class World(NamedTuple):
     def story(self, message_id: str) -> Story:
         return dict(self.stories)[message_id]
 
-    def telling(self, message_id: str, **news: object) -> World:
-        """The world with some of a message's story changed."""
+    def with_story(self, message_id: str, **news: object) -> World:
+        """The world with a changed story of one message."""
         stories = tuple(
             (name, story._replace(**news) if name == message_id else story)  # type: ignore[arg-type]
             for name, story in self.stories
@@ -103,13 +103,13 @@ class World(NamedTuple):
         return self._replace(workers=(*self.workers[:slot], changed, *self.workers[slot + 1 :]))
 
     def ended(self, slot: int, life: str) -> World:
-        """The process is gone, and with it what it had in hand; its scoreboard stays."""
+        """The world after the process has died. Its scoreboard stays, the messages in its hand are gone."""
         worker = self.workers[slot]
         world = self.with_worker(slot, life=life, held=(), seen="", finished=(), asking=None, releases=0)
         for name, story in self.stories:
             if story.taken_from:
                 rest = tuple(taken for taken in story.taken_from if taken[0] != worker.id)
-                world = world.telling(name, taken_from=rest)
+                world = world.with_story(name, taken_from=rest)
         return world
 
     def with_supervisor(self, slot: int, **news: object) -> World:
@@ -118,7 +118,7 @@ class World(NamedTuple):
 
 
 def start(rules: Rules) -> World:
-    """Every supervisor is registered with one idle worker; the messages wait, or are still to be published."""
+    """The first world: each supervisor is registered with an idle worker, and the messages wait or are unpublished."""
     names = [chr(ord("a") + slot) for slot in range(rules.supervisors)]
     queue = Queue(
         workers=tuple((f"{name}1", name) for name in names),
@@ -138,5 +138,5 @@ def start(rules: Rules) -> World:
 
 
 def fate_of(worker: Worker, what: str, **more: object) -> Fate:
-    """What the parent of a worker knows from its scoreboard."""
+    """Facts that a supervisor reads from the scoreboard of its worker."""
     return Fate(what, worker.running, worker.last, **more)  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
-"""python -m tests.mutation [SCRIPT ...] [--since COMMIT] [--processes N] [--list]: the mutants that no test finds.
+"""python -m tests.mutation [SCRIPT ...] [--since COMMIT] [--processes N] [--list]: mutants that no test finds.
 
-Exit status 1 if one survives that docs/mutants.md does not explain, or if one is explained there that is killed; 2 if
-the tests fail on the scripts as they are.
+Exit status 1 if a survivor has no row in docs/internals/mutants.md, or if a row names a killed mutant; 2 if the tests
+fail on the unchanged scripts.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ def main() -> int:
             if verdict.fate != KILLED:
                 _say(f"[{len(verdicts)}/{len(mutants)}] {verdict.fate}: {verdict.mutant}")
     except BaselineError as error:
-        _say(f"{error}\nThe tests fail on the scripts as they are: no mutant was tried.")
+        _say(f"{error}\nThe tests fail on the unchanged scripts: no mutant was tried.")
         return 2
     _say(table(verdicts))
     known = survivors.known(survivors.PATH.read_text(encoding="utf-8"))
     alive = [verdict.mutant for verdict in verdicts if verdict.fate != KILLED]
     unexplained = [mutant for mutant in alive if mutant.key not in known]
     outdated = {mutant.key for mutant in mutants} & set(known) - {mutant.key for mutant in alive}
-    _report("survived, and docs/mutants.md does not say why", [survivors.row(one, "?") for one in unexplained])
-    _report("explained in docs/mutants.md, but killed", [" ".join(key) for key in sorted(outdated)])
+    _report("survived, and mutants.md does not say why", [survivors.row(one, "?") for one in unexplained])
+    _report("explained in mutants.md, but killed", [" ".join(key) for key in sorted(outdated)])
     _say(f"{len(mutants)} mutants, {len(alive)} survived, {time.monotonic() - started_s:.0f} s")
     return 1 if unexplained or outdated else 0
 

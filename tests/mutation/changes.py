@@ -1,4 +1,4 @@
-"""Which lines of the scripts are new since a commit, so that only their mutants need be tried."""
+"""Lines of the scripts that are new since a commit, to try only their mutants."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _HUNK = re.compile(r"^@@ -\S+ \+(\d+)(?:,(\d+))? @@")
 
 
 def lines_since(commit: str, folder: Path = LUA) -> Dict[str, Set[int]]:
-    """The numbers of the lines of each script, by its name, that git finds added or changed since `commit`.
+    """Numbers of the lines of each script that git finds added or changed since `commit`.
 
-    What is not committed yet counts too; a script that git does not know yet does not.
+    Uncommitted changes count. A script that git does not track does not.
 
     Raises:
         subprocess.CalledProcessError: git knows no such commit.
@@ -26,7 +26,7 @@ def lines_since(commit: str, folder: Path = LUA) -> Dict[str, Set[int]]:
 
 
 def lines_of(diff: str) -> Dict[str, Set[int]]:
-    """The same from the text of a diff that has no lines of context."""
+    """The same from the text of a diff without context lines."""
     found: Dict[str, Set[int]] = {}
     script = ""
     for line in diff.splitlines():

@@ -40,14 +40,14 @@ def tokens_of(source: str) -> List[Token]:
 
 
 class Code:
-    """A script's tokens, and where things begin and end among them."""
+    """The tokens of a script with the bounds of calls, assignments, conditions and operands."""
 
     def __init__(self, source: str) -> None:
         self.source = source
         self.tokens = tokens_of(source)
 
     def starts_line(self, index: int) -> bool:
-        """Whether only white space stands before the token on its line."""
+        """Whether the token is the first on its line."""
         start = self.tokens[index].start
         return not self.source[self.source.rfind("\n", 0, start) + 1 : start].strip()
 
@@ -61,7 +61,7 @@ class Code:
         raise ValueError(f"unbalanced brackets in {self.source!r}")
 
     def is_statement(self, index: int) -> bool:
-        """Whether a statement that begins with a name begins here."""
+        """Whether a statement that begins with a name starts here."""
         if self.tokens[index].kind != "name":
             return False
         before = self.tokens[index - 1] if index else None
@@ -85,7 +85,7 @@ class Code:
                 yield index, self.closing(at)
 
     def assignments(self) -> Iterator[Span]:
-        """Each assignment to what exists already, on one line: first and last token."""
+        """Each assignment to an existing variable on one line: first and last token."""
         for index, first in enumerate(self.tokens):
             if not self.is_statement(index) or first.text in ("local", "for", "function"):
                 continue
@@ -101,7 +101,7 @@ class Code:
                 yield index, last
 
     def conditions(self) -> Iterator[Span]:
-        """What stands between `if` or `elseif` and `then`: first and last token."""
+        """Each condition of `if` or `elseif`: first and last token."""
         for index, token in enumerate(self.tokens):
             if token.text in ("if", "elseif"):
                 then = next(at for at in range(index, len(self.tokens)) if self.tokens[at].text == "then")
@@ -136,5 +136,5 @@ class Code:
         text = self.tokens[at].text
         if text in _CLOSING or text in _RIGHT_OF_OPERAND:
             return True
-        # A name or a bracket at the start of a line begins the next statement, unless an operator stands before it.
+        # A name or a bracket at the start of a line begins the next statement, unless an operator precedes it.
         return at > index + 1 and self.is_statement(at)

@@ -1,4 +1,4 @@
-"""Makes mutants of a script: each the same text with one small mistake in it."""
+"""Makes mutants of a script: each is its text with one small mistake."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Edit = Tuple[str, int, int, str]  # what is done, and which characters are repla
 
 @dataclass(frozen=True)
 class Mutant:
-    """One mistake. `before` and `after` are the lines that it touches, so that it is found again when others move."""
+    """One mistake. `before` and `after` are its lines, which identify it when other lines move."""
 
     script: str
     what: str
@@ -29,7 +29,7 @@ class Mutant:
 
     @property
     def key(self) -> Tuple[str, str, str]:
-        """Names the mutant, whatever line it stands on."""
+        """Identifies the mutant independent of its line number."""
         return self.script, self.before, self.after
 
     def __str__(self) -> str:
@@ -37,7 +37,7 @@ class Mutant:
 
 
 def mutants_of(script: str, source: str) -> List[Mutant]:
-    """All mutants of a script, in the order of its lines; none is the same text twice."""
+    """All mutants of a script in the order of its lines, without duplicates."""
     code = Code(source)
     edits = sorted(
         {edit for make in MAKERS for edit in make(code)}, key=lambda edit: (edit[1], edit[2], edit[0], edit[3])
@@ -79,7 +79,7 @@ def _conditions(code: Code) -> Iterator[Edit]:
     for first, last in code.conditions():
         start, end = code.tokens[first].start, code.tokens[last].end
         words = {token.text for token in code.tokens[first : last + 1]}
-        if words & {"and", "or"} or not words & {"==", "~=", "not"}:  # else a swap does the same
+        if words & {"and", "or"} or not words & {"==", "~=", "not"}:  # otherwise a swap does the same
             yield "negates a condition", start, end, f"not ({code.source[start:end]})"
         yield "is always so", start, end, "true"
         yield "is never so", start, end, "false"
@@ -111,7 +111,7 @@ def _numbers(code: Code) -> Iterator[Edit]:
 
 
 def _unchecked_types(code: Code) -> Iterator[Edit]:
-    """Each key that check_types is given is a guard of its own."""
+    """Each argument of check_types is a guard."""
     for first, last in code.calls():
         if code.tokens[first].text != "check_types":
             continue

@@ -1,4 +1,4 @@
-"""A pytest plugin: the scripts come from another folder, in which one of them is a mutant."""
+"""A pytest plugin that takes the scripts from another folder, in which one of them is a mutant."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import List
 
 import pytest
 
-from bizzmq import scripts
+from bizzmq.broker import scripts
 
 LUA_VARIABLE = "BIZZMQ_TEST_LUA"
-"""The folder; its name is that of the script that is a mutant."""
+"""The folder. It has the name of the mutated script."""
 
 
 def pytest_configure() -> None:
-    """Before any test module is imported, so that none has loaded a script yet."""
+    """Runs before any test module is imported and could load a script."""
     folder = os.environ.get(LUA_VARIABLE)
     if folder:
         scripts._FOLDER = Path(folder)
@@ -24,7 +24,7 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
-    """The rows of other scripts' tables are left out, and those of the mutant's come first: few outlive them."""
+    """Deselect the rows of other scripts and put those of the mutant first, because they kill most mutants."""
     name = Path(os.environ.get(LUA_VARIABLE, "")).name
     if name in scripts.names():
         items[:] = [item for item in items if _row_of(item) in ("", name)]
@@ -32,6 +32,6 @@ def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
 
 
 def _row_of(item: pytest.Item) -> str:
-    """The script whose table a test is a row of, or ""."""
+    """Name of the script whose table has this row, or ""."""
     in_table = re.search(r"\[(\w+):", item.nodeid) or re.search(r"test_conformance.*\[(\w+)\]", item.nodeid)
     return in_table[1] if in_table and in_table[1] in scripts.names() else ""

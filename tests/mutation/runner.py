@@ -1,4 +1,4 @@
-"""Runs the scripts' tests against one mutant after the other, each in a process of its own, until a test fails.
+"""Runs the scripts' tests on one mutant after the other, each in its own process, until a test fails.
 
 The processes are forked from one that has imported everything and explored the model, which saves most of the time.
 """
@@ -19,29 +19,39 @@ from typing import Callable, Collection, Dict, Iterator, List, Sequence
 
 import pytest
 
-from bizzmq import scripts
+from bizzmq.broker import scripts
 from tests.model import sample
 from tests.model.scenarios import explored
 from tests.mutation import plugin
 from tests.mutation.mutants import Mutant, mutants_of
 
-LUA = Path(scripts.__file__).parent / "lua"
+LUA = Path(scripts.__file__).parents[1] / "lua"
 # Not test_headers: it reads the text of the scripts, and would find mutants without running them.
 TESTS = ("tests/scripts", "tests/model/test_conformance.py", "tests/model/test_machine.py")
 AUDIT_TESTS = ("tests/scripts", "tests/audit/test_damage.py")
-AUDIT_SCRIPTS = {"drop", "fields", "forget", "inspect", "places", "reclaim", "restore", "unify", "write_off"}
+AUDIT_SCRIPTS = {
+    "drop_missing",
+    "scan_fields",
+    "drop_attempts",
+    "locate",
+    "locations",
+    "requeue_unregistered",
+    "requeue_unplaced",
+    "deduplicate",
+    "write_off",
+}
 OPTIONS = ("-x", "-n0", "--assert=plain", "-q", "-p", "no:cacheprovider", "--timeout=120",
            "--ignore=tests/scripts/test_headers.py")  # fmt: skip
 LIMIT_S = 900.0
 SURVIVED, KILLED, HUNG = "survived", "killed", "hung"
 _INTERNAL = 70
 _NOT_RUN = (2, 3, 4, 5, _INTERNAL)  # pytest's exit codes but for 0, passed, and 1, failed
-_UNCHANGED = "unchanged"  # names no script: so the rows of all scripts are run
+_UNCHANGED = "unchanged"  # not the name of a script, so the rows of all scripts run
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a mutant; `by` is the first test that failed."""
+    """The fate of a mutant. `by` is the first test that failed."""
 
     mutant: Mutant
     fate: str
@@ -57,16 +67,20 @@ class _Running:
 
 
 class BaselineError(Exception):
-    """The tests fail on the scripts as they are, so that every mutant would pass for killed."""
+    """The tests fail on the unchanged scripts, so every mutant would count as killed."""
 
 
 def all_mutants() -> List[Mutant]:
     """The mutants of all scripts."""
-    return [mutant for path in sorted(LUA.glob("*.lua")) for mutant in mutants_of(path.stem, path.read_text())]
+    return [
+        mutant
+        for path in sorted(LUA.glob("*/*.lua"), key=lambda path: path.stem)
+        for mutant in mutants_of(path.stem, path.read_text())
+    ]
 
 
 def run(mutants: Sequence[Mutant], processes: int) -> Iterator[Verdict]:
-    """The verdict on each mutant, as soon as there is one; `processes` are tried at a time.
+    """The verdict on each mutant as soon as it is known. `processes` mutants are tried at a time.
 
     Raises:
         BaselineError: nothing was tried.
@@ -94,7 +108,7 @@ def run(mutants: Sequence[Mutant], processes: int) -> Iterator[Verdict]:
 
 
 def check_baseline(names: Collection[str]) -> None:
-    """Run the tests of these scripts on the scripts as they are. Raises BaselineError."""
+    """Run the tests of these scripts on the unchanged scripts. Raises BaselineError."""
     with tempfile.TemporaryDirectory(prefix="bizzmq-baseline-") as scratch:
         folder = Path(scratch) / (next(iter(names)) if len(names) == 1 else _UNCHANGED)
         shutil.copytree(LUA, folder)
@@ -109,7 +123,7 @@ def check_baseline(names: Collection[str]) -> None:
 
 
 def _import_all(tests: Sequence[str]) -> None:
-    """Import pytest's plugins and the tests once, for all children."""
+    """Import pytest's plugins and the tests once for all children."""
     with tempfile.TemporaryFile() as nowhere:
         kept = os.dup(1)
         os.dup2(nowhere.fileno(), 1)
@@ -124,7 +138,7 @@ def _import_all(tests: Sequence[str]) -> None:
 def _folder_with(mutant: Mutant, parent: Path) -> Path:
     folder = parent / mutant.script
     shutil.copytree(LUA, folder)
-    (folder / f"{mutant.script}.lua").write_text(mutant.source)
+    next(folder.glob(f"*/{mutant.script}.lua")).write_text(mutant.source)
     return folder
 
 
@@ -159,10 +173,10 @@ def _tests_of(name: str) -> Sequence[str]:
 
 
 def _ended(running: Dict[int, _Running]) -> Iterator[Verdict]:
-    """Wait for one to end, or to have taken too long."""
+    """Wait until one ends or takes too long."""
     pid, status = os.waitpid(-1, os.WNOHANG)
     if pid == 0:
-        time.sleep(0.02)  # between two looks: waiting for any child has no time limit of its own
+        time.sleep(0.02)  # waiting for any child has no time limit, so it polls
         now_s = time.monotonic()
         for late in [pid for pid, one in running.items() if now_s - one.started_s > LIMIT_S]:
             _kill(late)
@@ -183,6 +197,6 @@ def _verdict(one: _Running, fate: str) -> Verdict:
 
 
 def _kill(pid: int) -> None:
-    """It and the servers of its tests, which die with their parent."""
+    """Kill a child and the servers of its tests, which die with their parent."""
     os.killpg(pid, signal.SIGKILL)
     os.waitpid(pid, 0)

@@ -1,4 +1,4 @@
-"""docs/mutants.md: which mutants are known to survive, and why that is right."""
+"""docs/internals/mutants.md: mutants that are known to survive, and the reasons."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Dict, Tuple
 
 from tests.mutation.mutants import Mutant
 
-PATH = Path(__file__).parents[2] / "docs" / "mutants.md"
+PATH = Path(__file__).parents[2] / "docs" / "internals" / "mutants.md"
 Key = Tuple[str, str, str]
 
 
 def known(text: str) -> Dict[Key, str]:
-    """The reason for each mutant in the tables `| script | line | becomes | reason |`."""
+    """Reason of each mutant in the tables `| script | line | becomes | reason |`."""
     found = {}
     for line in text.splitlines():
         cells = [cell.strip() for cell in line.strip().strip("|").replace("\\|", "\0").split("|")]
@@ -23,7 +23,7 @@ def known(text: str) -> Dict[Key, str]:
 
 
 def row(mutant: Mutant, reason: str) -> str:
-    """A row of such a table."""
+    """A row of this table."""
     cells = [f"{mutant.script}.lua", _code(mutant.before), _code(mutant.after), reason]
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 

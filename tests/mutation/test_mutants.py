@@ -1,4 +1,4 @@
-"""The generator of mutants makes the mistakes that it should, and no text twice."""
+"""The generator makes the intended mistakes, each once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.mutation.runner import all_mutants
 SCRIPT = """-- a comment with if and redis.call('DEL', key)
 local key, id = KEYS[1], ARGV[1]
 if redis.call('HEXISTS', key, id) == 0 then return -1 end
-if not holds(key, id) or id == '' then return 0 end
+if not is_held(key, id) or id == '' then return 0 end
 check_types({key}, {id, key}, {})
 count = count + 1
 if count >= 2 and id ~= 'and' then redis.call('LPUSH', key, id) end
@@ -35,7 +35,7 @@ def test_conditions_are_made_constant() -> None:
 
 def test_a_condition_of_several_parts_is_negated_as_a_whole() -> None:
     assert lines_after("negates a condition") == [
-        "if not (not holds(key, id) or id == '') then return 0 end",
+        "if not (not is_held(key, id) or id == '') then return 0 end",
         "if not (count >= 2 and id ~= 'and') then redis.call('LPUSH', key, id) end",
     ]
 
@@ -43,7 +43,7 @@ def test_a_condition_of_several_parts_is_negated_as_a_whole() -> None:
 def test_each_operand_is_removed() -> None:
     assert lines_after("removes an operand") == [
         "if id == '' then return 0 end",
-        "if not holds(key, id) then return 0 end",
+        "if not is_held(key, id) then return 0 end",
         "if id ~= 'and' then redis.call('LPUSH', key, id) end",
         "if count >= 2 then redis.call('LPUSH', key, id) end",
         "local first = found[1] or (missing or 0)",
@@ -78,8 +78,8 @@ def test_each_key_whose_type_is_checked_is_left_out() -> None:
         ("- becomes +", "if redis.call('HEXISTS', key, id) == 0 then return +1 end"),
         (">= becomes >", "if count > 2 and id ~= 'and' then redis.call('LPUSH', key, id) end"),
         ("'LPUSH' becomes 'RPUSH'", "if count >= 2 and id ~= 'and' then redis.call('RPUSH', key, id) end"),
-        ("or becomes and", "if not holds(key, id) and id == '' then return 0 end"),
-        ("not becomes nothing", "if holds(key, id) or id == '' then return 0 end"),
+        ("or becomes and", "if not is_held(key, id) and id == '' then return 0 end"),
+        ("not becomes nothing", "if is_held(key, id) or id == '' then return 0 end"),
         ("+ becomes -", "count = count - 1"),
         ("1 becomes 2", "count = count + 2"),
     ],
@@ -145,7 +145,7 @@ def test_only_new_lines_are_chosen() -> None:
     assert lines_of(DIFF) == {"claim": {3, 4, 19}}
 
 
-def test_only_new_lines_are_chosen_from_what_git_says(tmp_path: Path) -> None:
+def test_only_new_lines_of_a_git_diff_are_chosen(tmp_path: Path) -> None:
     def git(*words: str) -> None:
         identity = ["-c", "user.name=t", "-c", "user.email=t@localhost", "-c", "commit.gpgsign=false"]
         subprocess.run(["git", *identity, *words], cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)

@@ -1,4 +1,4 @@
-"""The mutation run works: a few mutants are killed, and one that is equivalent survives."""
+"""The mutation run kills some mutants, and an equivalent one survives."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.mutation.mutants import Mutant, mutants_of
 from tests.mutation.runner import LUA
 
 TESTS = [f"tests/scripts/test_{name}.py" for name in ("moves", "late_copies", "wrong_owner")]
-# script, what is done, and a piece of the line.
+# script, mistake, part of the line
 FATAL = [
     ("claim", "is never so", "HEXISTS"),
     ("release", "is never so", ">= number"),
@@ -22,18 +22,16 @@ FATAL = [
 
 
 def mutant_of(script: str, what: str, piece: str) -> Mutant:
-    source = (LUA / f"{script}.lua").read_text()
+    source = next(LUA.glob(f"*/{script}.lua")).read_text()
     (found,) = [one for one in mutants_of(script, source) if one.what == what and piece in one.before]
     return found
 
 
 def outcome_of(script: str, source: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """The script's table, run as the mutation run does it, in a process of its own."""
+    """Run the script's table in its own process, as the mutation run does."""
     lua = folder / script
-    lua.mkdir()
-    for path in LUA.glob("*.lua"):
-        (lua / path.name).write_text(path.read_text())
-    (lua / f"{script}.lua").write_text(source)
+    shutil.copytree(LUA, lua)
+    next(lua.glob(f"*/{script}.lua")).write_text(source)
     command = [sys.executable, "-m", "pytest", "-x", "-n0", "-q", "-p", "no:cacheprovider",
                "-p", "tests.mutation.plugin",
                *TESTS]  # fmt: skip
@@ -52,8 +50,8 @@ def test_a_mutant_is_killed(case: tuple[str, str, str], tmp_path: Path) -> None:
     assert "1 failed" in done.stdout
 
 
-def test_what_is_no_mutant_survives(tmp_path: Path) -> None:
-    source = (LUA / "claim.lua").read_text()
+def test_an_equivalent_script_survives(tmp_path: Path) -> None:
+    source = (LUA / "messages" / "claim.lua").read_text()
 
     done = outcome_of("claim", source + "-- the same\n", tmp_path)
 
@@ -61,15 +59,16 @@ def test_what_is_no_mutant_survives(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("change", "error"), [("", ""), ("return 0\n", "BaselineError")], ids=["whole", "broken"])
-def test_no_mutant_is_tried_unless_the_scripts_as_they_are_pass(tmp_path: Path, change: str, error: str) -> None:
+def test_no_mutant_is_tried_unless_the_unchanged_scripts_pass(tmp_path: Path, change: str, error: str) -> None:
     lua = tmp_path / "lua"
     shutil.copytree(LUA, lua)
-    (lua / "evict.lua").write_text(change + (LUA / "evict.lua").read_text())
+    unregister = lua / "workers" / "unregister.lua"
+    unregister.write_text(change + unregister.read_text())
     program = (
         "import pathlib, sys\n"
         "from tests.mutation import runner\n"
         "runner.LUA, runner.TESTS = pathlib.Path(sys.argv[1]), sys.argv[2:]\n"
-        "runner.check_baseline(['evict'])\n"
+        "runner.check_baseline(['unregister'])\n"
     )
 
     done = subprocess.run(

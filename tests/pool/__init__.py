@@ -1,1 +1,1 @@
-"""What the pool and the operator's command promise to whoever runs them; faults stand in tests/faults."""
+"""Tests of the pool and the `bizzmq` command as users run them; fault tests are in tests/faults."""

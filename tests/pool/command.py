@@ -1,4 +1,4 @@
-"""Run one of the two commands to its end, as a user's shell or script does."""
+"""Runs one of the two commands to its end, as a shell or a script does."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ _TIMEOUT_S = 20.0
 
 @dataclass(frozen=True)
 class Finished:
-    """How a command ended, and what it said."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str
     err: str
 
     def json(self) -> Any:
-        """Its output, which is one JSON document; it succeeded."""
+        """Check that it succeeded; return its output, one JSON document."""
         assert (self.code, self.err) == (0, ""), self
         return json.loads(self.out)
 
     def lines(self) -> list[str]:
-        """The lines of its output; it succeeded."""
+        """Check that it succeeded; return the lines of its output."""
         assert self.code == 0, self
         return self.out.splitlines()
 
 
 def run(module: str, *arguments: str, stdin: bytes = b"", via: Sequence[str] = (), **env: str) -> Finished:
-    """`python -m MODULE ARGUMENTS`, with no settings of BizzMQ but those of `env`; `via` goes before the command.
+    """Run `python -m MODULE ARGUMENTS` with only the settings in `env`; `via` is the prefix of the command.
 
-    Raises AssertionError if a process of it is left behind.
+    Raises AssertionError if it leaves a process behind.
     """
     family = Family()
     inherited = {name: text for name, text in os.environ.items() if not name.startswith("BIZZMQ_")}
@@ -59,7 +59,7 @@ def run(module: str, *arguments: str, stdin: bytes = b"", via: Sequence[str] = (
 
 
 def refused(module: str, *arguments: str, code: int = 2, **how: Any) -> str:
-    """The one line on stderr with which bad input is refused; nothing is said on stdout."""
+    """The one line on stderr that refuses bad input; checks that stdout is empty."""
     ended = run(module, *arguments, **how)
     assert (ended.code, ended.out) == (code, ""), ended
     assert ended.err.startswith(f"{NAMES[module]}: "), ended

@@ -15,6 +15,6 @@ __all__ = ["own_scene", "program", "scene"]
 
 @pytest.fixture
 def program(tmp_path: Path) -> Iterator[StartProgram]:
-    """program("-m", "bizzmq.workers", ..., VARIABLE="value") in an empty directory of its own."""
+    """program("-m", "bizzmq.workers", ..., VARIABLE="value") in a new empty directory."""
     with programs(tmp_path, tmp_path) as start:
         yield start

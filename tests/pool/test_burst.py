@@ -1,4 +1,4 @@
-"""`--burst`: the pool leaves with 0 once nothing is left to do."""
+"""`--burst`: the pool exits with 0 once nothing is left to do."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_a_burst_ends_with_0_after_failing_and_delayed_messages(scene: Scene) ->
     assert not scene.registered()
 
 
-def test_a_burst_over_an_empty_queue_leaves_at_once(scene: Scene) -> None:
+def test_a_burst_on_an_empty_queue_exits_at_once(scene: Scene) -> None:
     pool = scene.pool("--burst", ready=False, queue=[QUEUE, "never-created"])
 
     scene.gone(pool)
@@ -45,7 +45,7 @@ def test_a_burst_does_not_leave_a_crash_behind(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("queues", [["bad"], ["bad", QUEUE], [QUEUE, "bad"]])
-def test_a_burst_gives_a_queue_that_is_set_aside_up_after_its_patience(scene: Scene, queues: list[str]) -> None:
+def test_a_burst_gives_up_an_unusable_queue_after_its_patience(scene: Scene, queues: list[str]) -> None:
     scene.mq.create_queue("bad")
     command(scene.redis, "HSET", Keys("bad").meta, "max_retries", "many")
     good = scene.publish({"do": "ok"}, {"do": "raise", "times": 1})

@@ -1,4 +1,4 @@
-"""A pool that was there first works by the options that are chosen later, and knows them when Redis has forgotten."""
+"""A pool started before its queue's options are chosen uses them later, and restores them after Redis lost them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 from redis import Redis
 
 from bizzmq import BizzMQ, QueueOptions
-from bizzmq.broker import Broker
-from bizzmq.connections import connect
+from bizzmq.broker.broker import Broker
+from bizzmq.connection.factory import connect
 from bizzmq.errors import QueueNotFoundError
 from bizzmq.testing.layout import command
 from bizzmq.testing.pool import Pool
@@ -27,7 +27,7 @@ def pool(url: str, redis: Redis, pool_factory: Callable[..., Pool]) -> Pool:
 
 
 def hashes_read(redis: Redis) -> int:
-    """How often anybody has read a whole hash."""
+    """How often a whole hash was read."""
     return int(command(redis, "INFO", "commandstats").get("cmdstat_hgetall", {"calls": 0})["calls"])
 
 
@@ -39,7 +39,7 @@ def stored(url: str) -> tuple[QueueOptions, bool]:
         broker.connection.drop()
 
 
-def test_a_pool_that_was_there_first_goes_by_the_chosen_options(url: str, pool: Pool, ledger: Any) -> None:
+def test_a_pool_that_started_first_uses_the_chosen_options(url: str, pool: Pool, ledger: Any) -> None:
     with BizzMQ(url) as mq:
         ledger.wait_handled(mq.publish_message_to_queue("q", {"do": "ok"}), timeout_s=SOON_S)
 
@@ -58,7 +58,7 @@ def test_a_pool_that_was_there_first_goes_by_the_chosen_options(url: str, pool: 
 
 
 @pytest.mark.parametrize("chosen", [True, False])
-def test_the_known_options_come_back_after_redis_was_emptied(
+def test_the_known_options_are_restored_after_redis_was_emptied(
     url: str, redis: Redis, pool: Pool, ledger: Any, chosen: bool
 ) -> None:
     with BizzMQ(url) as mq:

@@ -1,4 +1,4 @@
-"""Ctrl+C while a command is still importing what it is made of."""
+"""Ctrl+C while a command is still importing its modules."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tests.support.paths import ROOT
 
 PATIENCE_S = 30.0
 SLOW = "import os, pathlib, time\npathlib.Path(os.environ['IMPORTING']).touch()\ntime.sleep(600)\n"
-"""A module that stands in the way of the one that is wanted, and takes its time."""
+"""A slow module that shadows the requested one."""
 
 
 def _interrupted(tmp_path: Path, command: list[str], slow: str) -> tuple[int, str]:
-    """Exit code and stderr of a command that got SIGINT while it was importing this module."""
+    """The exit code and stderr of a command that gets SIGINT while it imports this module."""
     (tmp_path / "path").mkdir()
     (tmp_path / "path" / f"{slow}.py").write_text(SLOW)
     marker = tmp_path / "importing"
@@ -32,20 +32,20 @@ def _interrupted(tmp_path: Path, command: list[str], slow: str) -> tuple[int, st
     try:
         eventually(marker.exists, PATIENCE_S, lambda: f"the import, the exit code is {process.poll()}")
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=PATIENCE_S)
+        _, reported = process.communicate(timeout=PATIENCE_S)
     finally:
         process.kill()
         process.wait()
-    return process.returncode, said
+    return process.returncode, reported
 
 
 def _interruptible() -> None:
-    """Background jobs of a shell without job control inherit that SIGINT is ignored, and so would this one."""
+    """Restore SIGINT, which background jobs of a shell without job control inherit as ignored."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _script(tmp_path: Path, module: str) -> Path:
-    """What an installer makes of an entry point."""
+    """The script that an installer generates for an entry point."""
     path = tmp_path / NAMES[module]
     path.write_text(f"import sys\nfrom {module}.__main__ import main\nsys.exit(main())\n")
     return path
@@ -53,24 +53,22 @@ def _script(tmp_path: Path, module: str) -> Path:
 
 @pytest.mark.parametrize("slow", ["redis", "click"])
 @pytest.mark.parametrize("module", [OPERATOR, WORKER])
-def test_a_command_that_is_interrupted_while_it_imports_says_so_in_one_line(
-    tmp_path: Path, module: str, slow: str
-) -> None:
-    code, said = _interrupted(tmp_path, [sys.executable, str(_script(tmp_path, module)), "--help"], slow)
+def test_a_command_interrupted_during_its_imports_prints_one_line(tmp_path: Path, module: str, slow: str) -> None:
+    code, reported = _interrupted(tmp_path, [sys.executable, str(_script(tmp_path, module)), "--help"], slow)
 
-    assert (code, said) == (130, f"{NAMES[module]}: interrupted\n")
+    assert (code, reported) == (130, f"{NAMES[module]}: interrupted\n")
 
 
-@pytest.mark.skipif(sys.version_info < (3, 10), reason="before, a module does not know that it is run by -m")
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="older versions do not show a module that it is run with -m")
 @pytest.mark.parametrize("slow", ["redis", "click"])
 @pytest.mark.parametrize("module", [OPERATOR, WORKER])
-def test_so_does_the_module(tmp_path: Path, module: str, slow: str) -> None:
-    code, said = _interrupted(tmp_path, [sys.executable, "-m", module, "--help"], slow)
+def test_python_m_interrupted_during_its_imports_prints_one_line(tmp_path: Path, module: str, slow: str) -> None:
+    code, reported = _interrupted(tmp_path, [sys.executable, "-m", module, "--help"], slow)
 
-    assert (code, said) == (130, f"{NAMES[module]}: interrupted\n")
+    assert (code, reported) == (130, f"{NAMES[module]}: interrupted\n")
 
 
-def test_in_another_program_an_interrupt_stays_one(tmp_path: Path) -> None:
+def test_another_program_gets_a_normal_keyboard_interrupt(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("try:\n    import bizzmq\nexcept KeyboardInterrupt:\n    raise SystemExit(7)\n")
 
     assert _interrupted(tmp_path, [sys.executable, str(tmp_path / "mine.py")], "redis") == (7, "")

@@ -1,4 +1,4 @@
-"""Mistakes whose message says what to write instead: names of variables, options without effect, queues, commands."""
+"""Mistakes whose message suggests the correction: variables, options without effect, queues, commands."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from bizzmq import environment
-from bizzmq.broker import Broker
-from bizzmq.cli import command as operator
-from bizzmq.connection import Connection
+from bizzmq.broker.broker import Broker
+from bizzmq.cli.main import command as operator
+from bizzmq.connection.base import Connection
 from bizzmq.errors import ConfigurationError, QueueNotFoundError
 from bizzmq.queue import QueueOptions
-from bizzmq.workers import WorkerConfig, options_together
+from bizzmq.utils import environment
+from bizzmq.workers import WorkerConfig
 from bizzmq.workers.cli import command as worker
+from bizzmq.workers.cli import hints
 from tests.pool.command import OPERATOR, WORKER, refused, run
-from tests.support.forked import bizzmq
+from tests.support.forked_command import bizzmq
 from tests.support.paths import ROOT
 
 NOOP = "tests.handlers:noop"
@@ -42,18 +43,18 @@ NOOP = "tests.handlers:noop"
         ("BIZZMQ_TEST_SERVER", ""),
     ],
 )
-def test_a_variable_that_is_no_setting_is_told_with_the_nearest_one(
+def test_an_unknown_variable_is_reported_with_the_most_similar_setting(
     monkeypatch: pytest.MonkeyPatch, name: str, meant: str
 ) -> None:
     monkeypatch.setenv(name, "x")
 
-    said = [sentence for sentence in environment.misspelt([operator, worker]) if f" {name} " in sentence]
+    reported = [sentence for sentence in environment.misspelt(lambda: [operator, worker]) if f" {name} " in sentence]
 
-    assert said == ([f"the environment variable {name} is no setting; do you mean {meant}?"] if meant else [])
+    assert reported == ([f"the environment variable {name} is not a setting; do you mean {meant}?"] if meant else [])
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "reported"),
     [
         (["--scale-latency=2"], ["--scale-latency has no effect without --min-concurrency"]),
         (["--scale-idle=2"], ["--scale-idle has no effect without --min-concurrency"]),
@@ -68,20 +69,22 @@ def test_a_variable_that_is_no_setting_is_told_with_the_nearest_one(
         ([], []),
     ],
 )
-def test_an_option_without_effect_is_told(arguments: list[str], said: list[str]) -> None:
+def test_an_option_without_effect_is_reported(arguments: list[str], reported: list[str]) -> None:
     with worker.make_context("bizzmq-worker", [NOOP, *arguments]) as context:
-        assert options_together.without_effect(context) == said
+        assert hints(context) == reported
 
 
-def test_both_commands_warn_and_go_on(url: str) -> None:
-    ended = bizzmq("queues", "--json", REDIS_URL=url, BIZZMQ_URL="x")
+def test_both_commands_warn_and_continue(url: str) -> None:
+    ended = bizzmq("queues", "--json", REDIS_URL=url, BIZZMQ_URL="x", BIZZMQ_VERSION="1")  # as in a container image
     assert (ended.code, ended.out) == (0, "[]\n")
     assert ended.err == (
-        "bizzmq: warning: the environment variable BIZZMQ_URL is no setting; do you mean BIZZMQ_REDIS_URL?\n"
+        "bizzmq: warning: the environment variable BIZZMQ_URL is not a setting; do you mean BIZZMQ_REDIS_URL?\n"
     )
-    pool = run(WORKER, NOOP, "--burst", "-c1", "--scale-idle=3", BIZZMQ_REDIS_URL=url, BIZZMQ_WORKER_CONCURENCY="2")
-    assert pool.code == 0
-    assert "BIZZMQ_WORKER_CONCURENCY is no setting; do you mean BIZZMQ_WORKER_CONCURRENCY?" in pool.err
+    others = {"BIZZMQ_WORKER_CONCURENCY": "2", "BIZZMQ_WORKER_VERSION": "1", "BIZZMQ_WORKER_DEBUG": "1"}
+    pool = run(WORKER, NOOP, "--burst", "-c1", "--scale-idle=3", BIZZMQ_REDIS_URL=url, **others)
+    assert (pool.code, pool.out) == (0, "")
+    assert all(f"BIZZMQ_WORKER_{name} is not a setting" in pool.err for name in ("VERSION", "DEBUG"))
+    assert "BIZZMQ_WORKER_CONCURENCY is not a setting; do you mean BIZZMQ_WORKER_CONCURRENCY?" in pool.err
     assert "--scale-idle has no effect without --min-concurrency" in pool.err
 
 
@@ -93,12 +96,14 @@ def test_a_grace_that_outlasts_the_drain_is_refused(redis: Redis, url: str) -> N
     with pytest.raises(ConfigurationError):
         WorkerConfig(NOOP, timeout_grace_s=5, drain_timeout_s=4)
     with pytest.raises(ConfigurationError, match="timeout_grace_s must not be more than"):
-        WorkerConfig(NOOP, timeout_grace_s=2, drain_timeout_s=1)  # the default, but it was asked for
+        WorkerConfig(NOOP, timeout_grace_s=2, drain_timeout_s=1)  # the default, but given explicitly
     assert WorkerConfig(NOOP, drain_timeout_s=1).grace_s == 2
 
 
 @pytest.mark.parametrize("arguments", [["publish", "nowhere", "1"], ["publish", "nowhere"], ["stats", "nowhere"]])
-def test_a_missing_queue_is_told_with_how_to_create_it(redis: Redis, url: str, arguments: list[str]) -> None:
+def test_a_missing_queue_is_reported_with_the_command_that_creates_it(
+    redis: Redis, url: str, arguments: list[str]
+) -> None:
     ended = bizzmq(*arguments, stdin=b"1\n", REDIS_URL=url)
 
     assert (ended.code, ended.out) == (1, "")
@@ -106,7 +111,7 @@ def test_a_missing_queue_is_told_with_how_to_create_it(redis: Redis, url: str, a
     assert "bizzmq queue create nowhere" in ended.err
     assert "--create" in ended.err
     assert "create_queue" not in ended.err
-    assert "call create_queue first" in str(QueueNotFoundError("nowhere")), "which is what there is in Python"
+    assert "call create_queue first" in str(QueueNotFoundError("nowhere")), "the Python call"
 
 
 def test_a_queue_is_created_with_all_options(redis: Redis, url: str) -> None:
@@ -126,7 +131,7 @@ def test_a_queue_is_created_with_all_options(redis: Redis, url: str) -> None:
     assert (again.code, again.out, again.err) == (0, "special exists\n", "")
 
 
-def test_a_queue_that_exists_with_other_options_keeps_them_and_both_are_told(redis: Redis, url: str) -> None:
+def test_an_existing_queue_keeps_other_options_and_both_are_reported(redis: Redis, url: str) -> None:
     bizzmq("queue", "create", "q", REDIS_URL=url)
 
     ended = bizzmq("queue", "create", "q", "--max-retries=9", "--timeout=5", "--no-dead-letter", REDIS_URL=url)
@@ -134,8 +139,35 @@ def test_a_queue_that_exists_with_other_options_keeps_them_and_both_are_told(red
     assert (ended.code, ended.out) == (0, "q exists\n")
     assert ended.err == (
         "bizzmq: warning: queue 'q' exists with other options and keeps them: --dead-letter is on, not off; "
-        "--max-retries is 3, not 9; --timeout is no limit, not 5\n"
+        "--max-retries is 3, not 9; --timeout is no limit, not 5; bizzmq queue update changes them\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("asked", "warning"),
+    [
+        ([f"--max-retries={10**18}"], ""),  # more than is stored
+        (["--retry-backoff=0.12345678"], "--retry-backoff is 0.5, not 0.12345678"),
+    ],
+)
+def test_a_new_queue_is_not_reported_as_existing_and_different_numbers_are_shown(
+    redis: Redis, url: str, asked: list[str], warning: str
+) -> None:
+    if warning:
+        bizzmq("queue", "create", "q", REDIS_URL=url)
+    assert warning in bizzmq("queue", "create", "q", *asked, REDIS_URL=url).err
+    assert bool(bizzmq("queue", "create", "q", *asked, REDIS_URL=url).err) == bool(warning)
+
+
+@pytest.mark.parametrize(("group", "shard"), [("stats", "q:1"), ("dlq list", "q:7")])
+def test_a_missing_shard_is_not_reported_as_its_queue(redis: Redis, url: str, group: str, shard: str) -> None:
+    bizzmq("queue", "create", "q", REDIS_URL=url)
+
+    ended = bizzmq(*group.split(), shard, REDIS_URL=url)
+
+    assert (ended.code, ended.out) == (1, "")
+    assert f"there is no shard '{shard}" in ended.err
+    assert "does not exist" not in ended.err
 
 
 @pytest.mark.parametrize(
@@ -146,6 +178,18 @@ def test_a_queue_with_wrong_options_is_not_created(redis: Redis, url: str, wrong
 
     assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
     assert redis.keys("*") == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reported"),
+    [
+        (["queue", "create", "q", "--retry-backoff=1e300"], "--retry-backoff must be between 0 and 100 years"),
+        (["publish", "q", "1", "--delay=1e300"], "--delay must be between 0 and 100 years"),
+        (["queues", "--redis-url=redis://localhost"], "It goes before the command: bizzmq --redis-url ... COMMAND"),
+    ],
+)
+def test_errors_name_an_option_as_written_and_its_source(arguments: list[str], reported: str) -> None:
+    assert reported in refused(OPERATOR, *arguments)
 
 
 @pytest.mark.parametrize("group", [[], ["dlq"], ["queue"]])
@@ -162,7 +206,7 @@ def test_the_worker_alone_shows_an_example() -> None:
     assert "bizzmq-worker tasks:handler" in refused(WORKER)
 
 
-def test_the_shortest_time_limit_that_is_accepted_can_be_read_again(redis: Redis, url: str) -> None:
+def test_the_shortest_accepted_time_limit_can_be_read_back(redis: Redis, url: str) -> None:
     for number, limit in enumerate(("1e-10", "1e-300")):
         name = f"q{number}"
         assert run(OPERATOR, "queue", "create", name, "--timeout", limit, REDIS_URL=url).code == 0
@@ -173,7 +217,7 @@ def test_the_shortest_time_limit_that_is_accepted_can_be_read_again(redis: Redis
 @pytest.mark.parametrize(("words", "wanted"), [("bizzmq ", "stats"), ("bizzmq dlq ", "replay"), ("bizzmq st", "stats")])
 def test_a_shell_completes_commands(words: str, wanted: str) -> None:
     asked = {"_BIZZMQ_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
-    script = "import sys; sys.argv[0] = 'bizzmq'; from bizzmq.cli import main; main()"
+    script = "import sys; sys.argv[0] = 'bizzmq'; from bizzmq.cli.main import main; main()"
     how: dict[str, Any] = {"env": {**os.environ, **asked}, "cwd": ROOT, "capture_output": True, "text": True}
     done = subprocess.run([sys.executable, "-c", script], check=False, **how)
 

@@ -1,4 +1,4 @@
-"""Commands that a server does not have, or refuses to this user: done without, or one clear line and an exit code."""
+"""Commands that a server lacks or refuses to this user: a fallback, or one clear line and an exit code."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import Any, Callable, Iterable
 
 import pytest
 
-from bizzmq import BizzMQ, MessageOptions, QueueOptions, clock
+from bizzmq import BizzMQ, MessageOptions, QueueOptions
+from bizzmq.doctor.roles import OPTIONAL, needed
 from bizzmq.errors import BizzMQError, BrokerRefusesError
-from bizzmq.publisher import RETRY_FOR_S
-from bizzmq.roles import OPTIONAL, needed
+from bizzmq.publisher.publisher import RETRY_FOR_S
 from bizzmq.testing import invariants
 from bizzmq.testing.ledger import Ledger
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.server import RedisServer
 from bizzmq.testing.wait import eventually
+from bizzmq.utils import clock
 from tests.faults.scene import PATIENCE_S
 from tests.pool.command import OPERATOR, run
 from tests.support.features import need_acl
@@ -25,7 +26,7 @@ _EXITS = 2
 
 
 def each(names: Iterable[str], *usual: str) -> list[Any]:
-    """All of them as parameters; in the ordinary run only the usual ones."""
+    """All commands as parameters; an ordinary run has only the usual ones."""
     return [pytest.param(name, marks=[] if name in usual else [pytest.mark.soak]) for name in sorted(names)]
 
 
@@ -46,7 +47,7 @@ def lines(pool: Pool, sentence: str) -> list[str]:
 
 
 def work(server: RedisServer, ledger: Ledger, start: Callable[..., Pool]) -> Pool:
-    """A pool that has handled what came at once, what came while it idled, and what failed."""
+    """Run a pool; it has handled immediate messages, messages that came while it was idle, and failed ones."""
     with BizzMQ(server.url) as mq:
         mq.create_queue("q", WITH_DEAD_LETTERS)
         pool = start(server.url)
@@ -59,7 +60,7 @@ def work(server: RedisServer, ledger: Ledger, start: Callable[..., Pool]) -> Poo
 
 
 @pytest.mark.parametrize("name", EASY)
-def test_a_pool_works_without_a_command_that_can_be_spared(
+def test_a_pool_works_without_an_optional_command(
     lacking: Lacking, ledger: Ledger, pool_factory: Any, name: str
 ) -> None:
     pool = work(lacking(name), ledger, pool_factory)
@@ -72,7 +73,7 @@ def test_a_pool_works_without_a_command_that_can_be_spared(
     invariants.check_log(pool.log(), tracebacks=2)
 
 
-def test_workers_that_poll_are_not_dear_and_not_late(lacking: Lacking, ledger: Ledger, pool_factory: Any) -> None:
+def test_polling_workers_are_neither_expensive_nor_late(lacking: Lacking, ledger: Ledger, pool_factory: Any) -> None:
     server = lacking("bzpopmin")
     pool = work(server, ledger, pool_factory)
     admin = server.client()
@@ -89,7 +90,7 @@ def test_workers_that_poll_are_not_dear_and_not_late(lacking: Lacking, ledger: L
 
 
 @pytest.mark.parametrize("name", each(needed("worker"), "bzpopmin", "multi", "ping", "hincrby"))
-def test_a_command_that_is_refused_to_the_user_is_waited_for_or_done_without(
+def test_a_refused_command_is_waited_for_or_replaced(
     private_server: Callable[..., RedisServer], ledger: Ledger, pool_factory: Any, name: str
 ) -> None:
     server = private_server()
@@ -115,9 +116,7 @@ def test_a_command_that_is_refused_to_the_user_is_waited_for_or_done_without(
 
 
 @pytest.mark.parametrize("name", VITAL)
-def test_a_pool_says_which_command_it_cannot_do_without_and_leaves(
-    lacking: Lacking, pool_factory: Any, name: str
-) -> None:
+def test_a_pool_names_a_missing_required_command_and_exits(lacking: Lacking, pool_factory: Any, name: str) -> None:
     pool = pool_factory(lacking(name).url)
 
     assert pool.wait(PATIENCE_S) == _EXITS, pool.log()
@@ -128,7 +127,7 @@ def test_a_pool_says_which_command_it_cannot_do_without_and_leaves(
 
 
 @pytest.mark.parametrize("name", sorted({*needed("publisher"), *needed("creator")} - {"ping"}))
-def test_a_client_stores_what_it_says_or_raises_at_once(lacking: Lacking, name: str) -> None:
+def test_a_client_stores_what_it_reports_or_raises_at_once(lacking: Lacking, name: str) -> None:
     server = lacking(name)
     began_s = clock.monotonic()
     done, refusal = use(server.url)
@@ -141,7 +140,7 @@ def test_a_client_stores_what_it_says_or_raises_at_once(lacking: Lacking, name: 
 
 
 def use(url: str) -> tuple[int, BrokerRefusesError | None]:
-    """How many messages were published and counted, and what has ended that, if something has."""
+    """The number of published messages, the counted number, and the error that ended the use, if any."""
     done = 0
     try:
         with BizzMQ(url) as mq:
@@ -156,10 +155,10 @@ def use(url: str) -> tuple[int, BrokerRefusesError | None]:
 
 
 @pytest.mark.parametrize("name", ["wait", "waitaof", "expire"])
-def test_what_cannot_be_confirmed_is_refused_before_it_is_stored(lacking: Lacking, name: str) -> None:
+def test_an_impossible_confirmation_is_refused_before_the_message_is_stored(lacking: Lacking, name: str) -> None:
     try:
         server = lacking(name)
-    except RuntimeError:  # before Redis 7.2 there is no such command to be taken away
+    except RuntimeError:  # the command does not exist before Redis 7.2
         assert name == "waitaof"
         server = lacking()
     with BizzMQ(server.url) as mq:
@@ -171,7 +170,7 @@ def test_what_cannot_be_confirmed_is_refused_before_it_is_stored(lacking: Lackin
 
 
 @pytest.mark.parametrize("name", each(set(needed("operator")) - {"ping"}, "multi"))
-def test_the_operators_command_works_or_says_one_line(lacking: Lacking, name: str) -> None:
+def test_the_bizzmq_command_works_or_prints_one_line(lacking: Lacking, name: str) -> None:
     server = lacking(name)
 
     for words in ("publish q {} --create", "queues", "stats q", "dlq list q", "audit q", "purge q --yes"):
@@ -180,7 +179,7 @@ def test_the_operators_command_works_or_says_one_line(lacking: Lacking, name: st
         assert len(ended.err.splitlines()) == (1 if ended.code else 0), (words, ended)
 
 
-def test_the_doctor_names_what_is_missing_and_what_is_lost(lacking: Lacking) -> None:
+def test_the_doctor_names_missing_commands_and_their_effect(lacking: Lacking) -> None:
     ended = run(OPERATOR, "doctor", BIZZMQ_REDIS_URL=lacking("bzpopmin", "multi", "hincrby", "zscan").url)
 
     found = [line for line in ended.out.splitlines() if "  commands " in line]

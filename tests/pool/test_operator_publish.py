@@ -7,9 +7,9 @@ import json
 import pytest
 from redis import Redis
 
-from bizzmq.broker import Broker
-from bizzmq.connection import Connection
-from bizzmq.message import MAX_PAYLOAD_BYTES
+from bizzmq.broker.broker import Broker
+from bizzmq.connection.base import Connection
+from bizzmq.protocol.envelope import MAX_PAYLOAD_BYTES
 from bizzmq.testing.layout import attempts_of, envelope_of, snapshot
 from tests.faults.scene import QUEUE, Scene
 from tests.pool.command import OPERATOR, refused, run
@@ -38,7 +38,7 @@ def test_lines_of_stdin_are_published_in_order_and_blank_ones_skipped(scene: Sce
     assert [envelope_of(scene.redis, QUEUE, message).body for message in scene.waiting()] == documents
 
 
-def test_delay_and_create(redis: Redis, url: str) -> None:
+def test_delay_and_create_options(redis: Redis, url: str) -> None:
     (message,) = run(OPERATOR, "publish", "--create", "--delay=60", "fresh", "null", REDIS_URL=url).lines()
 
     assert snapshot(redis, "fresh")[0].delayed == [message]
@@ -60,7 +60,7 @@ def test_a_document_that_is_not_json_is_refused(scene: Scene, document: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("bad", "said"),
+    ("bad", "reported"),
     [
         (b"{oops}", "not JSON"),
         (b"\xff\xfe", "not JSON"),
@@ -69,19 +69,19 @@ def test_a_document_that_is_not_json_is_refused(scene: Scene, document: str) -> 
     ],
     ids=["text", "bytes", "constant", "too large"],
 )
-def test_one_bad_line_among_many_publishes_nothing_and_is_named(scene: Scene, bad: bytes, said: str) -> None:
+def test_one_bad_line_among_many_publishes_nothing_and_is_named(scene: Scene, bad: bytes, reported: str) -> None:
     lines = [b'{"n": 1}'] * 1_500 + [bad, b'{"n": 2}']
 
     line = refused(OPERATOR, "publish", QUEUE, "-", stdin=b"\n".join(lines), REDIS_URL=scene.url)
 
     assert "line 1501" in line
-    assert said in line
+    assert reported in line
     assert "nothing was published" in line
     _nothing_was_published(scene)
 
 
 @pytest.mark.parametrize("document", ["{}", "-"])
-def test_a_queue_that_does_not_exist_is_said_before_anything_is_read(redis: Redis, url: str, document: str) -> None:
+def test_a_missing_queue_is_reported_before_anything_is_read(redis: Redis, url: str, document: str) -> None:
     line = refused(OPERATOR, "publish", "nowhere", document, code=1, stdin=b"{oops}", REDIS_URL=url)
 
     assert "queue 'nowhere' does not exist" in line
@@ -141,8 +141,8 @@ def test_a_document_and_a_line_are_nested_200_levels_at_most(scene: Scene) -> No
 
     assert "nested more than 200 levels deep" in refused(OPERATOR, "publish", QUEUE, deeper, REDIS_URL=scene.url)
     lines = f"{deepest}\n{deeper}\n".encode()
-    said = refused(OPERATOR, "publish", QUEUE, stdin=lines, REDIS_URL=scene.url)
-    assert "line 2: JSON nested more than 200 levels deep; nothing was published" in said
+    reported = refused(OPERATOR, "publish", QUEUE, stdin=lines, REDIS_URL=scene.url)
+    assert "line 2: JSON nested more than 200 levels deep; nothing was published" in reported
     _nothing_was_published(scene)
 
     assert run(OPERATOR, "publish", QUEUE, deepest, REDIS_URL=scene.url).code == 0

@@ -1,4 +1,4 @@
-"""`bizzmq stats`, `queues`, `dlq` and `purge`: what operators see, put back and delete."""
+"""`bizzmq stats`, `queues`, `dlq` and `purge`: what operators see, replay and delete."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _fail(body: dict[str, int]) -> None:
     raise ValueError(f"no luck with {body['n']}\x1b[31m")
 
 
-def test_stats_count_what_is_there_and_what_became_of_it(scene: Scene, letters: list[str]) -> None:
+def test_stats_count_stored_messages_and_outcomes(scene: Scene, letters: list[str]) -> None:
     counts = _run(scene, "stats", QUEUE, "--json").json()
 
     assert counts == {
@@ -63,10 +63,10 @@ def test_dlq_list_shows_the_oldest_first(scene: Scene, letters: list[str], name:
     paged = _run(scene, "dlq", "list", name, "--limit=1", "--offset=1")
     assert letters[1] in paged.lines()[1]
     assert paged.err == "... 1 more\n"
-    assert "\x1b" not in _run(scene, "dlq", "list", name).out, "a terminal would obey it"
+    assert "\x1b" not in _run(scene, "dlq", "list", name).out, "a terminal would execute it"
 
 
-def test_dlq_show_tells_everything_of_one(scene: Scene, letters: list[str]) -> None:
+def test_dlq_show_prints_everything_about_one(scene: Scene, letters: list[str]) -> None:
     shown = _run(scene, "dlq", "show", QUEUE, letters[1], "--json").json()
 
     assert (shown["id"], shown["body"]) == (letters[1], {"n": 1})
@@ -79,10 +79,10 @@ def test_dlq_show_tells_everything_of_one(scene: Scene, letters: list[str]) -> N
 
 
 @pytest.mark.parametrize("count", [2, 0])
-def test_dlq_replay_puts_back_the_named_ones_or_all(scene: Scene, letters: list[str], count: int) -> None:
+def test_dlq_replay_replays_the_named_ones_or_all(scene: Scene, letters: list[str], count: int) -> None:
     named = letters[:count]
 
-    assert _run(scene, "dlq", "replay", QUEUE, *named).lines() == [f"{count or 3} messages put back"]
+    assert _run(scene, "dlq", "replay", QUEUE, *named).lines() == [f"{count or 3} messages replayed"]
 
     assert set(scene.waiting()) >= set(named or letters)
     pool = scene.pool()
@@ -93,7 +93,7 @@ def test_dlq_replay_puts_back_the_named_ones_or_all(scene: Scene, letters: list[
     scene.retire(pool)
 
 
-def test_purges_delete_what_nobody_handles_and_nothing_else(scene: Scene, letters: list[str]) -> None:
+def test_purges_delete_only_messages_that_are_not_being_handled(scene: Scene, letters: list[str]) -> None:
     assert _run(scene, "dlq", "purge", QUEUE, "--yes").lines() == ["3 messages deleted"]
     assert (scene.mq.stats(QUEUE).dead_lettered, scene.mq.stats(QUEUE).waiting) == (0, 2)
 
@@ -101,7 +101,7 @@ def test_purges_delete_what_nobody_handles_and_nothing_else(scene: Scene, letter
     invariants.check_at_rest(scene.redis, QUEUE)
 
 
-def test_a_purge_leaves_what_is_being_handled(scene: Scene) -> None:
+def test_a_purge_leaves_running_messages(scene: Scene) -> None:
     pool = scene.pool(concurrency=1)
     running = scene.publish_one({"do": "wait_for_file", "path": "/never/there"})
     scene.ledger.wait_started(running)
@@ -115,7 +115,7 @@ def test_a_purge_leaves_what_is_being_handled(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "reported"),
     [
         (["stats", "nowhere"], 1, "'nowhere' does not exist"),
         (["dlq", "list", "nowhere"], 1, "'nowhere_dlq' does not exist"),
@@ -126,8 +126,8 @@ def test_a_purge_leaves_what_is_being_handled(scene: Scene) -> None:
         (["dlq", "replay", QUEUE, "nobody"], 2, "no dead letter 'nobody'"),
     ],
 )
-def test_what_does_not_exist_is_one_line(scene: Scene, arguments: list[str], code: int, said: str) -> None:
-    assert said in refused(OPERATOR, *arguments, code=code, REDIS_URL=scene.url)
+def test_a_missing_queue_or_id_is_one_line(scene: Scene, arguments: list[str], code: int, reported: str) -> None:
+    assert reported in refused(OPERATOR, *arguments, code=code, REDIS_URL=scene.url)
 
 
 def test_a_wrong_id_among_good_ones_replays_none(scene: Scene, letters: list[str]) -> None:
@@ -136,7 +136,7 @@ def test_a_wrong_id_among_good_ones_replays_none(scene: Scene, letters: list[str
     assert scene.mq.stats(QUEUE).dead_lettered == 3
 
 
-def test_a_server_that_is_away_is_one_line_within_seconds(redis: Redis) -> None:
+def test_an_unavailable_server_is_one_line_within_seconds(redis: Redis) -> None:
     line = refused(OPERATOR, "queues", code=1, REDIS_URL=f"redis://{LOOPBACK}:{free_port()}/0")
 
     assert "Redis is unavailable" in line

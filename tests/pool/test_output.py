@@ -1,4 +1,4 @@
-"""What the commands write: JSON logs, and never a password."""
+"""The output of the commands: JSON logs, and never a password."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_json_logs_are_one_object_a_line(scene: Scene) -> None:
         entry["event"] for entry in entries
     }
     (failed,) = [entry for entry in entries if FORGED in entry.get("error", "")]
-    assert "raise DeedError" in failed["traceback"]
+    assert "raise ActionError" in failed["traceback"]
 
 
 def test_a_handlers_error_cannot_forge_a_text_log_line(scene: Scene) -> None:
@@ -60,11 +60,11 @@ def test_a_password_is_in_no_output_of_a_pool_in_trouble(own_scene: OwnScene) ->
     before = set(eventually(lambda: len(scene.registered()) == 2 and scene.registered(), PATIENCE_S))
     server.restart()  # empty
     eventually(lambda: len(set(scene.registered()) - before) == 2, PATIENCE_S, pool.log, (RedisError,))
-    said = pool.log().count("Redis is unavailable")
+    reported = pool.log().count("Redis is unavailable")
     with server.client() as operator:
         operator.config_set("requirepass", "another")
         operator.client_kill_filter(_type="normal", skipme=True)
-    log_says(pool, "Redis is unavailable", times=said + 3)
+    log_says(pool, "Redis is unavailable", times=reported + 3)
     pool.signal(signal.SIGTERM)
     assert pool.wait() == 0
 
@@ -74,7 +74,7 @@ def test_a_password_is_in_no_output_of_a_pool_in_trouble(own_scene: OwnScene) ->
 
 
 @pytest.mark.parametrize("form", ["redis://:{}@{}", "redis://me:{}@{}", "redis://{1}/0?password={0}"])
-def test_a_wrong_password_is_said_and_not_shown(
+def test_a_wrong_password_is_reported_and_not_shown(
     own_scene: OwnScene, pool_factory: Callable[..., Pool], form: str
 ) -> None:
     server, _ = own_scene(password="right")
@@ -82,13 +82,13 @@ def test_a_wrong_password_is_said_and_not_shown(
     pool = pool_factory(url, url_in_env=True, args=["--log-level=debug"])
 
     line = refused(OPERATOR, "queues", BIZZMQ_REDIS_URL=url)
-    assert pool.wait() == 2  # no waiting mends it
+    assert pool.wait() == 2  # waiting cannot repair it
 
     assert "password" in line
     invariants.check_log(line + pool.log(), secrets=[CANARY])
 
 
-def test_when_the_cause_of_an_outage_changes_the_new_one_is_said(own_scene: OwnScene) -> None:
+def test_a_changed_cause_of_an_outage_is_logged(own_scene: OwnScene) -> None:
     server, scene = own_scene(password="right")
     pool = scene.pool(concurrency=1)
     with server.client() as operator:

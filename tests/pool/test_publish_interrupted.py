@@ -1,4 +1,4 @@
-"""`bizzmq publish` of many lines that is cut off: it says exactly what is stored, and how to go on."""
+"""An interrupted `bizzmq publish` of many lines: it reports exactly what is stored, and how to continue."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bizzmq.testing.layout import snapshot
 from bizzmq.testing.proxy import Proxy
 from bizzmq.testing.server import RedisServer
 from bizzmq.testing.wait import eventually
-from tests.support.forked import Forked, bizzmq
+from tests.support.forked_command import Forked, bizzmq
 
 LINES = 60_000
 QUEUE = "many"
@@ -32,7 +32,7 @@ def _input() -> bytes:
 
 
 class Cut:
-    """A publish of many lines, and what it has said when it was cut off."""
+    """An interrupted publish of many lines, and its output."""
 
     def __init__(self, url: str, *arguments: str) -> None:
         self.given, self.err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - as long as itself
@@ -51,7 +51,7 @@ class Cut:
         self.given.close()
         self.err.close()
 
-    def said(self, code: int) -> Dict[str, str]:
+    def reported(self, code: int) -> Dict[str, str]:
         assert self.process.code() == code
         self.err.seek(0)
         line = self.err.read().decode().splitlines(keepends=True)[-1]
@@ -61,7 +61,7 @@ class Cut:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interrupt_tells_exactly_what_is_stored_and_it_goes_on_from_there(
+def test_an_interrupt_reports_exactly_what_is_stored_and_publishing_can_continue_there(
     redis: Redis, url: str, number: signal.Signals
 ) -> None:
     with BizzMQ(url) as mq:
@@ -70,17 +70,17 @@ def test_an_interrupt_tells_exactly_what_is_stored_and_it_goes_on_from_there(
         eventually(lambda: bool(redis.llen(f"bizzmq:{{{QUEUE}}}:waiting")), 30.0)
         os.kill(cut.process.pid, number)
 
-        said = cut.said(130 if number == signal.SIGINT else 128 + number)
+        reported = cut.reported(130 if number == signal.SIGINT else 128 + number)
 
-    assert said["more"] is None, "it could end what it had begun"
-    assert int(said["stored"]) == len(snapshot(redis, QUEUE)[0].waiting)
-    assert int(said["next"]) == int(said["last"]) + 1
-    rest = bizzmq("publish", QUEUE, f"--resume-from={said['next']}", stdin=_input(), REDIS_URL=url)
+    assert reported["more"] is None, "it could finish its current request"
+    assert int(reported["stored"]) == len(snapshot(redis, QUEUE)[0].waiting)
+    assert int(reported["next"]) == int(reported["last"]) + 1
+    rest = bizzmq("publish", QUEUE, f"--resume-from={reported['next']}", stdin=_input(), REDIS_URL=url)
     assert rest.code == 0
     assert len(snapshot(redis, QUEUE)[0].waiting) == LINES - LINES // 10, "each once"
 
 
-def test_a_server_that_goes_away_leaves_a_count_that_is_right(private_server: Callable[..., RedisServer]) -> None:
+def test_the_count_is_correct_when_the_server_dies(private_server: Callable[..., RedisServer]) -> None:
     server = private_server(persistence="aof")
     with BizzMQ(server.url) as mq:
         mq.create_queue(QUEUE)
@@ -89,16 +89,16 @@ def test_a_server_that_goes_away_leaves_a_count_that_is_right(private_server: Ca
             eventually(lambda: bool(client.llen(f"bizzmq:{{{QUEUE}}}:waiting")), 30.0)
         server.kill()
 
-        said = cut.said(1)
+        reported = cut.reported(1)
 
     server.start()
     with server.client() as client:
         stored = len(snapshot(client, QUEUE)[0].waiting)
-    assert int(said["stored"]) <= stored <= int(said["stored"]) + int(said["more"] or 0)
-    assert said["why"].startswith("Redis is unavailable: ")
+    assert int(reported["stored"]) <= stored <= int(reported["stored"]) + int(reported["more"] or 0)
+    assert reported["why"].startswith("Redis is unavailable: ")
 
 
-def test_an_interrupt_while_redis_does_not_answer_says_what_may_be_stored(redis: Redis, server: RedisServer) -> None:
+def test_an_interrupt_while_redis_does_not_answer_reports_what_may_be_stored(redis: Redis, server: RedisServer) -> None:
     with BizzMQ(server.url) as mq:
         mq.create_queue(QUEUE)
     with Proxy(server.url) as proxy, Cut(proxy.url) as cut:
@@ -106,25 +106,27 @@ def test_an_interrupt_while_redis_does_not_answer_says_what_may_be_stored(redis:
         proxy.stall()
         os.kill(cut.process.pid, signal.SIGINT)
 
-        said = cut.said(130)
+        reported = cut.reported(130)
 
     stored = len(snapshot(redis, QUEUE)[0].waiting)
-    assert int(said["stored"]) <= stored <= int(said["stored"]) + int(said["more"] or 0)
+    assert int(reported["stored"]) <= stored <= int(reported["stored"]) + int(reported["more"] or 0)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "reported"),
     [
         (["--resume-from=0"], "--resume-from"),
         (["--resume-from=5"], "there are 2 lines"),
         (["--resume-from=2", "{}"], "lines of standard input"),
     ],
 )
-def test_a_wrong_place_to_go_on_publishes_nothing(redis: Redis, url: str, arguments: list[str], said: str) -> None:
+def test_an_invalid_starting_line_publishes_nothing(
+    redis: Redis, url: str, arguments: list[str], reported: str
+) -> None:
     with BizzMQ(url) as mq:
         mq.create_queue(QUEUE)
     ended = bizzmq("publish", QUEUE, *arguments[1:], arguments[0], stdin=b"1\n2\n", REDIS_URL=url)
 
     assert (ended.code, ended.out) == (2, "")
-    assert said in ended.err
+    assert reported in ended.err
     assert not snapshot(redis, QUEUE)[0].messages

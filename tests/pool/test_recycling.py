@@ -1,4 +1,4 @@
-"""`--max-messages`: workers are replaced in order, each by one that is up before it goes, and nothing is lost by it."""
+"""`--max-messages`: each worker exits after its replacement is ready, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def test_recycled_workers_lose_nothing_and_cost_no_back_off(scene: Scene) -> Non
     pool = scene.pool("--max-messages=10", "--log-level=debug")
     scene.publish(*[{"do": "ok"}] * 300)
 
-    # Were they taken for deaths, the waits would add up to minutes.
+    # If they counted as deaths, the back-offs would add up to minutes.
     scene.settle(extra_runs=0)
 
     handled = Counter(event.pid for event in scene.ledger.ends())
@@ -22,12 +22,12 @@ def test_recycled_workers_lose_nothing_and_cost_no_back_off(scene: Scene) -> Non
     eventually(lambda: len(scene.registered()) == 2, what="only the living workers to be registered")
     left = [int(count) for count in re.findall(r"worker left why=\S+ .*handled=(\d+)", pool.log())]
     assert left
-    assert min(left) >= 9, "the number is at most a tenth less than asked for"
+    assert min(left) >= 9, "the limit is reduced by at most a tenth"
     assert "worker died" not in pool.log()
     scene.retire(pool)
 
 
-def test_a_worker_goes_when_its_replacement_is_up(scene: Scene) -> None:
+def test_a_worker_exits_when_its_replacement_is_ready(scene: Scene) -> None:
     pool = scene.pool("--max-messages=1", "--log-level=debug", concurrency=1)
     for number in range(1, 6):
         scene.ledger.wait_handled(scene.publish_one({"do": "ok"}))
@@ -42,7 +42,7 @@ def test_a_worker_goes_when_its_replacement_is_up(scene: Scene) -> None:
     scene.retire(pool)
 
 
-def test_a_worker_that_fails_its_messages_is_recycled_all_the_same(scene: Scene) -> None:
+def test_a_worker_whose_messages_fail_is_recycled_too(scene: Scene) -> None:
     pool = scene.pool("--max-messages=1", "--log-level=debug", concurrency=1)
     scene.publish(*[{"do": "raise", "times": 1}] * 3, retries=1)
 

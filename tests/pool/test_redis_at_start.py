@@ -1,4 +1,4 @@
-"""What Redis answers at the start: what no waiting mends is exit code 2, and a burst does not wait for ever."""
+"""Errors of Redis at the start: a permanent one is exit code 2, and a burst does not wait forever."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pytest
 from redis import Redis
 
 from bizzmq import BizzMQ, ConfigurationError, QueueOptions
-from bizzmq.connection import Connection
+from bizzmq.broker.server_info import missing_commands
+from bizzmq.connection.base import Connection
 from bizzmq.errors import BrokerUnusableError
-from bizzmq.server_info import missing_commands
 from bizzmq.testing.ports import LOOPBACK, free_port
 from bizzmq.testing.server import RedisServer
 from tests.faults.scene import PATIENCE_S, Scene
 from tests.pool.command import OPERATOR, WORKER, refused, run
-from tests.support.forked import bizzmq
+from tests.support.forked_command import bizzmq
 from tests.support.slow_relay import slow_relay
 
 NOOP = "tests.handlers:noop"
@@ -27,7 +27,7 @@ PASSWORD = "kept-for-itself"
 
 @pytest.fixture
 def http() -> Iterator[int]:
-    """The port of a server that answers whatever it is asked as one of HTTP does."""
+    """The port of a server that answers every request like an HTTP server."""
     listener = socket.create_server((LOOPBACK, 0))
 
     def serve() -> None:
@@ -50,7 +50,7 @@ def http() -> Iterator[int]:
 
 @pytest.fixture
 def addresses(server: RedisServer, private_server: Callable[..., RedisServer], http: int) -> dict[str, str]:
-    """Addresses that no waiting makes right."""
+    """Addresses with a permanent error."""
     guarded = private_server(password=PASSWORD).port
     return {
         "database": f"redis://{LOOPBACK}:{server.port}/99",
@@ -63,7 +63,7 @@ def addresses(server: RedisServer, private_server: Callable[..., RedisServer], h
     }
 
 
-def test_the_operators_command_and_the_client_say_what_no_waiting_mends(addresses: dict[str, str]) -> None:
+def test_the_bizzmq_command_and_the_client_report_a_permanent_error(addresses: dict[str, str]) -> None:
     for url in addresses.values():
         ended = bizzmq("queues", REDIS_URL=url)
         assert (ended.code, ended.out) == (2, ""), url
@@ -75,7 +75,7 @@ def test_the_operators_command_and_the_client_say_what_no_waiting_mends(addresse
 
 
 @pytest.mark.parametrize("what", ["database", "wrong password", "cluster", "sentinel"])
-def test_a_pool_does_not_wait_for_what_no_waiting_mends(addresses: dict[str, str], what: str) -> None:
+def test_a_pool_does_not_wait_after_a_permanent_error(addresses: dict[str, str], what: str) -> None:
     ended = run(WORKER, NOOP, "--concurrency=1", "--log-level=error", BIZZMQ_REDIS_URL=addresses[what])
 
     assert (ended.code, ended.out) == (2, "")
@@ -84,7 +84,7 @@ def test_a_pool_does_not_wait_for_what_no_waiting_mends(addresses: dict[str, str
 
 
 @pytest.mark.parametrize("host", [LOOPBACK, "no-such-host.invalid"])
-def test_a_burst_does_not_wait_for_ever(host: str) -> None:
+def test_a_burst_does_not_wait_forever(host: str) -> None:
     url = f"redis://{host}:{free_port()}/0"
 
     ended = run(WORKER, NOOP, "--burst", "--burst-patience=0.5", "--concurrency=1", BIZZMQ_REDIS_URL=url)
@@ -103,25 +103,26 @@ NO_HOSTS = ["redis://a..b:6379", "redis://.redis.svc/0", "rediss://a..b", f"redi
             "embedded:///tmp/\udcff"]  # fmt: skip
 
 
+@pytest.mark.usually(4)
 @pytest.mark.parametrize("url", NO_HOSTS)
-def test_an_address_that_no_connection_can_be_made_to_is_wrong_input(url: str) -> None:
+def test_an_impossible_address_is_invalid_input(url: str) -> None:
     for command in (["queues"], ["doctor"], ["publish", "q", "1"]):
         line = refused(OPERATOR, "--redis-url", url, *command)
-        assert "bad Redis URL" in line or "is not written in UTF-8" in line, line
+        assert "bad Redis URL" in line or "is not UTF-8" in line, line
     assert "defect" not in refused(WORKER, NOOP, "--redis-url", url)
     with pytest.raises(ConfigurationError):
         BizzMQ(url)
 
 
-def test_a_host_that_only_redis_names_wrongly_is_no_traceback() -> None:
+def test_an_invalid_host_named_by_redis_causes_no_traceback() -> None:
     connection = Connection(f"redis://{LOOPBACK}:1/0")
     connection._options["host"] = "a..b"
 
-    with pytest.raises(BrokerUnusableError, match="no host can have a name like that"):
+    with pytest.raises(BrokerUnusableError, match="host name is invalid"):
         connection.execute("PING")
 
 
-def test_what_is_refused_at_the_opening_is_the_addresss_and_no_queues(url: str) -> None:
+def test_a_refusal_while_connecting_concerns_the_address_and_not_a_queue(url: str) -> None:
     connection = Connection(url)
     connection._options["client_name"] = "two words"
 
@@ -129,13 +130,14 @@ def test_what_is_refused_at_the_opening_is_the_addresss_and_no_queues(url: str) 
         connection.execute("PING")
 
 
+@pytest.mark.usually(3)
 @pytest.mark.parametrize(
-    ("queue", "said"),
+    ("queue", "reported"),
     [("nosuch:1", "there is no queue 'nosuch'"), ("plain:1", "'plain' has 1"), ("wide:3", "'wide' has 3"),
      ("wide:1_dlq:2", "")],
 )  # fmt: skip
 @pytest.mark.parametrize("mode", [[], ["--burst"]])
-def test_a_shard_that_is_not_there_is_wrong_input(url: str, queue: str, said: str, mode: list[str]) -> None:
+def test_a_missing_shard_is_invalid_input(url: str, queue: str, reported: str, mode: list[str]) -> None:
     with BizzMQ(url) as mq:
         mq.create_queue("plain")
         mq.create_queue("wide", QueueOptions(shards=3))
@@ -144,15 +146,15 @@ def test_a_shard_that_is_not_there_is_wrong_input(url: str, queue: str, said: st
 
     assert (ended.code, ended.out) == (2, ""), ended
     assert ended.err.splitlines()[-1].startswith("bizzmq-worker: "), ended
-    assert said in ended.err.splitlines()[-1]
+    assert reported in ended.err.splitlines()[-1]
     assert "Traceback" not in ended.err
 
 
-def test_a_shard_that_is_there_is_worked_on(url: str) -> None:
+def test_an_existing_shard_is_served(url: str) -> None:
     with BizzMQ(url) as mq:
         mq.create_queue("wide", QueueOptions(shards=3))
         for _ in range(3):
-            mq.publish_message_to_queue("wide", None)  # each to the shard whose turn it is
+            mq.publish_message_to_queue("wide", None)  # each is published to the next shard
 
         ended = run(WORKER, NOOP, "-c1", "-q", "wide:2", "--burst", BIZZMQ_REDIS_URL=url)
 
@@ -161,8 +163,8 @@ def test_a_shard_that_is_there_is_worked_on(url: str) -> None:
 
 
 @pytest.mark.nightly
-def test_a_redis_that_is_far_away_is_asked_all_and_nobody_passes_for_stuck(scene: Scene) -> None:
-    """The questions at the start last longer than a janitor may be silent."""
+def test_a_slow_redis_gets_all_checks_and_no_process_is_considered_stuck(scene: Scene) -> None:
+    """The checks at the start take longer than a janitor may be silent."""
     with slow_relay(scene.url, 0.4) as url:
         pool = scene.pool(ready=False, url=url)
         scene.ledger.wait_handled(*scene.publish({"do": "ok"}), timeout_s=60.0)
@@ -174,7 +176,7 @@ def test_a_redis_that_is_far_away_is_asked_all_and_nobody_passes_for_stuck(scene
     assert janitor
 
 
-def test_a_sign_of_life_comes_before_each_question(redis: Redis, url: str) -> None:
+def test_a_sign_of_life_is_sent_before_each_check(redis: Redis, url: str) -> None:
     asked: list[int] = []
     connection = Connection(url)
     try:

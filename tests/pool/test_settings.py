@@ -1,4 +1,4 @@
-"""Settings from the environment, and what both commands say of themselves."""
+"""Settings from the environment, and version and help of both commands."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_the_address_is_taken_from_the_first_variable_that_is_set(
     assert run(OPERATOR, "queues", "--json", **settings).json()[0]["queue"] == "default"
 
 
-def test_an_option_comes_before_the_environment(url: str, redis: Redis, server: RedisServer) -> None:
+def test_an_option_overrides_the_environment(url: str, redis: Redis, server: RedisServer) -> None:
     nowhere = f"redis://{LOOPBACK}:{free_port()}/0"
 
     ended = run(

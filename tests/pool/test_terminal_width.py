@@ -1,4 +1,4 @@
-"""What operators see fits a terminal of 80 columns; wider ones show more, and a pipe is not cut."""
+"""Tables fit a terminal of 80 columns; a wider one shows more, and output to a pipe is not cut."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any, Sequence
 import pytest
 from redis import Redis
 
-from bizzmq.cli_dead_letters import _age
-from bizzmq.cli_pool import _duration
-from bizzmq.tables import ago
+from bizzmq.cli.dlq import _age
+from bizzmq.cli.pool import _duration
+from bizzmq.cli.tables import ago
 from bizzmq.testing.wait import eventually
-from bizzmq.workers import control_paths
-from bizzmq.workers.control import STATUS, answer_with
-from bizzmq.workers.stream_server import StreamServer
+from bizzmq.workers.control import control_socket
+from bizzmq.workers.control.control_socket import STATUS, answer_with
+from bizzmq.workers.control.request_server import RequestServer
 from tests.faults.scene import QUEUE, Scene
-from tests.support.forked import Terminal, bizzmq
+from tests.support.forked_command import Terminal, bizzmq
 
 _MESSAGE = "000jzzzz0123456789ab"
 
@@ -47,7 +47,7 @@ def control(tmp_path: Path) -> Any:
         "last_reload_error": "", "slots": [_slot(0), _slot(1, last_death="", last_death_ago_s=None)],
     }  # fmt: skip
     path = directory / "pool.sock"
-    server = StreamServer(control_paths.bind(path), answer_with({STATUS: lambda: status}))
+    server = RequestServer(control_socket.bind(path), answer_with({STATUS: lambda: status}))
     yield path, server
     server.close()
 
@@ -115,9 +115,9 @@ def test_queues_fit(redis: Redis, url: str) -> None:
     assert "q" * 120 in bizzmq("queues", REDIS_URL=url).out
 
 
-def test_ages_in_words() -> None:
-    said = {-5: "just now", 0.4: "just now", 12.9: "12 s ago", 190: "3 min ago", 7300: "2 h ago", 10**6: "11 d ago"}
-    assert {seconds: ago(seconds) for seconds in said} == said
+def test_ages_are_shown_in_words() -> None:
+    reported = {-5: "just now", 0.4: "just now", 12.9: "12 s ago", 190: "3 min ago", 7300: "2 h ago", 10**6: "11 d ago"}
+    assert {seconds: ago(seconds) for seconds in reported} == reported
     assert _age(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 190))) == "3 min ago"
     assert [_age(text) for text in ("", "soon", "\x1b")] == [""] * 3
     assert _duration(-0.01) == "0.0 s"

@@ -1,19 +1,19 @@
-"""`timeout_s`: a message that runs past its limit has failed, whatever its handler does about it."""
+"""`timeout_s`: a message that exceeds its limit fails, whether or not its handler reacts."""
 
 from __future__ import annotations
 
 from bizzmq.testing import invariants
 from bizzmq.testing.layout import envelope_of
 from bizzmq.testing.wait import eventually
-from tests.faults.gated import HANDLER
+from tests.faults.gated_handler import HANDLER
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 
 LIMIT_S = 0.3
 
 
 def test_messages_that_hang_are_retried_and_dead_lettered(scene: Scene) -> None:
-    deeds = ("hang", "hold_gil", "wait_for_lock", "ignore_sigterm_sleep")
-    hung = scene.publish(*[{"do": deed} for deed in deeds], timeout_s=LIMIT_S, retries=1)
+    actions = ("hang", "hold_gil", "wait_for_lock", "ignore_sigterm_sleep")
+    hung = scene.publish(*[{"do": action} for action in actions], timeout_s=LIMIT_S, retries=1)
     good = scene.publish(*[{"do": "ok"}] * 100)
     pool = scene.pool("--timeout-grace=0.2", concurrency=4)
 
@@ -32,7 +32,7 @@ def test_messages_that_hang_are_retried_and_dead_lettered(scene: Scene) -> None:
     scene.retire(pool, tracebacks=8)
 
 
-def test_a_message_that_hung_once_has_failed_once_and_may_succeed(scene: Scene) -> None:
+def test_a_message_that_hung_once_failed_once_and_may_succeed(scene: Scene) -> None:
     pool = scene.pool("--timeout-grace=0.2", handler=HANDLER, concurrency=1)
     (worker,) = pool.worker_pids()
     gate = scene.gate()
@@ -49,7 +49,7 @@ def test_a_message_that_hung_once_has_failed_once_and_may_succeed(scene: Scene) 
     scene.retire(pool)
 
 
-def test_what_a_killed_message_had_started_dies_with_it(scene: Scene) -> None:
+def test_processes_of_a_killed_message_die_with_it(scene: Scene) -> None:
     pool = scene.pool("--timeout-grace=0.2", concurrency=1)
     child = scene.publish_one({"do": "leave_grandchild"})
     scene.ledger.wait_handled(child)

@@ -1,4 +1,4 @@
-"""The pool on an embedded server, and from a script of one's own."""
+"""The pool on an embedded server, and from a Python script."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_pool_and_a_publisher_meet_on_an_embedded_server(
         assert pool.wait(PATIENCE_S) == 0
         assert mq.stats(QUEUE).acked == 50
         left = mq.publish_messages_to_queue(QUEUE, [{"do": "ok"}] * 5)
-    pool.assert_no_process_left(PATIENCE_S)  # the server, too: its last user has gone
+    pool.assert_no_process_left(PATIENCE_S)  # the server, too: its last user has exited
 
     second = pool_factory(url, args=["--burst"])
 
@@ -66,13 +66,13 @@ def script(tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize("given", ["callable", "name"])
-def test_a_script_runs_a_burst_and_goes_on(scene: Scene, program: StartProgram, script: str, given: str) -> None:
+def test_a_script_runs_a_burst_and_continues(scene: Scene, program: StartProgram, script: str, given: str) -> None:
     scene.publish(*[{"do": "ok"}] * 50, {"do": "os_exit", "times": 1})
 
     pool = program(script, scene.url, given, "burst", **{LEDGER_VARIABLE: str(scene.ledger.directory)})
 
     pool.succeeds()
-    assert pool.output().count("the pool returned 0") == 1, "a child came back into the script"
+    assert pool.output().count("the pool returned 0") == 1, "a child returned into the script"
     scene.settle(extra_runs=1)
 
 
@@ -88,7 +88,7 @@ def test_a_script_is_stopped_by_signals_like_the_command(scene: Scene, program: 
     scene.settle()
 
 
-def test_a_pool_from_python_creates_what_is_missing_and_keeps_what_exists(
+def test_a_pool_from_python_creates_missing_queues_and_keeps_existing_ones(
     scene: Scene, program: StartProgram, script: str
 ) -> None:
     scene.redis.flushall()

@@ -1,4 +1,4 @@
-"""`bizzmq-worker` refuses bad input with one clear line and 2, and has started nothing."""
+"""`bizzmq-worker` refuses bad input with one clear line and exit code 2, and starts nothing."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from tests.pool.command import OPERATOR, WORKER, refused
 HANDLER = "tests.handlers:noop"
 
 
+@pytest.mark.usually(10)
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "reported"),
     [
         ([], "Missing argument"),
         ([HANDLER, HANDLER], "unexpected extra argument"),
@@ -42,11 +43,11 @@ HANDLER = "tests.handlers:noop"
     ],
 )
 def test_bad_input_is_one_line_and_starts_nothing(
-    redis: Redis, server: RedisServer, arguments: list[str], said: str
+    redis: Redis, server: RedisServer, arguments: list[str], reported: str
 ) -> None:
     line = refused(WORKER, *arguments, BIZZMQ_REDIS_URL=server.url)
 
-    assert said in line
+    assert reported in line
     assert redis.keys("*") == []
 
 
@@ -97,7 +98,7 @@ def test_a_bad_address_is_refused_and_no_part_of_its_password_shown(url: str) ->
 
 
 @pytest.mark.parametrize("command", [["queues"], ["publish", "q", "{}"], ["dlq", "show", "q"]])
-def test_the_operators_command_refuses_it_in_the_same_way(command: list[str]) -> None:
+def test_the_bizzmq_command_refuses_it_in_the_same_way(command: list[str]) -> None:
     _check(refused(OPERATOR, *command, BIZZMQ_REDIS_URL="redis://me:SEC/RE?T#@localhost:6379"))
 
 

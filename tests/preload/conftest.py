@@ -1,4 +1,4 @@
-"""A directory with a user's module, and what it finds there."""
+"""A directory with a user's module, and the files that the module uses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MODULE = "users_module"
 
 @pytest.fixture
 def write(tmp_path: Path, url: str) -> Callable[[str], Path]:
-    """Write the module; what it may use are DATA, ARCHIVE, OUT, PORT, URL and `safe`. Returns its directory."""
+    """Write the module, which can use DATA, ARCHIVE, OUT, PORT, URL and `safe`; returns its directory."""
     data, archive, out = tmp_path / "data.txt", tmp_path / "archive.zip", tmp_path / "out.txt"
     data.write_text("12345\n" * 2000)
     with zipfile.ZipFile(archive, "w") as made:
@@ -40,6 +40,6 @@ def port_of(url: str) -> int:
 
 
 def check(folder: Path, *arguments: str, **env: str) -> Finished:
-    """`bizzmq-worker --check-preload` for the module there."""
+    """Run `bizzmq-worker --check-preload` for the module in this directory."""
     path = os.pathsep.join([str(folder), str(ROOT)])
     return run(WORKER, "--check-preload", f"{MODULE}:handler", *arguments, PYTHONPATH=path, **env)

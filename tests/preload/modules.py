@@ -1,4 +1,4 @@
-"""Modules of users, as text: what each leaves when it is imported."""
+"""Sources of user modules, and what the import of each leaves open."""
 
 # ruff: noqa: E501, ISC004 - each is one row of a table
 
@@ -11,7 +11,7 @@ libc.pthread_create(ctypes.byref(ctypes.c_ulong()), None, libc.pause, None)
 """
 
 OFF: dict[str, tuple[str, str]] = {
-    # what is left: the code, and how the report names it
+    # what is left open: the code, and its name in the report
     "a file that is read": ("data = open(DATA)\ndata.readline()\n", "file  DATA, at byte "),
     "a file that is not read yet": ("data = open(DATA)\n", "file  DATA, at byte 0"),
     "an archive": ("import zipfile\narchive = zipfile.ZipFile(ARCHIVE)\n", "file  ARCHIVE, at byte"),

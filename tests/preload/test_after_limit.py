@@ -1,4 +1,4 @@
-"""After a limit has struck, its worker runs nothing more: what it was in the midst of is nobody else's trouble."""
+"""After a limit has interrupted a message, its worker runs no more: broken state cannot affect other messages."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def error_of(home: Home, message: str) -> dict[str, Any]:
     return found
 
 
-def test_a_connection_that_a_limit_has_struck_is_used_by_no_other_message(home: Home) -> None:
+def test_a_connection_interrupted_by_a_limit_is_used_by_no_other_message(home: Home) -> None:
     home.write(DRIVER)
     pool = home.pool("--timeout=0.5", concurrency=1)
     ids = home.mq.publish_messages_to_queue("q", ["slow", *range(20)])
@@ -78,7 +78,7 @@ def test_a_limit_that_the_handler_caught_ends_its_worker_too(home: Home) -> None
     assert first not in others
 
 
-def test_what_a_library_makes_of_a_limit_is_still_that_limit(home: Home) -> None:
+def test_a_limit_that_a_library_wraps_is_still_that_limit(home: Home) -> None:
     home.write(
         "import time\n"
         "class DriverError(Exception):\n    pass\n"
@@ -113,7 +113,7 @@ def test_the_record_of_a_hard_kill_shows_where_the_handler_was(home: Home, limit
     eventually(lambda: "in deep_in_a_loop" in pool.log(), PATIENCE_S, pool.log)
 
 
-def test_a_message_that_a_hard_limit_ended_is_logged_as_any_failure(home: Home) -> None:
+def test_a_message_ended_by_a_hard_limit_is_logged_like_any_failure(home: Home) -> None:
     home.write(
         "import time\n"
         "def handler(body):\n    while True:\n        try:\n            time.sleep(600)\n"
@@ -128,7 +128,7 @@ def test_a_message_that_a_hard_limit_ended_is_logged_as_any_failure(home: Home) 
 
 
 @pytest.mark.parametrize("how", ["child", "pool"])
-def test_a_memory_limit_counts_all_that_a_handler_has_started(home: Home, how: str) -> None:
+def test_a_memory_limit_includes_processes_of_the_handler(home: Home, how: str) -> None:
     home.write(
         "import multiprocessing, time\n"
         "def grow(seconds):\n    data = bytearray(300_000_000)\n    data[::4096] = b'x' * len(data[::4096])\n"
@@ -146,7 +146,7 @@ def test_a_memory_limit_counts_all_that_a_handler_has_started(home: Home, how: s
     assert error_of(home, message)["error_type"] == "MemoryLimitExceeded"
 
 
-def test_a_cpu_limit_counts_all_that_a_handler_has_started(home: Home) -> None:
+def test_a_cpu_limit_includes_processes_of_the_handler(home: Home) -> None:
     home.write(
         "import subprocess, sys\ndef handler(body):\n    subprocess.run([sys.executable, '-c', 'while True: pass'])\n"
     )

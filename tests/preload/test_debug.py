@@ -1,4 +1,4 @@
-"""`bizzmq-worker --debug`: one worker in the foreground, whose handler has the terminal."""
+"""`bizzmq-worker --debug`: one worker in the foreground, whose handler can use the terminal."""
 
 from __future__ import annotations
 
@@ -76,18 +76,35 @@ def test_a_breakpoint_has_a_prompt_and_no_limit(home: Home, foreground: Foregrou
     assert home.mq.stats("q").acked == 1
 
 
-def test_it_leaves_after_the_running_message_when_it_is_asked_to(home: Home) -> None:
-    home.write("import time\ndef handler(body):\n    say('begun')\n    time.sleep(0.5)\n    say('done')\n")
+def test_quitting_the_debugger_releases_the_message_and_ends_the_worker(home: Home, foreground: Foreground) -> None:
+    foreground.sees("(Pdb)")
+    foreground.types("q\n")
+
+    assert foreground.process.wait(PATIENCE_S) == 0
+
+    counts = home.mq.stats("q")
+    assert (counts.waiting, counts.acked, counts.dead_lettered) == (1, 0, 0)
+
+
+def test_on_request_it_exits_after_the_running_message(home: Home) -> None:
+    gate = home.folder / "gate"
+    home.write(
+        f"import bizzmq, os, time\ndef handler(body):\n    say('begun')\n"
+        f"    while not os.path.exists({str(gate)!r}):\n        time.sleep(0.01)\n    say('done')\n"
+        "bizzmq.on_worker_boot(lambda: say('boot'))\nbizzmq.on_worker_shutdown(lambda: say('shutdown'))\n"
+    )
     home.mq.publish_messages_to_queue("q", [1, 2, 3])
     started = Foreground(home)
     try:
         eventually(lambda: "begun" in home.lines(), PATIENCE_S)
         started.process.send_signal(signal.SIGTERM)
+        started.sees("leaving after the running message")
+        gate.touch()
         assert started.process.wait(PATIENCE_S) == 0
     finally:
         started.close()
 
-    assert home.lines() == ["begun", "done"]
+    assert home.lines() == ["boot", "begun", "done", "shutdown"]
     counts = home.mq.stats("q")
     assert (counts.acked, counts.waiting, counts.processing) == (1, 2, 0)
 

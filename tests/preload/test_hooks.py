@@ -1,7 +1,8 @@
-"""Hooks: around messages, and at the begin and the end of workers; and the end of a worker that leaves in order."""
+"""Hooks around messages and at the start and end of workers, and the orderly end of a worker."""
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections import Counter
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any
 import pytest
 
 import bizzmq
-from bizzmq import ConfigurationError, hooks
+from bizzmq import ConfigurationError
+from bizzmq.consumer import user_hooks
+from bizzmq.consumer.handler import Handler
 from bizzmq.testing.wait import eventually
-from tests.client.test_handlers import MESSAGE, run
+from tests.consumer.test_handlers import MESSAGE, context, run
 from tests.faults.scene import PATIENCE_S
 from tests.preload.test_pools import Home, home
 
@@ -51,7 +54,7 @@ def handler(body):
 """
 
 
-def said(home: Home, word: str) -> list[list[str]]:
+def reported(home: Home, word: str) -> list[list[str]]:
     return [line.split()[1:] for line in home.lines() if line.split()[0] == word]
 
 
@@ -60,33 +63,34 @@ def rows(home: Home) -> int:
 
 
 def check_ends(home: Home, workers: int, messages: int) -> None:
-    """This number of workers ended in order; together they had handled this number of messages."""
-    assert len(said(home, "boot")) == workers
+    """Check the number of workers that ended in order, and the total of messages that they handled."""
+    assert len(reported(home, "boot")) == workers
     for word in ("first", "second", "atexit"):
-        assert sorted(line[0] for line in said(home, word)) == sorted(line[0] for line in said(home, "boot"))
-        assert sum(int(line[1]) for line in said(home, word)) == messages
-    order = [line.split()[0] for line in home.lines() if line.split()[1:2] == said(home, "boot")[0][:1]]
+        assert sorted(line[0] for line in reported(home, word)) == sorted(line[0] for line in reported(home, "boot"))
+        assert sum(int(line[1]) for line in reported(home, word)) == messages
+    order = [line.split()[0] for line in home.lines() if line.split()[1:2] == reported(home, "boot")[0][:1]]
     assert order.index("second") < order.index("first") < order.index("atexit")
     assert rows(home) == messages
-    assert not any(Path(path).is_dir() for (path,) in said(home, "folder"))
+    assert not any(Path(path).is_dir() for (path,) in reported(home, "folder"))
 
 
 @pytest.mark.parametrize("preload", ["auto", "off"])
 @pytest.mark.parametrize("end", ["drain", "burst"])
-def test_a_worker_that_leaves_in_order_ends_as_a_program_does(home: Home, preload: str, end: str) -> None:
+def test_an_orderly_worker_ends_like_a_program(home: Home, preload: str, end: str) -> None:
     home.write(APP)
     home.mq.publish_messages_to_queue("q", ["thread"] * 2 + [None] * 98)
     pool = home.pool(f"--preload={preload}", *(["--burst"] if end == "burst" else []), ready=False)
     home.handled(100)
-    if end == "drain":
+    if end == "drain":  # the second worker starts when the first has imported: by then all may be handled
+        eventually(lambda: pool.log().count("worker ready") == 2, PATIENCE_S, pool.log)
         pool.signal(signal.SIGTERM)
 
     assert pool.wait(PATIENCE_S) == 0
 
-    check_ends(home, 2, 100)
-    assert len(said(home, "thread")) == 2
-    if preload == "auto":  # the folder is the template's: it was there until the last worker had left
-        assert {line[2] for line in said(home, "atexit")} == {"True"}
+    check_ends(home, 2 if end == "drain" else len(reported(home, "boot")), 100)
+    assert len(reported(home, "thread")) == 2
+    if preload == "auto":  # the folder belongs to the template: it exists until the last worker has exited
+        assert {line[2] for line in reported(home, "atexit")} == {"True"}
 
 
 def test_a_reload_and_a_replacement_are_orderly_ends_too(home: Home) -> None:
@@ -101,8 +105,8 @@ def test_a_reload_and_a_replacement_are_orderly_ends_too(home: Home) -> None:
     pool.signal(signal.SIGTERM)
     assert pool.wait(PATIENCE_S) == 0
 
-    check_ends(home, len(said(home, "boot")), 26)
-    assert all(int(line[1]) <= 10 for line in said(home, "first"))
+    check_ends(home, len(reported(home, "boot")), 26)
+    assert all(int(line[1]) <= 10 for line in reported(home, "first"))
 
 
 def test_no_worker_runs_more_messages_than_it_may(home: Home) -> None:
@@ -117,7 +121,7 @@ def test_no_worker_runs_more_messages_than_it_may(home: Home) -> None:
 
 
 @pytest.mark.parametrize("what", ["thread", "atexit", "hook"])
-def test_an_end_that_takes_too_long_is_cut_off_and_said(home: Home, what: str) -> None:
+def test_an_end_that_takes_too_long_is_cut_off_and_logged(home: Home, what: str) -> None:
     home.write(
         "import atexit, threading, time, bizzmq\n"
         "def hang():\n    time.sleep(600)\n"
@@ -136,7 +140,7 @@ def test_an_end_that_takes_too_long_is_cut_off_and_said(home: Home, what: str) -
     assert home.mq.stats("q").requeued == 0
 
 
-def test_an_error_at_the_end_is_said_and_the_rest_is_done(home: Home) -> None:
+def test_an_error_at_the_end_is_logged_and_the_rest_is_done(home: Home) -> None:
     home.write(
         "import atexit, bizzmq\n"
         "bizzmq.on_worker_shutdown(lambda: say('last'))\n"
@@ -153,7 +157,7 @@ def test_an_error_at_the_end_is_said_and_the_rest_is_done(home: Home) -> None:
 
 
 @pytest.mark.parametrize("preload", ["auto", "off"])
-def test_a_boot_hook_that_raises_is_a_failure_to_boot(home: Home, preload: str) -> None:
+def test_a_boot_hook_that_raises_is_a_failed_start(home: Home, preload: str) -> None:
     home.write(
         "import bizzmq\n"
         "@bizzmq.on_worker_boot\ndef connect():\n    raise OSError('no database')\n"
@@ -169,16 +173,22 @@ def test_a_boot_hook_that_raises_is_a_failure_to_boot(home: Home, preload: str) 
 
 @pytest.fixture
 def nothing_registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hooks, "registered", hooks.Hooks())
+    monkeypatch.setattr(user_hooks, "registered", user_hooks.Hooks())
 
 
 calls: list[Any] = []
 
 
+def like_close_old_connections(**kwargs: Any) -> None:
+    """Like that of Django, which is also the receiver of a signal."""
+    assert not kwargs
+
+
 @pytest.mark.usefixtures("nothing_registered")
-def test_hooks_around_a_message_know_it_and_change_nothing() -> None:
+def test_hooks_around_a_message_receive_its_context_and_change_nothing() -> None:
     calls.clear()
     bizzmq.before_message(lambda context: calls.append(("before", context.id)))
+    bizzmq.before_message(like_close_old_connections)
 
     @bizzmq.before_message
     def broken(_context: Any) -> None:
@@ -197,6 +207,51 @@ def test_hooks_around_a_message_know_it_and_change_nothing() -> None:
     assert calls == [("before", MESSAGE.id), MESSAGE.body, "after", ("before", MESSAGE.id), "handler", "after"]
 
 
+class Client:
+    """Like many async clients: a task of its own reads all replies."""
+
+    def __init__(self) -> None:
+        self._asked: asyncio.Queue[Any] = asyncio.Queue()
+        self.reader = asyncio.ensure_future(self._read())
+
+    async def ask(self, question: Any) -> Any:
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._asked.put_nowait((question, answer))
+        return await asyncio.wait_for(answer, 5.0)
+
+    async def _read(self) -> None:
+        while True:
+            question, answer = await self._asked.get()
+            answer.set_result(question)
+
+
+@pytest.mark.usefixtures("nothing_registered")
+@pytest.mark.parametrize("when", ["on_worker_boot", "before_message"])
+def test_tasks_of_a_hook_run_until_the_end_and_tasks_of_a_handler_do_not(when: str) -> None:
+    clients: list[Client] = []
+    left: list[Any] = []
+
+    async def connect() -> None:
+        if not clients:
+            clients.append(Client())
+
+    getattr(bizzmq, when)(connect)
+
+    async def handle(body: Any) -> None:
+        left.append(asyncio.ensure_future(asyncio.sleep(600)))
+        calls.append(await clients[0].ask(body))
+
+    calls.clear()
+    handler = Handler(handle)
+    handler.boot()
+    assert [handler.run(body, context()) for body in range(3)] == [None] * 3
+    assert not clients[0].reader.done()
+    handler.close()
+
+    assert calls == [0, 1, 2]
+    assert [task.cancelled() for task in (*left, clients[0].reader)] == [True] * 4
+
+
 @pytest.mark.usefixtures("nothing_registered")
 def test_a_hook_is_registered_once() -> None:
     def hook() -> None:
@@ -204,7 +259,7 @@ def test_a_hook_is_registered_once() -> None:
 
     assert bizzmq.on_worker_boot(hook) is hook
     bizzmq.on_worker_boot(hook)
-    assert hooks.registered.boot == [hook]
+    assert user_hooks.registered.boot == [hook]
 
 
 @pytest.mark.usefixtures("nothing_registered")
@@ -214,13 +269,13 @@ def test_a_hook_is_registered_once() -> None:
     [None, 1, "hook", lambda _one, _two: None, list, (lambda: (yield))],
     ids=["None", "1", "text", "two parameters", "class", "generator"],
 )
-def test_what_cannot_be_a_hook_is_refused(name: str, wrong: Any) -> None:
+def test_an_invalid_hook_is_refused(name: str, wrong: Any) -> None:
     with pytest.raises(ConfigurationError, match=f"bizzmq.{name} "):
         getattr(bizzmq, name)(wrong)
-    assert vars(hooks.registered) == vars(hooks.Hooks())
+    assert vars(user_hooks.registered) == vars(user_hooks.Hooks())
 
 
 @pytest.mark.usefixtures("nothing_registered")
-def test_a_hook_of_a_worker_takes_nothing() -> None:
+def test_a_hook_of_a_worker_takes_no_arguments() -> None:
     with pytest.raises(ConfigurationError, match=r"write it as hook\(\)"):
         bizzmq.on_worker_boot(lambda _context: None)

@@ -1,4 +1,4 @@
-"""Pools over modules that do not bear a fork: nothing hangs, no answer is wrong, nothing is silent."""
+"""Pools with modules that do not survive a fork: nothing hangs, no result is wrong, everything is logged."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ from tests.faults.scene import PATIENCE_S
 from tests.pool.command import OPERATOR, run
 from tests.support.paths import ROOT
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells what a process holds")
+pytestmark = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="only Linux shows the open objects of a process"
+)
 EACH = "each worker imports by itself"
 StartPool = Callable[..., Pool]
 
 
 class Home:
-    """A directory with a user's module `app`, its pool, and what the handlers wrote into `out`."""
+    """A directory with a user's module `app`, its pool, and the handlers' output file `out`."""
 
     def __init__(self, folder: Path, url: str, start: StartPool) -> None:
         self.folder, self.url, self._start = folder, url, start
@@ -51,6 +53,15 @@ class Home:
             pool.wait_ready()
         return pool
 
+    def handles_reloads_and_drains(self, pool: Pool) -> None:
+        """Check that the pool handles one message, reloads once, and exits with 0."""
+        self.mq.publish_message_to_queue("q", 1)
+        self.handled(1)
+        pool.signal(signal.SIGHUP)
+        eventually(lambda: "reloaded generation=1" in pool.log(), PATIENCE_S, pool.log)
+        pool.signal(signal.SIGTERM)
+        assert pool.wait(PATIENCE_S) == 0
+
     def lines(self) -> list[str]:
         return self.out.read_text().splitlines() if self.out.exists() else []
 
@@ -65,7 +76,7 @@ def home(tmp_path: Path, url: str, pool_factory: StartPool) -> Any:
     made.mq.close()
 
 
-def test_what_several_workers_read_from_one_archive_is_right(home: Home) -> None:
+def test_several_workers_read_correctly_from_one_archive(home: Home) -> None:
     home.write(
         "import io, zipfile\n"
         "data = io.BytesIO()\n"
@@ -88,7 +99,7 @@ def test_what_several_workers_read_from_one_archive_is_right(home: Home) -> None
     assert "bizzmq-worker --check-preload" in pool.log()
 
 
-def test_generators_of_a_module_draw_something_else_in_each_worker(home: Home) -> None:
+def test_random_generators_of_a_module_differ_in_each_worker(home: Home) -> None:
     home.write("import random, os\nrng = random.Random()\ndef handler(m):\n    say(rng.random(), random.random())\n")
     pool = home.pool(concurrency=4)
     home.mq.publish_messages_to_queue("q", [None] * 80)
@@ -100,7 +111,7 @@ def test_generators_of_a_module_draw_something_else_in_each_worker(home: Home) -
     assert "random generator: app.rng" in pool.log()
 
 
-def test_a_pool_that_is_told_to_fork_does_and_says_what_it_found(home: Home) -> None:
+def test_a_pool_with_forced_preload_forks_and_logs_its_findings(home: Home) -> None:
     home.write("data = open(__file__)\ndef handler(m):\n    say('ok')\n")
     pool = home.pool("--preload=on")
     home.mq.publish_message_to_queue("q", 1)
@@ -113,7 +124,7 @@ def test_a_pool_that_is_told_to_fork_does_and_says_what_it_found(home: Home) -> 
     assert "app.py, at byte 0" in pool.log()
 
 
-def test_a_module_that_bears_a_fork_is_imported_once(home: Home) -> None:
+def test_a_module_that_survives_a_fork_is_imported_once(home: Home) -> None:
     home.write("say('imported')\nimport bizzmq\nmq = bizzmq.BizzMQ(" + repr(home.url) + ")\nmq.create_queue('other')\n"
                "def handler(m):\n    mq.publish_message_to_queue('other', m)\n")  # fmt: skip
     pool = home.pool(concurrency=3)
@@ -130,9 +141,10 @@ def test_a_module_that_bears_a_fork_is_imported_once(home: Home) -> None:
     assert EACH not in pool.log()
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("when", ["before", "after_in_parent", "after_in_child"])
 def test_a_fork_handler_that_hangs_does_not_stop_a_pool(home: Home, when: str) -> None:
-    """The pool's own forks of the process that has imported the module hang: so each worker imports."""
+    """Forks of the process that has imported the module hang, so each worker imports it itself."""
     home.write(
         "import os, time\n"
         "def hang():\n"
@@ -185,7 +197,7 @@ def test_a_template_that_is_stopped_while_it_imports_is_replaced(home: Home) -> 
     assert "the template was stopped while it imported, and is killed" in pool.log()
 
 
-def test_what_an_import_has_started_ends_with_the_pool(home: Home) -> None:
+def test_processes_of_an_import_end_with_the_pool(home: Home) -> None:
     home.write(
         "import subprocess\n"
         "helper = subprocess.Popen(['sleep', '600'], start_new_session=True)\n"
@@ -224,7 +236,7 @@ def test_a_helper_of_a_template_that_is_safe_ends_with_it(home: Home) -> None:
 
 
 def test_a_worker_that_makes_no_progress_in_its_first_message_is_named(home: Home) -> None:
-    """As one in which a library waits for threads that were not forked."""
+    """For example a worker in which a library waits for threads that the fork did not copy."""
     home.write(
         "import threading, time\n"
         "threading.Thread(target=time.sleep, args=(600,), daemon=True).start()\n"

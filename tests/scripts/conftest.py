@@ -7,9 +7,9 @@ from typing import Callable, Iterator
 import pytest
 from redis import Redis
 
-from bizzmq import scripts
-from bizzmq.broker import Broker
-from bizzmq.connection import Connection
+from bizzmq.broker import scripts
+from bizzmq.broker.broker import Broker
+from bizzmq.connection.base import Connection
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What a queue's keys hold, as one value: written before a script runs, read and compared after it."""
+"""The contents of a queue's keys as one value, which tests write before a script runs and compare after it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LATER_MS = 60_000
 
 
 class Ranked(Dict[str, int]):
-    """Id -> priority in the order of handling: equal only if that is, too."""
+    """Id -> priority in the order of handling. Equality includes the order."""
 
     def __init__(self, priorities: Mapping[str, int]) -> None:
         super().__init__(sorted(priorities.items(), key=lambda item: -item[1]))
@@ -29,12 +29,13 @@ class Ranked(Dict[str, int]):
 
 @dataclass(frozen=True)
 class Containers:
-    """One queue. Lists stand in the order of handling: their first id is the next one. So do those of one priority.
+    """One queue. Lists and priorities are in the order of handling: the first id is the next one.
 
-    Each id that stands somewhere has an envelope, unless it is in `forged`; those in `stray` have one and stand
-    nowhere. `due` and `delayed` are the two parts of the delayed set: what may be promoted now, and what is held
-    back for a minute. `retry` is the initial retry count, or None if the queue does not exist. `wake` tells
-    whether there is the marker: one member, with the score 0.
+    Each id in a list or set has an envelope, unless it is in `forged`. An id in `unplaced` has an envelope and is in
+    no list or set. `due` and `delayed` are the two parts of the delayed set: due now, and due in a minute. `retry` is
+    the initial retry count, or None if the queue does not exist. `wake` says whether the marker exists: one member
+    with the score 0. The messages of `keeps` keep their results for a minute. `results` are the stored ones: id ->
+    state, value or error, and for a value the delivery and the times.
     """
 
     waiting: Ids = ()
@@ -45,19 +46,22 @@ class Containers:
     processing: Mapping[str, Ids] = field(default_factory=dict)
     attempts: Mapping[str, str] = field(default_factory=dict)
     forged: Ids = ()
-    stray: Ids = ()
+    unplaced: Ids = ()
     workers: Mapping[str, str] = field(default_factory=dict)
     supervisors: Mapping[str, str] = field(default_factory=dict)
     releases: Mapping[str, str] = field(default_factory=dict)
     stats: Mapping[str, int] = field(default_factory=dict)
     wake: bool = False
+    keeps: Ids = ()
+    results: Mapping[str, str] = field(default_factory=dict)
     retry: str | None = "0"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "prioritized", Ranked(self.prioritized))
+        object.__setattr__(self, "keeps", tuple(sorted(self.keeps)))
 
     def ids(self) -> set[str]:
-        """All ids that stand in some place, each of which must hold its envelope, too."""
+        """Ids in any list or set."""
         held = [message_id for ids in self.processing.values() for message_id in ids]
         return {*self.waiting, *self.prioritized, *self.due, *self.delayed, *self.parked, *held}
 
@@ -65,12 +69,13 @@ class Containers:
 NO_QUEUE = Containers(retry=None)
 
 
-def envelope(message_id: str) -> bytes:
-    return b'1\n"body of %s"' % message_id.encode()
+def envelope(message_id: str, *, keeps_result: bool = False) -> bytes:
+    header = b'1\t{"result_ttl_s":60.0}' if keeps_result else b"1"
+    return header + b'\n"body of %s"' % message_id.encode()
 
 
 def put(redis: Redis, queue: str, wanted: Containers) -> None:
-    """Make the queue hold exactly this. Its keys must not exist."""
+    """Write these contents. The queue's keys must not exist."""
     keys = Keys(queue)
     now_ms = int(time.time() * 1000)
     scores = {
@@ -79,7 +84,10 @@ def put(redis: Redis, queue: str, wanted: Containers) -> None:
     }
     held_back = dict.fromkeys(wanted.delayed, now_ms + LATER_MS)
     due = {message_id: now_ms - LATER_MS + index for index, message_id in enumerate(wanted.due)}
-    envelopes = {message_id: envelope(message_id) for message_id in {*wanted.ids(), *wanted.stray} - {*wanted.forged}}
+    envelopes = {
+        message_id: envelope(message_id, keeps_result=message_id in wanted.keeps)
+        for message_id in {*wanted.ids(), *wanted.unplaced} - {*wanted.forged}
+    }
     lists = {keys.waiting: wanted.waiting, keys.parked: wanted.parked}
     lists.update({keys.processing(worker): ids for worker, ids in wanted.processing.items()})
     sets = {keys.prioritized: scores, keys.delayed: {**held_back, **due}, keys.wake: {"m": 0} if wanted.wake else {}}
@@ -97,10 +105,14 @@ def put(redis: Redis, queue: str, wanted: Containers) -> None:
     for key, fields in hashes.items():
         if fields:
             redis.hset(key, mapping=dict(fields))
+    for message_id, text in wanted.results.items():
+        state, _, value = text.partition(" ")
+        redis.xadd(keys.result(message_id), {"state": state, "result": value})
+        redis.expire(keys.result(message_id), 60)
 
 
 def look(redis: Redis, queue: str) -> Containers:
-    """What the queue holds now."""
+    """The contents of the queue now."""
     keys = Keys(queue)
     now_ms = time.time() * 1000
     delayed = redis.zrange(keys.delayed, 0, -1, withscores=True)
@@ -123,9 +135,23 @@ def look(redis: Redis, queue: str) -> Containers:
         wake=_has_marker(redis, keys.wake),
         retry=redis.hget(keys.meta, "retry"),
     )
-    stored = set(redis.hkeys(keys.messages))
-    forged, stray = tuple(sorted(found.ids() - stored)), tuple(sorted(stored - found.ids()))
-    return Containers(**{**vars(found), "forged": forged, "stray": stray})
+    envelopes = redis.hgetall(keys.messages)
+    stored = set(envelopes)
+    keeps = tuple(name for name, text in envelopes.items() if text.startswith('1\t{"result_ttl_s"'))
+    forged, unplaced = tuple(sorted(found.ids() - stored)), tuple(sorted(stored - found.ids()))
+    kept = {"keeps": keeps, "results": _results(redis, keys.result(""))}
+    return Containers(**{**vars(found), "forged": forged, "unplaced": unplaced, **kept})
+
+
+def _results(redis: Redis, prefix: str) -> dict[str, str]:
+    """Id -> state, and value or error. Each is one entry that expires within a minute."""
+    found = {}
+    for key in redis.keys(prefix + "*"):
+        ((_, fields),) = redis.xrange(key)
+        assert LATER_MS / 2 < redis.pttl(key) <= LATER_MS
+        about = [fields[name] for name in ("delivery", "started_ms", "finished_ms") if name in fields]
+        found[key[len(prefix) :]] = " ".join([fields["state"], fields.get("result") or fields["error"], *about])
+    return found
 
 
 def _has_marker(redis: Redis, key: str) -> bool:
@@ -135,13 +161,14 @@ def _has_marker(redis: Redis, key: str) -> bool:
 
 
 def everything(redis: Redis) -> dict[str, Any]:
-    """The whole keyspace, for tests that nothing has changed."""
+    """All keys of the server with their values, to check that nothing has changed."""
     readers = {
         "string": redis.get,
         "hash": redis.hgetall,
         "set": redis.smembers,
         "list": lambda key: redis.lrange(key, 0, -1),
         "zset": lambda key: redis.zrange(key, 0, -1, withscores=True),
+        "stream": redis.xrange,
     }
     return {key: readers[redis.type(key)](key) for key in redis.keys("*")}
 
@@ -152,5 +179,5 @@ def _in_order(redis: Redis, key: str) -> Ids:
 
 def can_search_lists(redis: Redis) -> bool:
     """Whether the server has LPOS: Redis 6.0.6 and newer, Valkey."""
-    version = str(redis.info("server")["redis_version"])  # Valkey says which Redis it is like
+    version = str(redis.info("server")["redis_version"])  # Valkey reports the Redis version that it is compatible with
     return tuple(map(int, version.split("."))) >= (6, 0, 6)

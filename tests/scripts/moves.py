@@ -1,11 +1,11 @@
-"""One row of a script's table: what is there before, the call, what it returns, what is there after."""
+"""A row of a script's table: contents before, call, result, contents after."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Callable
 
-from bizzmq.broker import Broker
+from bizzmq.broker.broker import Broker
 from tests.scripts.containers import NO_QUEUE, Containers
 
 QUEUE, DEAD = "q", "q_dlq"
@@ -13,7 +13,7 @@ Call = Callable[[Broker], Any]
 
 
 class _Same:
-    """The repeated call returns what the first one does."""
+    """The repeated call returns the same as the first one."""
 
 
 SAME = _Same()
@@ -21,10 +21,10 @@ SAME = _Same()
 
 @dataclass(frozen=True)
 class Move:
-    """A row of the table of `script`; `sentence` tells what is shown.
+    """A row of the table of `script`. `sentence` says what it shows.
 
-    `again` is what the same call returns when it is repeated because its reply was lost: "it was done
-    before", where a script says so. `after_again` is what is there then, if not the same.
+    `again` is the result of the same call when it is repeated after a lost reply. `after_again` are the contents
+    then, if they differ from `after`.
     """
 
     script: str
@@ -47,12 +47,12 @@ class Move:
 
 
 def held(*ids: str, worker: str = "w1", **others: Any) -> Containers:
-    """The worker w1 of the supervisor s1 is registered and holds these."""
+    """A queue in which the worker w1 of the supervisor s1 is registered and holds these ids."""
     processing = {worker: ids} if ids else {}
     given = {"workers": {"w1": "s1"}, "supervisors": {"s1": "7"}, "processing": processing, **others}
     return Containers(**given)
 
 
 def claim_ids(broker: Broker, want: int, *finished: str, queue: str = QUEUE, worker: str = "w1") -> list[str]:
-    """The ids that a claim returns, as text."""
+    """Ids that a claim returns, as text."""
     return [entry[0].decode() for entry in broker.claim(queue, worker, want, finished).entries]

@@ -1,10 +1,10 @@
-"""Rows of create, publish, register, beat and evict: what comes into being, and who may work on it."""
+"""Rows of create, publish, register, heartbeat and unregister."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from bizzmq.broker import Broker
+from bizzmq.broker.broker import Broker
 from bizzmq.queue import QueueOptions
 from tests.scripts.containers import NO_QUEUE, Containers
 from tests.scripts.moves import DEAD, QUEUE, Call, Move, held
@@ -23,13 +23,25 @@ def creating(queue: str, **options: Any) -> Call:
     return lambda broker: broker.create(queue, QueueOptions(**options))
 
 
+def updating(queue: str = QUEUE, *, dead_letters: bool = False, **fields: str) -> Call:
+    return lambda broker: broker.update(queue, fields, dead_letters=dead_letters)
+
+
 ROWS = [
+    Move("update", "the given options", Containers(waiting=("m1",)), updating(retry="2", timeout_s="5.0"), ["0", None],
+         Containers(retry="2", waiting=("m1",)), again=["2", "5.0"]),
+    Move("update", "with a new dead-letter queue", Containers(), updating(dead_letters=True, dead_letter="1"), [None],
+         Containers(), after_dead=Containers(), again=["1"]),
+    Move("update", "not the options of a dead-letter queue that exists", Containers(), updating(dead_letters=True), [],
+         Containers(), before_dead=Containers(retry="3"), after_dead=Containers(retry="3")),
+    Move("update", "a dead-letter queue itself", NO_QUEUE, updating(DEAD, retry="2"), ["0"], NO_QUEUE,
+         before_dead=Containers(), after_dead=Containers(retry="2"), again=["2"]),
     Move("create", "a new queue", NO_QUEUE, creating(QUEUE), True, Containers(), again=False),
     Move("create", "one that exists keeps its options", Containers(retry="3"), creating(QUEUE), False,
          Containers(retry="3")),
     Move("create", "with its dead-letter queue", NO_QUEUE, creating(QUEUE, config_dead_letter_queue=True), True,
          Containers(), after_dead=Containers(), again=False),
-    Move("create", "a dead-letter queue by name", NO_QUEUE, creating(DEAD, retry=2), True, NO_QUEUE,
+    Move("create", "a dead-letter queue explicitly", NO_QUEUE, creating(DEAD, retry=2), True, NO_QUEUE,
          after_dead=Containers(retry="2"), again=False),
     Move("create", "the initial retry count", NO_QUEUE, creating(QUEUE, retry=2), True, Containers(retry="2"),
          again=False),
@@ -58,14 +70,16 @@ ROWS = [
     Move("register", "one that beats keeps its counter", held(supervisors={"s1": "8"}),
          lambda broker: broker.register(QUEUE, "s1", 99, "w2"), None,
          held(supervisors={"s1": "8"}, workers={"w1": "s1", "w2": "s1"})),
-    Move("beat", "counts on", held(), lambda broker: broker.beat(QUEUE, "s1"), 8, held(supervisors={"s1": "8"}),
+    Move("heartbeat", "counts on", held(), lambda broker: broker.heartbeat(QUEUE, "s1"),
+         8, held(supervisors={"s1": "8"}),
          again=9, after_again=held(supervisors={"s1": "9"})),
-    Move("beat", "counts from nothing", held(supervisors={"s1": "0"}), lambda broker: broker.beat(QUEUE, "s1"), 1,
+    Move("heartbeat", "counts from nothing", held(supervisors={"s1": "0"}),
+         lambda broker: broker.heartbeat(QUEUE, "s1"), 1,
          held(supervisors={"s1": "1"}), again=2, after_again=held(supervisors={"s1": "2"})),
-    Move("evict", "unconditionally", Containers(supervisors={"s1": "7", "s2": "1"}),
-         lambda broker: broker.evict(QUEUE, "s1"), True, Containers(supervisors={"s2": "1"}), again=False),
-    Move("evict", "whose counter stands still", Containers(supervisors={"s1": "7"}),
-         lambda broker: broker.evict(QUEUE, "s1", "7"), True, Containers(), again=False),
-    Move("evict", "not one that has beaten since", Containers(supervisors={"s1": "8"}),
-         lambda broker: broker.evict(QUEUE, "s1", "7"), False, Containers(supervisors={"s1": "8"})),
+    Move("unregister", "unconditionally", Containers(supervisors={"s1": "7", "s2": "1"}),
+         lambda broker: broker.unregister(QUEUE, "s1"), True, Containers(supervisors={"s2": "1"}), again=False),
+    Move("unregister", "with an unchanged counter", Containers(supervisors={"s1": "7"}),
+         lambda broker: broker.unregister(QUEUE, "s1", "7"), True, Containers(), again=False),
+    Move("unregister", "not with a changed counter", Containers(supervisors={"s1": "8"}),
+         lambda broker: broker.unregister(QUEUE, "s1", "7"), False, Containers(supervisors={"s1": "8"})),
 ]  # fmt: skip

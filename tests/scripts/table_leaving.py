@@ -1,58 +1,64 @@
-"""Rows of retry, dead_letter, discard, release, requeue, replay and purge: how messages leave a worker."""
+"""Rows of retry, dead_letter, discard, release, requeue, replay, purge, delete, delete_message and delete_queue."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from bizzmq import census
-from bizzmq.broker import Broker, Death, Requeued
+from bizzmq.admin import dead_letters
+from bizzmq.broker.broker import Broker
+from bizzmq.broker.queues import Deletion
+from bizzmq.broker.workers import DeadWorker, Requeued
 from tests.scripts.containers import NO_QUEUE, Containers
 from tests.scripts.moves import DEAD, QUEUE, Call, Move, held
 
 NEW, ONCE = "0 0 0 0", "1 0 0 0"
 
 
-def retrying(seen: str = NEW, counted: str = ONCE, delay_ms: int = 0) -> Call:
-    return lambda broker: broker.retry(QUEUE, "w1", "m1", seen, counted, delay_ms)
+def retrying(before: str = NEW, after: str = ONCE, delay_ms: int = 0, *, is_failure: bool = True) -> Call:
+    return lambda broker: broker.retry(QUEUE, "w1", "m1", before, after, delay_ms, is_failure=is_failure)
 
 
-def burying(queue: str = QUEUE, seen: str = NEW) -> Call:
-    return lambda broker: broker.dead_letter(queue, "w1", "m1", seen, b'{"error":"e"}')
+def dead_lettering(queue: str = QUEUE, before: str = NEW) -> Call:
+    return lambda broker: broker.dead_letter(queue, "w1", "m1", before, b'{"error":"e"}')
 
 
-def discarding(seen: str = NEW) -> Call:
-    return lambda broker: broker.discard(QUEUE, "w1", "m1", seen)
+def discarding(before: str = NEW) -> Call:
+    return lambda broker: broker.discard(QUEUE, "w1", "m1", before)
 
 
 def releasing(*ids: str, started: bool = False) -> Call:
     return lambda broker: broker.release(QUEUE, "w1", 7, ids, started=started)
 
 
-def recalling(running: str, delivery: int = 1) -> Call:
-    return lambda broker: broker.recall(QUEUE, "w1", running, delivery)
+def releasing_prefetched(running: str, delivery: int = 1) -> Call:
+    return lambda broker: broker.release_prefetched(QUEUE, "w1", running, delivery)
 
 
 def requeueing(what: str, queue: str = QUEUE, **known: Any) -> Call:
-    return lambda broker: broker.requeue(queue, "w1", Death(what, **known))
+    return lambda broker: broker.requeue(queue, "w1", DeadWorker(what, **known))
 
 
 def replaying(broker: Broker) -> bool:
-    letter = census.dead_letter(broker, QUEUE, "m1")
-    return census.replay(broker, QUEUE, letter or census.DeadLetter("m1", "", None, b""))
+    letter = dead_letters.dead_letter(broker, QUEUE, "m1")
+    return broker.replay(QUEUE, "m1", letter.priority if letter else 0)
 
 
-def purging(queue: str, name: str, limit: int = 100, newer: int = -1, *marks: str) -> Call:
-    def call(broker: Broker) -> Any:
-        k = broker.keys(queue)
-        return broker.run("purge", [getattr(k, name), k.messages, k.attempts, k.stats], limit, newer, *marks)
-
-    return call
+def purging(queue: str, name: str, limit: int = 100, newer: int = -1, *marks: bytes) -> Call:
+    return lambda broker: broker.purge(queue, getattr(broker.keys(queue), name), limit, newer, marks)
 
 
 def deleting(name: str, *ids: str) -> Call:
-    def call(broker: Broker) -> Any:
-        k = broker.keys(QUEUE)
-        return broker.run("delete", [getattr(k, name), k.messages, k.attempts, k.stats], *ids)
+    return lambda broker: broker.delete(QUEUE, getattr(broker.keys(QUEUE), name), [one.encode() for one in ids])
+
+
+def deleting_message(queue: str = QUEUE) -> Call:
+    return lambda broker: broker.delete_message(queue, "m1")
+
+
+def deleting_queue(mode: str, *workers: str) -> Call:
+    def call(broker: Broker) -> Deletion | None:
+        lists = [broker.keys(queue).processing(one).encode() for queue in (QUEUE, DEAD) for one in workers]
+        return broker.delete_queue(QUEUE, lists, mode, b"")
 
     return call
 
@@ -78,33 +84,36 @@ RETRY = [
          retrying("0 0 0 5", "1 0 0 5"), True,
          held(prioritized={"m2": 5, "m3": 5, "m1": 5, "m4": 4}, attempts={"m1": "1 0 0 5"}, wake=True,
               stats={"retried": 1}), again=False),
-    Move("retry", "not what it does not hold", held("m2", waiting=("m1",)), retrying(), False,
+    Move("retry", "without blame, if the worker does not know its task", held("m1"),
+         retrying(after="0 0 1 0", delay_ms=60_000, is_failure=False), True,
+         held(delayed=("m1",), attempts={"m1": "0 0 1 0"}, wake=True, stats={"requeued": 1}), again=False),
+    Move("retry", "not a message that it does not hold", held("m2", waiting=("m1",)), retrying(), False,
          held("m2", waiting=("m1",))),
 ]  # fmt: skip
 DEAD_LETTER = [
     Move("dead_letter", "to the end of the dead-letter queue", held("m1", "m2", attempts={"m1": ONCE}),
-         burying(seen=ONCE), True, held("m2", stats={"dead_lettered": 1}),
+         dead_lettering(before=ONCE), True, held("m2", stats={"dead_lettered": 1}),
          before_dead=Containers(waiting=("m0",)), after_dead=Containers(waiting=("m0", "m1"), wake=True),
          again=False),
-    Move("dead_letter", "to one that did not exist", held("m1"), burying(), True,
+    Move("dead_letter", "to one that did not exist", held("m1"), dead_lettering(), True,
          held(stats={"dead_lettered": 1}), after_dead=Containers(waiting=("m1",), wake=True), again=False),
-    Move("dead_letter", "a dead letter is parked", Containers(), burying(DEAD), True, Containers(),
+    Move("dead_letter", "a dead letter is parked", Containers(), dead_lettering(DEAD), True, Containers(),
          before_dead=held("m1", parked=("m0",)),
          after_dead=held(parked=("m0", "m1"), stats={"dead_lettered": 1}), again=False),
-    Move("dead_letter", "not what it does not hold", held(waiting=("m1",)), burying(), False,
+    Move("dead_letter", "not a message that it does not hold", held(waiting=("m1",)), dead_lettering(), False,
          held(waiting=("m1",))),
 ]  # fmt: skip
 DISCARD = [
-    Move("discard", "forgets it", held("m1", "m2", attempts={"m1": ONCE}), discarding(ONCE), True,
+    Move("discard", "deletes it", held("m1", "m2", attempts={"m1": ONCE}), discarding(ONCE), True,
          held("m2", stats={"discarded": 1}), again=False),
-    Move("discard", "not what it does not hold", held(delayed=("m1",)), discarding(), False,
+    Move("discard", "not a message that it does not hold", held(delayed=("m1",)), discarding(), False,
          held(delayed=("m1",))),
 ]  # fmt: skip
 RELEASE = [
     Move("release", "to the head in the old order, without a trace",
          held("m0", "m1", "m2", waiting=("m3",), attempts={"m1": ONCE}), releasing("m2", "m1"), 2,
          held("m0", waiting=("m1", "m2", "m3"), attempts={"m1": ONCE}, releases={"w1": "7"}, wake=True), again=0),
-    Move("release", "what has been started counts as one more delivery, and keeps its last crash",
+    Move("release", "a started message counts one more delivery and keeps its last crash",
          held("m1", "m2", attempts={"m1": "1 1 0 0\t{}"}, releases={"w1": "6"}), releasing("m1", started=True), 1,
          held("m2", waiting=("m1",), attempts={"m1": "1 1 1 0\t{}"}, releases={"w1": "7"}, wake=True), again=0),
     Move("release", "to its priority", held("m1", attempts={"m1": "0 0 0 4"}), releasing("m1"), 1,
@@ -114,35 +123,43 @@ RELEASE = [
          releasing("m4", "m5"), 2,
          held(prioritized={"m5": 4, "m4": 4, "m1": 4, "m2": -4}, attempts={"m4": "0 0 0 4", "m5": "0 0 0 4"},
               releases={"w1": "7"}, wake=True), again=0),
-    Move("release", "not what it does not hold", held("m0"), releasing("m9"), 0, held("m0", releases={"w1": "7"})),
-    Move("release", "not what a release of this number may have given back before", held("m0", releases={"w1": "7"}),
+    Move("release", "not a message that it does not hold", held("m0"), releasing("m9"), 0,
+         held("m0", releases={"w1": "7"})),
+    Move("release", "not with a number that was executed before", held("m0", releases={"w1": "7"}),
          releasing("m0"), 0, held("m0", releases={"w1": "7"})),
 ]  # fmt: skip
 REQUEUE = [
-    Move("recall", "what is newer than the running one, to the head in the old order",
-         held("m1", "m2", "m3", waiting=("m4",)), recalling("m1"), 2,
+    Move("release_prefetched", "messages newer than the running one, to the head in their old order",
+         held("m1", "m2", "m3", waiting=("m4",)), releasing_prefetched("m1"), 2,
          held("m1", waiting=("m2", "m3", "m4"), wake=True), again=0),
-    Move("recall", "to its priority", held("m1", "m2", attempts={"m2": "0 0 0 4"}), recalling("m1"), 1,
+    Move("release_prefetched", "to its priority", held("m1", "m2", attempts={"m2": "0 0 0 4"}),
+         releasing_prefetched("m1"), 1,
          held("m1", prioritized={"m2": 4}, attempts={"m2": "0 0 0 4"}, wake=True), again=0),
-    Move("recall", "before all others of its priority, in the old order",
-         held("m1", "m5", "m4", prioritized={"m3": 4}, attempts={"m4": "0 0 0 4", "m5": "0 0 0 4"}), recalling("m1"),
+    Move("release_prefetched", "before all others of its priority, in the old order",
+         held("m1", "m5", "m4", prioritized={"m3": 4}, attempts={"m4": "0 0 0 4", "m5": "0 0 0 4"}),
+         releasing_prefetched("m1"),
          2, held("m1", prioritized={"m5": 4, "m4": 4, "m3": 4}, attempts={"m4": "0 0 0 4", "m5": "0 0 0 4"},
                  wake=True), again=0),
-    Move("recall", "nothing, for a worker that runs nothing", held("", "m2"), recalling(""), 0, held("", "m2")),
-    Move("recall", "not what is older than the running one", held("m1", "m2"), recalling("m2"), 0, held("m1", "m2")),
-    Move("recall", "nothing, when the running one has gone", held("m2", "m3"), recalling("m1"), 0, held("m2", "m3")),
-    Move("recall", "nothing, when the running one has come again",
-         held("m1", "m2", attempts={"m1": ONCE}), recalling("m1"), 0, held("m1", "m2", attempts={"m1": ONCE})),
-    Move("recall", "whatever has made the delivery a later one",
-         held("m1", "m2", attempts={"m1": "1 2 3 0"}), recalling("m1", 7), 1,
+    Move("release_prefetched", "nothing, for a worker that runs nothing", held("", "m2"), releasing_prefetched(""),
+         0, held("", "m2")),
+    Move("release_prefetched", "not messages older than the running one", held("m1", "m2"), releasing_prefetched("m2"),
+         0, held("m1", "m2")),
+    Move("release_prefetched", "nothing, when the running one has gone", held("m2", "m3"), releasing_prefetched("m1"),
+         0, held("m2", "m3")),
+    Move("release_prefetched", "nothing, when the running one has come again",
+         held("m1", "m2", attempts={"m1": ONCE}), releasing_prefetched("m1"), 0, held("m1", "m2",
+         attempts={"m1": ONCE})),
+    Move("release_prefetched", "retries, crashes and requeues make the delivery number",
+         held("m1", "m2", attempts={"m1": "1 2 3 0"}), releasing_prefetched("m1", 7), 1,
          held("m1", waiting=("m2",), attempts={"m1": "1 2 3 0"}, wake=True), again=0),
-    Move("recall", "by deliveries modulo 65536", held("m1", "m2", attempts={"m1": "65536 0 0 0"}), recalling("m1"), 1,
+    Move("release_prefetched", "by deliveries modulo 65536", held("m1", "m2", attempts={"m1": "65536 0 0 0"}),
+         releasing_prefetched("m1"), 1,
          held("m1", waiting=("m2",), attempts={"m1": "65536 0 0 0"}, wake=True), again=0),
-    Move("recall", "not from a worker without a lease", Containers(processing={"w1": ("m1", "m2")}),
-         recalling("m1"), 0, Containers(processing={"w1": ("m1", "m2")})),
+    Move("release_prefetched", "not from a worker without a lease", Containers(processing={"w1": ("m1", "m2")}),
+         releasing_prefetched("m1"), 0, Containers(processing={"w1": ("m1", "m2")})),
     Move("requeue", "nothing held: only the registration ends", held(releases={"w1": "3", "w2": "4"}),
          requeueing("stopped"), Requeued(0, 0, "", 0), gone(releases={"w2": "4"}), again=None),
-    Move("requeue", "all to the head in the old order, nobody blamed", held("m1", "m2", waiting=("m3",)),
+    Move("requeue", "all to the head in their old order, without blame", held("m1", "m2", waiting=("m3",)),
          requeueing("stopped"), Requeued(2, 0, "", 0),
          gone(waiting=("m1", "m2", "m3"), wake=True, stats={"requeued": 2}), again=None),
     Move("requeue", "before all others of its priority, in the old order",
@@ -152,10 +169,10 @@ REQUEUE = [
               wake=True, stats={"requeued": 2}), again=None),
     Move("requeue", "a passed limit goes behind others of its priority",
          held("m1", prioritized={"m2": 5}, attempts={"m1": "0 0 0 5"}),
-         requeueing("failed", running="m1", outcome="retry", counted="1 0 0 5"), Requeued(0, 0, "", 0),
+         requeueing("failed", running="m1", outcome="retry", attempts_after="1 0 0 5"), Requeued(0, 0, "", 0),
          gone(prioritized={"m2": 5, "m1": 5}, attempts={"m1": "1 0 0 5"}, wake=True, stats={"retried": 1}),
          again=None),
-    Move("requeue", "an id without a letter is not what the worker has finished or was running", held("m1", "", "m2"),
+    Move("requeue", "an empty id is not the finished or running message", held("m1", "", "m2"),
          requeueing("crash"), Requeued(3, 0, "", 0),
          gone(waiting=("m1", "", "m2"), wake=True, stats={"requeued": 3}), again=None),
     Move("requeue", "a crash blames the running one", held("m1", "m2", attempts={"m1": "1 1 1 0"}),
@@ -168,7 +185,7 @@ REQUEUE = [
          requeueing("silent", supervisor="s1", counter="7"), Requeued(2, 0, "", 0),
          gone(waiting=("m1",), prioritized={"m2": 9}, attempts={"m1": "0 0 1 0", "m2": "1 0 1 9"}, wake=True,
               stats={"requeued": 2}), again=None),
-    Move("requeue", "acks what was finished", held("m1", "m2", "m3", "m4", attempts={"m1": ONCE}),
+    Move("requeue", "acks finished messages", held("m1", "m2", "m3", "m4", attempts={"m1": ONCE}),
          requeueing("crash", last_finished="m2", running="m3"), Requeued(2, 2, "", 1),
          gone(waiting=("m3", "m4"), attempts={"m3": "0 1 0 0\t{}"}, wake=True, stats={"acked": 2, "requeued": 2}),
          again=None),
@@ -186,11 +203,12 @@ REQUEUE = [
          requeueing("stopped", running="m1"), Requeued(1, 0, "", 0),
          gone(waiting=("m1",), attempts={"m1": "0 1 1 0\t{}"}, wake=True, stats={"requeued": 1}), again=None),
     Move("requeue", "a passed limit is retried at once", held("m1", "m2", waiting=("m3",)),
-         requeueing("failed", running="m1", outcome="retry", counted=ONCE), Requeued(1, 0, "", 0),
+         requeueing("failed", running="m1", outcome="retry", attempts_after=ONCE), Requeued(1, 0, "", 0),
          gone(waiting=("m2", "m3", "m1"), attempts={"m1": ONCE}, wake=True, stats={"requeued": 1, "retried": 1}),
          again=None),
     Move("requeue", "a passed limit is retried later", held("m1"),
-         requeueing("failed", running="m1", outcome="retry", counted=ONCE, delay_ms=60_000), Requeued(0, 0, "", 0),
+         requeueing("failed", running="m1", outcome="retry", attempts_after=ONCE, delay_ms=60_000),
+         Requeued(0, 0, "", 0),
          gone(delayed=("m1",), attempts={"m1": ONCE}, wake=True, stats={"retried": 1}), again=None),
     Move("requeue", "a passed limit may be the last failure", held("m1", "m2", attempts={"m1": ONCE}),
          requeueing("failed", running="m1", outcome="dead-letter", record=b'{"error":"e"}'), Requeued(1, 0, "", 0),
@@ -206,7 +224,8 @@ REQUEUE = [
     Move("requeue", "on a dead-letter queue it parks", Containers(), requeueing("crash", DEAD, running="m1",
          crash_limit=1), Requeued(0, 0, "m1", 1), Containers(), before_dead=held("m1"),
          after_dead=gone(parked=("m1",), stats={"dead_lettered": 1}), again=None),
-    Move("requeue", "what was finished in an earlier claim, and stored anew, acks nothing", held("m1", "m2", "m3"),
+    Move("requeue", "a message that was finished in an earlier claim, and is stored again, acks nothing",
+         held("m1", "m2", "m3"),
          requeueing("stopped", running="m1", last_finished="m3"), Requeued(3, 0, "", 0),
          gone(waiting=("m1", "m2", "m3"), attempts={"m1": "0 0 1 0"}, wake=True, stats={"requeued": 3}), again=None),
     Move("requeue", "nor if it runs now", held("m1", "m2"),
@@ -218,7 +237,7 @@ REQUEUE = [
          requeueing("silent", supervisor="s1", counter=""), Requeued(1, 0, "", 0),
          gone(supervisors={}, waiting=("m1",), attempts={"m1": "0 0 1 0"}, wake=True, stats={"requeued": 1}),
          again=None),
-    Move("requeue", "not an orphan whose supervisor came back", held("m1"),
+    Move("requeue", "not an orphan whose supervisor has returned", held("m1"),
          requeueing("silent", supervisor="s1", counter=""), None, held("m1")),
 ]  # fmt: skip
 REPLAY = [
@@ -234,47 +253,47 @@ REPLAY = [
          Containers(retry="2", waiting=("m1",), attempts={"m1": "2 0 0 0"}, wake=True, stats={"replayed": 1}),
          before_dead=Containers(waiting=("m1",)), after_dead=Containers(), again=False),
     *[
-        Move("replay", f"what stands twice among what is {place}", Containers(), replaying, True,
+        Move("replay", f"an id that is twice among {place} messages", Containers(), replaying, True,
              Containers(waiting=("m1",), wake=True, stats={"replayed": 1}),
              before_dead=Containers(**{place: ("m1", "m1")}),
              after_dead=Containers(**{place: ("m1",)}, forged=("m1",)), again=False)
         for place in ("waiting", "parked")
     ],
-    Move("replay", "not what is being handled", Containers(), replaying, False, Containers(),
+    Move("replay", "not a message that a worker holds", Containers(), replaying, False, Containers(),
          before_dead=held("m1"), after_dead=held("m1")),
-    Move("replay", "not what is not there", Containers(), replaying, False, Containers(),
+    Move("replay", "not a missing message", Containers(), replaying, False, Containers(),
          before_dead=Containers(), after_dead=Containers()),
 ]  # fmt: skip
 PURGE = [
-    Move("purge", "all that waits, not what is being handled", held("m1", waiting=("m2", "m3"), attempts={"m3": ONCE}),
-         purging(QUEUE, "waiting"), [2, -1, []], held("m1", stats={"purged": 2}), again=[0, -1, []]),
+    Move("purge", "waiting messages, not held ones", held("m1", waiting=("m2", "m3"), attempts={"m3": ONCE}),
+         purging(QUEUE, "waiting"), (2, -1, []), held("m1", stats={"purged": 2}), again=(0, -1, [])),
     Move("purge", "the oldest first, up to a limit", Containers(waiting=("m1", "m2", "m3")),
-         purging(QUEUE, "waiting", 2), [2, 0, [b"m3", b"m2", b"m1"]],
-         Containers(waiting=("m3",), stats={"purged": 2}), again=[1, -1, []],
+         purging(QUEUE, "waiting", 2), (2, 0, [b"m3", b"m2", b"m1"]),
+         Containers(waiting=("m3",), stats={"purged": 2}), again=(1, -1, []),
          after_again=Containers(stats={"purged": 3})),
-    Move("purge", "what is parked", NO_QUEUE, purging(DEAD, "parked"), [1, -1, []], NO_QUEUE,
+    Move("purge", "parked messages", NO_QUEUE, purging(DEAD, "parked"), (1, -1, []), NO_QUEUE,
          before_dead=Containers(waiting=("m1",), parked=("m2",)),
-         after_dead=Containers(waiting=("m1",), stats={"purged": 1}), again=[0, -1, []]),
+         after_dead=Containers(waiting=("m1",), stats={"purged": 1}), again=(0, -1, [])),
     Move("purge", "an id without a message is missing", Containers(waiting=("f", "m1"), forged=("f",)),
-         purging(QUEUE, "waiting"), [1, -1, []], Containers(stats={"purged": 1, "missing": 1}),
-         again=[0, -1, []]),
+         purging(QUEUE, "waiting"), (1, -1, []), Containers(stats={"purged": 1, "missing": 1}),
+         again=(0, -1, [])),
     Move("purge", "nothing at first, but the newest are the marks", Containers(waiting=("m1", "m2")),
-         purging(QUEUE, "waiting", 0), [0, 0, [b"m2", b"m1"]], Containers(waiting=("m1", "m2"))),
-    Move("purge", "not what came after the marks", Containers(waiting=("m1", "m2", "m3", "m4")),
-         purging(QUEUE, "waiting", 100, 0, "m2", "m1"), [2, -1, []],
-         Containers(waiting=("m3", "m4"), stats={"purged": 2}), again=[0, -1, []]),
-    Move("purge", "a part, and says how many have come since", Containers(waiting=("m1", "m2", "m3", "m4")),
-         purging(QUEUE, "waiting", 1, 1, "m3"), [1, 1, [b"m3"]],
+         purging(QUEUE, "waiting", 0), (0, 0, [b"m2", b"m1"]), Containers(waiting=("m1", "m2"))),
+    Move("purge", "not messages newer than the marks", Containers(waiting=("m1", "m2", "m3", "m4")),
+         purging(QUEUE, "waiting", 100, 0, b"m2", b"m1"), (2, -1, []),
+         Containers(waiting=("m3", "m4"), stats={"purged": 2}), again=(0, -1, [])),
+    Move("purge", "some, and returns how many are newer", Containers(waiting=("m1", "m2", "m3", "m4")),
+         purging(QUEUE, "waiting", 1, 1, b"m3"), (1, 1, [b"m3"]),
          Containers(waiting=("m2", "m3", "m4"), stats={"purged": 1}),
-         again=[1, 1, [b"m3"]], after_again=Containers(waiting=("m3", "m4"), stats={"purged": 2})),
-    Move("purge", "what is older than the second mark, when the first has been replayed",
-         Containers(waiting=("m1", "m2", "m4")), purging(QUEUE, "waiting", 100, 0, "m3", "m2"), [2, -1, []],
-         Containers(waiting=("m4",), stats={"purged": 2}), again=[0, -1, []]),
+         again=(1, 1, [b"m3"]), after_again=Containers(waiting=("m3", "m4"), stats={"purged": 2})),
+    Move("purge", "messages older than the second mark, if the first was replayed",
+         Containers(waiting=("m1", "m2", "m4")), purging(QUEUE, "waiting", 100, 0, b"m3", b"m2"), (2, -1, []),
+         Containers(waiting=("m4",), stats={"purged": 2}), again=(0, -1, [])),
     Move("purge", "nothing, when all marks have been claimed", Containers(waiting=("m3", "m4")),
-         purging(QUEUE, "waiting", 100, 0, "m2", "m1"), [0, -1, []], Containers(waiting=("m3", "m4"))),
+         purging(QUEUE, "waiting", 100, 0, b"m2", b"m1"), (0, -1, []), Containers(waiting=("m3", "m4"))),
 ]  # fmt: skip
 DELETE = [
-    Move("delete", f"what is {place}, by its id", Containers(**there), deleting(place, "m1", "m9"), 1,
+    Move("delete", f"{place} messages by id", Containers(**there), deleting(place, "m1", "m9"), 1,
          Containers(**left, stats={"purged": 1}), again=0)
     for place, there, left in (
         ("prioritized", {"prioritized": {"m1": 1, "m2": 1}, "attempts": {"m1": "0 0 0 1"}}, {"prioritized": {"m2": 1}}),
@@ -283,7 +302,66 @@ DELETE = [
 ] + [
     Move("delete", "an id without a message is missing", Containers(due=("f",), forged=("f",)),
          deleting("delayed", "f"), 0, Containers(stats={"missing": 1})),
-    Move("delete", "not what has another place by now", held("m1", waiting=("m2",)), deleting("delayed", "m1", "m2"), 0,
+    Move("delete", "not messages that have left the place", held("m1", waiting=("m2",)),
+         deleting("delayed", "m1", "m2"), 0,
          held("m1", waiting=("m2",))),
 ]  # fmt: skip
-ROWS = [*RETRY, *DEAD_LETTER, *DISCARD, *RELEASE, *REQUEUE, *REPLAY, *PURGE, *DELETE]
+DELETE_MESSAGE = [
+    Move("delete_message", f"from {place}", Containers(**there), deleting_message(), True,
+         Containers(**left, stats={"purged": 1}), again=False)
+    for place, there, left in (
+        ("waiting", {"waiting": ("m0", "m1", "m2"), "attempts": {"m1": ONCE}}, {"waiting": ("m0", "m2")}),
+        ("prioritized", {"prioritized": {"m1": 1, "m2": 1}, "attempts": {"m1": "0 0 0 1"}}, {"prioritized": {"m2": 1}}),
+        ("delayed", {"due": ("m1",), "delayed": ("m2",)}, {"delayed": ("m2",)}),
+        ("two sets", {"prioritized": {"m1": 1, "m2": 1}, "delayed": ("m1",)}, {"prioritized": {"m2": 1}}),
+        ("several places", {"waiting": ("m1", "m2", "m1"), "due": ("m1",), "prioritized": {"m1": 3}},
+         {"waiting": ("m2",)}),
+    )
+] + [
+    *[
+        Move("delete_message", f"one that is parked{what}", NO_QUEUE, deleting_message(DEAD), True, NO_QUEUE,
+             before_dead=Containers(**there), after_dead=Containers(parked=("m2",), stats={"purged": 1}), again=False)
+        for what, there in (
+            ("", {"parked": ("m1", "m2")}), (" twice", {"parked": ("m1", "m2", "m1")}),
+            (" and waits", {"parked": ("m1", "m2"), "waiting": ("m1",)}),
+            (" and is prioritized", {"parked": ("m1", "m2"), "prioritized": {"m1": 3}}),
+            (" and is delayed", {"parked": ("m1", "m2"), "delayed": ("m1",)}),
+        )
+    ],
+    Move("delete_message", "not one that a worker holds", held("m1", waiting=("m2",), attempts={"m1": ONCE}),
+         deleting_message(), None, held("m1", waiting=("m2",), attempts={"m1": ONCE})),
+    Move("delete_message", "not an id without a message", Containers(waiting=("m1",), forged=("m1",)),
+         deleting_message(), False, Containers(waiting=("m1",), forged=("m1",))),
+]  # fmt: skip
+FULL = held("m1", waiting=("m2",), prioritized={"m3": 1}, delayed=("m4",), attempts={"m1": ONCE}, releases={"w1": "3"},
+            stats={"acked": 5}, wake=True)  # fmt: skip
+FULL_DEAD = held("d1", worker="w2", workers={"w2": "s1"}, waiting=("d2",), parked=("d3",), due=("d4",), wake=True)
+DELETE_QUEUE = [
+    Move("delete_queue", "an empty one with its dead-letter queue", Containers(stats={"acked": 5}, wake=True),
+         deleting_queue("empty"), Deletion(True, 0, 0, 0), NO_QUEUE, before_dead=Containers(), after_dead=NO_QUEUE,
+         again=None),
+    Move("delete_queue", "a dead-letter queue without its queue", NO_QUEUE, deleting_queue("empty"),
+         Deletion(True, 0, 0, 0), NO_QUEUE, before_dead=Containers(), after_dead=NO_QUEUE, again=None),
+    Move("delete_queue", "all of it on request", FULL, deleting_queue("all", "w1", "w2"), Deletion(True, 4, 4, 2),
+         NO_QUEUE, before_dead=FULL_DEAD, after_dead=NO_QUEUE, again=None),
+    Move("delete_queue", "nothing, when it is only counted", FULL, deleting_queue("count", "w1", "w2"),
+         Deletion(False, 4, 4, 2), FULL, before_dead=FULL_DEAD, after_dead=FULL_DEAD),
+    Move("delete_queue", "nothing of an empty one that is only counted", Containers(), deleting_queue("count"),
+         Deletion(False, 0, 0, 0), Containers()),
+    *[
+        Move("delete_queue", f"not one with {what}", own, deleting_queue("empty", "w1"), Deletion(False, *found), own,
+             before_dead=dead, after_dead=dead)
+        for what, own, dead, found in (
+            ("a message", Containers(waiting=("m1",)), NO_QUEUE, (1, 0, 0)),
+            ("a dead letter", Containers(), Containers(parked=("d1",)), (0, 1, 0)),
+            ("a worker", Containers(workers={"w1": "s1"}), NO_QUEUE, (0, 0, 1)),
+            ("a worker of its dead-letter queue", Containers(), held(), (0, 0, 1)),
+            ("a supervisor without workers", Containers(supervisors={"s1": "7"}), NO_QUEUE, (0, 0, 1)),
+            ("supervisors of both", Containers(supervisors={"s1": "7"}), Containers(supervisors={"s1": "7", "s2": "1"}),
+             (0, 0, 3)),
+        )
+    ],
+    Move("delete_queue", "not another one of its name", Containers(),
+         lambda broker: broker.delete_queue(QUEUE, [], "all", b"1700000000000"), None, Containers()),
+]  # fmt: skip
+ROWS = [*RETRY, *DEAD_LETTER, *DISCARD, *RELEASE, *REQUEUE, *REPLAY, *PURGE, *DELETE, *DELETE_MESSAGE, *DELETE_QUEUE]

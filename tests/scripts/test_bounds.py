@@ -1,4 +1,4 @@
-"""What a script does at its limits: how many messages one call touches, and when the next one is due."""
+"""Limits of scripts: messages in one call, and due times."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import time
 import pytest
 from redis import Redis
 
-from bizzmq import census, purging
-from bizzmq.broker import BATCH_LIMIT, Broker, Death
-from bizzmq.message import Message
+from bizzmq.admin import purge
+from bizzmq.broker.broker import Broker
+from bizzmq.broker.messages import BATCH_LIMIT
+from bizzmq.broker.workers import DeadWorker
 from bizzmq.testing.layout import Keys
 from tests.scripts.containers import LATER_MS, Containers, everything, look, put
 from tests.scripts.moves import DEAD, QUEUE, claim_ids, held
@@ -24,10 +25,10 @@ def test_a_claim_promotes_at_most_a_batch(broker: Broker, redis: Redis) -> None:
 
     after = look(redis, QUEUE)
     assert (after.waiting, after.due) == (MANY[1:BATCH_LIMIT], MANY[BATCH_LIMIT:])
-    assert after.wake  # somebody has to promote the rest
+    assert after.wake  # another worker must promote the rest
 
 
-def test_a_claim_that_takes_all_it_has_promoted_has_others_promote_the_rest(broker: Broker, redis: Redis) -> None:
+def test_a_claim_of_all_promoted_messages_wakes_others_for_the_rest(broker: Broker, redis: Redis) -> None:
     put(redis, QUEUE, held(due=MANY))
 
     assert len(claim_ids(broker, BATCH_LIMIT)) == BATCH_LIMIT
@@ -37,7 +38,7 @@ def test_a_claim_that_takes_all_it_has_promoted_has_others_promote_the_rest(brok
 
 
 def test_a_claim_that_finds_nothing_sets_no_marker_for_what_is_due_soon(broker: Broker, redis: Redis) -> None:
-    """Whoever was told would find as little, and tell the next one: all would be awake until it is due."""
+    """A woken worker would find nothing either and wake the next one: all would stay awake until the message is due."""
     put(redis, QUEUE, held())
     redis.hset(Keys(QUEUE).messages, "m1", "1\n1")
     redis.zadd(Keys(QUEUE).delayed, {"m1": time.time() * 1000 + 4000})
@@ -47,7 +48,7 @@ def test_a_claim_that_finds_nothing_sets_no_marker_for_what_is_due_soon(broker: 
     assert not look(redis, QUEUE).wake
 
 
-def test_a_claim_that_finds_nothing_tells_when_something_is_due(broker: Broker, redis: Redis) -> None:
+def test_an_empty_claim_returns_when_the_next_message_is_due(broker: Broker, redis: Redis) -> None:
     put(redis, QUEUE, held(delayed=("m1", "m2")))
 
     due_s = broker.claim(QUEUE, "w1", 1).due_s
@@ -57,12 +58,12 @@ def test_a_claim_that_finds_nothing_tells_when_something_is_due(broker: Broker, 
 
 
 @pytest.mark.parametrize(("due_in_s", "is_marked"), [(4.0, True), (6.0, False), (3600.0, False)])
-def test_who_gets_something_to_do_has_others_look_at_what_is_due_soon(
+def test_a_worker_with_a_message_wakes_others_for_messages_that_are_due_soon(
     broker: Broker, redis: Redis, due_in_s: float, is_marked: bool
 ) -> None:
-    """Idle workers look by themselves every five seconds."""
+    """Idle workers claim on their own every five seconds."""
     put(redis, QUEUE, held("m0"))
-    # What is due in six seconds is due in less than five if the test is held up for that long: then it proves nothing.
+    # If the test is delayed for a second, the message is due in less than five seconds: then the test proves nothing.
     due_at_s = time.time() + due_in_s
     redis.zadd(Keys(QUEUE).delayed, {"m1": due_at_s * 1000})
     redis.hset(Keys(QUEUE).messages, "m1", "1\n1")
@@ -74,7 +75,7 @@ def test_who_gets_something_to_do_has_others_look_at_what_is_due_soon(
 
 
 @pytest.mark.parametrize("delay_ms", [1, 2])
-def test_the_shortest_delay_is_one(broker: Broker, redis: Redis, delay_ms: int) -> None:
+def test_a_delay_of_one_millisecond_delays(broker: Broker, redis: Redis, delay_ms: int) -> None:
     put(redis, QUEUE, held("m1"))
 
     broker.publish(QUEUE, "pub", 1, delay_ms, 0, ["m2", b"1\n1"])
@@ -83,10 +84,10 @@ def test_the_shortest_delay_is_one(broker: Broker, redis: Redis, delay_ms: int) 
     assert sorted(redis.zrange(Keys(QUEUE).delayed, 0, -1)) == ["m1", "m2"]
 
 
-def test_the_shortest_delay_of_a_passed_limit_is_one(broker: Broker, redis: Redis) -> None:
+def test_a_delay_of_one_millisecond_delays_a_failed_message(broker: Broker, redis: Redis) -> None:
     put(redis, QUEUE, held("m1"))
 
-    broker.requeue(QUEUE, "w1", Death("failed", "m1", outcome="retry", counted="1 0 0 0", delay_ms=1))
+    broker.requeue(QUEUE, "w1", DeadWorker("failed", "m1", outcome="retry", attempts_after="1 0 0 0", delay_ms=1))
 
     assert redis.zrange(Keys(QUEUE).delayed, 0, -1) == ["m1"]
 
@@ -98,7 +99,9 @@ def test_delays_are_counted_from_now(broker: Broker, redis: Redis) -> None:
 
     broker.publish(QUEUE, "pub", 1, LATER_MS, 0, ["m3", b"1\n1"])
     broker.retry(QUEUE, "w1", "m1", "0 0 0 0", "1 0 0 0", LATER_MS)
-    broker.requeue(QUEUE, "w2", Death("failed", "m2", outcome="retry", counted="1 0 0 0", delay_ms=LATER_MS))
+    broker.requeue(
+        QUEUE, "w2", DeadWorker("failed", "m2", outcome="retry", attempts_after="1 0 0 0", delay_ms=LATER_MS)
+    )
 
     due = dict(redis.zrange(Keys(QUEUE).delayed, 0, -1, withscores=True))
     assert set(due) == {"m1", "m2", "m3"}
@@ -128,19 +131,19 @@ def test_a_purge_stops_at_its_limit_in_every_place(broker: Broker, redis: Redis)
 
     left = []
     for _ in range(4):
-        assert purging.purge(broker, DEAD, 1) == 1
+        assert purge.purge(broker, DEAD, 1) == 1
         left.append(look(redis, DEAD).ids())
 
     assert left == [{"m2", "m3", "m4"}, {"m3", "m4"}, {"m4"}, set()]
 
 
 @pytest.mark.parametrize("what", ["crash", "stopped"])
-def test_only_the_crash_of_the_running_one_quarantines(broker: Broker, redis: Redis, what: str) -> None:
-    """The limit may have been lowered since, so that others have reached it already."""
+def test_only_a_crash_of_the_running_message_quarantines(broker: Broker, redis: Redis, what: str) -> None:
+    """Other messages may have reached the limit already if it was lowered since."""
     before = {"m1": "0 5 0 0", "m2": "0 5 0 0"}
     put(redis, QUEUE, held("m1", "m2", attempts=before))
 
-    done = broker.requeue(QUEUE, "w1", Death(what, "m1", crash_limit=3))
+    done = broker.requeue(QUEUE, "w1", DeadWorker(what, "m1", crash_limit=3))
 
     assert done is not None
     assert done.quarantined == ("m1" if what == "crash" else "")
@@ -153,7 +156,7 @@ def test_a_replayed_message_keeps_its_priority(broker: Broker, redis: Redis) -> 
     put(redis, QUEUE, Containers())
     put(redis, DEAD, Containers(waiting=("m1",), attempts={"m1": "4 0 0 3"}))
 
-    assert census.replay(broker, QUEUE, census.DeadLetter("m1", "waiting", Message("m1", DEAD, 1, priority=3), b""))
+    assert broker.replay(QUEUE, "m1", 3)
 
     assert look(redis, QUEUE) == Containers(
         prioritized={"m1": 3}, attempts={"m1": "0 0 0 3"}, wake=True, stats={"replayed": 1}
@@ -165,6 +168,6 @@ def test_a_dead_letter_without_an_envelope_is_not_replayed(broker: Broker, redis
     put(redis, DEAD, Containers(waiting=("m1",), forged=("m1",)))
     before = everything(redis)
 
-    assert not census.replay(broker, QUEUE, census.DeadLetter("m1", "waiting", None, b""))
+    assert not broker.replay(QUEUE, "m1", 0)
 
     assert everything(redis) == before

@@ -1,4 +1,4 @@
-"""What the frequent calls cost: a way through a script that does the same with more commands is a mistake, too."""
+"""Commands of the frequent calls. A script that does the same with more commands is wrong."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from typing import Callable, Dict, Iterator
 import pytest
 from redis import Redis
 
-from bizzmq.broker import Broker
+from bizzmq.broker.broker import Broker
+from bizzmq.protocol.results import KeptResult
+from bizzmq.testing.layout import Keys
 from bizzmq.testing.server import RedisServer
 from tests.scripts.containers import Containers, can_search_lists, put
 from tests.scripts.moves import QUEUE, claim_ids, held
-from tests.scripts.table_repairs import inspecting
+from tests.scripts.table_repairs import locating
 
 
 @pytest.fixture(scope="module")
 def own_server() -> Iterator[RedisServer]:
-    """Nobody else's commands are counted on it."""
+    """A server that counts only the commands of these tests."""
     server = RedisServer()
     yield server
     server.close()
@@ -35,7 +37,7 @@ def broker(own_server: RedisServer, broker_factory: Callable[[str], Broker]) -> 
 
 
 def commands(client: Redis, call: Callable[[], object]) -> Dict[str, int]:
-    """How often each command was run inside of the call."""
+    """Number of runs of each command inside the call."""
     client.config_resetstat()
     call()
     found = {name[len("cmdstat_") :]: stats["calls"] for name, stats in client.info("commandstats").items()}
@@ -59,7 +61,7 @@ def test_acks_in_order_are_one_trim(broker: Broker, client: Redis) -> None:
 
     assert counted["ltrim"] == 1
     assert "lrem" not in counted
-    assert counted["hlen"] == 1  # the type of the totals; that of `messages` shows when it is written
+    assert counted["hlen"] == 1  # the type of the totals; the write checks that of `messages`
 
 
 def test_acks_of_all_that_is_held_are_one_trim(broker: Broker, client: Redis) -> None:
@@ -71,6 +73,26 @@ def test_acks_of_all_that_is_held_are_one_trim(broker: Broker, client: Redis) ->
     assert "lrem" not in counted
 
 
+def test_only_a_message_that_keeps_its_result_costs_a_result(broker: Broker, client: Redis) -> None:
+    put(client, QUEUE, held("m1", "m2", "m3", keeps=("m2",)))
+    kept = {b"m2": KeptResult(60_000, b"1", 1, 0, 0)}
+
+    counted = commands(client, lambda: broker.finish(QUEUE, "w1", [b"m1", b"m2"], kept))
+
+    assert (counted["xadd"], counted["xdel"], counted["pexpire"]) == (2, 1, 1)  # the padding is added, and deleted
+    assert counted["ltrim"] == 1
+    assert "lrem" not in counted
+
+
+def test_a_result_takes_no_more_memory_than_it_needs(broker: Broker, client: Redis) -> None:
+    """Redis 6.2 and newer allocate 4 kB for a stream, and free what it does not need only if it grows."""
+    put(client, QUEUE, held("m1", keeps=("m1",)))
+
+    broker.finish(QUEUE, "w1", [b"m1"], {b"m1": KeptResult(60_000, b"x" * 100, 1, 0, 0)})
+
+    assert client.memory_usage(Keys(QUEUE).result("m1")) < 1500
+
+
 def test_acks_out_of_order_are_removed_one_by_one(broker: Broker, client: Redis) -> None:
     put(client, QUEUE, held("m1", "m2", "m3"))
 
@@ -80,12 +102,12 @@ def test_acks_out_of_order_are_removed_one_by_one(broker: Broker, client: Redis)
     assert "ltrim" not in counted
 
 
-def test_a_claim_without_acks_looks_for_none(broker: Broker, client: Redis) -> None:
+def test_a_claim_without_acks_searches_none(broker: Broker, client: Redis) -> None:
     put(client, QUEUE, held(waiting=("m1",)))
 
     counted = commands(client, lambda: claim_ids(broker, 1))
 
-    assert (counted["lrange"], counted["rpoplpush"]) == (1, 1)  # what is held, and what waits
+    assert (counted["lrange"], counted["rpoplpush"]) == (1, 1)  # held and waiting messages
     assert "lrem" not in counted
 
 
@@ -105,10 +127,10 @@ def test_several_messages_are_claimed_by_one_push(broker: Broker, client: Redis)
 
     counted = commands(client, lambda: claim_ids(broker, 2))
 
-    assert (counted["lpush"], counted["ltrim"], counted["lrange"]) == (1, 1, 2)  # what is held, and what waits
+    assert (counted["lpush"], counted["ltrim"], counted["lrange"]) == (1, 1, 2)  # held and waiting messages
 
 
-def test_a_claim_looks_into_no_set_that_is_not_there(broker: Broker, client: Redis) -> None:
+def test_a_claim_reads_no_missing_set(broker: Broker, client: Redis) -> None:
     put(client, QUEUE, held(waiting=("m1",)))
 
     counted = commands(client, lambda: claim_ids(broker, 1))
@@ -122,19 +144,19 @@ def test_a_claim_that_acks_nothing_checks_two_types(broker: Broker, client: Redi
 
     counted = commands(client, lambda: claim_ids(broker, 2))
 
-    assert counted["llen"] == 1  # what waits
-    assert counted["hlen"] == 3  # the types of the totals and of the messages, and how many share
+    assert counted["llen"] == 1  # waiting messages
+    assert counted["hlen"] == 3  # the types of the totals and of the messages, and the number of workers
 
 
 def test_a_list_is_searched_for_few_ids_and_read_through_for_many(broker: Broker, client: Redis) -> None:
     ids = [f"m{number}" for number in range(10)]
     put(client, QUEUE, Containers(waiting=tuple(ids)))
 
-    few = commands(client, lambda: inspecting(*ids[:1])(broker))
-    many = commands(client, lambda: inspecting(*ids)(broker))
+    few = commands(client, lambda: locating(*ids[:1])(broker))
+    many = commands(client, lambda: locating(*ids)(broker))
 
     if can_search_lists(client):
-        assert (few["lpos"], few.get("lrange", 0)) == (2, 0)  # can it, and where; in no list that is empty
+        assert (few["lpos"], few.get("lrange", 0)) == (2, 0)  # whether it can, and where; not in empty lists
     else:
         assert (few.get("lpos", 0), few["lrange"]) == (0, 1)
     assert (many.get("lpos", 0), many["lrange"]) == (0, 1)

@@ -1,4 +1,4 @@
-"""A key of the wrong type: the call fails before it has changed anything, so that nothing is done twice afterwards."""
+"""A key of the wrong type: the call fails before it changes anything, so a repetition does nothing twice."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from typing import Any, Dict
 import pytest
 from redis import Redis
 
-from bizzmq import census
-from bizzmq.broker import Broker
+from bizzmq.broker.broker import Broker
 from bizzmq.errors import BrokerReplyError
-from bizzmq.message import Message
 from bizzmq.testing.layout import Keys
 from tests.scripts import table_repairs
 from tests.scripts.containers import Containers, envelope, everything, look, put
@@ -19,11 +17,15 @@ from tests.scripts.test_moves import MOVES
 from tests.scripts.test_wrong_types import WiretappedConnection, given
 
 CASES = MOVES
+NAMES = (
+    "meta", "messages", "attempts", "supervisors", "workers", "releases", "stats", "waiting", "parked", "prioritized",
+    "delayed", "wake",
+)  # fmt: skip
 KEYS = Keys(QUEUE)
 
 
 def _differing(before: Dict[str, Any], after: Dict[str, Any]) -> list[str]:
-    """Keys that matter: not the names of queues, markers without a message, or a total that was taken back."""
+    """Changed keys, without the index of queues, the marker, and a total that was undone."""
     if after.get(KEYS.stats) == {"published": "0"}:
         del after[KEYS.stats]
     matter = {*before, *after} - {"bizzmq:queues", KEYS.wake}
@@ -61,7 +63,7 @@ def test_a_call_that_fails_has_changed_nothing(url: str, redis: Redis, move: Mov
 def test_a_later_request_of_a_publisher_changes_all_or_nothing(
     broker: Broker, redis: Redis, key: str, delay_ms: int, priority: int
 ) -> None:
-    """It looks at fewer types before its first write than the first request of a publisher does."""
+    """It checks fewer types before its first write than the first request of a publisher."""
     put(redis, QUEUE, Containers())
     broker.publish(QUEUE, "pub", 1, 0, 0, [b"m0", envelope("m0")])
     redis.set(key, "of the wrong type")
@@ -103,7 +105,7 @@ def test_a_claim_acks_all_or_nothing(broker: Broker, redis: Redis, key: str, ack
 
 @pytest.mark.parametrize(("key", "counts"), [(KEYS.prioritized, "0 0 0 5"), (KEYS.waiting, "0 0 0 0")])
 def test_a_claim_promotes_all_or_nothing(broker: Broker, redis: Redis, key: str, counts: str) -> None:
-    """What is due first could be promoted; what is due next could not."""
+    """The first due message could be promoted, the next one could not."""
     attempts = {"m1": "0 0 0 0" if key == KEYS.prioritized else "0 0 0 5", "m2": counts}
     put(redis, QUEUE, held(due=("m1", "m2"), attempts=attempts))
     redis.set(key, "of the wrong type")
@@ -117,7 +119,7 @@ def test_a_claim_promotes_all_or_nothing(broker: Broker, redis: Redis, key: str,
 
 @pytest.mark.parametrize(("key", "counts"), [(KEYS.prioritized, "0 0 0 0"), (KEYS.waiting, "0 0 0 5")])
 def test_a_claim_that_fails_has_promoted_nothing(broker: Broker, redis: Redis, key: str, counts: str) -> None:
-    """Not even where the key of the wrong type is not the one that the message goes to."""
+    """Not even if the message would not go to the key of the wrong type."""
     put(redis, QUEUE, held(due=("m1",), attempts={"m1": counts}))
     redis.set(key, "of the wrong type")
     before = everything(redis)
@@ -129,7 +131,7 @@ def test_a_claim_that_fails_has_promoted_nothing(broker: Broker, redis: Redis, k
 
 
 @pytest.mark.parametrize("key", [KEYS.messages, KEYS.waiting, KEYS.stats, KEYS.wake])
-def test_a_publish_that_failed_says_so_and_can_be_repeated(broker: Broker, redis: Redis, key: str) -> None:
+def test_a_failed_publish_raises_and_can_be_repeated(broker: Broker, redis: Redis, key: str) -> None:
     put(redis, QUEUE, Containers())
     redis.set(key, "of the wrong type")
     with pytest.raises(BrokerReplyError):
@@ -143,19 +145,21 @@ def test_a_publish_that_failed_says_so_and_can_be_repeated(broker: Broker, redis
 
 
 @pytest.mark.parametrize(("key", "urgent"), [(KEYS.waiting, "m3"), (KEYS.prioritized, "m2"), (KEYS.wake, "m3")])
-def test_a_recall_gives_back_all_or_nothing(broker: Broker, redis: Redis, key: str, urgent: str) -> None:
-    """The first one that is given back, m3, has another place than the key of the wrong type."""
+def test_a_release_of_prefetched_messages_returns_all_or_nothing(
+    broker: Broker, redis: Redis, key: str, urgent: str
+) -> None:
+    """The first released message, m3, does not go to the key of the wrong type."""
     put(redis, QUEUE, held("m1", "m2", "m3", attempts={urgent: "0 0 0 5"}))
     redis.set(key, "of the wrong type")
     before = everything(redis)
 
     with pytest.raises(BrokerReplyError):
-        broker.recall(QUEUE, "w1", "m1", 1)
+        broker.release_prefetched(QUEUE, "w1", "m1", 1)
 
     assert everything(redis) == before
 
 
-def test_a_release_gives_back_all_or_nothing(broker: Broker, redis: Redis) -> None:
+def test_a_release_returns_all_or_nothing(broker: Broker, redis: Redis) -> None:
     put(redis, QUEUE, held("m1", "m2", attempts={"m1": "0 0 0 5"}))
     redis.set(KEYS.prioritized, "of the wrong type")
     before = everything(redis)
@@ -172,7 +176,7 @@ def test_a_drop_that_fails_has_dropped_nothing(broker: Broker, redis: Redis) -> 
     before = everything(redis)
 
     with pytest.raises(BrokerReplyError):
-        table_repairs.dropping("f", "waiting")(broker)
+        table_repairs.dropping_missing("f", "waiting")(broker)
 
     assert everything(redis) == before
 
@@ -184,6 +188,27 @@ def test_a_replay_to_a_priority_moves_all_or_nothing(broker: Broker, redis: Redi
     before = everything(redis)
 
     with pytest.raises(BrokerReplyError):
-        census.replay(broker, QUEUE, census.DeadLetter("m1", "waiting", Message("m1", DEAD, 1, priority=3), b""))
+        broker.replay(QUEUE, "m1", 3)
+
+    assert everything(redis) == before
+
+
+@pytest.mark.parametrize("mode", ["empty", "all"])
+@pytest.mark.parametrize("queue", [QUEUE, DEAD])
+@pytest.mark.parametrize("name", [*NAMES, "processing"])
+def test_what_stands_in_a_key_of_the_wrong_type_is_not_deleted_with_its_queue(
+    broker: Broker, redis: Redis, name: str, queue: str, mode: str
+) -> None:
+    """It may be somebody's."""
+    put(redis, QUEUE, Containers())
+    keys = Keys(queue)
+    key = keys.processing("w1") if name == "processing" else getattr(keys, name)
+    lists = [key.encode()] if name == "processing" else []
+    redis.delete(key)
+    redis.set(key, "of the wrong type")
+    before = everything(redis)
+
+    with pytest.raises(BrokerReplyError):
+        broker.delete_queue(QUEUE, lists, mode, b"")
 
     assert everything(redis) == before

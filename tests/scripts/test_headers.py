@@ -1,32 +1,36 @@
-"""The headers of the scripts say what is true, and together they say what the table of states says."""
+"""The headers of the scripts match their code, and their edges together are the table of states."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from redis import Redis
 
-from bizzmq import scripts
-from bizzmq.broker import BATCH_LIMIT, Broker
-from bizzmq.connection import Connection
-from bizzmq.states import EDGES, REPAIRS, State
+from bizzmq.broker import scripts
+from bizzmq.broker.broker import Broker
+from bizzmq.broker.messages import BATCH_LIMIT
+from bizzmq.connection.base import Connection
+from bizzmq.protocol.states import EDGES, REPAIRS, State
 from tests.scripts.containers import put
 from tests.scripts.moves import DEAD, QUEUE
-from tests.scripts.table_repairs import UNIFY
+from tests.scripts.table_repairs import DEDUPLICATE
 from tests.scripts.test_moves import MOVES
 
 ALLOWED_COMMANDS = {
     "DEL", "EXISTS", "GET", "HDEL", "HEXISTS", "HGET", "HINCRBY", "HKEYS", "HLEN",
     "HMGET", "HSCAN", "HSET", "HSETNX", "LLEN", "LPOS", "LPUSH", "LRANGE", "LREM", "LTRIM", "RPOPLPUSH", "RPUSH",
-    "SET", "TIME", "TYPE", "ZADD", "ZCARD", "ZRANGE", "ZRANGEBYSCORE", "ZREM", "ZREVRANGEBYSCORE", "ZSCORE",
+    "PEXPIRE", "SET", "TIME", "TYPE", "UNLINK", "XADD", "XDEL",
+    "ZADD", "ZCARD", "ZRANGE", "ZRANGEBYSCORE", "ZREM", "ZREVRANGEBYSCORE", "ZSCORE",
 }  # fmt: skip
+LUA = Path(scripts.__file__).parents[1] / "lua"
 every_script = pytest.mark.parametrize("name", scripts.names())
 
 
 class WiretappedConnection(Connection):
-    """Notes every script call: (digest, number of keys, number of arguments)."""
+    """Records every script call: (digest, number of keys, number of arguments)."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
@@ -39,12 +43,12 @@ class WiretappedConnection(Connection):
 
 
 def code_of(name: str) -> str:
-    """A script and the functions it is given, without comments."""
+    """A script with its includes, without comments."""
     return re.sub(r"--.*", "", scripts.load(name).source)
 
 
 def edges_of(name: str) -> set[tuple[State, str, State]]:
-    """(from, move, to) for each edge in the script's header; a move without a name is called as the script."""
+    """(from, move, to) of each edge in the script's header. A move without a name has the script's."""
     found = set()
     text = " ".join(line[4:] for line in scripts.load(name).header if line.startswith("edge"))
     for edge in filter(None, (part.strip() for part in text.split(","))):
@@ -67,10 +71,10 @@ def test_the_edges_of_all_headers_are_the_table() -> None:
     assert set().union(*[edges_of(name) for name in scripts.names()]) == table
 
 
-def test_each_edge_of_unify_is_shown_by_a_row_and_no_row_shows_another_one() -> None:
-    shown = {(State.DOUBLED, "unify", _state_of(move, "m1")) for move in UNIFY if move.returns == 1}
+def test_each_edge_of_deduplicate_is_shown_by_a_row_and_no_row_shows_another_one() -> None:
+    shown = {(State.DUPLICATE, "deduplicate", _state_of(move, "m1")) for move in DEDUPLICATE if move.returns == 1}
 
-    assert shown == edges_of("unify")
+    assert shown == edges_of("deduplicate")
 
 
 def _state_of(move: Any, message: str) -> State:
@@ -80,12 +84,62 @@ def _state_of(move: Any, message: str) -> State:
         waiting = State.DEAD_LETTERED if is_dead else State.WAITING
         places = {
             State.PROCESSING: held, waiting: [*found.waiting, *found.prioritized], State.PARKED: found.parked,
-            State.DELAYED: [*found.due, *found.delayed], State.STRAY: found.stray,
+            State.DELAYED: [*found.due, *found.delayed], State.UNPLACED: found.unplaced,
         }  # fmt: skip
         for state, ids in places.items():
             if message in ids:
                 return state
     raise AssertionError(f"{move}: {message} is gone")
+
+
+def defined_by(text: str) -> set[str]:
+    """Functions and constants of a file that others may use."""
+    return {a or b for a, b in re.findall(r"^local function (\w+)|^local ([A-Z]+) =", text, flags=re.MULTILINE)}
+
+
+def text_of(path: Path) -> str:
+    return re.sub(r"--.*", "", path.read_text(encoding="utf-8"))
+
+
+INCLUDES = {path.stem: text_of(path) for path in (LUA / "includes").glob("*.lua")}
+DEFINED_BY = {name: defined_by(text) for name, text in INCLUDES.items()}
+
+
+def needed_by(text: str) -> set[str]:
+    """Includes whose functions or constants a text uses."""
+    used = {a or b for a, b in re.findall(r"\b(\w+)\(|\b([A-Z]+)\b", text)} - defined_by(text)
+    return {name for name, defined in DEFINED_BY.items() if defined & used}
+
+
+@every_script
+def test_a_header_lists_the_includes_that_the_script_needs_and_no_others(name: str) -> None:
+    (path,) = (path for path in LUA.glob(f"*/{name}.lua") if path.parent.name != "includes")
+    needed = needed_by(text_of(path))
+    while True:
+        more = needed.union(*[needed_by(INCLUDES[one]) for one in needed])
+        if more == needed:
+            break
+        needed = more
+
+    assert set(scripts.load(name).includes) == needed
+
+
+@every_script
+def test_an_include_comes_after_those_that_it_needs(name: str) -> None:
+    known: set[str] = set()
+
+    for include in scripts.load(name).includes:
+        assert needed_by(INCLUDES[include]) <= known, include
+        known.add(include)
+
+
+def test_no_two_lua_files_and_no_two_functions_of_includes_have_one_name() -> None:
+    files = [path.stem for path in LUA.glob("*/*.lua")]
+    functions = [one for defined in DEFINED_BY.values() for one in defined]
+
+    assert len(files) == len(set(files))
+    assert len(functions) == len(set(functions))
+    assert set(scripts.include_names()) == set(INCLUDES)
 
 
 @every_script
@@ -116,7 +170,7 @@ def test_a_header_names_each_argument_and_the_code_uses_it(name: str) -> None:
 
 
 @every_script
-def test_a_script_runs_no_command_that_looks_at_all_keys(name: str) -> None:
+def test_a_script_runs_no_command_that_reads_all_keys(name: str) -> None:
     commands = set(re.findall(r"redis\.p?call\('(\w+)'", code_of(name)))
 
     assert commands

@@ -1,4 +1,4 @@
-"""What anybody may have written into Redis: no call fails because of it, and one that does has changed nothing."""
+"""Forged values in Redis: they make no call fail, and a failed call has changed nothing."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Any, Callable, Dict
 import pytest
 from redis import Redis
 
-from bizzmq import scripts
-from bizzmq.broker import Broker, Death
+from bizzmq.broker import scripts
+from bizzmq.broker.broker import Broker
+from bizzmq.broker.workers import DeadWorker
 from bizzmq.errors import BrokerReplyError
-from bizzmq.message import PRIORITY_LIMIT, Attempts
+from bizzmq.message import PRIORITY_LIMIT
+from bizzmq.protocol.attempts import Attempts
 from bizzmq.testing.layout import Keys
 from tests.scripts.containers import Containers, everything, look, put
 from tests.scripts.moves import DEAD, QUEUE, Move, claim_ids, held
@@ -32,7 +34,7 @@ Plant = Callable[[Redis], object]
 
 
 def plants(move: Move) -> Dict[str, Plant]:
-    """Everything hostile that may stand where the call looks."""
+    """Forged values in all places that the call reads."""
     found: Dict[str, Plant] = {}
     ids = sorted({*move.before.ids(), *move.before_dead.ids()})
     for keys in KEYS:
@@ -65,7 +67,7 @@ COUNTED = (
 
 
 @pytest.mark.parametrize("script", scripts.names())
-def test_nothing_that_stands_in_redis_makes_a_call_fail(broker: Broker, redis: Redis, script: str) -> None:
+def test_no_forged_value_makes_a_call_fail(broker: Broker, redis: Redis, script: str) -> None:
     problems = []
     for move in [move for move in MOVES if move.script == script][:3]:
         for name, plant in plants(move).items():
@@ -84,7 +86,7 @@ def test_a_batch_with_unreadable_counts_is_requeued_once(broker: Broker, redis: 
     put(redis, QUEUE, held("m1", "m2", "m3"))
     redis.hset(KEYS[0].attempts, "m2", value)
 
-    done = broker.requeue(QUEUE, "w1", Death("stopped"))
+    done = broker.requeue(QUEUE, "w1", DeadWorker("stopped"))
 
     assert done is not None
     assert done.requeued == 3
@@ -95,26 +97,26 @@ def test_a_batch_with_unreadable_counts_is_requeued_once(broker: Broker, redis: 
 
 @pytest.mark.parametrize("value", [*COUNTS, "5 6 7 8", "9007199254740992 0 0 5", "9007199254740991 1 2 -5\t{}"])
 def test_counts_are_read_by_scripts_as_they_are_by_workers(broker: Broker, redis: Redis, value: str) -> None:
-    """What a worker cannot read counts as none; what it can keeps its priority and its record."""
+    """Counts that a worker cannot read are zero. Readable ones keep their priority and their record."""
     put(redis, QUEUE, held("m1"))
     redis.hset(KEYS[0].attempts, "m1", value)
     try:
-        seen = Attempts.decode(value.encode())
+        read = Attempts.decode(value.encode())
     except ValueError:
-        seen = Attempts()
+        read = Attempts()
 
     broker.release(QUEUE, "w1", 1, ["m1"], started=True)
 
     stored = redis.hget(KEYS[0].attempts, "m1")
     assert stored is not None
     counted = Attempts.decode(stored.encode())
-    assert (counted.priority, counted.last_crash) == (seen.priority, seen.last_crash)
-    assert counted.requeues == min(min(seen.requeues, PRIORITY_LIMIT) + 1, PRIORITY_LIMIT)
-    assert counted.retries == min(seen.retries, PRIORITY_LIMIT)
+    assert (counted.priority, counted.last_crash) == (read.priority, read.last_crash)
+    assert counted.requeues == min(min(read.requeues, PRIORITY_LIMIT) + 1, PRIORITY_LIMIT)
+    assert counted.retries == min(read.retries, PRIORITY_LIMIT)
 
 
 @pytest.mark.parametrize("value", TOTALS)
-def test_a_spoilt_counter_stays_for_the_operator_and_its_spare_counts_on(
+def test_an_unreadable_counter_stays_for_the_operator_and_its_spare_goes_on(
     broker: Broker, redis: Redis, value: str
 ) -> None:
     put(redis, QUEUE, held("m1", "m2"))
@@ -131,7 +133,7 @@ def test_a_spoilt_counter_stays_for_the_operator_and_its_spare_counts_on(
 
 
 @pytest.mark.parametrize("value", [value for value in TOTALS if value != "-9223372036854775808"])
-def test_a_counter_whose_spare_is_spoilt_too_is_no_reason_to_fail(broker: Broker, redis: Redis, value: str) -> None:
+def test_a_counter_with_an_unreadable_spare_makes_no_call_fail(broker: Broker, redis: Redis, value: str) -> None:
     put(redis, QUEUE, held("m1"))
     redis.hset(KEYS[0].stats, mapping={"acked": value, "acked:spare": value})
 
@@ -146,17 +148,17 @@ def look_stats(redis: Redis) -> Dict[str, Any]:
 
 
 @pytest.mark.parametrize("value", [*TOTALS, "-5", "-1", "0"])
-def test_a_supervisor_beats_whatever_its_counter_was(broker: Broker, redis: Redis, value: str) -> None:
+def test_a_heartbeat_replaces_any_invalid_counter(broker: Broker, redis: Redis, value: str) -> None:
     put(redis, QUEUE, held(supervisors={"s1": value}))
 
-    first, second = broker.beat(QUEUE, "s1"), broker.beat(QUEUE, "s1")
+    first, second = broker.heartbeat(QUEUE, "s1"), broker.heartbeat(QUEUE, "s1")
 
     assert 0 < first < second
     assert redis.hget(KEYS[0].supervisors, "s1") == str(second)
 
 
 @pytest.mark.parametrize("number", ["x", "", "nan", "inf", "1e300", "102", "9007199254740992", DIGITS, "-1"])
-def test_no_forged_number_makes_a_publish_say_that_it_is_stored(broker: Broker, redis: Redis, number: str) -> None:
+def test_no_forged_number_confirms_a_publish(broker: Broker, redis: Redis, number: str) -> None:
     put(redis, QUEUE, Containers())
     redis.set(f"{KEYS[0].prefix}publisher:pub", number)
     before = everything(redis)
@@ -167,12 +169,14 @@ def test_no_forged_number_makes_a_publish_say_that_it_is_stored(broker: Broker, 
     assert everything(redis) == before
 
 
-def test_a_message_whose_id_is_empty_is_claimed_buried_and_acks_nobody(broker: Broker, redis: Redis) -> None:
+def test_a_message_with_an_empty_id_is_claimed_and_dead_lettered_and_acks_no_other(
+    broker: Broker, redis: Redis
+) -> None:
     put(redis, QUEUE, held(waiting=("", "m1"), attempts={"": "0 0 0 0\t{}"}))
 
     assert claim_ids(broker, 2) == ["", "m1"]
     assert broker.dead_letter(QUEUE, "w1", "", "0 0 0 0\t{}", b"{}")
-    done = broker.requeue(QUEUE, "w1", Death("crash"))
+    done = broker.requeue(QUEUE, "w1", DeadWorker("crash"))
 
     assert done is not None
     assert (done.requeued, done.acked, done.quarantined) == (1, 0, "")
@@ -180,7 +184,7 @@ def test_a_message_whose_id_is_empty_is_claimed_buried_and_acks_nobody(broker: B
 
 
 @pytest.mark.parametrize("size", [1000, 20_000])
-def test_a_list_of_more_than_any_worker_holds_is_worked_off(broker: Broker, redis: Redis, size: int) -> None:
+def test_a_list_longer_than_any_worker_holds_is_worked_off(broker: Broker, redis: Redis, size: int) -> None:
     put(redis, QUEUE, held("m1"))
     redis.lpush(KEYS[0].processing("w1"), *[f"forged{index}" for index in range(size)])
 
@@ -192,7 +196,7 @@ def test_a_list_of_more_than_any_worker_holds_is_worked_off(broker: Broker, redi
     assert redis.hget(KEYS[0].stats, "missing") == str(size)
 
 
-def test_what_is_due_in_all_eternity_is_told_as_a_time(broker: Broker, redis: Redis) -> None:
+def test_an_infinite_due_time_is_returned_as_a_finite_one(broker: Broker, redis: Redis) -> None:
     put(redis, QUEUE, held())
     redis.execute_command("ZADD", KEYS[0].delayed, "inf", "m1")
 
@@ -203,7 +207,7 @@ def test_what_is_due_in_all_eternity_is_told_as_a_time(broker: Broker, redis: Re
 
 
 @pytest.mark.parametrize("retry", ["x", "-1", "01", DIGITS, "1e3", ""])
-def test_an_initial_retry_count_that_is_none_costs_no_priority(broker: Broker, redis: Redis, retry: str) -> None:
+def test_an_invalid_initial_retry_count_keeps_the_priority(broker: Broker, redis: Redis, retry: str) -> None:
     put(redis, QUEUE, Containers())
     redis.hset(KEYS[0].meta, "retry", retry)
 
@@ -211,18 +215,14 @@ def test_an_initial_retry_count_that_is_none_costs_no_priority(broker: Broker, r
     assert redis.hget(KEYS[0].attempts, "m1") == "0 0 0 5"
 
     put(redis, DEAD, Containers(waiting=("m2",)))
-    dead = broker.keys(QUEUE).dead_letters()
-    own = broker.keys(QUEUE)
-    places = [dead.waiting, dead.prioritized, dead.delayed, dead.parked, dead.messages, dead.attempts]
-    target = [own.meta, own.waiting, own.prioritized, own.messages, own.attempts, own.wake, own.stats]
-    assert broker.run("replay", [*places, *target], "m2", 5) == 1
+    assert broker.replay(QUEUE, "m2", 5)
     assert redis.hget(KEYS[0].attempts, "m2") == "0 0 0 5"
 
 
-def test_an_empty_id_among_those_that_a_dead_worker_held_hides_no_finished_one(broker: Broker, redis: Redis) -> None:
+def test_an_empty_id_in_the_list_of_a_dead_worker_hides_no_finished_message(broker: Broker, redis: Redis) -> None:
     put(redis, QUEUE, held("", "m1", "m2"))
 
-    done = broker.requeue(QUEUE, "w1", Death("stopped", running="", last_finished="m1"))
+    done = broker.requeue(QUEUE, "w1", DeadWorker("stopped", running="", last_finished="m1"))
 
     assert done is not None
     assert done.requeued == 1

@@ -1,4 +1,4 @@
-"""A request that the network kept for a while and that executes late is harmless."""
+"""A request that the network delays and that executes late is harmless."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ from typing import Any, Callable, Dict
 import pytest
 from redis import Redis
 
-from bizzmq.broker import Broker, Death
+from bizzmq.broker.broker import Broker
+from bizzmq.broker.queues import Deletion
+from bizzmq.broker.workers import DeadWorker
+from bizzmq.queue import QueueOptions
+from bizzmq.testing.layout import Keys
 from tests.scripts.containers import Containers, everything, look, put
 from tests.scripts.moves import QUEUE, claim_ids, held
-from tests.support import ahead
+from tests.support import pipelined_publish
 
 NEW, ONCE = "0 0 0 0", "1 0 0 0"
 
@@ -21,12 +25,12 @@ def publish(broker: Broker, publisher: str, request: int, *ids: str) -> None:
 
 
 def publish_behind(broker: Broker, request: int, before: int, *ids: str) -> bool:
-    """Whether Redis has executed a request that was sent before the reply to another one was there."""
+    """Whether Redis executed a request that was sent before the reply to an earlier one."""
     entries: list[Any] = [part for name in ids for part in (name, b"1\n1")]
-    return ahead.publish_behind(broker, QUEUE, "pub", (request, before), entries)
+    return pipelined_publish.publish_behind(broker, QUEUE, "pub", (request, before), entries)
 
 
-# Each is sent for the first delivery, and once more while the second one is being run.
+# Each is sent for the first delivery, and again while the second one runs.
 OUTDATED: Dict[str, Callable[[Broker], bool]] = {
     "retry": lambda broker: broker.retry(QUEUE, "w1", "m1", NEW, ONCE, 0),
     "dead_letter": lambda broker: broker.dead_letter(QUEUE, "w1", "m1", NEW, b"{}"),
@@ -125,7 +129,9 @@ def test_an_outdated_outcome_does_not_end_a_later_delivery(broker: Broker, redis
 
 
 @pytest.mark.parametrize("name", OUTDATED)
-def test_an_outdated_outcome_does_not_touch_what_another_worker_runs(broker: Broker, redis: Redis, name: str) -> None:
+def test_an_outdated_outcome_does_not_touch_the_message_of_another_worker(
+    broker: Broker, redis: Redis, name: str
+) -> None:
     put(redis, QUEUE, held("m1", workers={"w1": "s1", "w2": "s1"}))
     broker.retry(QUEUE, "w1", "m1", NEW, ONCE, 0)
     assert claim_ids(broker, 1, worker="w2") == ["m1"]
@@ -146,7 +152,7 @@ def test_a_late_ack_does_not_end_a_delivery_to_another_worker(broker: Broker, re
 
 
 @pytest.mark.parametrize("started", [False, True])
-def test_a_late_release_gives_away_nothing_that_was_claimed_again(broker: Broker, redis: Redis, started: bool) -> None:
+def test_a_late_release_returns_no_message_that_was_claimed_again(broker: Broker, redis: Redis, started: bool) -> None:
     put(redis, QUEUE, held("m1", workers={"w1": "s1", "w2": "s1"}))
     broker.release(QUEUE, "w1", 1, ["m1"], started=started)
     assert claim_ids(broker, 1) == ["m1"]
@@ -158,25 +164,23 @@ def test_a_late_release_gives_away_nothing_that_was_claimed_again(broker: Broker
     assert claim_ids(broker, 1, worker="w2") == []
 
 
-def test_a_late_release_does_not_make_what_is_finished_look_newer_than_what_is_not(
-    broker: Broker, redis: Redis
-) -> None:
-    """A requeue acks what is older than the last finished one. If that moved, messages that nobody ran would go."""
+def test_a_late_release_keeps_the_order_of_finished_and_unfinished_messages(broker: Broker, redis: Redis) -> None:
+    """A requeue acks all messages older than the last finished one. In another order it would ack unrun messages."""
     put(redis, QUEUE, held("m1"))
     broker.release(QUEUE, "w1", 1, ["m1"])
     publish(broker, "pub", 1, "m2")
     assert claim_ids(broker, 2) == ["m1", "m2"]
 
-    # w1 has run m1, and has to give back m2.
+    # w1 has run m1 and must release m2.
     broker.release(QUEUE, "w1", 1, ["m1"])  # the copy
     broker.release(QUEUE, "w1", 2, ["m2"])
     assert claim_ids(broker, 2, "m1") == ["m2"]
-    broker.requeue(QUEUE, "w1", Death("stopped", last_finished="m1"))  # it was killed before it began m2
+    broker.requeue(QUEUE, "w1", DeadWorker("stopped", last_finished="m1"))  # killed before it started m2
 
     assert look(redis, QUEUE).waiting == ("m2",)
 
 
-def test_the_numbers_of_releases_are_each_worker_s_own(broker: Broker, redis: Redis) -> None:
+def test_each_worker_numbers_its_own_releases(broker: Broker, redis: Redis) -> None:
     put(redis, QUEUE, held("m1", workers={"w1": "s1", "w2": "s1"}))
 
     assert broker.release(QUEUE, "w1", 5, ["m1"]) == 1
@@ -187,7 +191,7 @@ def test_the_numbers_of_releases_are_each_worker_s_own(broker: Broker, redis: Re
 
 def test_a_late_requeue_takes_nothing_from_the_next_worker_of_the_slot(broker: Broker, redis: Redis) -> None:
     put(redis, QUEUE, held("m1"))
-    death = Death("crash", running="m1")
+    death = DeadWorker("crash", running="m1")
     broker.requeue(QUEUE, "w1", death)
     broker.register(QUEUE, "s1", 0, "w2")
     assert claim_ids(broker, 1, worker="w2") == ["m1"]
@@ -198,9 +202,22 @@ def test_a_late_requeue_takes_nothing_from_the_next_worker_of_the_slot(broker: B
     assert look(redis, QUEUE).attempts == {"m1": "0 1 0 0\t{}"}
 
 
-def test_a_late_claim_is_seen_by_the_next_one(broker: Broker, redis: Redis) -> None:
+def test_the_next_claim_returns_the_messages_of_a_late_one(broker: Broker, redis: Redis) -> None:
     put(redis, QUEUE, held(waiting=("m1", "m2")))
 
     broker.claim(QUEUE, "w1", 1)
 
     assert claim_ids(broker, 1) == ["m1"]
+
+
+def test_a_copy_that_executes_late_spares_a_new_queue(broker: Broker, redis: Redis) -> None:
+    broker.create(QUEUE, QueueOptions())
+    created_ms = redis.hget(Keys(QUEUE).meta, "created_ms").encode()
+    assert broker.delete_queue(QUEUE, [], "all", created_ms) == Deletion(True, 0, 0, 0)
+    redis.hset(Keys(QUEUE).meta, mapping={"retry": "0", "created_ms": int(created_ms) + 1})
+    before = everything(redis)
+
+    assert broker.delete_queue(QUEUE, [], "all", created_ms) is None
+    assert broker.delete_queue(QUEUE, [], "empty", created_ms) is None
+
+    assert everything(redis) == before

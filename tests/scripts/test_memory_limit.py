@@ -1,4 +1,4 @@
-"""Redis at its memory limit, which evicts nothing: only publishing and creating fail, and the queue drains."""
+"""Redis at its memory limit without eviction: only publish and create fail, and the queue drains."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Any, Callable, Dict, Iterator
 import pytest
 from redis import Redis
 
-from bizzmq import census, purging
-from bizzmq.broker import Broker, Death, Requeued
+from bizzmq.admin import purge
+from bizzmq.broker.broker import Broker
+from bizzmq.broker.workers import DeadWorker, Requeued
 from bizzmq.errors import BrokerFullError
+from bizzmq.protocol.results import KeptResult
 from bizzmq.queue import QueueOptions
 from bizzmq.testing.server import RedisServer
 from tests.scripts.containers import Containers, everything, look, put
@@ -22,25 +24,31 @@ WORKING: Dict[str, Callable[[Broker], Any]] = {
     "claim": lambda broker: claim_ids(broker, 3),
     "claim of a delayed one": lambda broker: claim_ids(broker, 4),
     "ack": lambda broker: claim_ids(broker, 0, "m1"),
+    "finish": lambda broker: broker.finish(QUEUE, "w1", [b"m1"], {b"m1": KeptResult(1000, b"1", 1, 0, 0)}),
     "retry": lambda broker: broker.retry(QUEUE, "w1", "m1", NEW, ONCE, 0),
     "retry later": lambda broker: broker.retry(QUEUE, "w1", "m1", NEW, ONCE, 1000),
     "dead_letter": lambda broker: broker.dead_letter(QUEUE, "w1", "m1", NEW, b'{"error":"e"}'),
     "discard": lambda broker: broker.discard(QUEUE, "w1", "m1", NEW),
     "release": lambda broker: broker.release(QUEUE, "w1", 1, ["m2", "m1"]),
-    "recall": lambda broker: broker.recall(QUEUE, "w1", "m1", 1),
-    "requeue": lambda broker: broker.requeue(QUEUE, "w1", Death("crash", running="m1")),
-    "quarantine": lambda broker: broker.requeue(QUEUE, "w1", Death("crash", running="m1", crash_limit=1)),
+    "release_prefetched": lambda broker: broker.release_prefetched(QUEUE, "w1", "m1", 1),
+    "requeue": lambda broker: broker.requeue(QUEUE, "w1", DeadWorker("crash", running="m1")),
+    "quarantine": lambda broker: broker.requeue(QUEUE, "w1", DeadWorker("crash", running="m1", crash_limit=1)),
     "register": lambda broker: broker.register(QUEUE, "s2", 1, "w2") is None,
-    "beat": lambda broker: broker.beat(QUEUE, "s1"),
-    "evict": lambda broker: broker.evict(QUEUE, "s1"),
-    "replay": lambda broker: census.replay(broker, QUEUE, census.DeadLetter("d1", "waiting", None, b"")),
-    "purge": lambda broker: purging.purge(broker, QUEUE),
+    "heartbeat": lambda broker: broker.heartbeat(QUEUE, "s1"),
+    "unregister": lambda broker: broker.unregister(QUEUE, "s1"),
+    "replay": lambda broker: broker.replay(QUEUE, "d1", 0),
+    "purge": lambda broker: purge.purge(broker, QUEUE),
+    "delete_message": lambda broker: broker.delete_message(QUEUE, "m3"),
+    "delete_queue": lambda broker: broker.delete_queue(
+        QUEUE, [broker.keys(QUEUE).processing("w1").encode()], "all", b""
+    ),
+    "update": lambda broker: broker.update(QUEUE, {"retry": "2", "max_retries": "5"}, dead_letters=False),
 }
 
 
 @pytest.fixture(scope="module")
 def own_server() -> Iterator[RedisServer]:
-    """One server for the tests of this module, which they fill and empty."""
+    """A server that the tests of this module fill and empty."""
     server = RedisServer()
     yield server
     server.close()
@@ -48,7 +56,7 @@ def own_server() -> Iterator[RedisServer]:
 
 @pytest.fixture
 def full(own_server: RedisServer) -> Iterator[Redis]:
-    """A client of a server at its limit; its queue holds something of everything."""
+    """A client of a server at its limit, with a queue that has messages in all places."""
     with own_server.client() as client:
         client.config_set("maxmemory", 0)
         client.flushall()
@@ -65,11 +73,11 @@ def broker(own_server: RedisServer, broker_factory: Callable[[str], Broker]) -> 
 
 
 @pytest.mark.parametrize("name", WORKING)
-def test_what_does_not_publish_works_at_the_limit(broker: Broker, full: Redis, name: str) -> None:
+def test_everything_but_publish_works_at_the_limit(broker: Broker, full: Redis, name: str) -> None:
     assert WORKING[name](broker)
 
 
-def test_publishing_fails_with_an_error_of_its_own(broker: Broker, full: Redis) -> None:
+def test_publish_fails_with_its_own_error(broker: Broker, full: Redis) -> None:
     before = everything(full)
 
     with pytest.raises(BrokerFullError):
@@ -81,7 +89,7 @@ def test_publishing_fails_with_an_error_of_its_own(broker: Broker, full: Redis) 
 
 
 def test_the_queue_drains_at_the_limit(broker: Broker, full: Redis) -> None:
-    assert broker.requeue(QUEUE, "w1", Death("stopped")) == Requeued(2, 0, "", 0)
+    assert broker.requeue(QUEUE, "w1", DeadWorker("stopped")) == Requeued(2, 0, "", 0)
     broker.register(QUEUE, "s1", 7, "w2")
     handled: list[str] = []
 

@@ -1,4 +1,4 @@
-"""Each script does what its table says: once, when its reply was lost, and when Redis has forgotten it."""
+"""Each script does what its table says: once, after a lost reply, and if Redis has not cached it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Callable
 import pytest
 from redis import Redis
 
-from bizzmq import scripts
-from bizzmq.broker import Broker
+from bizzmq.broker import scripts
+from bizzmq.broker.broker import Broker
 from bizzmq.errors import BrokerUnavailableError
 from bizzmq.testing.proxy import Proxy
-from tests.scripts import table_claim, table_entering, table_leaving, table_repairs
+from tests.scripts import table_claim, table_entering, table_leaving, table_repairs, table_results
 from tests.scripts.containers import look, put
 from tests.scripts.moves import DEAD, QUEUE, Move
 
-MOVES = [*table_entering.ROWS, *table_claim.ROWS, *table_leaving.ROWS, *table_repairs.ROWS]
+MOVES = [*table_entering.ROWS, *table_claim.ROWS, *table_leaving.ROWS, *table_results.ROWS, *table_repairs.ROWS]
 every_move = pytest.mark.parametrize("move", MOVES, ids=str)
 
 
@@ -56,7 +56,7 @@ def test_a_call_whose_reply_was_lost_can_be_repeated(
         swallowed.wait()
         assert_after(redis, move)
     else:
-        swallowed.wait()  # it was not the first command on its connection, which has repeated it by itself
+        swallowed.wait()  # not the first command on its connection: the connection has repeated it
 
     assert move.call(broker) == move.returns_again
     assert look(redis, QUEUE) == (move.after_again or move.after)
@@ -64,9 +64,7 @@ def test_a_call_whose_reply_was_lost_can_be_repeated(
 
 
 @every_move
-def test_a_script_that_redis_has_forgotten_is_sent_again(
-    loaded: None, broker: Broker, redis: Redis, move: Move
-) -> None:
+def test_a_script_that_is_not_cached_is_sent_as_text(loaded: None, broker: Broker, redis: Redis, move: Move) -> None:
     given(redis, move)
     redis.script_flush()
 

@@ -1,4 +1,4 @@
-"""What a script returns is what its header says, also where the broker only asks whether it is zero."""
+"""Replies of scripts are those of their headers, even where the broker only checks for zero."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ from typing import Any, Callable, Dict
 import pytest
 from redis import Redis
 
-from bizzmq.broker import BATCH_LIMIT, Broker, Death
-from bizzmq.connection import Connection
-from bizzmq.errors import LeaseLostError
-from tests.scripts.containers import Containers, envelope, put
+from bizzmq.broker.broker import Broker
+from bizzmq.broker.messages import BATCH_LIMIT
+from bizzmq.broker.workers import DeadWorker
+from bizzmq.connection.base import Connection
+from bizzmq.errors import BrokerReplyError, LeaseLostError
+from tests.scripts.containers import Containers, envelope, everything, put
 from tests.scripts.moves import QUEUE, Move, held
 from tests.scripts.test_moves import MOVES, given
 
 MANY = tuple(f"f{number:03}" for number in range(BATCH_LIMIT + 1))
 DONE: Dict[str, Callable[[Any], bool]] = {
     "create": lambda reply: reply in (0, 1),
-    "inspect": lambda reply: reply[0] == 1,
+    "locate": lambda reply: reply[0] == 1,
+    "delete_message": lambda reply: reply in (-1, 0, 1),
     "register": lambda reply: reply == 1,
     "replay": lambda reply: reply in (0, 1),
     "write_off": lambda reply: reply in (0, 1),
@@ -26,7 +29,7 @@ DONE: Dict[str, Callable[[Any], bool]] = {
 
 
 class RecordingConnection(Connection):
-    """Notes the reply of the last script."""
+    """Records the reply of the last script."""
 
     reply: Any = None
 
@@ -38,7 +41,7 @@ class RecordingConnection(Connection):
 
 
 @pytest.mark.parametrize("move", [move for move in MOVES if move.script in DONE], ids=str)
-def test_the_reply_is_one_of_the_header_s(url: str, redis: Redis, move: Move) -> None:
+def test_the_reply_is_in_the_header(url: str, redis: Redis, move: Move) -> None:
     connection = RecordingConnection(url)
     given(redis, move)
 
@@ -49,11 +52,13 @@ def test_the_reply_is_one_of_the_header_s(url: str, redis: Redis, move: Move) ->
 
 
 @pytest.mark.parametrize(("worker", "running", "reply"), [("w1", "m1", 1), ("w1", "m2", 0), ("w2", "m1", -1)])
-def test_a_recall_says_how_many_or_why_none(url: str, redis: Redis, worker: str, running: str, reply: int) -> None:
+def test_a_release_of_prefetched_messages_returns_how_many_or_why_none(
+    url: str, redis: Redis, worker: str, running: str, reply: int
+) -> None:
     connection = RecordingConnection(url)
     put(redis, QUEUE, held("m1", "m2"))
 
-    Broker(connection).recall(QUEUE, worker, running, 1)
+    Broker(connection).release_prefetched(QUEUE, worker, running, 1)
 
     connection.drop()
     assert connection.reply == reply
@@ -62,13 +67,13 @@ def test_a_recall_says_how_many_or_why_none(url: str, redis: Redis, worker: str,
 @pytest.mark.parametrize(
     ("worker", "counter", "reply"), [("w1", "7", [1, 1, 0, b"", 0]), ("w2", "7", [-1]), ("w1", "6", [-2])]
 )
-def test_a_requeue_that_is_refused_says_why(
+def test_a_refused_requeue_returns_the_reason(
     url: str, redis: Redis, worker: str, counter: str, reply: list[Any]
 ) -> None:
     connection = RecordingConnection(url)
     put(redis, QUEUE, held("m1"))
 
-    Broker(connection).requeue(QUEUE, worker, Death("silent", supervisor="s1", counter=counter))
+    Broker(connection).requeue(QUEUE, worker, DeadWorker("silent", supervisor="s1", counter=counter))
 
     connection.drop()
     assert connection.reply == reply
@@ -79,13 +84,13 @@ def test_a_requeue_that_is_refused_says_why(
     [
         (held(), "w1", [], [0, -1]),
         (held("m1"), "w1", ["m1"], [0, -1]),
-        (held(due=MANY, forged=MANY), "w1", [], [0, 0]),  # more is due, and may have an envelope
+        (held(due=MANY, forged=MANY), "w1", [], [0, 0]),  # more messages are due, and may have an envelope
         (held(), "w2", [], [-1]),
         (held("m1"), "w1", [], [1, [b"m1"], [envelope("m1")], []]),
     ],
     ids=["nothing", "all is acked", "nothing but forgeries", "not registered", "something"],
 )
-def test_a_claim_says_what_it_has_found(
+def test_a_claim_returns_its_status(
     url: str, redis: Redis, before: Containers, worker: str, finished: list[str], reply: list[Any]
 ) -> None:
     connection = RecordingConnection(url)
@@ -96,3 +101,13 @@ def test_a_claim_says_what_it_has_found(
 
     connection.drop()
     assert connection.reply == reply
+
+
+def test_a_worker_that_registers_meanwhile_is_noticed(broker: Broker, redis: Redis) -> None:
+    put(redis, QUEUE, held("m1"))
+    before = everything(redis)
+
+    with pytest.raises(BrokerReplyError, match="a worker has registered"):
+        broker.delete_queue(QUEUE, [], "all", b"")
+
+    assert everything(redis) == before

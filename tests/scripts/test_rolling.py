@@ -12,9 +12,12 @@ from typing import Any, Dict, List, Sequence, Tuple
 import pytest
 from redis import Redis
 
-from bizzmq.broker import Broker, Death
-from bizzmq.connection import Connection
-from bizzmq.message import NO_ATTEMPTS, Attempts
+from bizzmq.broker.broker import Broker
+from bizzmq.broker.operations import Call
+from bizzmq.broker.script_runner import ScriptRunner
+from bizzmq.broker.workers import DeadWorker
+from bizzmq.connection.base import Connection
+from bizzmq.protocol.attempts import NO_ATTEMPTS, Attempts
 from bizzmq.testing import invariants
 from tests.scripts.containers import Containers, look, put
 from tests.scripts.moves import QUEUE
@@ -27,12 +30,17 @@ def source(name: str) -> str:
     return (BEFORE / f"{name}.lua.txt").read_text(encoding="utf-8")
 
 
-class OldBroker(Broker):
-    """The transitions of the version before."""
+class OldRunner(ScriptRunner):
+    """Runs the scripts of the version before."""
 
-    def called(self, name: str, key_names: Sequence[Any]) -> Tuple[Any, ...]:
+    def run(self, name: str, call: Call) -> Any:
         if not (BEFORE / f"{name}.lua.txt").exists():
-            return super().called(name, key_names)
+            return super().run(name, call)
+        return self.connection.execute(*self.command(name, call[0]), *call[1])
+
+    def command(self, name: str, key_names: Sequence[Any]) -> Tuple[Any, ...]:
+        if not (BEFORE / f"{name}.lua.txt").exists():
+            return super().command(name, key_names)
         return ("EVAL", source("common") + source(name), len(key_names), *key_names)
 
 
@@ -74,15 +82,18 @@ class Deploy:
                 assert broker.retry(QUEUE, worker, name, seen.encode(), counted.encode(), 0)
 
     def _die(self, broker: Broker, index: int) -> None:
-        assert broker.requeue(QUEUE, self._workers[index], Death("stopped")) is not None
+        assert broker.requeue(QUEUE, self._workers[index], DeadWorker("stopped")) is not None
         self._deaths += 1
         self._workers[index] = f"w{index}.{self._deaths}"
         broker.register(QUEUE, "s", 1, self._workers[index])
 
 
 @pytest.fixture
-def both(url: str) -> Any:
-    brokers = [OldBroker(Connection(url)), Broker(Connection(url))]
+def both(url: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    with monkeypatch.context() as before:
+        before.setattr("bizzmq.broker.broker.ScriptRunner", OldRunner)
+        old = Broker(Connection(url))
+    brokers = [old, Broker(Connection(url))]
     yield brokers
     for broker in brokers:
         broker.connection.drop()
@@ -99,7 +110,7 @@ def test_two_versions_on_one_queue_lose_nothing_and_keep_priorities(
         deploy.step()
     invariants.check_one_place(redis, QUEUE)
     for broker, worker in zip(both, deploy._workers):
-        broker.requeue(QUEUE, worker, Death("stopped"))
+        broker.requeue(QUEUE, worker, DeadWorker("stopped"))
 
     after = look(redis, QUEUE)
     assert sorted([*after.ids(), *deploy.done]) == sorted(deploy.published)

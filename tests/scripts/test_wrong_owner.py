@@ -1,4 +1,4 @@
-"""Who has no lease changes nothing: not a single key."""
+"""A worker or supervisor without a lease changes no key."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from typing import Any, Callable, Dict
 import pytest
 from redis import Redis
 
-from bizzmq import census
-from bizzmq.broker import Broker, Death
+from bizzmq.admin import stats as queue_stats
+from bizzmq.broker.broker import Broker
+from bizzmq.broker.workers import DeadWorker
 from bizzmq.errors import LeaseLostError, QueueNotFoundError
+from bizzmq.protocol.results import KeptResult
 from tests.scripts.containers import NO_QUEUE, Containers, everything, put
 from tests.scripts.moves import QUEUE
 
 Call = Callable[[Broker], Any]
 
-# w1 was reaped; its message went to w2.
+# w1 was reaped, and w2 has its message.
 REAPED = Containers(
     waiting=("m2",), delayed=("m3",), due=("m4",), attempts={"m1": "0 0 1 0"}, workers={"w2": "s2"},
     supervisors={"s2": "7"}, processing={"w2": ("m1",)}, wake=True, stats={"published": 4},
@@ -27,24 +29,25 @@ FENCED: Dict[str, Call] = {
     "retry": lambda broker: broker.retry(QUEUE, "w1", "m1", "0 0 1 0", "1 0 1 0", 0),
     "dead_letter": lambda broker: broker.dead_letter(QUEUE, "w1", "m1", "0 0 1 0", b"{}"),
     "discard": lambda broker: broker.discard(QUEUE, "w1", "m1", "0 0 1 0"),
+    "finish": lambda broker: broker.finish(QUEUE, "w1", [b"m1"], {b"m1": KeptResult(1000, b"1", 1, 0, 0)}),
     "release": lambda broker: broker.release(QUEUE, "w1", 1, ["m1"]),
 }
 REFUSED: Dict[str, Call] = {
-    "requeue": lambda broker: broker.requeue(QUEUE, "w1", Death("crash", running="m1")),
-    "recall": lambda broker: broker.recall(QUEUE, "w1", "m1", 2),
-    "beat": lambda broker: broker.beat(QUEUE, "s1"),
-    "evict": lambda broker: broker.evict(QUEUE, "s1"),
-    "requeue of a living one": lambda broker: broker.requeue(
-        QUEUE, "w2", Death("silent", supervisor="s2", counter="6")
+    "requeue": lambda broker: broker.requeue(QUEUE, "w1", DeadWorker("crash", running="m1")),
+    "release_prefetched": lambda broker: broker.release_prefetched(QUEUE, "w1", "m1", 2),
+    "heartbeat": lambda broker: broker.heartbeat(QUEUE, "s1"),
+    "unregister": lambda broker: broker.unregister(QUEUE, "s1"),
+    "requeue of a live supervisor's worker": lambda broker: broker.requeue(
+        QUEUE, "w2", DeadWorker("silent", supervisor="s2", counter="6")
     ),
-    "evict of a living one": lambda broker: broker.evict(QUEUE, "s2", "6"),
+    "unregister of a live supervisor": lambda broker: broker.unregister(QUEUE, "s2", "6"),
 }
 UNKNOWN: Dict[str, Call] = {
     "publish": lambda broker: broker.publish(QUEUE, "pub", 1, 0, 0, ["m1", b"1\n1"]),
     "register": lambda broker: broker.register(QUEUE, "s1", 7, "w1"),
-    "replay": lambda broker: census.replay(broker, QUEUE, census.DeadLetter("m1", "waiting", None, b"")),
+    "replay": lambda broker: broker.replay(QUEUE, "m1", 0),
     "options": lambda broker: broker.options(QUEUE),
-    "stats": lambda broker: census.stats(broker, QUEUE),
+    "stats": lambda broker: queue_stats.stats(broker, QUEUE),
 }
 
 
@@ -61,7 +64,7 @@ def test_a_worker_without_a_lease_changes_nothing(broker: Broker, redis: Redis, 
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_not_registered_or_lives_is_left_alone(broker: Broker, redis: Redis, name: str) -> None:
+def test_an_unregistered_worker_or_a_live_supervisor_is_left_alone(broker: Broker, redis: Redis, name: str) -> None:
     put(redis, QUEUE, REAPED)
     before = everything(redis)
 
@@ -86,7 +89,7 @@ def test_a_queue_that_was_never_created_is_not_created_by_accident(broker: Broke
 def test_the_registration_ends_in_the_step_that_takes_the_messages(broker: Broker, redis: Redis) -> None:
     put(redis, QUEUE, Containers(workers={"w1": "s1", "w2": "s1"}, processing={"w1": ("m1",)}))
 
-    broker.requeue(QUEUE, "w1", Death("silent"))
+    broker.requeue(QUEUE, "w1", DeadWorker("silent"))
 
     with pytest.raises(LeaseLostError):
         broker.claim(QUEUE, "w1", 1, ["m1"])

@@ -1,4 +1,4 @@
-"""A key of the wrong type: the call may fail, but no message is lost by it."""
+"""A key of the wrong type: the call may fail, but loses no message."""
 
 from __future__ import annotations
 
@@ -8,21 +8,33 @@ import pytest
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from bizzmq.broker import Broker
-from bizzmq.connection import Connection
+from bizzmq.broker.broker import Broker
+from bizzmq.connection.base import Connection
 from bizzmq.errors import BrokerReplyError
 from bizzmq.testing.layout import Keys
 from tests.scripts.containers import put
 from tests.scripts.moves import DEAD, QUEUE, Move
 from tests.scripts.test_moves import MOVES
 
-# What these scripts do not end on purpose must still be there afterwards.
-KEEPING = ("claim", "retry", "dead_letter", "release", "recall", "requeue", "replay", "restore", "unify", "reclaim")
+# These scripts must keep all messages that they do not end on purpose.
+KEEPING = (
+    "claim",
+    "retry",
+    "dead_letter",
+    "finish",
+    "release",
+    "release_prefetched",
+    "requeue",
+    "replay",
+    "requeue_unplaced",
+    "deduplicate",
+    "requeue_unregistered",
+)
 CASES = [move for move in MOVES if move.script in KEEPING and move.before != move.after]
 
 
 class WiretappedConnection(Connection):
-    """Notes the keys of the last script call."""
+    """Records the keys of the last script call."""
 
     keys: tuple[str, ...] = ()
 
@@ -39,7 +51,7 @@ def given(redis: Redis, move: Move) -> None:
 
 
 def stored(redis: Redis, queue: str) -> set[str]:
-    """Ids that stand in a readable place of the queue, together with their envelope."""
+    """Ids in a readable list or set of the queue that have an envelope."""
     keys = Keys(queue)
     places: set[str] = set()
     lists = [keys.waiting, keys.parked, *redis.keys(keys.processing("*"))]

@@ -1,1 +1,1 @@
-"""The security list: secrets, TLS, permissions, signatures, forged input, doors, files, and fuzzers."""
+"""Security tests: secrets, TLS, permissions, signatures, forged input, listening sockets, files, fuzzing."""

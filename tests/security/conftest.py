@@ -1,4 +1,4 @@
-"""Fixtures of the security tests: the scene of the fault tests, and pools whose sockets are the test's own."""
+"""Fixtures of the security tests: the scene of the fault tests, and pools with private control sockets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An attacker that writes anything into the keys of one queue: every type and field, hostile numbers, forged ids."""
+"""An attacker that writes arbitrary data into the keys of one queue: all types and fields, numbers, forged ids."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ ENVELOPES: Tuple[bytes, ...] = (
 
 
 class Attacker:
-    """Strikes at random, from a seed. What it is not permitted to do it does not do.
+    """Sends random commands from a seed. Commands that it is not permitted to send have no effect.
 
     Args:
-        known: ids of other people's messages.
+        known: ids of messages of other clients.
     """
 
     def __init__(self, redis: Redis, queue: str, seed: int, known: Callable[[], Sequence[str]]) -> None:
@@ -50,7 +50,7 @@ class Attacker:
         self.done = self.refused = 0
 
     def strike(self) -> None:
-        """One command."""
+        """Send one command."""
         side = self._random.choice(self._sides)
         key = str(getattr(side, self._random.choice(NAMES)))
         if self._random.random() < 0.1:
@@ -64,7 +64,7 @@ class Attacker:
             self._redis.connection_pool.disconnect()
 
     def _text(self) -> bytes:
-        """An id, or what resembles one, or anything."""
+        """An id, a text that resembles one, or any text."""
         known = self._known()
         one = self._random.choice(known).encode() if known else b"0" * 20
         forged = (one, one + b"x", one + b"\0", one[:-1], one[:-1] + b"\0", b"", b"a\nb", b"\xff" * 20, b"z" * 5000)

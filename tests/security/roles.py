@@ -1,4 +1,4 @@
-"""The users that docs/security.md describes, on a server: what is tested is what is documented."""
+"""The users described in docs/operations/security.md, created on a server: the tests use the documented rules."""
 
 from __future__ import annotations
 
@@ -10,30 +10,32 @@ import pytest
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from bizzmq import roles, scripts
+from bizzmq.broker import scripts
+from bizzmq.doctor import roles
 from bizzmq.testing.layout import command
 from bizzmq.testing.server import RedisServer
 
 ROLES = tuple(roles.ROLES)
 PASSWORD = "role-password"
 WORKER_SCRIPTS = (
-    "beat", "claim", "create", "dead_letter", "discard", "evict", "recall", "register", "release", "requeue", "retry"
+    "heartbeat", "claim", "create", "dead_letter", "discard", "finish", "unregister", "release_prefetched", "register",
+    "release", "requeue", "retry"
 )  # fmt: skip
 SCRIPTS = {
-    "publisher": ("publish",), "creator": ("create",), "worker": WORKER_SCRIPTS, "dead-letter-worker": WORKER_SCRIPTS,
-    "viewer": (), "operator": tuple(scripts.names()),
+    "publisher": ("publish",), "waiter": (), "creator": ("create", "update"), "worker": WORKER_SCRIPTS,
+    "dead-letter-worker": WORKER_SCRIPTS, "viewer": (), "operator": tuple(scripts.names()),
 }  # fmt: skip
-_DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "security.md"
+_DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "operations" / "security.md"
 
 
 def rules(role: str, *names: str, marker: str = "acl") -> list[str]:
-    """The rules of the documented line, its password in place; a bracket is one of them.
+    """The rules of the documented line with the password filled in; a bracket is one rule.
 
-    With names of queues, the line is made one for these as the document says: each pattern once for each name.
+    With queue names, the line is limited to these as documented: each pattern once for each name.
     """
     text = _DOCUMENT.read_text(encoding="utf-8")
     block = re.search(rf"<!-- {marker}: {role} -->\n```\n(.*?)```", text, flags=re.DOTALL)
-    assert block, f"docs/security.md has no line for {role}"
+    assert block, f"docs/operations/security.md has no line for {role}"
     user, name, *words = block[1].split()
     assert (user, name) == ("user", role)
     words = [word.replace("PASSWORD", PASSWORD) for word in words]
@@ -43,7 +45,7 @@ def rules(role: str, *names: str, marker: str = "acl") -> list[str]:
 
 
 def _named(word: str, names: Sequence[str]) -> list[str]:
-    """A pattern once for each name; the bracket after it stays behind the last one."""
+    """Each pattern once for each name; the bracket after it follows the last one."""
     if "{*}" not in word:
         return [word]
     end = ")" if word.endswith(")") else ""
@@ -52,39 +54,39 @@ def _named(word: str, names: Sequence[str]) -> list[str]:
 
 
 def commands(role: str) -> set[str]:
-    """The commands that the line names."""
+    """The commands in the line."""
     return {word.strip("()")[1:] for rule in rules(role) for word in rule.split() if word.strip("()").startswith("+")}
 
 
 def also(case: str) -> list[list[str]]:
-    """What the document has everybody's line get in this case; one list for each that it names in the row."""
+    """The documented additions to every line in this case, one list for each entry of the row."""
     text = _DOCUMENT.read_text(encoding="utf-8")
     row = re.search(rf"^\| {re.escape(case)} \|(.*)\|$", text, flags=re.MULTILINE)
-    assert row, f"docs/security.md has no row for {case}"
+    assert row, f"docs/operations/security.md has no row for {case}"
     return [words.replace("\\|", "|").split() for words in re.findall(r"`(\+[^`]*)`", row[1])]
 
 
 def creating_redis6() -> list[str]:
-    """What creating queues takes more than publishing, as the document says for Redis 6."""
+    """The documented additions of a publisher that creates queues, for Redis 6."""
     text = _DOCUMENT.read_text(encoding="utf-8")
     found = re.search(r"Creating queues takes `(.*?)` and `(.*?)` more", text, flags=re.DOTALL)
-    assert found, "docs/security.md does not say what creating queues takes"
+    assert found, "docs/operations/security.md does not list the commands for creating queues"
     return " ".join(found.groups()).split()
 
 
 def brackets(role: str, *names: str) -> list[str]:
-    """What is added to another role's line."""
+    """The rules to add to the line of another role."""
     return [rule for rule in rules(role, *names) if rule.startswith("(")]
 
 
 def set_users(admin: Redis, *names: str, also: Sequence[str] = ()) -> None:
-    """Make them all, for these queues only if any are named. Skips the test where the server has no brackets."""
+    """Create all users, for these queues or for all. Skips the test if the server does not support brackets."""
     for role in ROLES:
         set_user(admin, role, [*rules(role, *names), *also])
 
 
 def set_user(admin: Redis, role: str, line: Sequence[str]) -> None:
-    """Make one by its line."""
+    """Create one user from its line."""
     try:
         command(admin, "ACL", "SETUSER", role, "reset", *_split(line))
     except ResponseError as error:
@@ -102,6 +104,6 @@ def url_of(server: RedisServer, role: str, database: int = 0) -> str:
 
 
 def refusals(admin: Redis) -> list[str]:
-    """What was refused to anybody since the log was reset."""
+    """All refused commands since the log was reset."""
     entries = [dict(zip(flat[::2], flat[1::2])) for flat in command(admin, "ACL", "LOG")]
     return [f"{entry['username']}: {entry['object']} ({entry['context']})" for entry in entries]

@@ -1,4 +1,4 @@
-"""The documented users of Redis: each role can do its work, with every command of its line, and nothing else."""
+"""The documented users of Redis: each role needs every command of its line and can do nothing else."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from typing import Any, Callable, Iterator, NamedTuple
 import pytest
 from redis import Redis
 
-from bizzmq import QueueOptions, roles, scripts
-from bizzmq.broker import Broker
-from bizzmq.connection import Connection
+from bizzmq import QueueOptions
+from bizzmq.broker import scripts
+from bizzmq.broker.broker import Broker
+from bizzmq.connection.base import Connection
+from bizzmq.doctor import roles
 from bizzmq.errors import BizzMQError, BrokerRefusesError, BrokerReplyError
 from bizzmq.testing.binaries import server_binary
 from bizzmq.testing.layout import command
@@ -20,7 +22,8 @@ from bizzmq.testing.server import RedisServer
 from tests.scripts.containers import NO_QUEUE, everything, look, put
 from tests.scripts.moves import DEAD, QUEUE, Move
 from tests.scripts.test_moves import MOVES
-from tests.security.deeds import DEEDS
+from tests.security.monitor import Pair, monitored
+from tests.security.role_commands import ACTIONS
 from tests.security.roles import (
     PASSWORD,
     ROLES,
@@ -32,11 +35,10 @@ from tests.security.roles import (
     set_users,
     url_of,
 )  # fmt: skip
-from tests.security.sent import Pair, watched
 
 
 def worker_of(move: Move) -> str:
-    """Whose work it is: that of the queue's pool, or of its dead-letter queue's."""
+    """The role of the work: the worker of the queue or that of its dead-letter queue."""
     creates_dead = move.script == "create" and move.after == NO_QUEUE
     return "dead-letter-worker" if move.before_dead.workers or creates_dead else "worker"
 
@@ -51,7 +53,7 @@ OTHERS_MOVES += [("worker", move) for move in MOVES if move.script == "publish"]
 
 
 def binaries() -> list[str]:
-    """What the other tests run on, and Debian's server, which may be older."""
+    """The server of the other tests, and Debian's server, which may be older."""
     return list(dict.fromkeys(found for found in (server_binary(), shutil.which("redis-server")) if found))
 
 
@@ -68,18 +70,18 @@ def guarded(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
 
 
 def is_first(server: RedisServer) -> bool:
-    """What takes long and is about our code is shown on one kind of server."""
+    """Whether this is the first server: slow tests of our own code run on one server only."""
     return server.binary == binaries()[0]
 
 
 @pytest.fixture
 def admin(guarded: RedisServer) -> Iterator[Redis]:
     with guarded.client() as client:
-        _begin_anew(client)
+        _start_over(client)
         yield client
 
 
-def _begin_anew(client: Redis, *, with_scripts: bool = True) -> None:
+def _start_over(client: Redis, *, with_scripts: bool = True) -> None:
     client.flushall()
     client.script_flush()
     command(client, "ACL", "LOG", "RESET")
@@ -102,13 +104,13 @@ def broker_of(guarded: RedisServer) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_the_document_has_the_lines_that_the_doctor_goes_by(role: str) -> None:
+def test_the_document_has_the_lines_that_the_doctor_uses(role: str) -> None:
     assert rules(role)[3:] == roles.rules(roles.ROLES[role])
     assert rules(role)[:3] == ["on", f">{PASSWORD}", "resetchannels"]
 
 
 @pytest.mark.parametrize(("role", "move"), OWN_MOVES, ids=str)
-def test_a_role_can_make_its_moves(admin: Redis, broker_of: Any, role: str, move: Move) -> None:
+def test_a_role_can_make_its_own_transitions(admin: Redis, broker_of: Any, role: str, move: Move) -> None:
     put(admin, QUEUE, move.before)
     put(admin, DEAD, move.before_dead)
 
@@ -118,7 +120,7 @@ def test_a_role_can_make_its_moves(admin: Redis, broker_of: Any, role: str, move
 
 
 @pytest.mark.parametrize(("role", "move"), OTHERS_MOVES, ids=str)
-def test_a_role_cannot_make_others_moves(admin: Redis, broker_of: Any, role: str, move: Move) -> None:
+def test_a_role_cannot_make_transitions_of_other_roles(admin: Redis, broker_of: Any, role: str, move: Move) -> None:
     put(admin, QUEUE, move.before)
     put(admin, DEAD, move.before_dead)
     before = everything(admin)
@@ -130,15 +132,18 @@ def test_a_role_cannot_make_others_moves(admin: Redis, broker_of: Any, role: str
 
 
 class Act(NamedTuple):
-    """Something that a role does, and the state that it needs before."""
+    """An action of a role, and the state that it needs before."""
 
     prepare: Callable[[RedisServer, Redis], Any]
     do: Callable[[str], Any]
 
 
 def acts(role: str) -> list[Act]:
-    """All that a role does."""
-    return [*[_of_move(move) for move in MOVES if is_of(role, move)], *[Act(_create, deed) for deed in DEEDS[role]]]
+    """All actions of a role."""
+    return [
+        *[_of_move(move) for move in MOVES if is_of(role, move)],
+        *[Act(_create, action) for action in ACTIONS[role]],
+    ]
 
 
 def _of_move(move: Move) -> Act:
@@ -163,15 +168,15 @@ def _create(server: RedisServer, admin: Redis) -> None:
 
 
 @pytest.mark.parametrize("role", [role for role in ROLES if role != "operator"])
-def test_each_command_of_a_line_is_sent_for_each_of_its_keys_and_missed(guarded: RedisServer, role: str) -> None:
+def test_each_command_of_a_line_is_sent_for_each_of_its_keys_and_needed(guarded: RedisServer, role: str) -> None:
     if not is_first(guarded):
         pytest.skip("shown on the other server")
     by_pair: dict[Pair, Act] = {}
     with guarded.client() as admin:
         for act in acts(role):
-            _begin_anew(admin, with_scripts=False)
+            _start_over(admin, with_scripts=False)
             act.prepare(guarded, admin)
-            with watched(guarded, admin) as pairs:
+            with monitored(guarded, admin) as pairs:
                 act.do(url_of(guarded, role))
             assert refusals(admin) == []
             for pair in pairs:
@@ -185,9 +190,9 @@ def test_each_command_of_a_line_is_sent_for_each_of_its_keys_and_missed(guarded:
 
 
 def _unneeded(server: RedisServer, admin: Redis, role: str, by_pair: dict[Pair, Act]) -> tuple[list[Pair], list[Pair]]:
-    """Pairs of the line that nobody sends, and pairs that nobody misses.
+    """Pairs of the line that are never sent, and pairs that can be removed without a refusal.
 
-    What the worker of a dead-letter queue does as the one of the queue, on other keys, is shown there.
+    Actions that the worker of a dead-letter queue shares with that of the queue are tested there, on other keys.
     """
     unsent, unmissed = [], []
     shown = _mirrored() if role == "dead-letter-worker" else set()
@@ -201,7 +206,7 @@ def _unneeded(server: RedisServer, admin: Redis, role: str, by_pair: dict[Pair, 
             if others.commands:
                 rest.append(others)
             set_user(admin, role, [*rules(role)[:3], *roles.rules(rest)])
-            _begin_anew(admin, with_scripts=False)
+            _start_over(admin, with_scripts=False)
             act = by_pair[name, kind]
             act.prepare(server, admin)
             with suppress(BizzMQError):
@@ -218,7 +223,7 @@ def _mirrored() -> set[Pair]:
 def test_an_operator_has_the_commands_of_all_scripts_and_of_the_command() -> None:
     text = "".join(scripts.load(name).source for name in scripts.names())
     in_scripts = {name.lower() for name in re.findall(r"redis\.p?call\('(\w+)'", re.sub(r"--.*", "", text))}
-    plain = "eval evalsha exec hgetall info multi ping sadd scan smembers zscan"
+    plain = "eval evalsha exec hgetall info multi ping sadd scan smembers srem zscan"
 
     assert commands("operator") == in_scripts | {*plain.split()}
 
@@ -249,12 +254,15 @@ def _is_keyless(name: str, own: set[Pair]) -> bool:
 
 
 def _permitted(server: Connection, role: str, known: dict[str, int], keys: dict[str, str]) -> set[Pair]:
-    """Which commands a role may run on a key of which kind."""
+    """The commands that a role may run, by kind of key."""
     asked = [(name, kind) for name in known for kind in keys]
     calls = []
     for name, kind in asked:
         words = name.split("|")
         arguments = [keys[kind], *["1"] * known[name]]
+        if name in ("xread", "xreadgroup"):  # the key is behind a word
+            calls.append(("ACL", "DRYRUN", role, name, "STREAMS", keys[kind], "0"))
+            continue
         calls.append(("ACL", "DRYRUN", role, *words, *arguments[: max(0, known[name] - len(words))]))
     permitted: set[Pair] = set()
     for first in range(0, len(calls), 1000):
@@ -263,13 +271,13 @@ def _permitted(server: Connection, role: str, known: dict[str, int], keys: dict[
             try:
                 if server.read() == b"OK":
                     permitted.add(pair)
-            except BrokerReplyError:  # not these arguments
+            except BrokerReplyError:  # not with these arguments
                 continue
     return permitted
 
 
 def _arities(reply: Any) -> dict[str, int]:
-    """All commands of a server with how many words they need, subcommands as `config|get`."""
+    """All commands of a server with their number of words, subcommands as `config|get`."""
     found: dict[str, int] = {}
     for about in reply:
         subcommands = about[9] if len(about) > 9 else []
@@ -291,7 +299,7 @@ def _arities(reply: Any) -> dict[str, int]:
     ],
     ids=" ".join,
 )  # fmt: skip
-def test_no_role_can_reach_others_keys_or_the_server(broker_of: Any, role: str, words: tuple[str, ...]) -> None:
+def test_no_role_can_reach_other_keys_or_the_server(broker_of: Any, role: str, words: tuple[str, ...]) -> None:
     with pytest.raises(BrokerRefusesError):
         broker_of(role).connection.execute(*words)
 

@@ -1,4 +1,4 @@
-"""The documented users of Redis at work: clients, pools and the command, and nothing is refused to them."""
+"""Clients, pools and the `bizzmq` command with the documented users of Redis: nothing is refused."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pytest
 from redis import Redis
 
 from bizzmq import BizzMQ, BrokerUnavailableError, MessageOptions, NotConfirmedError, QueueOptions
-from bizzmq.broker import Broker
-from bizzmq.connections import connect
+from bizzmq.broker.broker import Broker
+from bizzmq.connection.factory import connect
 from bizzmq.errors import BrokerRefusesError
-from bizzmq.publisher import Publisher
+from bizzmq.publisher.publisher import Publisher
 from bizzmq.testing import invariants
 from bizzmq.testing.layout import command
 from bizzmq.testing.ledger import Ledger
@@ -29,7 +29,7 @@ WITH_DEAD_LETTERS = QueueOptions(config_dead_letter_queue=True, max_retries=1, r
 
 @pytest.fixture(params=[(), ("q", "q:*", "new", "plain")], ids=["all queues", "these queues"])
 def names(request: pytest.FixtureRequest) -> tuple[str, ...]:
-    """The queues that the lines are for."""
+    """The queues of the lines."""
     found: tuple[str, ...] = request.param
     return found
 
@@ -59,7 +59,7 @@ def test_a_publisher_publishes_in_every_way(publisher: BizzMQ, admin: Redis) -> 
     publisher.publish_message_to_queue("plain", 1)
     for options in (MessageOptions(priority=5), MessageOptions(priority=-5), MessageOptions(delay_s=60)):
         publisher.publish_messages_to_queue("q", range(150), options)
-    with pytest.raises(NotConfirmedError):  # stored, but there is no replica
+    with pytest.raises(NotConfirmedError):  # stored, but without a replica
         publisher.publish_message_to_queue("q", 1, MessageOptions(confirm="replicas:1"))
 
     assert (publisher.stats("q").waiting, publisher.stats("q").delayed) == (301, 150)
@@ -67,7 +67,7 @@ def test_a_publisher_publishes_in_every_way(publisher: BizzMQ, admin: Redis) -> 
 
 
 @pytest.mark.parametrize("extra", [(), ("--min-concurrency=1", "--scale-latency=0.1")], ids=["plain", "scaling"])
-def test_a_pool_works_retries_buries_and_loses_workers(
+def test_a_pool_works_retries_dead_letters_and_loses_workers(
     guarded: RedisServer, publisher: BizzMQ, admin: Redis, ledger: Ledger, pool_factory: Any, extra: tuple[str, ...]
 ) -> None:
     bodies: list[Any] = [{}, {"do": "raise"}, {"do": "os_exit", "times": 1}, {"do": "os_exit"}]
@@ -85,7 +85,7 @@ def test_a_pool_works_retries_buries_and_loses_workers(
     invariants.check_log(pool.log(), tracebacks=2)
 
 
-def test_a_pool_leaves_when_there_is_nothing_to_do_and_creates_its_queue(
+def test_a_burst_creates_its_queue_and_exits_when_it_is_empty(
     guarded: RedisServer, admin: Redis, pool_factory: Any
 ) -> None:
     pool = pool_factory(url_of(guarded, "worker"), queue="new", args=["--burst"], url_in_env=True)
@@ -95,7 +95,7 @@ def test_a_pool_leaves_when_there_is_nothing_to_do_and_creates_its_queue(
     assert command(admin, "EXISTS", "bizzmq:{new}:meta") == 1
 
 
-def test_a_consumer_in_this_process_is_a_worker(guarded: RedisServer, publisher: BizzMQ, admin: Redis) -> None:
+def test_an_in_process_consumer_is_a_worker(guarded: RedisServer, publisher: BizzMQ, admin: Redis) -> None:
     publisher.publish_message_to_queue("q", "hello")
     seen: list[Any] = []
     with BizzMQ(url_of(guarded, "worker")) as mq:
@@ -144,7 +144,7 @@ def test_an_operator_can_use_the_whole_command(
     assert refusals(admin) == []
 
 
-def test_a_doctor_who_may_not_ask_all_says_so(guarded: RedisServer, names: tuple[str, ...]) -> None:
+def test_a_doctor_without_all_permissions_reports_that(guarded: RedisServer, names: tuple[str, ...]) -> None:
     about = ["--queue", "q"] if names else []
     ended = run(OPERATOR, "doctor", *about, BIZZMQ_REDIS_URL=url_of(guarded, "operator"))
 
@@ -153,7 +153,7 @@ def test_a_doctor_who_may_not_ask_all_says_so(guarded: RedisServer, names: tuple
     assert "Traceback" not in ended.err
 
 
-def test_a_publisher_may_ask_for_a_queue_that_is_there_and_creates_none(publisher: BizzMQ, admin: Redis) -> None:
+def test_a_publisher_can_look_up_a_queue_and_cannot_create_one(publisher: BizzMQ, admin: Redis) -> None:
     assert publisher.create_queue("q", QueueOptions(max_retries=9)) is False
 
     with pytest.raises(BrokerRefusesError, match="permission"):
@@ -203,7 +203,7 @@ def test_a_dead_letter_queue_has_a_worker_of_its_own(
     assert refusals(admin) == []
 
 
-def test_a_viewer_sees_numbers_and_no_message(
+def test_a_viewer_sees_counts_and_no_messages(
     guarded: RedisServer, publisher: BizzMQ, admin: Redis, names: tuple[str, ...]
 ) -> None:
     publisher.publish_message_to_queue("q", "secret")
@@ -216,7 +216,7 @@ def test_a_viewer_sees_numbers_and_no_message(
     assert run(OPERATOR, "audit", "q", BIZZMQ_REDIS_URL=url).code == 1
 
 
-def test_another_database_takes_select(guarded: RedisServer, admin: Redis) -> None:
+def test_another_database_needs_select(guarded: RedisServer, admin: Redis) -> None:
     for role in ("publisher", "creator"):
         set_user(admin, role, [*rules(role), "+select"])
 
@@ -228,7 +228,7 @@ def test_another_database_takes_select(guarded: RedisServer, admin: Redis) -> No
     assert refusals(admin) == []
 
 
-def test_the_disk_confirms_with_one_command_more(private_server: Callable[..., RedisServer]) -> None:
+def test_confirmation_by_the_disk_needs_one_more_command(private_server: Callable[..., RedisServer]) -> None:
     server = private_server(persistence="aof")
     admin = server.client()
     set_users(admin)

@@ -1,4 +1,4 @@
-"""The lines without brackets, for Redis 6: clients and a pool at work with them as they are written."""
+"""The documented lines without brackets, for Redis 6: clients and a pool work with them unchanged."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_a_publisher_creates_nothing_and_counts_nothing(guarded: RedisServer) ->
                 refused()
 
 
-def test_a_publisher_with_what_creating_takes_creates(guarded: RedisServer, admin: Redis) -> None:
+def test_a_publisher_with_the_documented_additions_creates_queues(guarded: RedisServer, admin: Redis) -> None:
     set_user(admin, "publisher", [*rules("publisher", marker="acl6"), *creating_redis6()])
 
     with BizzMQ(url_of(guarded, "publisher")) as mq:

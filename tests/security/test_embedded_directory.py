@@ -1,4 +1,4 @@
-"""The directory of an embedded server: nobody else's, made with explicit modes, and nothing in it is followed."""
+"""The directory of an embedded server: private, with explicit modes, and no link in it is followed."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from typing import Callable, Iterator
 
 import pytest
 
-from bizzmq import BizzMQ, embedded, embedded_paths
+from bizzmq import BizzMQ
+from bizzmq.embedded import paths
+from bizzmq.embedded import server as embedded
 from bizzmq.errors import BizzMQError, ConfigurationError
+from tests.embedded.test_server import end_everything_on, processes_on
 from tests.support.paths import ROOT
-from tests.support.somebody import NOBODY
-from tests.test_embedded import end_everything_on, processes_on
+from tests.support.unprivileged import NOBODY
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the owner of files")
 
 
 @pytest.fixture
@@ -47,7 +49,7 @@ def refused(directory: Path) -> str:
 
 
 @pytest.mark.parametrize("mask", [0o000, 0o777])
-def test_directories_and_files_have_their_modes_whatever_the_umask(
+def test_directories_and_files_have_their_modes_under_any_umask(
     mask: int, umask: Callable[[int], int], tmp_path: Path
 ) -> None:
     directory = tmp_path / "parent" / "server"
@@ -63,12 +65,12 @@ def test_directories_and_files_have_their_modes_whatever_the_umask(
         end_everything_on(directory)
 
 
-def test_a_link_is_refused_and_nothing_behind_it_changed(tmp_path: Path) -> None:
+def test_a_link_is_refused_and_its_target_is_unchanged(tmp_path: Path) -> None:
     (tmp_path / "theirs").mkdir(mode=0o700)
     (tmp_path / "theirs" / "server.log").write_bytes(b"x" * 2_000_000)
     (tmp_path / "link").symlink_to(tmp_path / "theirs")
 
-    assert "is no directory but a link" in refused(tmp_path / "link")
+    assert "is not a directory but a link" in refused(tmp_path / "link")
     assert [path.name for path in (tmp_path / "theirs").iterdir()] == ["server.log"]
     assert (tmp_path / "theirs" / "server.log").stat().st_size == 2_000_000
 
@@ -86,7 +88,7 @@ def test_a_directory_with_other_files_is_refused_and_unchanged(directory: Path) 
     directory.mkdir(mode=0o700)
     (directory / "thesis.tex").write_text("")
 
-    assert "'thesis.tex' for one: name an empty directory" in refused(directory)
+    assert "such as 'thesis.tex': name an empty directory" in refused(directory)
     assert [path.name for path in directory.iterdir()] == ["thesis.tex"]
 
 
@@ -98,7 +100,7 @@ def test_another_users_directory_is_refused(directory: Path) -> None:
     assert "belongs to another user" in refused(directory)
 
 
-def test_owner_and_mode_are_looked_at_again_at_each_join(directory: Path) -> None:
+def test_owner_and_mode_are_checked_at_each_join(directory: Path) -> None:
     use(directory)
     directory.chmod(0o755)
 
@@ -127,7 +129,7 @@ def test_a_file_in_the_way_is_neither_followed_nor_changed(
         path.mkdir(mode=0o700)
     else:
         if os.geteuid() != 0:
-            pytest.skip("only root can give a file away")
+            pytest.skip("only root can change the owner of a file")
         path.touch(mode=0o600)
         os.chown(path, NOBODY, NOBODY)
 
@@ -137,27 +139,25 @@ def test_a_file_in_the_way_is_neither_followed_nor_changed(
     assert target.read_bytes() == b"x" * 2_000_000
 
 
-def test_a_socket_elsewhere_when_the_usual_place_is_taken_is_found_by_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_socket_at_another_path_is_found_by_all_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usual = tmp_path / "bizzmq-4711"
     usual.symlink_to("/nowhere")
     own = tmp_path / "own"
     own.mkdir(mode=0o700)
 
-    first = embedded_paths._remembered(own, usual)
+    first = paths._agreed_directory(own, usual)
     usual.unlink()
 
     assert first.name.startswith("bizzmq-4711-")
-    assert embedded_paths._remembered(own, usual) == first
+    assert paths._agreed_directory(own, usual) == first
     first.symlink_to("/nowhere")
-    second = embedded_paths._remembered(own, usual)
+    second = paths._agreed_directory(own, usual)
     assert second not in (first, usual)
-    assert embedded_paths._remembered(own, usual) == second
+    assert paths._agreed_directory(own, usual) == second
 
 
 def test_a_keeper_inherits_no_secret(directory: Path) -> None:
-    script = f"from bizzmq import embedded; import os; s = embedded.join('embedded://{directory}'); print(1); input()"
+    script = f"from bizzmq.embedded import server; s = server.join('embedded://{directory}'); print(1); input()"
     settings = {"BIZZMQ_REDIS_URL": "redis://:canary@h", "BIZZMQ_SIGNING_KEYS": "canary"}
     user = subprocess.Popen(
         [sys.executable, "-c", script], env={**os.environ, **settings}, stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -172,8 +172,8 @@ def test_a_keeper_inherits_no_secret(directory: Path) -> None:
         user.communicate(b"\n")
 
 
-def test_a_working_directory_that_is_gone_ends_no_server_and_hinders_no_client(directory: Path, tmp_path: Path) -> None:
-    """A keeper has the working directory of its first user: a release's, or a test's."""
+def test_a_removed_working_directory_affects_neither_server_nor_clients(directory: Path, tmp_path: Path) -> None:
+    """A keeper has the working directory of its first user, for example that of a release or a test."""
     gone = tmp_path / "gone"
     gone.mkdir()
     script = (
@@ -184,7 +184,7 @@ def test_a_working_directory_that_is_gone_ends_no_server_and_hinders_no_client(d
         "    mq.create_queue('q')\n"
         f"    os.rmdir({str(gone)!r})\n"
         "    for _ in range(5):\n"
-        "        time.sleep(0.5)\n"  # the keeper looks for users again and again
+        "        time.sleep(0.5)\n"  # the keeper checks repeatedly for users
         "        with BizzMQ(url) as other:\n"
         "            other.publish_message_to_queue('q', 1)\n"
         "    print(mq.stats('q').waiting)\n"

@@ -1,4 +1,4 @@
-"""Passwords, keys and tokens of the pool are not inherited by what handlers start."""
+"""Processes that handlers start do not inherit passwords, keys or tokens of the pool."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Callable
 import pytest
 
 from bizzmq import BizzMQ
-from bizzmq.secret_settings import SECRETS
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.wait import eventually
+from bizzmq.utils.secret_settings import SECRETS
 
-HANDLER = "tests.security.reads_environment:handler"
+HANDLER = "tests.security.environment_handler:handler"
 KEY = "a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2U="
 TOKEN = "canary-token"
 
@@ -27,7 +27,7 @@ def shown(url: str, to: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("preload", ["on", "off"])
-def test_what_handlers_start_inherits_no_secret_also_after_a_reload(
+def test_processes_of_handlers_inherit_no_secret_also_after_a_reload(
     start_pool: Callable[..., Pool], url: str, tmp_path: Path, preload: str
 ) -> None:
     settings = {

@@ -1,4 +1,4 @@
-"""What a pool and an embedded server leave in the file system, what listens, and whom they run as."""
+"""Files, listening sockets and users of a pool and of an embedded server."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from bizzmq.testing.wait import eventually
 from bizzmq.workers import cli
 from tests.faults.scene import PATIENCE_S
 from tests.pool.command import OPERATOR, WORKER, refused, run
-from tests.supervision.asking import socket_of
+from tests.supervision.pool_status import socket_of
 from tests.supervision.test_pid1 import can_unshare
 from tests.support.paths import ROOT
-from tests.support.somebody import as_somebody, give_away
+from tests.support.unprivileged import as_unprivileged, give_to_unprivileged
 
 WARNING = "running as root"
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -34,29 +34,29 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 @pytest.fixture
 def careless() -> Iterator[None]:
-    """A umask that lets everybody do everything."""
+    """A umask that grants everything to every user."""
     before = os.umask(0)
     yield
     os.umask(before)
 
 
 def open_to_others(directory: Path) -> list[str]:
-    """What somebody else could enter, read or write there, the directory itself included."""
+    """The paths that another user could enter, read or write, including the directory itself."""
     found = [directory, *directory.rglob("*")]
     return [f"{path} {stat.filemode(path.lstat().st_mode)}" for path in found if path.lstat().st_mode & 0o077]
 
 
 def listening(processes: list[psutil.Process]) -> list[Any]:
-    """The TCP and UDP addresses at which they can be reached."""
+    """The TCP and UDP addresses on which these processes listen."""
     found: list[Any] = []
     for process in processes:
         connections: Any = getattr(process, "net_connections", None) or process.connections
-        with contextlib.suppress(psutil.NoSuchProcess):  # what forked a worker has gone meanwhile
+        with contextlib.suppress(psutil.NoSuchProcess):  # the process that forked a worker has exited meanwhile
             found += [one.laddr for one in connections(kind="inet") if one.status in ("LISTEN", "NONE")]
     return found
 
 
-def test_a_pools_files_are_its_users_alone(
+def test_files_of_a_pool_are_private_to_its_user(
     careless: None, start_pool: Callable[..., Pool], url: str, runtime: Path, tmp_path: Path
 ) -> None:
     pool = start_pool(url)
@@ -73,7 +73,7 @@ def test_a_pools_files_are_its_users_alone(
     )
 
 
-def test_a_pool_listens_to_nobody_unless_asked(start_pool: Callable[..., Pool], url: str) -> None:
+def test_a_pool_listens_only_if_configured(start_pool: Callable[..., Pool], url: str) -> None:
     silent = start_pool(url)
     silent.wait_ready()
     asked = start_pool(url, args=["--health-port=0"])
@@ -85,7 +85,7 @@ def test_a_pool_listens_to_nobody_unless_asked(start_pool: Callable[..., Pool], 
     assert "TOKEN" in refused(WORKER, f"--redis-url={url}", "--health-port=0", "--health-host=0.0.0.0", "tasks:handler")
 
 
-def test_an_embedded_server_is_its_users_alone_and_has_no_port(careless: None) -> None:
+def test_an_embedded_server_is_private_to_its_user_and_has_no_port(careless: None) -> None:
     directory = Path(tempfile.mkdtemp(prefix="bizzmq-test-")) / "server"
     try:
         with BizzMQ(f"embedded://{directory}") as mq:
@@ -108,9 +108,11 @@ def test_a_pool_of_root_is_warned_about_once(start_pool: Callable[..., Pool], ur
     assert pool.log().count(WARNING) == 1
 
 
-def test_a_pool_of_somebody_else_is_not_warned_about(start_pool: Callable[..., Pool], url: str, runtime: Path) -> None:
-    give_away(runtime)
-    pool = start_pool(url, via=as_somebody(), args=["--burst"], handler="tests.handlers:noop")
+def test_a_pool_of_an_unprivileged_user_causes_no_warning(
+    start_pool: Callable[..., Pool], url: str, runtime: Path
+) -> None:
+    give_to_unprivileged(runtime)
+    pool = start_pool(url, via=as_unprivileged(), args=["--burst"], handler="tests.handlers:noop")
 
     assert pool.wait(PATIENCE_S) == 0
     assert "pool ended" in pool.log()
@@ -118,7 +120,7 @@ def test_a_pool_of_somebody_else_is_not_warned_about(start_pool: Callable[..., P
 
 
 @as_root
-def test_what_starts_no_pool_does_not_warn(url: str, environment: Any) -> None:
+def test_a_command_that_starts_no_pool_does_not_warn(url: str, environment: Any) -> None:
     assert WARNING not in refused(WORKER, f"--redis-url={url}", "no handler")
     assert WARNING not in run(WORKER, "--check", **environment).err
     assert WARNING not in run(OPERATOR, f"--redis-url={url}", "queues").err
@@ -143,7 +145,9 @@ def test_process_1_does_not_warn(url: str, environment: dict[str, str], tmp_path
 
 
 @pytest.mark.parametrize(("user", "pid", "warnings"), [(0, 4711, 1), (1000, 4711, 0), (0, 1, 0), (1000, 1, 0)])
-def test_who_is_warned(caplog: pytest.LogCaptureFixture, user: int, pid: int, warnings: int) -> None:
+def test_the_warning_depends_on_user_and_pid(
+    caplog: pytest.LogCaptureFixture, user: int, pid: int, warnings: int
+) -> None:
     with caplog.at_level(logging.WARNING):
         cli._warn_of_root(user, pid)
 
@@ -155,11 +159,11 @@ def test_a_pool_answers_no_more_than_status(start_pool: Callable[..., Pool], url
     pool.wait_ready()
     before = pool.worker_pids()
 
-    for said in (b"stop\n", b"shutdown\n", b"status; stop\n", b"CONFIG SET x y\n", b"\n", b"\xff\n"):
+    for reported in (b"stop\n", b"shutdown\n", b"status; stop\n", b"CONFIG SET x y\n", b"\n", b"\xff\n"):
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(PATIENCE_S)
             client.connect(str(socket_of(pool, runtime)))
-            client.sendall(said)
+            client.sendall(reported)
             assert client.recv(1000) == b"error: say status, check or ready\n"
 
     eventually(lambda: pool.worker_pids() == before, PATIENCE_S)

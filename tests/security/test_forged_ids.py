@@ -1,4 +1,4 @@
-"""What stands for an id and is none is kept as a dead letter, and no other message is taken for it."""
+"""An invalid id is kept as a dead letter and is never confused with another message."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from redis import Redis
 
 from bizzmq import QueueOptions
 from bizzmq.testing.layout import Keys, command
+from bizzmq.testing.pool import Pool
 from bizzmq.testing.wait import eventually
-from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
+from tests.faults.scene import PATIENCE_S, QUEUE, Scene
 
 K = Keys(QUEUE)
 
@@ -19,7 +20,7 @@ def forge(redis: Redis, message_id: bytes, envelope: bytes = b'1\n{"do":"ok"}') 
     command(redis, "LPUSH", K.waiting, message_id)
 
 
-def test_forged_ids_that_begin_like_others_have_nobody_acked_or_blamed(scene: Scene) -> None:
+def test_forged_ids_with_the_start_of_others_ack_and_blame_no_other_message(scene: Scene) -> None:
     pool = scene.pool("--max-crashes=1", concurrency=1, queue=["idle", QUEUE], ready=False)
     pool.wait_ready()
     blocked = scene.publish_one({"do": "sleep", "sleep_s": 1.0})
@@ -57,29 +58,36 @@ def test_an_undecodable_message_leaves_no_id_in_the_record(scene: Scene) -> None
     assert command(scene.redis, "HEXISTS", K.messages, victim)
 
 
-def test_an_id_that_was_handled_and_is_stored_anew_acks_nobody_elses(scene: Scene) -> None:
-    """The worker dies while it runs the first message of a claim whose last one has the id that it had finished."""
+def test_a_handled_id_that_is_stored_again_acks_no_other_message(scene: Scene) -> None:
+    """A worker dies while it runs the first message of a claim whose last one has the id that it finished before."""
     pool = scene.pool(concurrency=1)
+
+    # The size of a claim depends on the speed of the handlers: on a busy machine one may not have all messages.
+    assert any(_dies_before_a_forged_id(scene, pool) for _ in range(20))
+
+
+def _dies_before_a_forged_id(scene: Scene, pool: Pool) -> bool:
+    """Whether the worker died with all of them claimed. In any case all are handled and acked once."""
     scene.ledger.wait_handled(*scene.publish(*[{"do": "ok"}] * 300), timeout_s=PATIENCE_S)  # claims grow
     last = scene.publish_one({"do": "ok"})
     scene.ledger.wait_handled(last, timeout_s=PATIENCE_S)
     eventually(lambda: not command(scene.redis, "EXISTS", K.messages), PATIENCE_S, pool.log)
     pool.signal(signal.SIGTSTP)
-    log_says(pool, "claiming is paused")
+    eventually(lambda: pool.log().count("claiming is paused") > pool.log().count("claiming goes on"), PATIENCE_S)
+    before = scene.totals()
 
     killer = scene.publish_one({"do": "kill_self", "times": 1})
     victims = scene.publish(*[{"do": "ok"}] * 5)
     forge(scene.redis, last.encode())
     pool.signal(signal.SIGCONT)
 
-    log_says(pool, "worker died")
     scene.ledger.wait_handled(killer, *victims, timeout_s=PATIENCE_S)
-    eventually(lambda: scene.totals()["acked"] == 301 + 7, PATIENCE_S, lambda: str(scene.totals()))
-    assert scene.totals()["requeued"] >= len(victims)
+    eventually(lambda: scene.totals()["acked"] == before["acked"] + 7, PATIENCE_S, lambda: str(scene.totals()))
+    return scene.totals()["requeued"] - before.get("requeued", 0) >= len(victims)
 
 
-def test_an_envelope_that_no_client_writes_is_refused_unread(scene: Scene) -> None:
-    """Reading it would last longer than any limit: limits begin with the handler."""
+def test_an_envelope_that_no_client_writes_is_refused_without_decoding(scene: Scene) -> None:
+    """Decoding it would take longer than any limit, because limits start with the handler."""
     pool = scene.pool("--timeout=5", "--kill-memory=200", concurrency=1)
     janitor = pool.janitor_pid()
     nested = b"1\n[" + b"[]," * 6_000_000 + b"0]"
@@ -88,6 +96,6 @@ def test_an_envelope_that_no_client_writes_is_refused_unread(scene: Scene) -> No
 
     scene.ledger.wait_handled(scene.publish_one({"do": "ok"}), timeout_s=PATIENCE_S)
     eventually(lambda: scene.mq.stats(QUEUE).dead_lettered == 2, PATIENCE_S, pool.log)
-    assert "an envelope of 18000005 bytes; at most 2097152 are read" in pool.log()
+    assert "an envelope of 18000005 bytes; at most 2097152 are allowed" in pool.log()
     assert pool.worker_pids() == pool.started_worker_pids()
     assert pool.janitor_pid() == janitor

@@ -1,6 +1,7 @@
-"""D9: what is in Redis is input. Anything at all in one queue's keys, under a pool at work, is that queue's trouble.
+"""D9: data in Redis is input. Arbitrary data in the keys of one queue affects only that queue of a working pool.
 
-With a publisher's rights nothing of others is acked unrun, in this queue either. `BIZZMQ_FUZZ_SEED` repeats a run.
+With a publisher's permissions no message of another client is acked without a run, not even in this queue.
+`BIZZMQ_FUZZ_SEED` repeats a run.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ import pytest
 from redis import Redis
 
 from bizzmq import BizzMQ, BizzMQError, QueueOptions
-from bizzmq.audit import audit
-from bizzmq.broker import Broker
-from bizzmq.census import overview
-from bizzmq.connections import connect
-from bizzmq.doctor import examine
+from bizzmq.admin.stats import overview
+from bizzmq.audit.audit import audit
+from bizzmq.broker.broker import Broker
+from bizzmq.connection.factory import connect
+from bizzmq.doctor.examine import examine
 from bizzmq.testing import invariants
 from bizzmq.testing.layout import Keys, command
 from bizzmq.testing.ledger import Ledger
@@ -37,7 +38,7 @@ WORK = {"do": "sleep", "sleep_s": 0.002}
 ASIDE = f"the queue is set aside, it cannot be worked on queue={BAD}"
 
 
-class Battle:
+class FuzzRun:
     """A pool on two queues, publishers of both, and the attacker of one."""
 
     def __init__(self, server: RedisServer, ledger: Ledger, start_pool: Callable[..., Pool], rights: str) -> None:
@@ -91,7 +92,7 @@ class Battle:
                 time.sleep(0.01)
 
     def check_processes(self) -> None:
-        """Nobody has left but by our hand."""
+        """Check that no process has exited except those that the test ended."""
         log = self.pool.log()
         assert self.pool.exit_code is None, log
         assert self.pool.janitor_pid() == self.janitor, log
@@ -101,13 +102,13 @@ class Battle:
         invariants.check_log(log)
 
     def check_clean(self) -> None:
-        """Nothing of the clean queue is lost, and nothing acked that has not run."""
+        """Check that no message of the clean queue is lost or acked without a run."""
         ids = self.published[CLEAN]
         eventually(lambda: not set(ids) - self.ledger.handled(), 60.0, lambda: f"the clean queue; {self.pool.log()}")
         eventually(lambda: not command(self.admin, "HLEN", Keys(CLEAN).messages), PATIENCE_S, self.pool.log)
 
     def unrun(self) -> set[str]:
-        """What others have published into the attacked queue that has neither run nor is stored."""
+        """The messages of other clients in the attacked queue that neither ran nor are stored."""
         stored = {
             i.decode("latin-1")
             for name in (BAD, f"{BAD}_dlq")
@@ -119,7 +120,7 @@ class Battle:
         return Redis.from_url(self.url, protocol=2)
 
     def check_named(self) -> None:
-        """However it stands by now, a key of a wrong type is named by log, doctor and audit."""
+        """Check that log, doctor and audit name a key of the wrong type, in the current state of the queue."""
         command(self.admin, "DEL", Keys(BAD).waiting)
         command(self.admin, "SET", Keys(BAD).waiting, "of the wrong type")
         eventually(lambda: ASIDE in self.pool.log(), PATIENCE_S, self.pool.log)
@@ -127,13 +128,13 @@ class Battle:
         try:
             assert any(f"queue {BAD} is set aside" in one.what for one in examine(broker))
             assert not audit(broker, BAD, 0.0).balanced
-            rows = {row["queue"]: row for row in overview(broker)}
+            rows = {row.queue: row.as_dict() for row in overview(broker)}
             assert ("error" in rows[BAD], "error" in rows[CLEAN]) == (True, False), rows
         finally:
             broker.connection.drop()
 
     def end(self) -> None:
-        """A drain, with the attack still going on."""
+        """Drain the pool while the attack continues."""
         with repeated(self.attacker.strike, 0.002):
             self.pool.signal(signal.SIGTERM)
             assert self.pool.wait(PATIENCE_S) == 0, self.pool.log()
@@ -144,14 +145,14 @@ class Battle:
 @pytest.fixture
 def battle(
     private_server: Callable[..., RedisServer], ledger: Ledger, start_pool: Callable[..., Pool]
-) -> Iterator[Callable[[str], Battle]]:
-    battles: List[Battle] = []
+) -> Iterator[Callable[[str], FuzzRun]]:
+    battles: List[FuzzRun] = []
 
-    def begin(rights: str) -> Battle:
+    def begin(rights: str) -> FuzzRun:
         server = private_server()
         if rights != "all":
             set_users(server.client())
-        battles.append(Battle(server, ledger, start_pool, rights))
+        battles.append(FuzzRun(server, ledger, start_pool, rights))
         return battles[-1]
 
     yield begin
@@ -159,7 +160,7 @@ def battle(
         one.mq.close()
 
 
-def fight(battle: Battle, rights: str, seconds: float) -> None:
+def fight(battle: FuzzRun, rights: str, seconds: float) -> None:
     battle.go_on(seconds)
     print(f"{battle.attacker.done} strikes, {battle.attacker.refused} refused")  # noqa: T201 - for pytest's report
     battle.check_processes()
@@ -172,11 +173,11 @@ def fight(battle: Battle, rights: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("rights", ["publisher", "all"])
-def test_anything_at_all_in_one_queue_is_this_queues_trouble(battle: Callable[[str], Battle], rights: str) -> None:
+def test_arbitrary_data_in_one_queue_affects_only_this_queue(battle: Callable[[str], FuzzRun], rights: str) -> None:
     fight(battle(rights), rights, 4.0)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("rights", ["publisher", "all"])
-def test_anything_at_all_for_minutes(battle: Callable[[str], Battle], rights: str) -> None:
+def test_arbitrary_data_for_minutes_affects_only_its_queue(battle: Callable[[str], FuzzRun], rights: str) -> None:
     fight(battle(rights), rights, float(os.environ.get("BIZZMQ_FUZZ_SECONDS", "60")))

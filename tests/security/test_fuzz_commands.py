@@ -1,4 +1,4 @@
-"""Whatever stands on a command line or in an address works, or is refused in words, never with a traceback of ours."""
+"""Any command line and any address works or is refused with a message, never with a traceback of ours."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from bizzmq import BizzMQ, ConfigurationError, address, console
-from bizzmq.cli import command as operator
-from bizzmq.connection import Connection
-from bizzmq.redaction import redact, scheme_and_host
-from bizzmq.url import check_url
-from bizzmq.workers import WorkerConfig, control, exits, health
+from bizzmq import BizzMQ, ConfigurationError
+from bizzmq.cli.main import command as operator
+from bizzmq.connection import group_url
+from bizzmq.connection.base import Connection
+from bizzmq.connection.url import check_url
+from bizzmq.utils import console
+from bizzmq.utils.redaction import redact, scheme_and_host
+from bizzmq.workers import WorkerConfig, exit_codes
 from bizzmq.workers import cli as worker_cli
+from bizzmq.workers.control import control_socket, health
 
 CANARY = "canary-77aa"
 bounded = settings(
@@ -34,7 +37,7 @@ numbers = st.one_of(st.integers().map(str), st.floats().map(str))
 
 
 def options_of(command: click.Command) -> st.SearchStrategy[str]:
-    """Options of a command, alone or with a value of any kind."""
+    """Options of a command, with or without a value of any kind."""
     names = ["--help", *(name for parameter in command.params for name in parameter.opts if name.startswith("-"))]
     values = st.one_of(words, numbers)
     return st.one_of(
@@ -44,7 +47,7 @@ def options_of(command: click.Command) -> st.SearchStrategy[str]:
 
 @contextmanager
 def quiet() -> Iterator[tuple[io.StringIO, io.StringIO]]:
-    """What a command writes; its log settings and signal handlers do not outlive it."""
+    """Capture the output of a command; restore log settings and signal handlers after it."""
     out, err = io.StringIO(), io.StringIO()
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
@@ -58,7 +61,7 @@ def quiet() -> Iterator[tuple[io.StringIO, io.StringIO]]:
 
 
 def ended(command: click.Command, name: str, arguments: list[str], codes: set[int], secret: str = CANARY) -> None:
-    """Run a command to its end: one of these codes, no traceback, and one line if it was refused."""
+    """Run a command to its end; check its exit code, that there is no traceback, and that a refusal is one line."""
     stdin = io.TextIOWrapper(io.BytesIO(b'{"n": 1}\nnot json\n'))
     argv = mock.patch.object(sys, "argv", [name, *arguments])
     with quiet() as (_out, err), argv, mock.patch.object(sys, "stdin", stdin), pytest.raises(SystemExit) as raised:
@@ -70,7 +73,7 @@ def ended(command: click.Command, name: str, arguments: list[str], codes: set[in
 
 @bounded
 @given(data=st.data())
-def test_the_operators_command(url: str, data: st.DataObject) -> None:
+def test_any_bizzmq_command_line_works_or_is_refused(url: str, data: st.DataObject) -> None:
     assert isinstance(operator, click.Group)
     tame = [name for name in operator.commands if name not in ("demo", "torture", "pool")]
     path: list[str] = [data.draw(st.sampled_from(tame))]
@@ -86,12 +89,12 @@ def test_the_operators_command(url: str, data: st.DataObject) -> None:
 
 @bounded
 @given(arguments=st.lists(st.one_of(words, numbers, options_of(operator)), max_size=4))
-def test_the_operators_command_with_anything_in_front(arguments: list[str]) -> None:
+def test_any_text_before_a_bizzmq_command_works_or_is_refused(arguments: list[str]) -> None:
     ended(operator, "bizzmq", ["--redis-url=redis://127.0.0.1:1/0", *arguments], {0, 1, 2})
 
 
 class NoSupervisor:
-    """Takes a configuration, and starts nothing."""
+    """Accepts a configuration and starts nothing."""
 
     failure = None
 
@@ -101,7 +104,7 @@ class NoSupervisor:
         assert outlives_terminal in (False, True)
 
     def run(self) -> int:
-        return exits.DRAINED
+        return exit_codes.DRAINED
 
 
 def leave(_handler: str) -> NoReturn:
@@ -111,10 +114,10 @@ def leave(_handler: str) -> NoReturn:
 
 @bounded
 @given(arguments=st.lists(st.one_of(st.just("tasks:handler"), words, options_of(worker_cli.command)), max_size=6))
-def test_the_workers_command(arguments: list[str]) -> None:
+def test_any_worker_command_line_works_or_is_refused(arguments: list[str]) -> None:
     nothing = {"Supervisor": NoSupervisor, "in_foreground": lambda _config: None, "_check_preload": leave}
     with mock.patch.multiple(worker_cli, **nothing), mock.patch.object(worker_cli, "signals"):
-        ended(worker_cli.command, "bizzmq-worker", arguments, {0, 1, exits.USAGE})
+        ended(worker_cli.command, "bizzmq-worker", arguments, {0, 1, exit_codes.USAGE})
 
 
 schemes = st.sampled_from(["redis", "rediss", "unix", "redis+sentinel", "rediss+cluster", "redis+x", "http", ""])
@@ -129,10 +132,10 @@ addresses = st.one_of(st.text(max_size=40), st.builds("{}://{}".format, schemes,
 @example(text="rediss://h/?ssl_cert_reqs=x")
 @example(text="redis://[::1/")
 @example(text="redis://h:99999/")
-def test_an_address_is_one_or_is_refused(text: str) -> None:
+def test_any_address_works_or_is_refused(text: str) -> None:
     with suppress(ConfigurationError):
         assert check_url(text) == text
-        if not address.is_group(text):
+        if not group_url.is_group(text):
             Connection(text)
 
 
@@ -182,7 +185,7 @@ _WRONG = (
 @given(text=st.one_of(st.sampled_from(_WRONG), st.builds("redis://{}@h:1/{{s}}{}".format, tails, tails),
                       st.builds("redis://h:1/{}{{s}}{}".format, tails, tails),
                       st.builds("rediss+cluster://h,i?{}{{s}}{}".format, tails, tails)))  # fmt: skip
-def test_nothing_of_a_refused_address_is_shown_but_scheme_and_host(text: str) -> None:
+def test_only_scheme_and_host_of_a_refused_address_are_shown(text: str) -> None:
     text = text.replace("{s}", SECRET)
     try:
         check_url(text) if not text.startswith("embedded") else BizzMQ(text).close()
@@ -192,7 +195,7 @@ def test_nothing_of_a_refused_address_is_shown_but_scheme_and_host(text: str) ->
 
 
 @pytest.mark.parametrize("text", [one.replace("{s}", SECRET) for one in _WRONG])
-def test_a_wrong_address_shows_its_secret_to_nobody(text: str) -> None:
+def test_a_wrong_address_never_shows_its_secret(text: str) -> None:
     ended(operator, "bizzmq", [f"--redis-url={text}", "queues"], {1, 2}, secret=SECRET)
 
 
@@ -201,7 +204,7 @@ def test_a_wrong_address_shows_its_secret_to_nobody(text: str) -> None:
     [["redis://:s3cr3t-4f@h"], ["redis://h:6379/s3cr3t-4f"], ["stats", "redis://u:s3cr3t-4f@h:1/0"],
      ["dlq", "rediss://x:s3cr3t-4f@h"], ["purge", "q", "redis://:s3cr3t-4f@h"]],
 )  # fmt: skip
-def test_an_address_in_the_wrong_place_shows_no_password(arguments: list[str]) -> None:
+def test_an_address_in_the_wrong_argument_shows_no_password(arguments: list[str]) -> None:
     ended(operator, "bizzmq", ["--redis-url=redis://127.0.0.1:1/0", *arguments], {1, 2}, secret=SECRET)
     ended(worker_cli.command, "bizzmq-worker", arguments, {1, 2}, secret=SECRET)
 
@@ -221,16 +224,16 @@ def test_scheme_and_host_of_a_wrong_address(text: str, shown: str) -> None:
 @settings(max_examples=300, deadline=None)
 @given(request=st.one_of(st.binary(max_size=100), st.builds(lambda head: head + b"\r\n\r\n", st.binary(max_size=60))))
 @example(request=b"GET /live HTTP/1.1\r\nAuthorization: Bearer \xff\r\n\r\n")
-def test_a_door_answers_whatever_it_is_asked(request: bytes) -> None:
+def test_a_listening_socket_answers_any_request(request: bytes) -> None:
     for token in ("", "token", "tökén"):
         reply = health.answer_with(token, lambda: "")(request)
         assert reply is None or reply.startswith(b"HTTP/1.1 ")
         assert not token or reply is None or b" 200 " not in reply.splitlines()[0] or token.encode() in request
-    status = control.answer_with({"status": lambda: {"ok": True}})(request)
+    status = control_socket.answer_with({"status": lambda: {"ok": True}})(request)
     assert status is None or status.endswith(b"\n")
 
 
 @pytest.mark.parametrize("wrong", [None, 7, b"redis://h", ["redis://h"], object()])
-def test_an_address_that_is_no_text_is_refused(wrong: Any) -> None:
+def test_an_address_that_is_not_text_is_refused(wrong: Any) -> None:
     with pytest.raises(ConfigurationError):
         BizzMQ(wrong)

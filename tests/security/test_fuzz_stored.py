@@ -1,4 +1,4 @@
-"""Whatever bytes stand in Redis, reading them gives a value or one of our errors, and never ends a loop."""
+"""Reading any bytes in Redis gives a value or one of our errors, and never ends a loop."""
 
 from __future__ import annotations
 
@@ -7,25 +7,30 @@ import json
 from typing import Any, Callable, Iterator
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from bizzmq import BizzMQError, MessageOptions, QueueOptions, census
-from bizzmq.audit import audit
-from bizzmq.broker import Broker
-from bizzmq.connection import Connection
+from bizzmq import BizzMQError, MessageOptions, QueueOptions
+from bizzmq.admin import dead_letters, find, listing, show
+from bizzmq.admin import stats as queue_stats
+from bizzmq.admin.stored_message import STATES
+from bizzmq.audit.audit import audit
+from bizzmq.audit.repair import repair
+from bizzmq.broker.broker import Broker
+from bizzmq.broker.replies import as_text
+from bizzmq.connection.base import Connection
+from bizzmq.consumer.lease import Lease, LeaseOptions
 from bizzmq.errors import DecodeError
-from bizzmq.ids import published_us
-from bizzmq.keys import INDEX
-from bizzmq.lease import LeaseKeeper, LeaseOptions
-from bizzmq.message import Attempts, Message, decode_envelope
-from bizzmq.registry import as_text
-from bizzmq.repair import repair
-from bizzmq.signing import Signer
+from bizzmq.message import Message
+from bizzmq.protocol.attempts import Attempts
+from bizzmq.protocol.envelope import decode_envelope
+from bizzmq.protocol.ids import published_us
+from bizzmq.protocol.keys import INDEX
+from bizzmq.protocol.signing import Signer
 from bizzmq.testing.layout import Keys
 
-# One server serves all examples of a test; each example begins by emptying it.
+# All examples of a test share one server; each example empties it first.
 on_a_server = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
@@ -74,7 +79,10 @@ def test_attempts_are_counts_or_undecodable(stored: bytes | None) -> None:
 
 @settings(deadline=None)
 @given(st.text(max_size=30))
-def test_an_id_tells_its_time_or_is_none(text: str) -> None:
+@example("-1")
+@example("0x0_000000000")
+@example(" 000000000001")
+def test_an_id_has_a_publish_time_or_is_invalid(text: str) -> None:
     with contextlib.suppress(DecodeError):
         assert published_us(text) >= 0
 
@@ -86,7 +94,7 @@ def test_an_id_tells_its_time_or_is_none(text: str) -> None:
         st.one_of(st.text(max_size=10), st.integers().map(str), st.floats().map(repr)),
     )
 )
-def test_a_queues_options_are_good_ones_or_undecodable(meta: dict[str, str]) -> None:
+def test_options_of_a_queue_are_valid_or_undecodable(meta: dict[str, str]) -> None:
     with contextlib.suppress(BizzMQError):
         assert isinstance(QueueOptions.from_meta(meta), QueueOptions)
 
@@ -99,7 +107,7 @@ def broker(url: str) -> Iterator[Broker]:
 
 
 def forge(redis: Redis, key: str, fields: dict[bytes, bytes]) -> None:
-    """A queue `q` with one message, and a hash of it that somebody else has written into."""
+    """Create a queue `q` with one message, and a forged entry in one of its hashes."""
     redis.flushall()
     Broker(Connection(_url_of(redis))).create("q", QueueOptions(config_dead_letter_queue=True))
     redis.hset(Keys("q").messages, "stored", "1\n1")
@@ -114,13 +122,16 @@ def _url_of(redis: Redis) -> str:
 
 
 def every_look(broker: Broker) -> dict[str, Callable[[], Any]]:
-    """What clients, workers and operators ask of a queue."""
+    """All reads of a queue by clients, workers and operators."""
     return {
-        "stats": lambda: census.stats(broker, "q"),
+        "stats": lambda: queue_stats.stats(broker, "q"),
         "options": lambda: broker.options("q"),
-        "names": lambda: census.queue_names(broker),
-        "letters": lambda: census.dead_letters(broker, "q", 0, 10),
-        "ids": lambda: census.dead_letter_ids(broker, "q"),
+        "names": lambda: queue_stats.queue_names(broker),
+        "letters": lambda: dead_letters.dead_letters(broker, "q", 0, 10),
+        "ids": lambda: broker.perform(dead_letters.dead_letter_ids(broker.keys("q"))),
+        "messages": lambda: [broker.perform(listing.read_page(broker.keys("q"), state, 10, None)) for state in STATES],
+        "find": lambda: broker.perform(find.find_message(broker.keys("q"), b"x")),
+        "show": lambda: show.show(broker, "q"),
         "supervisors": lambda: broker.supervisors("q"),
         "workers": lambda: broker.workers("q"),
         "audit": lambda: audit(broker, "q", 0.0),
@@ -141,13 +152,13 @@ def test_forged_entries_are_read_or_refused_with_one_of_our_errors(
 
 
 def watch_for_longer_than_a_lease(broker: Broker, worker: str = "", **options: Any) -> None:
-    """As the supervisor `own:1`, on a clock that goes on by two seconds from one tick to the next."""
+    """Tick as the supervisor `own:1`, with a clock that advances two seconds with each tick."""
     now_s = [0.0]
-    keeper = LeaseKeeper(broker, "own:1", ["q"], QUICK, now_s=lambda: now_s[0], **options)
-    keeper.register(worker)
+    lease = Lease(broker, "own:1", ["q"], QUICK, now_s=lambda: now_s[0], **options)
+    lease.register(worker)
     for _ in range(10):
         now_s[0] += 2.0
-        keeper.tick()
+        lease.tick()
 
 
 @on_a_server
@@ -159,15 +170,17 @@ def test_forged_registrations_stop_no_supervisor(
     if workers:
         redis.hset(Keys("q").workers, mapping=workers)  # type: ignore[arg-type]  # as above
 
-    watch_for_longer_than_a_lease(broker, "w", living=lambda: {"w"})
+    watch_for_longer_than_a_lease(broker, "w", living_workers=lambda: {"w"})
 
     assert broker.workers("q") == {"w": "own:1"}
     assert set(broker.supervisors("q")) <= {"own:1", *(as_text(n) for n, counter in supervisors.items() if not counter)}
 
 
 @on_a_server
-@given(name=names.filter(bool), holds=st.booleans())  # the empty name is what scripts delete to be allowed to write
-def test_what_a_forged_worker_holds_comes_back(redis: Redis, broker: Broker, name: bytes, holds: bool) -> None:
+@given(
+    name=names.filter(bool), holds=st.booleans()
+)  # the key with the empty name is the one that scripts delete to be allowed to write
+def test_messages_of_a_forged_worker_are_requeued(redis: Redis, broker: Broker, name: bytes, holds: bool) -> None:
     forge(redis, Keys("q").workers, {name: b"nobody"})
     if holds:
         redis.delete(Keys("q").waiting)
@@ -185,4 +198,4 @@ def test_a_forged_index_hides_no_queue(redis: Redis, broker: Broker, members: li
     forge(redis, Keys("q").stats, {})
     redis.sadd(INDEX, *members)
 
-    assert {"q", "q_dlq"} <= set(census.queue_names(broker))
+    assert {"q", "q_dlq"} <= set(queue_stats.queue_names(broker))

@@ -1,4 +1,4 @@
-"""A journal directory that holds what is not ours: nothing of it is ever removed, and no pool begins there."""
+"""A journal directory with foreign files: none of them is ever removed, and no pool starts there."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Callable
 import pytest
 
 from bizzmq import ConfigurationError
-from bizzmq.broker import Broker
-from bizzmq.connections import connect
-from bizzmq.ids import supervisor_id, worker_id
-from bizzmq.workers.journal import prepared
-from bizzmq.workers.journal_file import name_of, unfinished_of
-from bizzmq.workers.leftovers import Leftovers
+from bizzmq.broker.broker import Broker
+from bizzmq.connection.factory import connect
+from bizzmq.protocol.ids import supervisor_id, worker_id
+from bizzmq.workers.journal.file_format import journal_name, unfinished_name
+from bizzmq.workers.journal.recovery import JournalRecovery
+from bizzmq.workers.journal.writer import prepare_directory
 from tests.pool.command import WORKER, refused
-from tests.support.somebody import NOBODY
+from tests.support.unprivileged import NOBODY
 
 HOLD = (
     "import fcntl, sys; f = open(sys.argv[1], 'r+b'); fcntl.lockf(f, fcntl.LOCK_EX); print('held', flush=True); input()"
@@ -33,7 +33,7 @@ FOREIGN = [
 
 
 def old(path: Path) -> Path:
-    """Written an hour ago."""
+    """Set the time of a file to an hour ago."""
     os.utime(path, (time.time() - 3600,) * 2, follow_symlinks=False)
     return path
 
@@ -44,9 +44,9 @@ def contents(directory: Path) -> dict[str, tuple[int, int, float]]:
 
 @pytest.fixture
 def look(directory: Path, url: str) -> Callable[[], None]:
-    """One look of a janitor into the directory."""
-    leftovers = Leftovers(str(directory), Broker(connect(url)), "h", ["q"], set, look_s=0.0, share_s=10.0)
-    return leftovers.tick
+    """Let a janitor check the directory once."""
+    recovery = JournalRecovery(str(directory), Broker(connect(url)), "h", ["q"], set, interval_s=0.0, budget_s=10.0)
+    return recovery.tick
 
 
 @pytest.fixture
@@ -63,23 +63,23 @@ def test_a_directory_with_a_foreign_file_is_refused_and_unchanged(name: str, dir
     before = contents(directory)
 
     with pytest.raises(ConfigurationError, match="name a directory of its own") as refusal:
-        prepared(str(directory))
+        prepare_directory(str(directory))
 
     assert repr(name) in str(refusal.value)
     assert contents(directory) == before
 
 
-def test_a_pool_that_is_given_a_home_directory_is_refused_with_one_line(directory: Path, url: str) -> None:
+def test_a_home_directory_as_journal_directory_is_refused_with_one_line(directory: Path, url: str) -> None:
     old(_write(directory / ".bashrc"))
 
     assert "'.bashrc'" in refused(WORKER, f"--redis-url={url}", f"--journal={directory}", "tests.handlers:noop")
     assert (directory / ".bashrc").exists()
 
 
-def test_what_becomes_foreign_while_a_pool_runs_is_left_alone_and_named_once(
+def test_a_foreign_file_that_appears_later_is_kept_and_logged_once(
     directory: Path, look: Callable[[], None], caplog: pytest.LogCaptureFixture
 ) -> None:
-    own = old(_write(directory / unfinished_of(name_of(worker_id(supervisor_id(), 0)))))
+    own = old(_write(directory / unfinished_name(journal_name(worker_id(supervisor_id(), 0)))))
     for name in (".bashrc", ".netrc", "README"):
         old(_write(directory / name))
     before = contents(directory)
@@ -98,10 +98,10 @@ def test_what_becomes_foreign_while_a_pool_runs_is_left_alone_and_named_once(
 @pytest.mark.parametrize(
     "unlike", ["open to others", "hard link", "link", "fifo", "directory", "young", "locked", "another user's"]
 )
-def test_what_only_has_the_name_of_an_unfinished_journal_is_left_alone(
+def test_a_file_with_only_the_name_of_an_unfinished_journal_is_kept(
     unlike: str, directory: Path, look: Callable[[], None], tmp_path: Path
 ) -> None:
-    path = directory / unfinished_of(name_of(worker_id(supervisor_id(), 0)))
+    path = directory / unfinished_name(journal_name(worker_id(supervisor_id(), 0)))
     holder = _make_unlike(path, unlike, tmp_path)
     try:
         look()
@@ -127,7 +127,7 @@ def _make_unlike(path: Path, unlike: str, tmp_path: Path) -> subprocess.Popen[by
         path.chmod(0o644)
     if unlike == "another user's":
         if os.geteuid() != 0:
-            pytest.skip("only root can give a file away")
+            pytest.skip("only root can change the owner of a file")
         os.chown(path, NOBODY, NOBODY)
     if unlike != "young":
         old(path)
@@ -135,36 +135,36 @@ def _make_unlike(path: Path, unlike: str, tmp_path: Path) -> subprocess.Popen[by
 
 
 def _hold(path: Path) -> subprocess.Popen[bytes]:
-    """Another process that has the file locked, until it reads a line."""
+    """Start a process that locks the file until it reads a line."""
     holder = subprocess.Popen([sys.executable, "-S", "-c", HOLD, str(path)], stdin=PIPE, stdout=PIPE)
     assert holder.stdout is not None
     assert holder.stdout.readline() == b"held\n"
     return holder
 
 
-def test_what_a_file_system_puts_at_its_root_is_no_reason_to_refuse(directory: Path) -> None:
+def test_files_that_belong_to_the_file_system_are_accepted(directory: Path) -> None:
     (directory / "lost+found").mkdir()
     (directory / ".nfs000000000001").touch()
 
-    assert prepared(str(directory)) == str(directory)
+    assert prepare_directory(str(directory)) == str(directory)
     assert len(list(directory.iterdir())) == 2
 
 
-def test_names_of_earlier_versions_are_known(directory: Path) -> None:
+def test_file_names_of_earlier_versions_are_accepted(directory: Path) -> None:
     for name in ("h:boot:1:F_0.a.journal", ".h:boot:1:F_0.a.journal.unfinished", ".probe-4711"):
         _write(directory / name)
 
-    assert prepared(str(directory)) == str(directory)
+    assert prepare_directory(str(directory)) == str(directory)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a link away")
-def test_another_users_link_on_the_way_is_not_followed(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the owner of a link")
+def test_a_link_of_another_user_in_the_path_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir(mode=0o700)
     (tmp_path / "link").symlink_to(tmp_path / "there")
     os.lchown(tmp_path / "link", NOBODY, NOBODY)
 
     with pytest.raises(ConfigurationError, match="is another user's link"):
-        prepared(str(tmp_path / "link" / "journal"))
+        prepare_directory(str(tmp_path / "link" / "journal"))
 
     assert not list((tmp_path / "there").iterdir())
 

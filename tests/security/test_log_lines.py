@@ -1,4 +1,4 @@
-"""Whatever comes from outside, a log line is one line, without control characters, and says who wrote it."""
+"""With any input from outside, a log line is one line without control characters that names its writer."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from bizzmq.logs import JsonFormatter, TextFormatter, escape, log
 from bizzmq.testing.layout import Keys
 from bizzmq.testing.wait import eventually
+from bizzmq.utils.logs import JsonFormatter, TextFormatter, escape, log
 from tests.faults.scene import PATIENCE_S, Scene, log_says
 from tests.pool.command import OPERATOR, run
 
@@ -23,7 +23,7 @@ NOT_SHOWN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2
 
 
 def lines(sentence: str, **about: Any) -> tuple[str, str]:
-    """One event in both formats."""
+    """One event in both log formats."""
     written: list[logging.LogRecord] = []
     logger = logging.getLogger("tests.security")
     handler = logging.Handler()
@@ -53,7 +53,7 @@ def test_fields_and_errors_cannot_forge_a_line(name: str, error: str) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(outside)
-def test_what_is_escaped_is_one_printable_line(text: str) -> None:
+def test_escaped_text_is_one_printable_line(text: str) -> None:
     assert escape(text).isprintable() or not escape(text)
 
 
@@ -74,7 +74,7 @@ def test_forged_registrations_and_ids_cannot_forge_a_line_of_a_pool(scene: Scene
     pool.close()
 
 
-def test_dead_letters_cannot_forge_what_the_command_prints(scene: Scene, redis: Redis) -> None:
+def test_dead_letters_cannot_forge_output_of_the_command(scene: Scene, redis: Redis) -> None:
     redis.hset(Keys("q_dlq").messages, FORGED, f'1\t{{}}\t{json.dumps({"error": FORGED, FORGED: FORGED})}\n"x"')
     redis.lpush(Keys("q_dlq").waiting, FORGED)
     show: Callable[..., Any] = lambda *words: run(OPERATOR, f"--redis-url={scene.url}", "dlq", *words)  # noqa: E731

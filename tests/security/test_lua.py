@@ -1,4 +1,4 @@
-"""Lua is constant text in files: whatever is published reaches it as KEYS and ARGV only."""
+"""Lua scripts are constant text in files: published data reaches them only as KEYS and ARGV."""
 
 from __future__ import annotations
 
@@ -9,20 +9,24 @@ from typing import Any, Iterator
 
 import pytest
 
-from bizzmq import BizzMQ, MessageOptions, QueueOptions, scripts
-from bizzmq.broker import Broker
-from bizzmq.connection import Connection
+from bizzmq import BizzMQ, MessageOptions, QueueOptions
+from bizzmq.broker import scripts
+from bizzmq.broker.broker import Broker
+from bizzmq.connection.base import Connection
 from bizzmq.testing.layout import command
 
 ROOT = Path(__file__).resolve().parents[2]
 LUA = ROOT / "bizzmq" / "lua"
-SOURCES = sorted({*(ROOT / "bizzmq").glob("*.py"), *(ROOT / "workers").glob("*.py")})
+SOURCES = sorted(
+    {*(ROOT / "bizzmq").rglob("*.py"), *(ROOT / "workers").rglob("*.py")}
+    - {*(ROOT / "bizzmq" / "testing").rglob("*.py")}
+)
 CODE = "']]) redis.call('FLUSHALL') --"
 HOSTILE: list[Any] = [CODE, {CODE: CODE}, "]]", "\0", "redis.call('FLUSHALL')", '" .. KEYS[1] .. "']
 
 
 class Wiretap(Connection):
-    """Notes the text of every script that is sent."""
+    """Records the text of every script that is sent."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
@@ -42,43 +46,45 @@ def wiretap(url: str) -> Iterator[Wiretap]:
 
 
 @pytest.mark.parametrize("name", scripts.names())
-def test_a_script_is_its_files_and_nothing_else(name: str) -> None:
-    parts = [(LUA / f"{part}.lua").read_text(encoding="utf-8") for part in ("common", "places", name)]
+def test_a_script_consists_only_of_its_files(name: str) -> None:
+    script = scripts.load(name)
 
-    assert scripts.load(name).source in (parts[0] + parts[2], "".join(parts))
+    parts = [next(LUA.glob(f"*/{part}.lua")).read_text(encoding="utf-8") for part in (*script.includes, name)]
+
+    assert script.source == "".join(parts)
 
 
-@pytest.mark.parametrize("path", sorted(LUA.glob("*.lua")), ids=lambda path: path.stem)
-def test_no_script_makes_code_or_names_of_keys(path: Path) -> None:
+@pytest.mark.parametrize("path", sorted(LUA.glob("*/*.lua")), ids=lambda path: path.stem)
+def test_no_script_generates_code_or_key_names(path: Path) -> None:
     code = re.sub(r"--.*", "", path.read_text(encoding="utf-8"))
 
     assert not re.search(r"\b(load|loadstring|dofile|loadfile|setfenv|getfenv|setmetatable|rawset|_G)\b", code)
     calls = re.findall(r"redis\.p?call\(([^,)]*)(?:, ([^,)]*))?", code)
-    assert all(re.fullmatch(r"'[A-Z]+'", name) for name, _ in calls), "a command that is not constant"
-    assert not [key for _, key in calls if ".." in key or "'bizzmq" in key], "a key that is made here"
+    assert all(re.fullmatch(r"'[A-Z]+'", name) for name, _ in calls), "a command name that is not constant"
+    assert not [key for _, key in calls if ".." in key or "'bizzmq" in key], "a key name that is generated here"
 
 
-def test_only_the_store_and_the_doctor_send_lua() -> None:
+def test_only_the_two_brokers_and_the_doctor_send_lua() -> None:
     senders = {
-        path.name
+        "/".join(path.parts[-2:])
         for path in SOURCES
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant)
         if node.args[0].value in ("EVAL", "EVALSHA", "SCRIPT", "FUNCTION", "FCALL")
     }
 
-    assert senders <= {"store.py", "doctor_checks.py"}, senders
+    assert senders <= {"broker/script_runner.py", "aio/broker.py", "doctor/server_checks.py"}, senders
 
 
 def test_the_doctors_script_is_constant() -> None:
-    from bizzmq import doctor_checks
+    from bizzmq.doctor import server_checks
 
-    assert isinstance(doctor_checks._SCRIPT, str)
-    assert "KEYS" not in doctor_checks._SCRIPT
-    assert "redis.call" not in doctor_checks._SCRIPT
+    assert isinstance(server_checks._SCRIPT, str)
+    assert "KEYS" not in server_checks._SCRIPT
+    assert "redis.call" not in server_checks._SCRIPT
 
 
-def test_what_is_published_is_never_in_a_script(url: str, redis: Any, wiretap: Wiretap) -> None:
+def test_published_data_is_never_part_of_a_script(url: str, redis: Any, wiretap: Wiretap) -> None:
     command(redis, "SCRIPT", "FLUSH")  # so that every script is sent as text
     broker = Broker(wiretap)
     broker.create("q", QueueOptions(config_dead_letter_queue=True))
@@ -89,7 +95,7 @@ def test_what_is_published_is_never_in_a_script(url: str, redis: Any, wiretap: W
     claimed = broker.claim("q", CODE, 100)
     broker.dead_letter("q", CODE, published[0], "0 0 0 0", CODE.encode())
     broker.retry("q", CODE, published[1], "0 0 0 0", "1 0 0 0", 0)
-    broker.beat("q", CODE)
+    broker.heartbeat("q", CODE)
 
     constant = {scripts.load(name).source for name in scripts.names()}
     assert len(claimed.entries) == len(HOSTILE)

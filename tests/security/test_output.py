@@ -1,4 +1,4 @@
-"""A canary in every secret place: everything is run with it, and all output searched for it."""
+"""A canary in place of every secret: everything runs with it, and all output is searched for it."""
 
 from __future__ import annotations
 
@@ -14,33 +14,34 @@ from urllib.parse import quote
 
 import pytest
 
-from bizzmq import BizzMQ, BrokerUnavailableError, ConfigurationError, MessageOptions, QueueOptions, address
-from bizzmq.broker import Broker
-from bizzmq.cluster import ClusterConnection
-from bizzmq.connection import Connection
-from bizzmq.logs import JsonFormatter, TextFormatter
-from bizzmq.sentinel import SentinelConnection
-from bizzmq.signing import Signer
+from bizzmq import BizzMQ, BrokerUnavailableError, ConfigurationError, MessageOptions, QueueOptions
+from bizzmq.broker.broker import Broker
+from bizzmq.connection import group_url
+from bizzmq.connection.base import Connection
+from bizzmq.connection.cluster.connection import ClusterConnection
+from bizzmq.connection.sentinel import SentinelConnection
+from bizzmq.protocol.signing import Signer
 from bizzmq.testing.ledger import Ledger
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.ports import LOOPBACK, free_port
 from bizzmq.testing.server import RedisServer
 from bizzmq.testing.wait import eventually
+from bizzmq.utils.logs import JsonFormatter, TextFormatter
 from bizzmq.workers import WorkerConfig
 from tests.faults.scene import PATIENCE_S, log_says
 from tests.pool.command import OPERATOR, WORKER, Finished, run
 from tests.scripts.containers import everything
-from tests.supervision.asking import socket_of, status_of
+from tests.supervision.pool_status import socket_of, status_of
 
 CANARY = "canary-5e5f/@1"
-"""With characters that an address has to encode: neither form may be seen."""
+"""With characters that an address has to encode: neither form may appear."""
 KEY = base64.b64encode(b"-canary-key-".ljust(32, b"-")).decode()
 TOKEN = "token-canary"
 ENVIRONMENT = {"BIZZMQ_SIGNING_KEYS": KEY, "BIZZMQ_WORKER_HEALTH_TOKEN": TOKEN}
 
 
 def assert_clean(text: object, where: str) -> None:
-    """None of the secrets is in a text."""
+    """Check that a text contains none of the secrets."""
     shown = str(text)
     found = [line for line in shown.splitlines() if "canary" in line or KEY in line]
     assert not found, f"a secret in {where}: {found}"
@@ -57,13 +58,13 @@ def guarded(private_server: Callable[..., RedisServer]) -> RedisServer:
 
 @pytest.fixture
 def noted(caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
-    """All that this process logs, from the debug level on, in both formats."""
+    """Everything that this process logs, from level DEBUG, in both formats."""
     caplog.set_level(logging.DEBUG)
     formatters = (TextFormatter(), JsonFormatter())
     return lambda: "\n".join(formatter.format(record) for record in caplog.records for formatter in formatters)
 
 
-def test_the_library_says_no_secret(guarded: RedisServer, noted: Callable[[], str]) -> None:
+def test_the_library_shows_no_secret(guarded: RedisServer, noted: Callable[[], str]) -> None:
     with BizzMQ(url_of(guarded), signing_keys=[KEY]) as mq:
         mq.create_queue("q", QueueOptions(config_dead_letter_queue=True))
         mq.publish_message_to_queue("q", "bad", MessageOptions(retries=0))
@@ -80,12 +81,14 @@ def test_the_library_says_no_secret(guarded: RedisServer, noted: Callable[[], st
 
 
 @pytest.mark.parametrize("form", ["redis://:{}@{}/0", "redis://me:{}@{}/0", "redis://{1}/0?password={0}"])
-def test_no_error_of_a_connection_says_a_secret(guarded: RedisServer, form: str) -> None:
+def test_no_connection_error_shows_a_secret(guarded: RedisServer, form: str) -> None:
     wrong = form.format(quote(CANARY + "x", safe=""), f"{guarded.host}:{guarded.port}")
     closed = form.format(quote(CANARY, safe=""), f"{LOOPBACK}:{free_port()}")
 
     for url in (wrong, closed, wrong.replace("redis://", "rediss://"), wrong.replace("redis://", "redis+cluster://")):
-        with pytest.raises((BrokerUnavailableError, ConfigurationError)) as raised:  # several servers take no ?password
+        with pytest.raises(
+            (BrokerUnavailableError, ConfigurationError)
+        ) as raised:  # addresses of several servers do not accept ?password
             BizzMQ(url)
         assert_clean("".join(traceback.format_exception(raised.type, raised.value, raised.tb)), f"the error of {form}")
 
@@ -103,14 +106,14 @@ def test_no_error_of_a_connection_says_a_secret(guarded: RedisServer, form: str)
         "embedded:///d?password=canary", "embedded://[canary", "embedded://a\u2100:canary@h",
     ],
 )  # fmt: skip
-def test_no_refused_address_says_a_secret(url: str) -> None:
-    with pytest.raises((ConfigurationError, BrokerUnavailableError)) as raised:  # Python before 3.11 reads brackets
+def test_no_refused_address_shows_a_secret(url: str) -> None:
+    with pytest.raises((ConfigurationError, BrokerUnavailableError)) as raised:  # Python before 3.11 accepts brackets
         BizzMQ(url)
 
     assert_clean("".join(traceback.format_exception(raised.type, raised.value, raised.tb)), "the error")
 
 
-def test_nothing_shows_a_secret_of_its_own() -> None:
+def test_no_repr_shows_a_secret() -> None:
     encoded = quote(CANARY, safe="")
     sentinels = f"redis+sentinel://:{encoded}@{LOOPBACK}:1/service?sentinel_password=canary"
     cluster = f"redis+cluster://:{encoded}@{LOOPBACK}:1"
@@ -118,8 +121,8 @@ def test_nothing_shows_a_secret_of_its_own() -> None:
     config = WorkerConfig("tasks:handler", redis_url=url, health_token=TOKEN, signing_keys=[KEY])
 
     for shown in (
-        Connection(url), SentinelConnection(sentinels), ClusterConnection(cluster), address.parse(sentinels),
-        address.parse(cluster), Broker(Connection(url)), config, Signer([KEY]),
+        Connection(url), SentinelConnection(sentinels), ClusterConnection(cluster), group_url.parse(sentinels),
+        group_url.parse(cluster), Broker(Connection(url)), config, Signer([KEY]),
     ):  # fmt: skip
         assert_clean(f"{shown!r} {shown}", type(shown).__name__)
 
@@ -129,8 +132,8 @@ def port_of(pool: Pool) -> int:
     return int(eventually(lambda: re.findall(pattern, pool.log()), PATIENCE_S, pool.log)[0])
 
 
-def asked(port: int, token: str) -> str:
-    """All that the health port answers."""
+def health_replies(port: int, token: str) -> str:
+    """All replies of the health port."""
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=5.0)
     connection.request("GET", "/ready", headers={"Authorization": f"Bearer {token}"})
     response = connection.getresponse()
@@ -141,7 +144,7 @@ def asked(port: int, token: str) -> str:
 
 @pytest.mark.usually(1)
 @pytest.mark.parametrize("style", ["text", "json"])
-def test_a_pool_and_the_commands_say_no_secret(
+def test_a_pool_and_the_commands_show_no_secret(
     guarded: RedisServer,
     start_pool: Callable[..., Pool],
     ledger: Ledger,
@@ -153,12 +156,12 @@ def test_a_pool_and_the_commands_say_no_secret(
     settings: Any = {**ENVIRONMENT, **environment, "BIZZMQ_REDIS_URL": url}
     options = ["--log-level=debug", f"--log-format={style}", "--health-port=0", "--health-host=0.0.0.0"]
     pool = start_pool(url, url_in_env=True, args=options, env=ENVIRONMENT, concurrency=1)
-    said: list[str] = []
+    reported: list[str] = []
 
     def command(*words: str, module: str = OPERATOR, code: int = 0) -> None:
         ended: Finished = run(module, *words, **settings)
         assert ended.code == code, (words, ended)
-        said.append(ended.out + ended.err)
+        reported.append(ended.out + ended.err)
 
     eventually(lambda: status_of(socket_of(pool, runtime))["working"] == 1, PATIENCE_S, pool.log, (Exception,))
     command("publish", "q", '{"do": "raise"}', "--retries=0")
@@ -170,8 +173,12 @@ def test_a_pool_and_the_commands_say_no_secret(
         command(*words.split())
     command("publish", "nowhere", "{}", code=1)
     command("--check=ready", module=WORKER)
-    said += [asked(port_of(pool), TOKEN), asked(port_of(pool), "guess"), str(status_of(socket_of(pool, runtime)))]
-    said += [word for process in pool.living() for word in process.cmdline()]
+    reported += [
+        health_replies(port_of(pool), TOKEN),
+        health_replies(port_of(pool), "guess"),
+        str(status_of(socket_of(pool, runtime))),
+    ]
+    reported += [word for process in pool.living() for word in process.cmdline()]
     pool.signal(signal.SIGUSR1)
     log_says(pool, "worker stack")
     with guarded.client() as admin:
@@ -184,5 +191,5 @@ def test_a_pool_and_the_commands_say_no_secret(
     pool.signal(signal.SIGTERM)
     assert pool.wait(PATIENCE_S) == 0
 
-    assert_clean("\n".join(said), "what was said")
+    assert_clean("\n".join(reported), "what was said")
     assert_clean(pool.log(), "the log")

@@ -1,4 +1,4 @@
-"""The server's address, and the password in it, from a file that nobody else can read."""
+"""The server's address with its password, from a private file."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Callable
 
 import pytest
 
-from bizzmq import ConfigurationError, secret_files
+from bizzmq import ConfigurationError
 from bizzmq.testing.server import RedisServer
 from bizzmq.testing.wait import eventually
+from bizzmq.utils import private_files
 from tests.faults.scene import PATIENCE_S, Scene
 from tests.pool.command import OPERATOR, WORKER, refused, run
 
@@ -24,7 +25,7 @@ def secret(path: Path, text: str = f"redis://:{CANARY}@127.0.0.1:1/0\n", mode: i
     return path
 
 
-def test_both_commands_take_the_address_from_a_file(own_scene: OwnScene, tmp_path: Path) -> None:
+def test_both_commands_read_the_address_from_a_file(own_scene: OwnScene, tmp_path: Path) -> None:
     server, scene = own_scene(password=CANARY)
     file = secret(tmp_path / "url", f"{server.url}\n", mode=0o640)
     (published,) = run(OPERATOR, "publish", "q", "{}", BIZZMQ_REDIS_URL_FILE=str(file)).lines()
@@ -34,7 +35,7 @@ def test_both_commands_take_the_address_from_a_file(own_scene: OwnScene, tmp_pat
     assert published
 
 
-def test_what_is_said_for_bizzmq_goes_before_what_is_not(url: str, tmp_path: Path) -> None:
+def test_variables_of_bizzmq_override_general_ones(url: str, tmp_path: Path) -> None:
     away = "redis://127.0.0.1:1/0"
     file = str(secret(tmp_path / "url", url))
 
@@ -47,12 +48,12 @@ def test_what_is_said_for_bizzmq_goes_before_what_is_not(url: str, tmp_path: Pat
 @pytest.mark.parametrize("mode", [0o644, 0o660, 0o604, 0o601, 0o622])
 def test_a_file_that_others_can_read_or_change_is_refused(tmp_path: Path, mode: int) -> None:
     with pytest.raises(ConfigurationError, match="open to others") as raised:
-        secret_files.read(secret(tmp_path / "url", mode=mode))
+        private_files.read_secret(secret(tmp_path / "url", mode=mode))
 
     assert CANARY not in str(raised.value)
 
 
-def test_the_commands_say_so_in_one_line(tmp_path: Path) -> None:
+def test_the_commands_report_that_in_one_line(tmp_path: Path) -> None:
     file = secret(tmp_path / "url", mode=0o644)
 
     lines = [
@@ -66,10 +67,10 @@ def test_the_commands_say_so_in_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", [0o600, 0o400, 0o640, 0o440])
 def test_a_file_for_its_owner_and_group_is_read(tmp_path: Path, mode: int) -> None:
-    assert secret_files.read(secret(tmp_path / "url", " text\n", mode)) == "text"
+    assert private_files.read_secret(secret(tmp_path / "url", " text\n", mode)) == "text"
 
 
-def test_what_is_no_such_file_is_refused(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_readable_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(str(tmp_path / "fifo"), 0o600)
     (tmp_path / "directory").mkdir(0o700)
     secret(tmp_path / "empty", " \n")
@@ -78,24 +79,24 @@ def test_what_is_no_such_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "binary").chmod(0o600)
 
     for name, complaint in {
-        "missing": "No such file", "fifo": "is no file", "directory": "is no file", "empty": "is empty",
-        "large": "too large", "binary": "is no text", "a\0b": "cannot be read",
+        "missing": "No such file", "fifo": "not a regular file", "directory": "not a regular file",
+        "empty": "is empty", "large": "too large", "binary": "is not UTF-8 text", "a\0b": "cannot be read",
     }.items():  # fmt: skip
         with pytest.raises(ConfigurationError, match=complaint):
-            secret_files.read(tmp_path / name)
+            private_files.read_secret(tmp_path / name)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to somebody else")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the owner of a file")
 def test_a_file_of_another_user_is_refused(tmp_path: Path) -> None:
     file = secret(tmp_path / "url")
     os.chown(str(file), 65534, -1)
 
     with pytest.raises(ConfigurationError, match="belongs to another user"):
-        secret_files.read(file)
+        private_files.read_secret(file)
 
 
-def test_a_symbolic_link_counts_as_what_it_leads_to(tmp_path: Path) -> None:
+def test_a_symbolic_link_counts_as_its_target(tmp_path: Path) -> None:
     secret(tmp_path / "url", "text")
     (tmp_path / "link").symlink_to("url")
 
-    assert secret_files.read(tmp_path / "link") == "text"
+    assert private_files.read_secret(tmp_path / "link") == "text"

@@ -1,4 +1,4 @@
-"""A signature covers version, id, queue, options and body; keys can be changed; whoever has none reads as before."""
+"""A signature covers version, id, queue, options and body; keys can be rotated; without keys reading is unchanged."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from bizzmq import BizzMQ, ConfigurationError, MessageOptions
 from bizzmq.errors import SignatureError, UnsignedError
-from bizzmq.message import decode_envelope
-from bizzmq.signing import Signer
+from bizzmq.protocol.envelope import decode_envelope, encode_header
+from bizzmq.protocol.signing import Signer
 from bizzmq.workers import WorkerConfig
 
 OLD, NEW, OTHER = b"o" * 32, b"n" * 32, b"x" * 32
@@ -25,16 +25,16 @@ by_options = pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 
 
 def signed(options: MessageOptions = OPTIONS["all"], body: bytes = b'{"n":1}', key: bytes = NEW) -> bytes:
-    return Signer([key]).sign(ID, QUEUE, options.header() + body)
+    return Signer([key]).sign(ID, QUEUE, encode_header(options) + body)
 
 
 def refused(envelope: bytes, message_id: str = ID, queue: str = QUEUE, *keys: bytes) -> None:
-    """Refused for its signature, which is wrong."""
+    """Check that a message is refused because its signature is wrong."""
     assert refusal(envelope, message_id, queue, *keys) is SignatureError
 
 
 def unsigned(envelope: bytes) -> None:
-    """Refused because there is no signature at all."""
+    """Check that a message is refused because it has no signature."""
     assert refusal(envelope) is UnsignedError
 
 
@@ -55,7 +55,7 @@ def test_a_signed_message_is_read_with_and_without_keys(options: MessageOptions)
 
 
 @by_options
-def test_each_part_is_covered(options: MessageOptions) -> None:
+def test_each_part_is_covered_by_the_signature(options: MessageOptions) -> None:
     envelope = signed(options)
     header, _, body = envelope.partition(b"\n")
     version, _, stored = header.partition(b"\t")
@@ -72,7 +72,7 @@ def test_each_part_is_covered(options: MessageOptions) -> None:
 
 @by_options
 def test_a_message_without_its_signature_is_refused(options: MessageOptions) -> None:
-    plain = options.header() + b'{"n":1}'
+    plain = encode_header(options) + b'{"n":1}'
     signature = json.loads(signed(options).partition(b"\n")[0].partition(b"\t")[2])["sig"].encode()
 
     unsigned(plain)
@@ -84,7 +84,7 @@ def test_a_message_without_its_signature_is_refused(options: MessageOptions) -> 
     refused(signed(options).replace(signature, b"A" * 43))
 
 
-def test_a_signature_is_taken_from_no_other_place() -> None:
+def test_a_signature_in_any_other_position_is_ignored() -> None:
     envelope = signed(OPTIONS["none"], b"1")
     signature = envelope.partition(b'"sig":')[2].partition(b"}")[0]
 
@@ -104,12 +104,12 @@ def test_no_bit_can_be_flipped(position: int, bit: int) -> None:
 
 
 @given(cut=st.integers(min_value=0), text=st.binary(min_size=1, max_size=20))
-def test_nothing_can_be_put_between(cut: int, text: bytes) -> None:
+def test_nothing_can_be_inserted_between_the_parts(cut: int, text: bytes) -> None:
     envelope = signed()
     at = cut % (len(envelope) + 1)
     header = envelope.partition(b"\n")[0]
     if at == len(header) and text.startswith(b"\t"):
-        return  # the place of an error record, which is not covered
+        return  # the position of the error record, which is not covered
 
     assert refusal(envelope[:at] + text + envelope[at:])
 
@@ -148,7 +148,7 @@ def test_the_first_key_signs_and_all_verify() -> None:
     refused(new, ID, QUEUE, OLD)
 
 
-def test_keys_may_be_text_and_are_never_shown() -> None:
+def test_keys_can_be_text_and_are_never_shown() -> None:
     text = base64.b64encode(NEW).decode()
 
     assert Signer([text]).decode(ID, QUEUE, signed()).body == {"n": 1}
@@ -160,7 +160,7 @@ def test_keys_may_be_text_and_are_never_shown() -> None:
 @pytest.mark.parametrize(
     "keys", [[], [b""], [b"short"], ["not base64!"], ["c2hvcnQ="], "A" * 44, b"n" * 32, [None], [40]]
 )
-def test_keys_that_are_none_are_refused_and_not_repeated(keys: object) -> None:
+def test_invalid_keys_are_refused_and_not_shown(keys: object) -> None:
     with pytest.raises(ConfigurationError) as raised:
         Signer(keys)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError):

@@ -1,4 +1,4 @@
-"""Signed messages from publisher to handler: real consumers and pools, with the keys of their own."""
+"""Signed messages from publisher to handler: real consumers and pools with their own keys."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 from redis import Redis
 
 from bizzmq import BizzMQ, QueueOptions
-from bizzmq.broker import Broker
-from bizzmq.census import dead_letters
-from bizzmq.connection import Connection
+from bizzmq.admin.dead_letters import dead_letters
+from bizzmq.broker.broker import Broker
+from bizzmq.connection.base import Connection
 from bizzmq.testing.layout import Keys
 from bizzmq.testing.wait import eventually
 from tests.faults.scene import PATIENCE_S, Scene
@@ -26,7 +26,7 @@ AT_ONCE = QueueOptions(config_dead_letter_queue=True, max_retries=1, retry_backo
 
 
 class Seen:
-    """Notes bodies and errors; fails for a body that says so."""
+    """Records bodies and errors; fails if the body asks for it."""
 
     def __init__(self) -> None:
         self.bodies: list[Any] = []
@@ -44,7 +44,7 @@ class Seen:
 
 @pytest.fixture
 def client(url: str) -> Iterator[Callable[..., BizzMQ]]:
-    """client(key, ...): a client with these keys, or with none."""
+    """client(key, ...): a client with these keys, or without keys."""
     made: list[BizzMQ] = []
 
     def make(*keys: bytes) -> BizzMQ:
@@ -72,7 +72,7 @@ def consume(mq: BizzMQ, queue: str = "q") -> Seen:
 
 
 def refusals(broker: Broker, count: int, queue: str = "q") -> list[Any]:
-    """The records of so many dead letters, as soon as they are there."""
+    """Wait for `count` dead letters and return their error records."""
     return [letter.error for letter in eventually(lambda: _letters(broker, queue, count), PATIENCE_S, "dead letters")]
 
 
@@ -102,10 +102,10 @@ def test_without_keys_signed_messages_are_read_as_before(client: Any) -> None:
     consume(client()).wait("signed", "unsigned")
 
 
-def test_keys_are_changed_without_a_gap(client: Any, broker: Broker) -> None:
+def test_keys_are_rotated_without_a_gap(client: Any, broker: Broker) -> None:
     publisher = client(OLD)
     publisher.publish_message_to_queue("q", 1)
-    client(NEW, OLD).publish_message_to_queue("q", 2)  # consumers and publishers may be changed in any order
+    client(NEW, OLD).publish_message_to_queue("q", 2)  # consumers and publishers can be changed in any order
 
     consume(client(NEW, OLD)).wait(1, 2)
 
@@ -114,7 +114,7 @@ def test_keys_are_changed_without_a_gap(client: Any, broker: Broker) -> None:
     assert "another key" in refusals(broker, 1, "r")[0]["error"]
 
 
-def test_all_shards_of_a_queue_are_signed_for(client: Any) -> None:
+def test_messages_of_all_shards_of_a_queue_are_signed(client: Any) -> None:
     mq = client(NEW)
     mq.create_queue("sharded", QueueOptions(shards=3))
     for number in range(9):
@@ -125,7 +125,7 @@ def test_all_shards_of_a_queue_are_signed_for(client: Any) -> None:
     eventually(lambda: sorted(seen.bodies) == list(range(9)), PATIENCE_S, lambda: str(seen.bodies))
 
 
-def test_a_message_that_was_moved_to_another_queue_is_refused(
+def test_a_message_moved_to_another_queue_is_refused(
     client: Any, redis: Redis, broker: Broker, caplog: pytest.LogCaptureFixture
 ) -> None:
     mq = client(NEW)
@@ -152,7 +152,7 @@ def test_failures_dead_letters_and_replays_keep_the_signature(client: Any, broke
     (letter,) = eventually(lambda: _letters(broker, "q", 1), PATIENCE_S)
     assert letter.error["error"] == "a bad one"
 
-    assert run(OPERATOR, f"--redis-url={url}", "dlq", "replay", "q").lines() == ["1 messages put back"]
+    assert run(OPERATOR, f"--redis-url={url}", "dlq", "replay", "q").lines() == ["1 messages replayed"]
     eventually(lambda: mq.stats("q").retried == 2 and mq.stats("q").dead_lettered == 1, PATIENCE_S)
     seen = consume(mq, "q_dlq")
 
@@ -166,7 +166,7 @@ def test_a_refused_message_stays_refused_when_it_is_replayed(client: Any, broker
     seen = consume(mq)
     refusals(broker, 1)
 
-    assert run(OPERATOR, f"--redis-url={url}", "dlq", "replay", "q").lines() == ["1 messages put back"]
+    assert run(OPERATOR, f"--redis-url={url}", "dlq", "replay", "q").lines() == ["1 messages replayed"]
 
     eventually(lambda: mq.stats("q").waiting + mq.stats("q").processing == 0, PATIENCE_S)
     refusals(broker, 1)
@@ -204,7 +204,7 @@ def test_a_pool_and_the_command_take_the_keys_from_the_environment(
 @pytest.mark.parametrize(
     ("variables", "complaint"),
     [
-        ({"BIZZMQ_SIGNING_KEYS": ""}, "BIZZMQ_SIGNING_KEYS holds no key"),
+        ({"BIZZMQ_SIGNING_KEYS": ""}, "BIZZMQ_SIGNING_KEYS contains no key"),
         ({"BIZZMQ_SIGNING_KEYS": "c2VjcmV0"}, "BIZZMQ_SIGNING_KEYS: signing key 1 has 6 bytes"),
         ({"BIZZMQ_SIGNING_KEYS": f"{NEW_TEXT},secret!"}, "BIZZMQ_SIGNING_KEYS: signing key 2 is not base64"),
         ({"BIZZMQ_SIGNING_KEYS_FILE": "/nowhere/keys"}, "'/nowhere/keys' cannot be read: No such file"),

@@ -1,4 +1,4 @@
-"""What comes from outside is cut before it reaches a log, a table, or a client of the health port."""
+"""Input from outside is cut before it reaches a log, a table, or a client of the health port."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from bizzmq.logs import FIELD_LIMIT, TRACE_LIMIT, JsonFormatter, TextFormatter, log
-from bizzmq.message import Attempts
-from bizzmq.retry import TYPE_LIMIT, error_record
-from bizzmq.tables import CELL_LIMIT, table
-from bizzmq.workers import health
-from bizzmq.workers.stream_server import MAX_REQUEST_BYTES, StreamServer
+from bizzmq.cli.tables import CELL_LIMIT, table
+from bizzmq.protocol.attempts import Attempts
+from bizzmq.protocol.error_record import TYPE_LIMIT, error_record
+from bizzmq.utils.logs import FIELD_LIMIT, TRACE_LIMIT, JsonFormatter, TextFormatter, log
+from bizzmq.workers.control import health
+from bizzmq.workers.control.request_server import MAX_REQUEST_BYTES, RequestServer
 
 HUGE = "x" * 5_000_000
 _logger = logging.getLogger("bizzmq.sizes")
@@ -27,28 +27,30 @@ Enormous: Any = type("E" * 200_000, (Exception,), {})
     [{"message": HUGE}, {"error": HUGE}, {"error": Enormous(HUGE)}, {"ids": [HUGE, HUGE]}, {"trace": HUGE},
      {"count": 7}],
 )  # fmt: skip
-def test_a_log_line_has_a_bound(caplog: pytest.LogCaptureFixture, formatter: Any, fields: dict[str, Any]) -> None:
+def test_the_length_of_a_log_line_is_limited(
+    caplog: pytest.LogCaptureFixture, formatter: Any, fields: dict[str, Any]
+) -> None:
     with caplog.at_level(logging.INFO):
         log(_logger, logging.INFO, "something was said", **fields)
 
     assert len(formatter.format(caplog.records[0])) < 2 * FIELD_LIMIT + TRACE_LIMIT + 500
 
 
-def test_small_fields_stay_as_they_are_in_json(caplog: pytest.LogCaptureFixture) -> None:
+def test_small_fields_are_unchanged_in_json(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        log(_logger, logging.INFO, "said", count=7, share=0.5, nothing=None, yes=True, names=["a"])
+        log(_logger, logging.INFO, "reported", count=7, share=0.5, nothing=None, yes=True, names=["a"])
 
-    said = json.loads(JsonFormatter().format(caplog.records[0]))
-    assert [said[name] for name in ("count", "share", "nothing", "yes", "names")] == [7, 0.5, None, True, ["a"]]
+    reported = json.loads(JsonFormatter().format(caplog.records[0]))
+    assert [reported[name] for name in ("count", "share", "nothing", "yes", "names")] == [7, 0.5, None, True, ["a"]]
 
 
-def test_a_cell_of_a_table_has_a_bound(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_length_of_a_table_cell_is_limited(capsys: pytest.CaptureFixture[str]) -> None:
     table([[HUGE, "E" * 200_000]], ("id", "error_type"))
 
     assert max(map(len, capsys.readouterr().out.splitlines())) < 2 * CELL_LIMIT + 100
 
 
-def test_the_type_of_an_error_is_stored_cut() -> None:
+def test_a_long_error_type_is_cut_before_it_is_stored() -> None:
     record = json.loads(error_record(Enormous("no"), queue="q", worker="w", attempts=Attempts()))
 
     assert record["error_type"] == "E" * TYPE_LIMIT
@@ -58,7 +60,7 @@ def test_the_type_of_an_error_is_stored_cut() -> None:
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_large_request_gets_431_and_no_reset(size: int, method: str) -> None:
     listener = health.listen("127.0.0.1", 0)
-    server = StreamServer(listener, health.answer_with("", lambda: ""), too_large=health.too_large())
+    server = RequestServer(listener, health.answer_with("", lambda: ""), too_large=health.too_large())
     try:
         with socket.create_connection(listener.getsockname()) as client:
             client.settimeout(0.01)
@@ -72,8 +74,8 @@ def test_a_large_request_gets_431_and_no_reset(size: int, method: str) -> None:
         server.close()
 
 
-def _all_of(client: socket.socket, server: StreamServer) -> bytes:
-    """The reply, up to the end of the connection, which is no reset."""
+def _all_of(client: socket.socket, server: RequestServer) -> bytes:
+    """The reply up to the end of the connection, which must not be a reset."""
     reply = b""
     for _ in range(2000):
         server.serve()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import shutil
 from pathlib import Path
@@ -10,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from bizzmq import BizzMQ, BrokerUnavailableError, ConfigurationError
+from bizzmq import AsyncBizzMQ, BizzMQ, BrokerUnavailableError, ConfigurationError
 from bizzmq.errors import BrokerRefusesError
 from bizzmq.testing import invariants
 from bizzmq.testing.binaries import server_binary
@@ -25,7 +26,7 @@ from tests.support.certificates import Authority, Certificate, can_make
 
 
 class TlsServer:
-    """A server with a certificate of its own, and addresses for clients that trust this or that."""
+    """A server with a certificate, and its addresses for clients with different trust settings."""
 
     def __init__(self, files: Path, certificate: Certificate, ask_clients: bool) -> None:
         self.port = free_port()
@@ -44,7 +45,7 @@ class TlsServer:
 
 
 def _start(lines: list[str]) -> RedisServer:
-    """The first server here that is built with TLS."""
+    """Start the first installed server that supports TLS."""
     for binary in dict.fromkeys((server_binary(), shutil.which("redis-server"), shutil.which("valkey-server"))):
         if binary is not None:
             with contextlib.suppress(RuntimeError):
@@ -55,7 +56,7 @@ def _start(lines: list[str]) -> RedisServer:
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not can_make():
-        pytest.skip("no openssl command to make certificates with")
+        pytest.skip("no openssl command, which makes the certificates")
     return tmp_path_factory.mktemp("certificates")
 
 
@@ -66,13 +67,13 @@ def authority(files: Path) -> Authority:
 
 @pytest.fixture(scope="module")
 def trusted(authority: Authority) -> str:
-    """The option that trusts the test's authority."""
+    """The URL option that trusts the test's authority."""
     return f"ssl_ca_certs={quote(str(authority.certificate))}"
 
 
 @pytest.fixture(scope="module")
 def here(files: Path, authority: Authority) -> Iterator[TlsServer]:
-    """A server with a certificate for the address that it has."""
+    """A server with a certificate for its own address."""
     server = TlsServer(files, authority.issue("here", f"IP:{LOOPBACK}"), ask_clients=False)
     yield server
     server.close()
@@ -80,7 +81,7 @@ def here(files: Path, authority: Authority) -> Iterator[TlsServer]:
 
 @pytest.fixture(scope="module")
 def elsewhere(files: Path, authority: Authority) -> Iterator[TlsServer]:
-    """A server with a good certificate of another host."""
+    """A server with a valid certificate of another host."""
     server = TlsServer(files, authority.issue("elsewhere", "DNS:redis.example"), ask_clients=False)
     yield server
     server.close()
@@ -88,7 +89,7 @@ def elsewhere(files: Path, authority: Authority) -> Iterator[TlsServer]:
 
 @pytest.fixture
 def untrusted(request: pytest.FixtureRequest, here: TlsServer, elsewhere: TlsServer, trusted: str) -> str:
-    """An address that must not be believed."""
+    """An address whose server must not be trusted."""
     return {"unknown authority": here.url(), "another host": elsewhere.url(trusted)}[request.param]
 
 
@@ -96,7 +97,7 @@ who_is_untrusted = pytest.mark.parametrize("untrusted", ["unknown authority", "a
 
 
 @who_is_untrusted
-def test_a_client_refuses_whom_it_cannot_verify(untrusted: str) -> None:
+def test_a_client_refuses_a_server_that_it_cannot_verify(untrusted: str) -> None:
     with pytest.raises(BrokerUnavailableError, match="CERTIFICATE_VERIFY_FAILED") as raised:
         BizzMQ(untrusted)
 
@@ -104,12 +105,12 @@ def test_a_client_refuses_whom_it_cannot_verify(untrusted: str) -> None:
 
 
 @who_is_untrusted
-def test_the_command_says_so_in_one_line(untrusted: str) -> None:
+def test_the_command_reports_that_in_one_line(untrusted: str) -> None:
     assert "certificate verify failed" in refused(OPERATOR, f"--redis-url={untrusted}", "queues")
 
 
 @who_is_untrusted
-def test_a_pool_says_so_once_and_does_not_wait(untrusted: str, pool_factory: Callable[..., Pool]) -> None:
+def test_a_pool_logs_that_once_and_does_not_wait(untrusted: str, pool_factory: Callable[..., Pool]) -> None:
     pool = pool_factory(untrusted, concurrency=1)
 
     assert pool.wait() == 2
@@ -117,7 +118,7 @@ def test_a_pool_says_so_once_and_does_not_wait(untrusted: str, pool_factory: Cal
     invariants.check_log(pool.log())
 
 
-def test_with_the_right_authority_all_work(
+def test_everything_works_with_the_right_authority(
     here: TlsServer, trusted: str, pool_factory: Callable[..., Pool], ledger: Ledger
 ) -> None:
     url = here.url(trusted)
@@ -131,7 +132,7 @@ def test_with_the_right_authority_all_work(
     eventually(lambda: {published, by_command} <= set(ledger.handled()), PATIENCE_S)
 
 
-def test_only_an_address_that_says_so_is_not_verified(here: TlsServer, elsewhere: TlsServer) -> None:
+def test_verification_is_off_only_if_the_address_says_so(here: TlsServer, elsewhere: TlsServer) -> None:
     for server in (here, elsewhere):
         with BizzMQ(server.url("ssl_cert_reqs=none")) as mq:
             mq.create_queue("unverified")
@@ -180,10 +181,51 @@ def test_a_client_without_tls_is_an_outage(here: TlsServer) -> None:
 
 
 def test_the_host_name_is_verified_by_every_version_of_the_client_library() -> None:
-    from bizzmq.tls import verifying
+    from bizzmq.connection.url import with_verified_host
 
-    assert verifying({})["ssl_check_hostname"]
-    assert verifying({"ssl_cert_reqs": "required"})["ssl_check_hostname"]
-    assert not verifying({"ssl_cert_reqs": "none"})["ssl_check_hostname"]
+    assert with_verified_host({})["ssl_check_hostname"]
+    assert with_verified_host({"ssl_cert_reqs": "required"})["ssl_check_hostname"]
+    assert not with_verified_host({"ssl_cert_reqs": "none"})["ssl_check_hostname"]
     given: Any = {"ssl_check_hostname": False}
-    assert not verifying(given)["ssl_check_hostname"]
+    assert not with_verified_host(given)["ssl_check_hostname"]
+
+
+async def _published(url: str) -> int:
+    async with AsyncBizzMQ(url) as amq:
+        await amq.create_queue("async")
+        await amq.publish_messages_to_queue("async", ["x" * 2000] * 3000)  # many records of TLS
+        await amq.publish_message_to_queue("async", "x" * 1_000_000)
+        return (await amq.stats("async")).published
+
+
+@who_is_untrusted
+def test_an_async_client_refuses_a_server_that_it_cannot_verify(untrusted: str) -> None:
+    with pytest.raises(BrokerUnavailableError, match=r"(?i)certificate.verify.failed") as raised:
+        asyncio.run(_published(untrusted))
+
+    assert isinstance(raised.value, BrokerRefusesError)
+
+
+def test_an_async_client_works_with_the_right_authority(here: TlsServer, trusted: str) -> None:
+    assert asyncio.run(_published(here.url(trusted))) == 3001
+
+
+def test_an_async_client_skips_verification_only_if_the_address_says_so(elsewhere: TlsServer) -> None:
+    assert asyncio.run(_published(elsewhere.url("ssl_cert_reqs=none"))) == 3001
+
+
+def test_an_async_client_can_show_a_certificate_of_its_own(files: Path, authority: Authority, trusted: str) -> None:
+    own = authority.issue("async-client", "DNS:client.example")
+    server = TlsServer(files, authority.issue("async-strict", f"IP:{LOOPBACK}"), ask_clients=True)
+    try:
+        with pytest.raises(BrokerUnavailableError):
+            asyncio.run(_published(server.url(trusted)))
+        shown = f"ssl_certfile={quote(str(own.certificate))}", f"ssl_keyfile={quote(str(own.key))}"
+        assert asyncio.run(_published(server.url(trusted, *shown))) == 3001
+    finally:
+        server.close()
+
+
+def test_an_async_client_of_a_server_without_tls_says_so(url: str) -> None:
+    with pytest.raises(BrokerUnavailableError):
+        asyncio.run(_published(url.replace("redis://", "rediss://")))

@@ -14,7 +14,7 @@ from types import FrameType
 
 import click
 
-from bizzmq import logs
+from bizzmq.utils import logs
 from tests.soak import plots, report
 from tests.soak.sites import SITES
 from tests.soak.topology import RATE_HZ, Soaked, soak
@@ -36,12 +36,12 @@ _TESTS = [sys.executable, "-m", "pytest", "-q", "-m", "soak", "--ignore=tests/so
 def main(minutes: float, seed: int | None, names: tuple[str, ...], rate: float, out: Path, *, tests: bool) -> None:
     """Random faults on one server, on Sentinel and on Cluster in turn, and a report.
 
-    Exits with 1 if anything was lost, if an invariant broke, if memory, descriptors or connections grow steadily, or if
-    a test marked `soak` fails.
+    Exits with 1 if a message was lost, an invariant broke, memory, descriptors or connections grow steadily, or a test
+    marked `soak` fails.
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)
-    logs.configure("error", "text")  # the outages are our own doing
+    logs.configure("error", "text")  # the outages are injected
     seed = random.randrange(1_000_000) if seed is None else seed
     names = names or tuple(SITES)
     click.echo(f"seed {seed}: {minutes * 60 / len(names):.0f} s on each of {', '.join(names)}")
@@ -63,7 +63,7 @@ def main(minutes: float, seed: int | None, names: tuple[str, ...], rate: float, 
 
 
 def _one(name: str, seconds: float, seed: int, rate: float, out: Path) -> Soaked:
-    """Soak one topology; logs are kept if something is wrong."""
+    """Run the soak on one topology; keep the logs if there are problems."""
     begin_s = time.monotonic()
 
     def tell(kind: str, about: str) -> None:

@@ -1,4 +1,4 @@
-"""Whether something grows steadily: the median of each part of the time exceeds that of the part before."""
+"""Detects steady growth: the median of each part of the time exceeds that of the part before."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _WARM_UP, _PARTS = 5, 4
 
 
 class Series(NamedTuple):
-    """Something that must not grow. A little more is noise: less than `slack`, or than a sixth."""
+    """A measured value that must not grow. Growth below `slack`, or below a sixth, is noise."""
 
     of: Callable[[Sample], float]
     slack: float
@@ -27,7 +27,7 @@ WATCHED: Mapping[str, Series] = {
 
 
 def medians(values: Sequence[float]) -> list[float]:
-    """Of each quarter of the time, after the first fifth, in which everything warms up; [] if that is too short."""
+    """The median of each quarter of the time, without the first fifth as warm-up; [] if that is too short."""
     if len(values) < LEAST_SAMPLES:
         return []
     rest = values[len(values) // _WARM_UP :]
@@ -36,7 +36,7 @@ def medians(values: Sequence[float]) -> list[float]:
 
 
 def grows(parts: Sequence[float], slack: float) -> bool:
-    """Whether each part exceeds the one before, and the last one the first by more than noise."""
+    """Whether each part exceeds the one before, and the last exceeds the first by more than noise."""
     if not parts:
         return False
     steady = all(one < other for one, other in zip(parts, parts[1:]))

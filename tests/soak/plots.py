@@ -1,4 +1,4 @@
-"""A picture for each topology: throughput, memory, descriptors, connections and recovery times over the time."""
+"""A picture of each topology: throughput, memory, descriptors, connections and recovery times over time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 
 
 def is_possible() -> bool:
-    """Whether there is matplotlib."""
+    """Whether matplotlib is installed."""
     try:
         importlib.import_module("matplotlib")
     except ImportError:

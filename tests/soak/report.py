@@ -11,19 +11,19 @@ from typing import Any, Iterator, Mapping, Sequence
 import redis
 
 import bizzmq
-from bizzmq.workers import processors
+from bizzmq.workers.process import cgroups
 from tests.soak.topology import Soaked
 
 
 def conditions(seed: int) -> dict[str, Any]:
-    """Where and with what it ran."""
+    """The machine and the versions of the run."""
     return {
         "seed": seed,
         "bizzmq": bizzmq.__version__,
         "python": platform.python_version(),
         "redis_py": redis.__version__,
         "system": f"{platform.system()} {platform.machine()}",
-        "processors": processors.available(),
+        "processors": cgroups.usable_processors(),
         "load_before": round(os.getloadavg()[0], 2),
     }
 
@@ -35,7 +35,7 @@ def write(
     plots: Sequence[Path] = (),
     tests_code: int | None = None,
 ) -> list[Path]:
-    """Write both, as far as the soak has come; returns their paths."""
+    """Write both reports with the results so far; returns their paths."""
     directory.mkdir(parents=True, exist_ok=True)
     document = {"conditions": facts, "topologies": [one.as_dict() for one in topologies], "tests_exit_code": tests_code}
     paths = [directory / "report.json", directory / "report.md"]

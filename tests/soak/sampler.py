@@ -1,4 +1,4 @@
-"""What the pools and servers of a soak use, each second."""
+"""The resource usage of a soak's pools and servers, sampled each second."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _STOP_S = 30.0
 
 @dataclass(frozen=True)
 class Use:
-    """Of some processes together; megabytes."""
+    """The usage of several processes together; memory in megabytes."""
 
     processes: int
     pss_mb: float
@@ -31,7 +31,7 @@ class Use:
 
 @dataclass(frozen=True)
 class Sample:
-    """One look at everything. `lasting` is of the pool that lives from the begin to the end; monotonic seconds."""
+    """One sample of everything. `lasting` is the pool that lives from start to end; monotonic seconds."""
 
     at_s: float
     everything: Use
@@ -66,13 +66,13 @@ class Sampler:
             )
             try:
                 connections, redis_mb = self._site.facts()
-            except RedisError:  # the only server is away
+            except RedisError:  # the only server is unavailable
                 continue
             self.samples.append(Sample(time.monotonic(), everything, lasting, connections, redis_mb))
 
 
 def use_of(pools: Iterable[Pool]) -> Use:
-    """What all processes of these pools use; those that go away meanwhile are left out."""
+    """The usage of all processes of these pools, without those that exit meanwhile."""
     uses = []
     for process in [process for pool in pools for process in pool.living()]:
         with suppress(psutil.Error):

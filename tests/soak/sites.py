@@ -1,4 +1,4 @@
-"""Servers of a soak: Sentinel's and Cluster's, with what can happen to them beside what happens to pools."""
+"""The servers of a soak: Sentinel and Cluster, and the faults that can hit them."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from bizzmq.testing.site import SERVER, SingleServer, facts_of
 from bizzmq.testing.strike import Hit, Kind, Reach
 from bizzmq.testing.wait import eventually
 from tests.support.cluster import Cluster
-from tests.support.sentinels import SERVICE, Watched, replication
+from tests.support.sentinels import SERVICE, SentinelGroup, replication
 
 CONFIRM = "replicas:1"
-"""A master is killed here: only what a replica has is sure to survive."""
+"""Masters are killed here: only replicated messages are sure to survive."""
 
 _PATIENCE_S = 60.0
 _DOWN_MS = 2500
-"""A server that is silent for so long is given up. Less, and a busy machine fails over without any fault."""
+"""How long a server may be silent before a failover. With less, a busy machine fails over without any fault."""
 _LAG_BYTES = 200_000
 _ASK_AGAIN_S = 6.0
-"""Servers give a failover up after 5 s, if a link was cut just then, and say so in their logs only."""
+"""Servers abort a failover after 5 s if a link was cut at that moment, and only log that."""
 
 
 FailedOver = Callable[[float], object]
-"""Waits until another master has taken over, at most so many seconds, and raises AssertionError then."""
+"""Waits until another master has taken over; raises AssertionError after this number of seconds."""
 
 
 class SeveralServers(ABC):
-    """What Sentinel's and Cluster's servers have in common. Subclasses say how masters change."""
+    """The common part of Sentinel and Cluster. Subclasses define how masters change."""
 
     servers: Sequence[RedisServer]
 
@@ -72,7 +72,7 @@ class SeveralServers(ABC):
         return [server for server in self.servers if server.alive]
 
     def _each(self, *words: str) -> int:
-        """Send a command to all servers; how many have taken it."""
+        """Send a command to all servers; returns how many accepted it."""
         done = 0
         for server in self._living():
             with suppress(RedisError), server.client(socket_timeout=0.5) as client:
@@ -93,7 +93,7 @@ class SeveralServers(ABC):
         master.kill()
 
         def heal() -> None:
-            failed_over(_PATIENCE_S)  # else it would come back as the master, without its data
+            failed_over(_PATIENCE_S)  # otherwise it would return as the master, without its data
             master.start()
             self._wait_replicates()
 
@@ -111,28 +111,28 @@ class SeveralServers(ABC):
 
     @abstractmethod
     def _master(self, rng: random.Random) -> tuple[RedisServer, FailedOver, str]:
-        """A master, how to wait until another one has taken over, and the queue that it has; "" if all."""
+        """A master, a function that waits for its successor, and its queue; "" for all queues."""
 
     @abstractmethod
     def _replica(self, rng: random.Random) -> RedisServer:
-        """A server that follows a master."""
+        """A replica."""
 
     @abstractmethod
     def _fail_over(self, rng: random.Random) -> Hit:
-        """Have another master take over while the old one lives."""
+        """Fail over to another master while the old one is alive."""
 
     def _wait_replicates(self) -> None:
-        """Return when every master has a replica that could take over, and that keeps up with what is written."""
+        """Wait until every master has a replica that could take over and keeps up with the writes."""
         self._wait_online()
         eventually(lambda: all(map(_keeps_up, self._living())), _PATIENCE_S, "replicas that keep up", (RedisError,))
 
     @abstractmethod
     def _wait_online(self) -> None:
-        """Return when each master has a replica that is connected."""
+        """Wait until each master has a connected replica."""
 
 
-def _insist(ask: Callable[[], object], failed_over: FailedOver) -> None:
-    """Return when another master has taken over; ask for it again while it does not."""
+def _fail_over_until_done(ask: Callable[[], object], failed_over: FailedOver) -> None:
+    """Wait until another master has taken over; request the failover again until it has."""
     for _ in range(int(_PATIENCE_S / _ASK_AGAIN_S)):
         try:
             failed_over(_ASK_AGAIN_S)
@@ -144,7 +144,7 @@ def _insist(ask: Callable[[], object], failed_over: FailedOver) -> None:
 
 
 def _keeps_up(server: RedisServer) -> bool:
-    """Whether a master's replica has what it has; after a full copy it is online some time before it does."""
+    """Whether a master's replica has all its data; after a full copy a replica is online before it has."""
     about = replication(server)
     if about["role"] != "master":
         return True
@@ -156,7 +156,7 @@ class SentinelSite(SeveralServers):
     """A master and a replica that three sentinels watch."""
 
     def __init__(self) -> None:
-        self._watched = Watched()
+        self._watched = SentinelGroup()
         self.servers = self._watched.servers
         self.close = self._watched.close
         self.url = self._watched.url
@@ -187,11 +187,11 @@ class SentinelSite(SeveralServers):
 
         try:
             ask()
-        except RedisError:  # the sentinels are not over the last one
+        except RedisError:  # the sentinels have not finished the last failover
             return Hit()
 
         def heal() -> None:
-            _insist(ask, failed_over)
+            _fail_over_until_done(ask, failed_over)
             self._wait_replicates()
 
         return Hit(f"away from {master.port}", heal)
@@ -232,18 +232,18 @@ class ClusterSite(SeveralServers):
 
         def ask() -> None:
             with replica.client() as client:
-                command(client, "CLUSTER", "FAILOVER")  # an error if it is a master by now
+                command(client, "CLUSTER", "FAILOVER")  # an error if it has become a master
 
         ask()
 
         def heal() -> None:
-            _insist(ask, failed_over)
+            _fail_over_until_done(ask, failed_over)
             self._wait_replicates()
 
         return Hit(f"away from {master.port}", heal, queue=queue)
 
     def _move(self, rng: random.Random) -> Hit:
-        """A queue's slot with all its keys, to another master."""
+        """Move a queue's slot with all its keys to another master."""
         queue = rng.choice(self.queues)
         source = self._cluster.master_of(queue)
         masters = {self._cluster.master_of(name).port for name in self.queues}
@@ -256,7 +256,9 @@ class ClusterSite(SeveralServers):
             self._cluster.move(queue, target)
             return True
 
-        eventually(moved, _PATIENCE_S, f"{queue} to move", ignoring=(RedisError,))  # half a move must not stay
+        eventually(
+            moved, _PATIENCE_S, f"{queue} to move", ignoring=(RedisError,)
+        )  # a half-finished move must not remain
         return Hit(f"{queue} from {source.port} to {target.port}")
 
     def _wait_online(self) -> None:

@@ -1,4 +1,4 @@
-"""The soak finds nothing wrong in a short run, and would see what grows."""
+"""The soak finds no problem in a short run, and detects growth."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SEED = 5
 
 
 def soaked(seconds: int, growing_mb: float = 0.0, **balance: Any) -> Soaked:
-    """One that nobody has run."""
+    """A made-up result of a soak."""
     samples = [
         Sample(
             100.0 + second,
@@ -40,7 +40,7 @@ def soaked(seconds: int, growing_mb: float = 0.0, **balance: Any) -> Soaked:
 
 
 @pytest.mark.nightly
-def test_some_seconds_on_one_server_lose_nothing_and_are_reported(tmp_path: Path) -> None:
+def test_a_run_of_seconds_on_one_server_loses_nothing_and_is_reported(tmp_path: Path) -> None:
     with programs(ROOT, tmp_path) as start:
         out = tmp_path / "report"
         options = ("--minutes=0.12", "--on=embedded", f"--seed={SEED}", "--no-tests", f"--out={out}")
@@ -68,26 +68,26 @@ def test_a_minute_on_each_topology(name: str, tmp_path: Path, monkeypatch: pytes
     assert soak(name, 60.0, SEED, tmp_path / name).problems() == []
 
 
-def test_what_grows_steadily_is_a_problem() -> None:
+def test_steady_growth_is_a_problem() -> None:
     (problem,) = soaked(300, growing_mb=0.1).problems()
 
     assert "memory of the lasting pool (PSS), MB grows steadily: 50.0" in problem
 
 
-def test_what_goes_up_and_down_or_was_watched_too_shortly_is_none() -> None:
+def test_fluctuation_and_too_few_samples_are_not_a_problem() -> None:
     assert soaked(300).problems() == []
     assert soaked(growth.LEAST_SAMPLES - 1, growing_mb=1.0).problems() == []
     assert not growth.grows([10.0, 30.0, 29.0, 40.0], 1.0)
     assert not growth.grows([10.0, 10.1, 10.2, 10.3], 1.0)
 
 
-def test_what_broke_or_died_by_itself_is_a_problem_too() -> None:
+def test_broken_invariants_and_unexpected_exits_are_problems_too() -> None:
     broken = soaked(30, problems=["G1: x is lost"], crashed=1)
 
     assert broken.problems() == ["G1: x is lost", "1 workers have died by themselves"]
 
 
-def test_the_report_says_what_people_want_to_know(tmp_path: Path) -> None:
+def test_the_report_has_the_main_figures(tmp_path: Path) -> None:
     one = soaked(300, growing_mb=0.1)
 
     as_json, as_text = report.write(tmp_path, report.conditions(SEED), [one], [tmp_path / "soak-embedded.png"], 0)

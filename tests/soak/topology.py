@@ -1,4 +1,4 @@
-"""One part of a soak: some time of random faults on one topology, with samples."""
+"""One part of a soak: random faults on one topology for some time, with samples."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bizzmq.testing.site import SingleServer
 from bizzmq.testing.stage import Settings
 from bizzmq.testing.torture import Torture
 from bizzmq.testing.verdict import Verdict
-from tests.soak import growth, work
+from tests.soak import growth, handler
 from tests.soak.sampler import Sample, Sampler
 from tests.soak.sites import CONFIRM, SITES, ClusterSite
 
@@ -21,7 +21,7 @@ _WORKERS = 2
 
 @dataclass(frozen=True)
 class Soaked:
-    """What one topology has come to. `handled_each_second` counts runs that ended well, by seconds from the begin."""
+    """The result of one topology. `handled_each_second` counts successful runs by second from the start."""
 
     name: str
     begin_s: float
@@ -30,14 +30,14 @@ class Soaked:
     handled_each_second: Mapping[int, int]
 
     def medians(self) -> dict[str, list[float]]:
-        """Of each quarter of the time, of everything that must not grow."""
+        """The medians of each quarter of the time, for every value that must not grow."""
         return {
             name: [round(median, 1) for median in growth.medians([series.of(sample) for sample in self.samples])]
             for name, series in growth.WATCHED.items()
         }
 
     def problems(self) -> list[str]:
-        """What must not be: of the balance, and what grows."""
+        """The problems of the balance, and the values that grow."""
         growing = [
             f"{name} grows steadily: {', '.join(map(str, parts))}"
             for name, parts in self.medians().items()
@@ -49,7 +49,7 @@ class Soaked:
         return [*self.verdict.balance.problems, *own, *growing]
 
     def as_dict(self) -> dict[str, Any]:
-        """For programs. The samples are rows of numbers, in the order of `columns`; seconds from the begin."""
+        """The result for programs. Samples are rows of numbers in the order of `columns`; seconds from the start."""
         return {
             **self.verdict.as_dict(),
             "topology": self.name,
@@ -72,18 +72,18 @@ def soak(
     tell: Callable[[str, str], object] = lambda _kind, _about: None,
     rate_hz: float = RATE_HZ,
 ) -> Soaked:
-    """Random faults on this topology for so long, and what has come of it. The logs stay in the directory."""
+    """Inject random faults into this topology for `seconds` seconds. The logs stay in the directory."""
     directory.mkdir(parents=True)
     site = SITES[name]()
     sampler = Sampler(site)
     try:
         settings = Settings(
-            handler=f"{work.__name__}:handler",
+            handler=f"{handler.__name__}:handler",
             seconds=seconds,
             seed=seed,
             concurrency=_WORKERS,
             rate_hz=rate_hz,
-            bodies=work.BODIES,
+            bodies=handler.BODIES,
             confirm="" if isinstance(site, SingleServer) else CONFIRM,
             queues=site.queues if isinstance(site, ClusterSite) else ("soak",),
             bystanders=1,

@@ -1,4 +1,4 @@
-"""Pools whose control sockets are the test's own."""
+"""Fixtures: pools with private control sockets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ StartPool = Callable[..., Pool]
 
 @pytest.fixture
 def runtime() -> Iterator[Path]:
-    """A short path (sockets have a limit) that stands for XDG_RUNTIME_DIR."""
+    """A directory for XDG_RUNTIME_DIR with a short path, because paths of sockets have a limit."""
     directory = Path(tempfile.mkdtemp(prefix="bizzmq-run-"))
     yield directory
     shutil.rmtree(str(directory))
@@ -28,13 +28,13 @@ def runtime() -> Iterator[Path]:
 
 @pytest.fixture
 def environment(runtime: Path) -> dict[str, str]:
-    """What a pool, and whoever asks it, must have in the environment to find one another and nobody else."""
+    """The environment in which a pool and its clients find each other, and no other pool."""
     return {"XDG_RUNTIME_DIR": str(runtime), "TMPDIR": str(runtime)}
 
 
 @pytest.fixture
 def start_pool(pool_factory: StartPool, environment: dict[str, str]) -> StartPool:
-    """As pool_factory, in that environment."""
+    """Like pool_factory, in that environment."""
 
     def start(url: str, **options: Any) -> Pool:
         return pool_factory(url, env={**environment, **options.pop("env", {})}, **options)
@@ -46,7 +46,7 @@ def start_pool(pool_factory: StartPool, environment: dict[str, str]) -> StartPoo
 def scene(
     url: str, redis: Redis, ledger: Ledger, start_pool: StartPool, tmp_path: Path, figures: Figures
 ) -> Iterator[Scene]:
-    """The scene of the fault tests, whose pools start in that environment."""
+    """The scene of the fault tests, with pools in that environment."""
     scene = Scene(url, redis, ledger, start_pool, tmp_path, figures)
     yield scene
     scene.close()

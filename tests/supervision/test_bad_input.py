@@ -1,4 +1,4 @@
-"""Limits, sockets and scaling that cannot be meant: one clear line and 2, and nothing was started."""
+"""Invalid limits, sockets and scaling: one clear line and exit code 2, and nothing is started."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from redis import Redis
 
 from bizzmq.testing.ports import LOOPBACK, free_port
 from tests.pool.command import WORKER, refused, run
-from tests.support.somebody import as_somebody, give_away
+from tests.support.unprivileged import as_unprivileged, give_to_unprivileged
 
 HANDLER = "tests.handlers:noop"
 NEGATIVE = [
@@ -27,7 +27,7 @@ ENDLESS = [
 
 @pytest.fixture
 def refusal(redis: Redis, url: str, environment: dict[str, str], runtime: Path) -> Iterator[type[Refusal]]:
-    """Refusal("--option", VARIABLE="value").line: what was said; nothing is in Redis, and no socket is left."""
+    """refusal("--option", VARIABLE="value").line: the error; checks that Redis is empty and no socket is left."""
     Refusal.env = {**environment, "BIZZMQ_REDIS_URL": url}
     yield Refusal
     assert redis.keys("*") == []
@@ -43,21 +43,23 @@ class Refusal:
         self.line = refused(WORKER, HANDLER, *arguments, **{**self.env, **env})
 
 
+@pytest.mark.usually(5)
 @pytest.mark.parametrize("option", NEGATIVE)
 def test_negative_numbers(refusal: type[Refusal], option: str) -> None:
     assert f"--{option}" in refusal(f"--{option}=-1").line
 
 
+@pytest.mark.usually(6)
 @pytest.mark.parametrize("value", ["nan", "inf"])
 @pytest.mark.parametrize("option", ENDLESS)
-def test_numbers_that_are_no_amount(refusal: type[Refusal], option: str, value: str) -> None:
+def test_infinite_and_nan_numbers(refusal: type[Refusal], option: str, value: str) -> None:
     line = refusal(f"--{option}={value}").line
 
     assert option.replace("-", "_") in line.replace("-", "_")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "reported"),
     [
         (["--max-memory=500", "--kill-memory=400"], "--kill-memory must be more than --max-memory"),
         (["--max-memory=500", "--kill-memory=500"], "--kill-memory must be more than --max-memory"),
@@ -71,10 +73,8 @@ def test_numbers_that_are_no_amount(refusal: type[Refusal], option: str, value: 
         (["--check=sometimes"], "sometimes"),
     ],
 )
-def test_limits_that_contradict_one_another_and_words_that_mean_nothing(
-    refusal: type[Refusal], arguments: list[str], said: str
-) -> None:
-    assert said in refusal(*arguments).line
+def test_contradictory_limits_and_unknown_words(refusal: type[Refusal], arguments: list[str], reported: str) -> None:
+    assert reported in refusal(*arguments).line
 
 
 @pytest.mark.parametrize(
@@ -105,11 +105,11 @@ def test_a_socket_directory_that_is_open_to_others(refusal: type[Refusal], runti
 def test_a_socket_directory_that_is_a_file(refusal: type[Refusal], runtime: Path) -> None:
     (runtime / "bizzmq").touch()
 
-    assert "is no directory" in refusal().line
+    assert "is not a directory" in refusal().line
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs to give a directory away")
-def test_a_socket_directory_of_somebody_else(refusal: type[Refusal], runtime: Path) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs permission to change the owner of a directory")
+def test_a_socket_directory_of_another_user(refusal: type[Refusal], runtime: Path) -> None:
     (runtime / "bizzmq").mkdir(mode=0o700)
     os.chown(runtime / "bizzmq", 65534, 65534)
 
@@ -118,27 +118,27 @@ def test_a_socket_directory_of_somebody_else(refusal: type[Refusal], runtime: Pa
 
 def test_a_socket_directory_that_cannot_be_written_to(refusal: type[Refusal], runtime: Path) -> None:
     (runtime / "bizzmq").mkdir(mode=0o500)
-    give_away(runtime, runtime / "bizzmq")
+    give_to_unprivileged(runtime, runtime / "bizzmq")
 
-    assert "cannot be written to" in refusal(via=as_somebody()).line
+    assert "cannot be written to" in refusal(via=as_unprivileged()).line
 
 
-def test_a_journal_directory_that_cannot_be_written_to_or_not_created(refusal: type[Refusal], runtime: Path) -> None:
+def test_a_journal_directory_that_cannot_be_written_to_or_created(refusal: type[Refusal], runtime: Path) -> None:
     journal, below = runtime / "journal", runtime / "journal" / "below"
     journal.mkdir(mode=0o500)
-    give_away(runtime, journal)
+    give_to_unprivileged(runtime, journal)
 
-    assert "cannot be written to" in refusal(f"--journal={journal}", via=as_somebody()).line
-    assert "cannot be used: Permission denied" in refusal(f"--journal={below}", via=as_somebody()).line
+    assert "cannot be written to" in refusal(f"--journal={journal}", via=as_unprivileged()).line
+    assert "cannot be used: Permission denied" in refusal(f"--journal={below}", via=as_unprivileged()).line
 
 
-def test_named_sockets_that_cannot_be(refusal: type[Refusal], tmp_path: Path) -> None:
+def test_invalid_socket_paths(refusal: type[Refusal], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     assert "cannot be used: Not a directory" in refusal(f"--control={tmp_path}/file/pool").line
     assert "there is no directory" in refusal(f"--control={tmp_path}/none/pool").line
-    assert "exists and is no socket" in refusal(f"--control={tmp_path}/file").line
-    assert "exists and is no socket" in refusal(f"--control={tmp_path}").line
+    assert "exists and is not a socket" in refusal(f"--control={tmp_path}/file").line
+    assert "exists and is not a socket" in refusal(f"--control={tmp_path}").line
     assert "path is too long" in refusal(f"--control={tmp_path}/{'n' * 100}").line
     assert (tmp_path / "file").exists()
 
@@ -147,7 +147,7 @@ def test_a_journal_directory_that_cannot_be_used(refusal: type[Refusal], tmp_pat
     (tmp_path / "file").touch()
     (tmp_path / "open").mkdir(mode=0o755)
 
-    assert "is no directory" in refusal(f"--journal={tmp_path}/file").line
+    assert "is not a directory" in refusal(f"--journal={tmp_path}/file").line
     assert "cannot be used: Not a directory" in refusal(f"--journal={tmp_path}/file/below").line
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     assert "is a broken link" in refusal(f"--journal={tmp_path}/link").line
@@ -157,7 +157,7 @@ def test_a_journal_directory_that_cannot_be_used(refusal: type[Refusal], tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("host", "said"),
+    ("host", "reported"),
     [
         ("nonsense", "nonsense"),
         ("256.0.0.1", "256.0.0.1"),
@@ -167,8 +167,8 @@ def test_a_journal_directory_that_cannot_be_used(refusal: type[Refusal], tmp_pat
         ("192.0.2.1", "BIZZMQ_WORKER_HEALTH_TOKEN"),
     ],
 )
-def test_a_bad_health_host(refusal: type[Refusal], host: str, said: str) -> None:
-    assert said in refusal("--health-port=0", f"--health-host={host}").line
+def test_a_bad_health_host(refusal: type[Refusal], host: str, reported: str) -> None:
+    assert reported in refusal("--health-port=0", f"--health-host={host}").line
 
 
 def test_a_health_host_that_is_not_this_machine(refusal: type[Refusal]) -> None:

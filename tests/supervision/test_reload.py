@@ -1,4 +1,4 @@
-"""SIGHUP: the workers are renewed with new code, and meanwhile the pool works on."""
+"""SIGHUP: the workers are replaced with new code while the pool continues to work."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bizzmq.testing.ledger import Event
 from bizzmq.testing.pool import Pool
 from tests.faults.load import load
 from tests.faults.scene import PATIENCE_S, Scene, log_says
-from tests.supervision.asking import socket_of, status_of, wait_for_status
+from tests.supervision.pool_status import socket_of, status_of, wait_for_status
 from tests.support.paths import ROOT
 
 RUNS = """
@@ -40,7 +40,7 @@ def module(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start(scene: Scene, module: Path) -> Start:
-    """A pool with that handler."""
+    """Start a pool with that handler."""
 
     def start(*args: str, **options: Any) -> Pool:
         env = {"PYTHONPATH": f"{module.parent}:{ROOT}", "PYTHONDONTWRITEBYTECODE": "1"}
@@ -51,7 +51,7 @@ def start(scene: Scene, module: Path) -> Start:
 
 @pytest.fixture
 def fewest(runtime: Path) -> Iterator[Callable[[Pool], Callable[[], int]]]:
-    """fewest(pool)(): the smallest number of workers that worked at any look since the first call."""
+    """fewest(pool)(): the smallest number of working workers in any check since the first call."""
     over = threading.Event()
     threads: list[threading.Thread] = []
 
@@ -77,13 +77,13 @@ def fewest(runtime: Path) -> Iterator[Callable[[Pool], Callable[[], int]]]:
 
 
 def versions(scene: Scene, *messages: str) -> set[int]:
-    """Which code has run; of all messages if none are named."""
+    """The code versions that ran these messages, or all messages."""
     events: list[Event] = scene.ledger.events("version")
     return {event.fields["version"] for event in events if not messages or event.id in messages}
 
 
 @pytest.mark.parametrize("preload", ["on", "off"])
-def test_a_reload_renews_all_workers_and_capacity_never_falls_below_n_less_1(
+def test_a_reload_replaces_all_workers_and_capacity_stays_at_least_n_minus_1(
     scene: Scene, start: Start, module: Path, runtime: Path, fewest: Callable[[Pool], Callable[[], int]], preload: str
 ) -> None:
     pool = start(f"--preload={preload}", "--log-level=debug", concurrency=3)
@@ -104,7 +104,7 @@ def test_a_reload_renews_all_workers_and_capacity_never_falls_below_n_less_1(
 
     assert least() >= 2
     scene.settle(extra_runs=0)
-    assert versions(scene, long) == {1}, "it has run once, to its end"
+    assert versions(scene, long) == {1}, "it ran once and completed"
     after = scene.publish(*[{"do": "ok"}] * 20)
     scene.settle(extra_runs=0)
     assert versions(scene, *after) == {2}
@@ -116,7 +116,7 @@ def test_a_reload_renews_all_workers_and_capacity_never_falls_below_n_less_1(
 @pytest.mark.parametrize("source", BROKEN)
 @pytest.mark.usually(1)
 @pytest.mark.parametrize("preload", ["on", "off"])
-def test_broken_code_changes_nothing_but_the_log_and_the_status(
+def test_broken_code_changes_only_the_log_and_the_status(
     scene: Scene, start: Start, module: Path, runtime: Path, preload: str, source: str
 ) -> None:
     pool = start(f"--preload={preload}", concurrency=2)

@@ -10,8 +10,8 @@ import pytest
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.wait import eventually
 from tests.faults.scene import Scene, log_says
-from tests.supervision.asking import socket_of, status_of
-from tests.supervision.surroundings import MODULE, PRESSURE
+from tests.supervision.pool_status import socket_of, status_of
+from tests.supervision.worker_command import MODULE, PRESSURE
 
 OPTIONS = ("--scale-latency=0.1", "--scale-idle=0.5", "--log-level=debug")
 LEAST, MOST = 1, 3
@@ -21,14 +21,14 @@ REFUSED = "messages wait, but the pool does not grow"
 
 @pytest.fixture
 def pressure(tmp_path: Path) -> Path:
-    """What stands for /proc/pressure."""
+    """A directory in place of /proc/pressure."""
     folder = tmp_path / "pressure"
     folder.mkdir()
     return folder
 
 
 def start(scene: Scene, pressure: Path, *args: str) -> Pool:
-    """A pool that may scale; one worker is ready."""
+    """Start a pool that can scale; one worker is ready."""
     pool = scene.pool(
         f"--min-concurrency={LEAST}", *OPTIONS, *args, module=MODULE, concurrency=MOST, ready=False,
         env={PRESSURE: str(pressure)},
@@ -66,9 +66,7 @@ def test_it_grows_under_a_backlog_and_shrinks_when_idle(
     scene.retire(pool)
 
 
-def test_it_does_not_grow_under_pressure_and_does_when_that_is_over(
-    scene: Scene, pressure: Path, runtime: Path, tmp_path: Path
-) -> None:
+def test_it_grows_only_when_the_pressure_is_over(scene: Scene, pressure: Path, runtime: Path, tmp_path: Path) -> None:
     (pressure / "cpu").write_text("some avg10=99.00 avg60=0.00 avg300=0.00 total=1\n")
     pool = start(scene, pressure)
     gate = tmp_path / "go-on"
@@ -85,7 +83,7 @@ def test_it_does_not_grow_under_pressure_and_does_when_that_is_over(
     scene.retire(pool)
 
 
-def test_without_a_minimum_it_stays_as_it_is(scene: Scene, pressure: Path, tmp_path: Path) -> None:
+def test_without_a_minimum_it_does_not_scale(scene: Scene, pressure: Path, tmp_path: Path) -> None:
     pool = scene.pool(*OPTIONS, module=MODULE, concurrency=2, env={PRESSURE: str(pressure)})
     workers = pool.worker_pids()
     gate = tmp_path / "go-on"

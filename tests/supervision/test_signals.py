@@ -1,4 +1,4 @@
-"""What the supervisor does at TTIN, TTOU, TSTP, CONT, USR1 and WINCH, shown by a pool that works meanwhile."""
+"""The supervisor's reaction to TTIN, TTOU, TSTP, CONT, USR1 and WINCH, in a working pool."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 from bizzmq.testing import invariants
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.wait import eventually
-from tests.faults.gated import HANDLER
+from tests.faults.gated_handler import HANDLER
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
-from tests.supervision.asking import socket_of, status_of, wait_for_status
+from tests.supervision.pool_status import socket_of, status_of, wait_for_status
 
 CHANGED = "number of workers changed"
 
 
 def wait_for_workers(pool: Pool, runtime: Path, count: int) -> Any:
-    """Wait until so many work, and no more processes are left."""
+    """Wait until `count` workers work and no others are left."""
     return wait_for_status(
         socket_of(pool, runtime),
         lambda status: status["working"] == status["target_workers"] == len(status["slots"]) == count,
@@ -26,7 +26,7 @@ def wait_for_workers(pool: Pool, runtime: Path, count: int) -> Any:
 
 
 def stacks(pool: Pool) -> dict[str, list[str]]:
-    """Pid -> the line about its stack and the lines of that, of the last dump."""
+    """Pid -> the header and the lines of its stack in the last dump."""
     found: dict[str, list[str]] = {}
     lines: list[str] = []
     for line in pool.log().splitlines():
@@ -39,7 +39,7 @@ def stacks(pool: Pool) -> dict[str, list[str]]:
 
 
 def dump_in(pool: Pool, workers: int, function: str) -> None:
-    """The same until one of them is in this function: its handler may have begun just now."""
+    """Repeat that until one worker is in this function: its handler may have just started."""
 
     def is_in() -> bool:
         dump(pool, workers)
@@ -49,7 +49,7 @@ def dump_in(pool: Pool, workers: int, function: str) -> None:
 
 
 def dump(pool: Pool, workers: int) -> None:
-    """Have stacks written once more, and wait for them."""
+    """Request another stack dump and wait for it."""
     before = pool.log().count("worker stack ")
     pool.signal(signal.SIGUSR1)
     log_says(pool, "worker stack ", times=before + workers)
@@ -110,12 +110,12 @@ def test_tstp_pauses_claiming_and_cont_resumes_it(scene: Scene, runtime: Path, t
 
     pool.signal(signal.SIGTSTP)
     wait_for_status(socket_of(pool, runtime), lambda status: status["state"] == "paused")
-    dump(pool, workers=2)  # by now, claims that had begun are over
+    dump(pool, workers=2)  # by now, claims that had started have ended
     waiting = scene.publish(*[{"do": "ok"}] * 5)
     gate.touch()
     scene.ledger.wait_handled(running, timeout_s=PATIENCE_S)
-    eventually(lambda: scene.mq.stats(QUEUE).acked == 1, PATIENCE_S, "its ack, though nothing is claimed")
-    dump(pool, workers=2)  # time enough to claim, if they would
+    eventually(lambda: scene.mq.stats(QUEUE).acked == 1, PATIENCE_S, "its ack although nothing is claimed")
+    dump(pool, workers=2)  # enough time for a claim, if there were one
 
     assert (scene.waiting(), scene.held()) == (waiting, [])
     pool.signal(signal.SIGCONT)
@@ -125,11 +125,11 @@ def test_tstp_pauses_claiming_and_cont_resumes_it(scene: Scene, runtime: Path, t
     scene.retire(pool)
 
 
-def test_a_paused_pool_drains_as_any_other(scene: Scene) -> None:
+def test_a_paused_pool_drains_like_any_other(scene: Scene) -> None:
     pool = scene.pool(concurrency=2)
     pool.signal(signal.SIGTSTP)
     log_says(pool, "claiming is paused")
-    dump(pool, workers=2)  # by now, claims that had begun are over
+    dump(pool, workers=2)  # by now, claims that had started have ended
     message = scene.publish_one({"do": "ok"})
 
     scene.retire(pool)
@@ -152,9 +152,9 @@ def test_usr1_writes_every_workers_stack_with_the_message_that_it_runs(scene: Sc
     assert f"message={message} queue={QUEUE}" in head
     assert "state=running" in head
     text = "\n".join(frames)
-    assert 'tests/support/deeds.py", line' in text
+    assert 'tests/support/actions.py", line' in text
     assert " in wait_for_file" in text
-    assert "bizzmq/handler.py" not in text
+    assert "bizzmq/consumer/handler.py" not in text
     (idle,) = found.values()
     assert "state=idle" in idle[0]
     assert "message=" not in idle[0]
@@ -163,7 +163,7 @@ def test_usr1_writes_every_workers_stack_with_the_message_that_it_runs(scene: Sc
     scene.retire(pool)
 
 
-def test_usr1_shows_a_handler_that_never_lets_go_of_the_gil(scene: Scene) -> None:
+def test_usr1_shows_a_handler_that_never_releases_the_gil(scene: Scene) -> None:
     pool = scene.pool("--drain-timeout=1", concurrency=1)
     message = scene.publish_one({"do": "hold_gil"})
     scene.ledger.wait_started(message)

@@ -1,4 +1,4 @@
-"""More workers than the system has open files or processes for: one line with the limit, and nothing is started."""
+"""More workers than the system's limits of open files or processes allow: one line, and nothing is started."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from redis import Redis
 
 from bizzmq.errors import ConfigurationError
 from bizzmq.testing.pool import Pool
-from bizzmq.workers import WorkerConfig, system_limits
-from bizzmq.workers.supervisor import Supervisor
+from bizzmq.workers import WorkerConfig
+from bizzmq.workers.process import system_limits
+from bizzmq.workers.supervisor.supervisor import Supervisor
 from tests.faults.scene import PATIENCE_S
 from tests.faults.system_limits import _new_group
 from tests.pool.command import WORKER, refused
-from tests.support.somebody import as_somebody
+from tests.support.unprivileged import as_unprivileged
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="control groups are Linux's")
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="control groups exist on Linux only")
 HANDLER = "tests.handlers:by_body"
 
 
@@ -38,7 +39,7 @@ def files(limit: int) -> list[str]:
     ],
 )
 @pytest.mark.parametrize("limit", [256, 4096])
-def test_too_few_open_files_are_one_line_that_says_what_to_raise(
+def test_too_few_open_files_are_one_line_that_names_the_limit(
     url: str, redis: Redis, arguments: list[str], limit: int
 ) -> None:
     line = refused(WORKER, HANDLER, *arguments, via=files(limit), BIZZMQ_REDIS_URL=url)
@@ -47,14 +48,15 @@ def test_too_few_open_files_are_one_line_that_says_what_to_raise(
     assert redis.keys("*") == []
 
 
-def test_a_setting_of_the_environment_is_refused_likewise(url: str) -> None:
+def test_a_setting_in_the_environment_is_refused_too(url: str) -> None:
     line = refused(WORKER, HANDLER, via=files(256), BIZZMQ_REDIS_URL=url, BIZZMQ_WORKER_CONCURRENCY="5000")
     assert "5000 workers need" in line
 
 
 def test_with_just_enough_open_files_the_whole_pool_works(url: str, pool_factory: object, tmp_path: Path) -> None:
     workers = 20
-    limit = system_limits.files_of(WorkerConfig(handler=HANDLER, concurrency=workers))
+    config = WorkerConfig(handler=HANDLER, concurrency=workers)
+    limit = system_limits.files_needed(config.worker_count, config.capacity)
     refused(WORKER, HANDLER, f"--concurrency={workers}", via=files(limit - 1), BIZZMQ_REDIS_URL=url)
 
     pool: Pool = pool_factory(url, concurrency=workers, via=files(limit))  # type: ignore[operator]
@@ -72,7 +74,7 @@ def group() -> Iterator[Path]:
     try:
         folder = _new_group()
     except OSError as error:
-        pytest.skip(f"no control group can be had here: {error}")
+        pytest.skip(f"no control group is available here: {error}")
     (folder / "pids.max").write_text("10")
     yield folder
     folder.rmdir()
@@ -87,7 +89,7 @@ def test_a_control_group_that_allows_fewer_processes_is_named(url: str, group: P
 
 
 def test_the_users_limit_of_processes_is_named(url: str) -> None:
-    into = [*as_somebody(), "bash", "-c", 'ulimit -u 300; exec "$0" "$@"']
+    into = [*as_unprivileged(), "bash", "-c", 'ulimit -u 300; exec "$0" "$@"']
     line = refused(WORKER, HANDLER, "--concurrency=299", via=into, BIZZMQ_REDIS_URL=url, HOME="/")
     assert "RLIMIT_NPROC is 300: raise it (ulimit -u, LimitNPROC=)" in line
 

@@ -14,9 +14,9 @@ import pytest
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.wait import eventually
 from tests.faults.scene import PATIENCE_S, Scene, log_says
-from tests.supervision.asking import socket_of, wait_for_status
-from tests.supervision.told import HANDLER as HANDLER_TOLD
-from tests.supervision.told import TOLD
+from tests.supervision.pool_status import socket_of, wait_for_status
+from tests.supervision.recording_handlers import FACTS
+from tests.supervision.recording_handlers import HANDLER as RECORDING_HANDLER
 from tests.support.paths import ROOT
 
 IMPORTS = """
@@ -41,13 +41,13 @@ Start = Callable[..., Pool]
 
 @pytest.fixture
 def imports(tmp_path: Path) -> Path:
-    """The pids of the processes that have imported the handler's module, one a line."""
+    """A file with the pids of the processes that have imported the handler's module, one on each line."""
     return tmp_path / "imports"
 
 
 @pytest.fixture
 def start(scene: Scene, tmp_path: Path, imports: Path) -> Start:
-    """start(more_source, "--option", ...): a pool with a module that counts its imports; all are ready."""
+    """start(more_source, "--option", ...): a pool with a module that counts its imports; all workers are ready."""
 
     def start(source: str = "", *args: str, **options: Any) -> Pool:
         code = tmp_path / "code"
@@ -64,13 +64,13 @@ def imported_by(imports: Path) -> list[int]:
 
 
 def template_pid(pool: Pool, runtime: Path) -> int:
-    """The template that is ready; waits for one."""
+    """Wait for a template that is ready and return its pid."""
     status = wait_for_status(socket_of(pool, runtime), lambda status: status["template"]["state"] == "ready")
     return int(status["template"]["pid"])
 
 
 def works(scene: Scene, pool: Pool) -> None:
-    """It handles messages, and leaves in order."""
+    """Check that the pool handles messages and exits in order."""
     scene.publish(*[{"do": "ok"}] * 10)
     scene.settle(extra_runs=0)
     scene.retire(pool)
@@ -97,15 +97,15 @@ def test_without_one_each_worker_imports(scene: Scene, start: Start, imports: Pa
     works(scene, pool)
 
 
-@pytest.mark.parametrize(("source", "said"), [(LEAVES_THREAD, "poller-of-mine"), (LEAVES_SOCKET, "socket: to ")])
+@pytest.mark.parametrize(("source", "reported"), [(LEAVES_THREAD, "poller-of-mine"), (LEAVES_SOCKET, "socket: to ")])
 def test_a_module_that_cannot_be_forked_is_named_and_imported_by_each_worker(
-    scene: Scene, start: Start, imports: Path, source: str, said: str
+    scene: Scene, start: Start, imports: Path, source: str, reported: str
 ) -> None:
     pool = start(source, concurrency=2)
 
     (line,) = [line for line in pool.log().splitlines() if "each worker imports by itself" in line]
     assert " WARNING " in line
-    assert said in line
+    assert reported in line
     template, *workers = imported_by(imports)
     assert sorted(workers) == sorted(pool.worker_pids())
     assert not psutil.pid_exists(template)
@@ -115,7 +115,7 @@ def test_a_module_that_cannot_be_forked_is_named_and_imported_by_each_worker(
     works(scene, pool)
 
 
-def test_what_has_ended_or_was_closed_is_no_danger(scene: Scene, start: Start, imports: Path) -> None:
+def test_ended_threads_and_closed_objects_do_not_prevent_forking(scene: Scene, start: Start, imports: Path) -> None:
     pool = start(LEAVES_SOCKET + CLOSES_ALL, concurrency=2)
 
     assert len(imported_by(imports)) == 1
@@ -167,15 +167,13 @@ def test_respawned_workers_are_the_supervisors_own_children(scene: Scene, preloa
 
 
 @pytest.mark.parametrize(("preload", "frozen"), [("on", True), ("off", False)])
-def test_what_the_template_has_imported_is_no_garbage_to_look_for_in_workers(
-    scene: Scene, preload: str, frozen: bool
-) -> None:
-    scene.pool(f"--preload={preload}", handler=HANDLER_TOLD, concurrency=1)
+def test_objects_of_the_template_are_frozen_for_the_garbage_collector(scene: Scene, preload: str, frozen: bool) -> None:
+    scene.pool(f"--preload={preload}", handler=RECORDING_HANDLER, concurrency=1)
     message = scene.publish_one({"do": "ok"})
     scene.settle()
 
-    (told,) = (event for event in scene.ledger.events(TOLD) if event.id == message)
-    assert (told.fields["frozen"] > 5_000) is frozen
+    (noted,) = (event for event in scene.ledger.events(FACTS) if event.id == message)
+    assert (noted.fields["frozen"] > 5_000) is frozen
 
 
 def test_a_respawn_does_not_wait_for_a_slow_import(scene: Scene, start: Start) -> None:

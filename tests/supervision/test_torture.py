@@ -1,4 +1,4 @@
-"""`bizzmq demo --torture` holds what it promises, and would say so if it did not."""
+"""`bizzmq demo --torture` keeps its promises, and reports violations."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from bizzmq import torture_plan as plan
-from bizzmq.demo_ledger import Run
-from bizzmq.torture_balance import Evidence, judge
-from bizzmq.torture_plan import Planned
+from bizzmq.demo.ledger import Run
+from bizzmq.demo.torture import plan
+from bizzmq.demo.torture.plan import PlannedMessage
+from bizzmq.demo.torture.verdict import Evidence, judge
 from tests.conftest import SEED_VARIABLE
 from tests.support.program import ROOT, programs
 
 CRASHED = {"error_type": "WorkerCrashed", "error": "the worker that ran it was killed by SIGSEGV"}
-GOOD, DEADLY = Planned("work", always=False), Planned("segfault", always=True)
+GOOD, DEADLY = PlannedMessage("work", always=False), PlannedMessage("segfault", always=True)
 
 
 def run_of(message: str, pid: int, start_s: float, *, ended: bool = True, counts: str = "0 0 0", code: int = 1) -> Run:
@@ -26,7 +26,7 @@ def run_of(message: str, pid: int, start_s: float, *, ended: bool = True, counts
 
 @pytest.fixture
 def evidence() -> Evidence:
-    """A good message that a kill has cut off once, and one that has killed three workers."""
+    """A good message that a kill interrupted once, and one that has killed three workers."""
     return Evidence(
         published={"good": GOOD, "deadly": DEADLY},
         runs=[
@@ -46,7 +46,7 @@ def evidence() -> Evidence:
 
 
 @pytest.mark.nightly
-def test_a_torture_of_some_seconds_leaves_with_0_and_nothing_behind(tmp_path: Path) -> None:
+def test_a_torture_of_a_few_seconds_exits_with_0_and_leaves_nothing_behind(tmp_path: Path) -> None:
     seed = os.environ.get(SEED_VARIABLE, "8")
 
     with programs(ROOT, tmp_path) as start:
@@ -56,8 +56,8 @@ def test_a_torture_of_some_seconds_leaves_with_0_and_nothing_behind(tmp_path: Pa
     for line in (
         f"seed                 {seed}",
         "lost                 0",
-        "dead-lettered        11 of 11 that had to be",
-        "faults               0",
+        "dead-lettered        11 of 11 that must be",
+        "problems             0",
     ):
         assert line in program.output()
 
@@ -72,18 +72,18 @@ def test_every_kind_of_fault_comes_even_in_a_short_torture() -> None:
     assert long == short
 
 
-def test_a_right_balance_has_no_fault(evidence: Evidence) -> None:
+def test_a_correct_balance_has_no_problem(evidence: Evidence) -> None:
     verdict = judge(evidence)
 
-    assert verdict.faults == []
-    assert (verdict.handled, verdict.buried, verdict.planned_dead) == (1, 1, 1)
+    assert verdict.problems == []
+    assert (verdict.handled, verdict.dead_lettered, verdict.expected_dead_letters) == (1, 1, 1)
     assert (verdict.lost, verdict.twice, verdict.interrupted) == (0, 0, 1)
 
 
 def test_a_kill_before_the_handlers_first_line_explains_a_crash(evidence: Evidence) -> None:
     deaths = [{"pid": 11, "how": "was killed by SIGKILL", "message": "good"}, *evidence.deaths[1:]]
 
-    assert judge(replace(evidence, runs=evidence.runs[1:], deaths=deaths)).faults == []
+    assert judge(replace(evidence, runs=evidence.runs[1:], deaths=deaths)).problems == []
 
 
 @pytest.mark.parametrize(
@@ -94,15 +94,15 @@ def test_a_kill_before_the_handlers_first_line_explains_a_crash(evidence: Eviden
         ({"dead": {"deadly": CRASHED, "good": CRASHED}}, "good (work) is innocent"),
         ({"dead": {"deadly": {"error_type": "ValueError"}}}, "for another reason"),
         ({"dead": {"deadly": CRASHED, "stranger": CRASHED}}, "never published: stranger"),
-        ({"killed": frozenset()}, "worker 11 died of nothing that was planned"),
+        ({"killed": frozenset()}, "worker 11 died without a planned reason"),
         ({"killed": frozenset()}, "good (work) ran again as delivery 2"),
         ({"broken": frozenset({1})}, "by the broken generation 1"),
         ({"reloaded_s": 2.5}, "deadly was run by generation 1 after the last reload"),
-        ({"deaths": [{"pid": 12, "how": "exited with code 70"}]}, "worker 12 died of nothing that was planned"),
+        ({"deaths": [{"pid": 12, "how": "exited with code 70"}]}, "worker 12 died without a planned reason"),
     ],
 )
-def test_what_must_not_be_is_said(evidence: Evidence, changes: Any, fault: str) -> None:
-    assert [line for line in judge(replace(evidence, **changes)).faults if fault in line]
+def test_violations_are_reported(evidence: Evidence, changes: Any, fault: str) -> None:
+    assert [line for line in judge(replace(evidence, **changes)).problems if fault in line]
 
 
 @pytest.mark.parametrize(
@@ -114,11 +114,11 @@ def test_what_must_not_be_is_said(evidence: Evidence, changes: Any, fault: str) 
         (run_of("stranger", 12, 2.0), "was never published"),
     ],
 )
-def test_wrong_blame_is_said(evidence: Evidence, run: Run, fault: str) -> None:
+def test_wrong_blame_is_reported(evidence: Evidence, run: Run, fault: str) -> None:
     runs = [run if other.pid == run.pid else other for other in evidence.runs]
 
-    assert [line for line in judge(replace(evidence, runs=runs)).faults if fault in line]
+    assert [line for line in judge(replace(evidence, runs=runs)).problems if fault in line]
 
 
-def test_a_deadly_message_that_is_given_up_too_early_is_said(evidence: Evidence) -> None:
-    assert [line for line in judge(replace(evidence, runs=evidence.runs[:4])).faults if "was given up" in line]
+def test_a_deadly_message_that_is_given_up_too_early_is_reported(evidence: Evidence) -> None:
+    assert [line for line in judge(replace(evidence, runs=evidence.runs[:4])).problems if "was given up" in line]

@@ -1,1 +1,1 @@
-"""The harness of the fault tests: real servers and processes, a faulty network, a ledger outside Redis."""
+"""Helpers that several test packages share: servers, processes, file systems, clocks, handlers."""

@@ -1,4 +1,4 @@
-"""An authority and the certificates that it has signed, made by the openssl command for one test run."""
+"""A certificate authority and its certificates, made by the openssl command for one test run."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Certificate(NamedTuple):
 
 
 class Authority:
-    """A certificate authority that nobody knows. `certificate` is its own."""
+    """A certificate authority that no system trusts. `certificate` is its own certificate."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory

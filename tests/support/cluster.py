@@ -1,4 +1,4 @@
-"""A Redis Cluster of three masters and three replicas: real servers that a test owns and may kill."""
+"""A Redis Cluster of three masters and three replicas: real servers that a test owns and can kill."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Cluster:
     """Three masters with a replica each; `servers[i + 3]` replicates `servers[i]` at the start.
 
     Parameters: `full_coverage` stops the whole cluster while any slot has no master, as is Redis's default; `password`
-    protects all nodes and becomes part of the URL; `replicas` of False saves the replicas.
+    protects all nodes and becomes part of the URL; `replicas=False` starts no replicas.
     """
 
     def __init__(self, *, full_coverage: bool = True, password: str | None = None, replicas: bool = True) -> None:
@@ -57,7 +57,7 @@ class Cluster:
         return f"redis+cluster://{own}" + ",".join(f"{LOOPBACK}:{server.port}" for server in self.servers[:MASTERS])
 
     def master_of(self, queue: str) -> RedisServer:
-        """The server that serves this queue's slot, as most of the living ones say."""
+        """The server of this queue's slot, according to most of the living servers."""
         slot = slot_of(queue)
         votes = [owner for _, owner in self._owners(slot)]
         port = max(set(votes), key=votes.count)
@@ -68,11 +68,11 @@ class Cluster:
         return self.servers[slot_of(queue) * MASTERS // SLOTS].port
 
     def at(self, queue: str) -> Look:
-        """A client that asks the queue's present master."""
+        """A client of the queue's current master."""
         return Look(self, queue)
 
     def replica_of(self, master: RedisServer) -> RedisServer:
-        """A server that replicates this one."""
+        """A replica of this server."""
         return next(
             server
             for server in self.servers
@@ -80,7 +80,7 @@ class Cluster:
         )
 
     def names_on_each_node(self, stem: str = "q") -> list[str]:
-        """Names of queues, one for each master that was there at the start."""
+        """Queue names, one for each original master."""
         found: dict[int, str] = {}
         for number in range(100):
             found.setdefault(slot_of(f"{stem}{number}") * MASTERS // SLOTS, f"{stem}{number}")
@@ -163,7 +163,7 @@ class Cluster:
         self.wait_replicates()
 
     def _owners(self, slot: int) -> Iterator[tuple[RedisServer, int]]:
-        """Who each living server says serves a slot: (server, port)."""
+        """The port of a slot's master according to each living server: (server, port)."""
         for server in self.servers:
             if not server.alive:
                 continue
@@ -187,7 +187,7 @@ class Cluster:
 
 
 class Look:
-    """As a Redis client, for what the harness asks of one queue: each command goes to its slot's present master."""
+    """Acts as a Redis client for one queue: each command goes to the current master of its slot."""
 
     def __init__(self, cluster: Cluster, queue: str) -> None:
         self._cluster, self._queue = cluster, queue
@@ -204,7 +204,7 @@ def slot_of(queue: str) -> int:
 
 
 def _ports_in(ranges: Any, slot: int) -> Iterator[int]:
-    """The port of the master of a slot, in a reply to CLUSTER SLOTS, whatever redis-py has made of it."""
+    """The port of a slot's master in a reply to CLUSTER SLOTS, in any form that redis-py gives it."""
     if isinstance(ranges, dict):
         for (first, last), about in ranges.items():
             if int(first) <= slot <= int(last):

@@ -1,7 +1,7 @@
-"""A stand-in for the real pool, with which the harness tests itself: `python -m tests.support.decoy_pool`.
+"""A fake pool for the tests of the fault kit: `python -m tests.support.decoy_pool`.
 
 It forks a janitor and workers that do nothing, logs and registers them, and ends them on SIGTERM. With
-DECOY=leave it leaves a process behind that hides in a session of its own; with DECOY=broken it cannot start.
+DECOY=leave it leaves behind a process in a session of its own; with DECOY=broken it cannot start.
 """
 
 from __future__ import annotations

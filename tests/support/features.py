@@ -1,4 +1,4 @@
-"""What the server under test can do: a test that needs more is skipped, and says what was missing."""
+"""Features of the server under test: a test that needs a missing one is skipped, with the reason."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def need_acl(redis: Redis) -> None:
 
 
 def need_dry_run(redis: Redis) -> None:
-    """To ask what a user may do came with Redis 7."""
+    """ACL DRYRUN came with Redis 7."""
     _need(redis, "ACL DRYRUN", "ACL", "DRYRUN", "default", "PING")
 
 
@@ -25,14 +25,13 @@ def need_pause_modes(redis: Redis) -> None:
 
 
 def need_setting(redis: Redis, name: str) -> None:
-    """A line of the configuration file that an older server would not start with."""
+    """A setting with which an older server does not start."""
     if not redis.config_get(name):
         pytest.skip(f"this server ({version(redis)}) has no setting {name}")
 
 
 def need_replicas_for_scripts(redis: Redis) -> None:
-    """Before Redis 7 `min-replicas-to-write` holds up commands, but not what scripts write. On a server of the test's
-    own."""
+    """Before Redis 7 `min-replicas-to-write` does not reject the writes of scripts. Needs a private server."""
     redis.config_set("min-replicas-to-write", 1)
     try:
         command(redis, "EVAL", "return redis.call('SET', KEYS[1], 1)", 1, "probe")
@@ -40,16 +39,16 @@ def need_replicas_for_scripts(redis: Redis) -> None:
         return
     finally:
         redis.config_set("min-replicas-to-write", 0)
-    pytest.skip(f"this server ({version(redis)}) lets scripts write without the replicas that it wants")
+    pytest.skip(f"this server ({version(redis)}) lets scripts write without the required replicas")
 
 
 def need_waitaof(redis: Redis) -> None:
-    """To wait for the disk came with Redis 7.2."""
+    """WAITAOF came with Redis 7.2."""
     _need(redis, "WAITAOF", "WAITAOF", 0, 0, 0)
 
 
 def version(redis: Redis) -> str:
-    """The server's own word, for people."""
+    """Name and version of the server, for people."""
     info = redis.info("server")
     return f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {info['redis_version']}"
 

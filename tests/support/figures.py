@@ -1,4 +1,4 @@
-"""What a test has measured, for the table of `python -m tests.matrix`: it travels with pytest's report of the test."""
+"""Measurements of a test for the table of `python -m tests.matrix`, sent with pytest's report of the test."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ class Figures:
         self._properties = properties
 
     def recovered(self, seconds: float) -> None:
-        """One more recovery took so long."""
-        assert seconds >= 0, f"{seconds} s: what is measured ended before it began"
+        """Add one recovery time."""
+        assert seconds >= 0, f"{seconds} s: the measured time ended before it started"
         self._properties.append((RECOVERY, round(seconds, 6)))
 
     def lost(self, messages: int) -> None:
-        """So many messages were published and are neither handled nor stored; the last word counts."""
+        """Set the number of published messages that are neither handled nor stored."""
         self._set(LOST, messages)
 
     def left(self, messages: int) -> None:
-        """So many messages are still to be handled; the last word counts."""
+        """Set the number of messages that are still to be handled."""
         self._set(LEFT, messages)
 
     def repeated(self, runs: int, finished: int) -> None:
-        """So many runs had no failure of the handler before them, so many of these repeated what had succeeded."""
+        """Set the number of repeated runs that are not retries, and how many of them repeated a success."""
         self._set(REPEATED, runs)
         self._set(FINISHED, finished)
 
@@ -42,7 +42,7 @@ class Figures:
 
 
 def repetitions(ledger: Ledger) -> tuple[int, int]:
-    """The runs that repeat a run which did not fail, and those of them that repeat one which had succeeded."""
+    """The number of runs that repeat a run which did not fail, and how many of these repeat a success."""
     runs = sorted(ledger.runs(), key=lambda run: (run.id, run.start.time_s))
     by_message = [list(group) for _, group in groupby(runs, key=lambda run: run.id)]
     pairs = [(of_one[:place], of_one[place]) for of_one in by_message for place in range(1, len(of_one))]

@@ -1,4 +1,4 @@
-"""Exceptions that strike a call from outside: at a chosen instruction of BizzMQ's, or out of a signal handler."""
+"""Asynchronous exceptions: raised at a chosen instruction of BizzMQ, or by a signal handler."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OURS = str(Path(bizzmq.__file__).resolve().parent)
 QUEUE = "interrupted"
 OTHER = "other-queue"
 LONGEST_S = 0.004
-"""A call that opens its connection takes about half of it."""
+"""About twice the time of a call that opens its connection."""
 MANY = [{"n": number} for number in range(1200)]
 
 Call = Callable[[BizzMQ], Any]
@@ -32,49 +32,52 @@ CALLS: dict[str, Call] = {
     "publish confirmed": lambda mq: mq.publish_message_to_queue(QUEUE, 1, MessageOptions(confirm="replicas:1")),
     "stats": lambda mq: mq.stats(OTHER),
     "create a queue": lambda mq: mq.create_queue(OTHER),
+    "update a queue": lambda mq: mq.update_queue(OTHER, {"max_retries": 5}),
+    "find": lambda mq: mq.find("0" * 20, OTHER),
+    "list messages": lambda mq: mq.messages(OTHER, "delayed", limit=1),
 }
 ON_ONE_SERVER = [name for name in CALLS if name != "publish confirmed"]
 
 
 class Interrupt(BaseException):
-    """What strikes. A base exception, as Ctrl+C is."""
+    """A raised base exception, as Ctrl+C raises one."""
 
 
 class Late(Exception):  # noqa: N818 - users name theirs like this
-    """What a time limit raises, perhaps."""
+    """An exception as a time limit may raise it."""
 
 
 class LateError(TimeoutError):
-    """What another one raises: the operating system raises its base class, too."""
+    """An exception as another time limit may raise it: the operating system raises its base class, too."""
 
 
 KINDS = (KeyboardInterrupt, Interrupt, Late, LateError)
 
 
-class Struck:
-    """What has become of one call.
+class InterruptedCall:
+    """The outcome of one call.
 
     Attributes:
-        result: what it has returned; None if it was struck.
-        error: what it has raised; None if it has returned.
-        was_struck: whether anything was raised in it.
+        result: its return value; None if it was interrupted.
+        error: the exception that it raised; None if it returned.
+        was_interrupted: whether an exception was injected into it.
     """
 
     def __init__(self) -> None:
         self.result: Any = None
         self.error: BaseException | None = None
-        self.was_struck = False
+        self.was_interrupted = False
 
     @property
-    def told(self) -> list[str]:
-        """The ids of messages that the caller was told to be stored."""
+    def reported_ids(self) -> list[str]:
+        """The ids of the messages that were reported as stored to the caller."""
         ids = self.result if isinstance(self.result, list) else [self.result] if isinstance(self.result, str) else []
         return [*ids, *getattr(self.error, "published_ids", [])]
 
 
-def at_instruction(number: int, call: Callable[[], Any]) -> Struck:
-    """Call something, and raise at the nth of BizzMQ's instructions that this thread runs in it."""
-    struck, left = Struck(), [number]
+def at_instruction(number: int, call: Callable[[], Any]) -> InterruptedCall:
+    """Call a function, and raise at the nth instruction of BizzMQ that this thread executes in it."""
+    struck, left = InterruptedCall(), [number]
 
     def trace(frame: FrameType, event: str, _argument: Any) -> Any:
         if event == "call":
@@ -84,7 +87,7 @@ def at_instruction(number: int, call: Callable[[], Any]) -> Struck:
         elif event == "opcode":
             left[0] -= 1
             if left[0] == 0:
-                struck.was_struck = True
+                struck.was_interrupted = True
                 raise Interrupt
         return trace
 
@@ -96,8 +99,8 @@ def at_instruction(number: int, call: Callable[[], Any]) -> Struck:
         finally:
             sys.settrace(before)
 
-    # CPython 3.11 takes an exception for one that is still handled if what ends its handler is struck. In a generator,
-    # that ends with the generator: no later exception of this thread gets it as its context.
+    # If the end of an `except` block is interrupted, CPython 3.11 treats the exception as still being handled. In a
+    # generator that ends with the generator: no later exception of this thread gets it as its context.
     try:
         struck.result = next(traced())
     except Interrupt as error:
@@ -106,29 +109,29 @@ def at_instruction(number: int, call: Callable[[], Any]) -> Struck:
 
 
 class Storm:
-    """Signals that raise, after a random time, in whatever the main thread does then.
+    """Signals that raise in the main thread after a random time.
 
     Args:
-        seed: of the times and the kinds of exception.
+        seed: seed of the times and the kinds of exception.
     """
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
         self._kind: type[BaseException] = Interrupt
         self._previous = signal.signal(signal.SIGALRM, self._strike)
-        self._hook, sys.unraisablehook = sys.unraisablehook, lambda _: None  # Python drops what strikes a finalizer
+        self._hook, sys.unraisablehook = sys.unraisablehook, lambda _: None  # Python drops an exception in a finalizer
 
     def close(self) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, self._previous)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)
-            gc.collect()  # a socket that was struck while it was connected is closed here
+            gc.collect()  # closes a socket whose connect was interrupted
         sys.unraisablehook = self._hook
 
-    def over(self, call: Callable[[], Any], longest_s: float) -> Struck:
-        """Call something, and strike within this time if it still runs then."""
-        struck = Struck()
+    def over(self, call: Callable[[], Any], longest_s: float) -> InterruptedCall:
+        """Call a function, and interrupt it within this time if it still runs."""
+        struck = InterruptedCall()
         self._kind = self._random.choice(KINDS)
         delay_s = max(1e-6, self._random.random() * longest_s)
         try:
@@ -138,7 +141,7 @@ class Storm:
             finally:
                 signal.setitimer(signal.ITIMER_REAL, 0)
         except KINDS as error:
-            struck.was_struck = type(error) is self._kind
+            struck.was_interrupted = type(error) is self._kind
             struck.error = error
         return struck
 
@@ -147,59 +150,59 @@ class Storm:
 
 
 class Judge:
-    """Tells whether all is right after a call that was struck."""
+    """Checks the state after an interrupted call."""
 
     def __init__(self, mq: BizzMQ, ids_of: Callable[[str], set[str]]) -> None:
         self._mq = mq
         self._ids_of = ids_of
-        self._told: list[str] = []
+        self._reported: list[str] = []
         for queue in (QUEUE, OTHER):
             mq.create_queue(queue)
         mq.publish_messages_to_queue(OTHER, [1, 2, 3])
 
-    def saw(self, struck: Struck) -> None:
-        """The next call is right, and no reply of the one before answers it."""
-        self._told += struck.told
+    def saw(self, struck: InterruptedCall) -> None:
+        """The next call is correct and does not get a reply to the call before it."""
+        self._reported += struck.reported_ids
         assert self._mq.create_queue(OTHER) is False
         assert self._mq.stats(OTHER).waiting == 3
-        self._told.append(self._mq.publish_message_to_queue(QUEUE, "next"))
+        self._reported.append(self._mq.publish_message_to_queue(QUEUE, "next"))
 
     def close(self) -> None:
-        """All that the caller was told of is stored, once."""
-        assert len(self._told) == len(set(self._told))
+        """Every message that was reported as stored is stored once."""
+        assert len(self._reported) == len(set(self._reported))
         stored = self._ids_of(QUEUE)
-        assert set(self._told) <= stored, "ids of messages that are not stored"
+        assert set(self._reported) <= stored, "ids of messages that are not stored"
 
 
 def judge_of(mq: BizzMQ, redis: Any) -> Judge:
     return Judge(mq, lambda queue: {str(name) for name in redis.hkeys(Keys(queue).messages)})
 
 
-def strike_at_each(mq: BizzMQ, judge: Judge, call: Call, step: int) -> None:
+def interrupt_at_each(mq: BizzMQ, judge: Judge, call: Call, step: int) -> None:
     number, is_over = 1, False
     while not is_over:
         struck = at_instruction(number, lambda: call(mq))
-        is_over = not struck.was_struck
+        is_over = not struck.was_interrupted
         judge.saw(struck)
         number += step
     judge.close()
 
 
-def strike(storm: Storm, mq: BizzMQ, judge: Judge, names: list[str], interrupts: int) -> None:
-    """Strike so often; each call in turn."""
+def interrupt_calls(storm: Storm, mq: BizzMQ, judge: Judge, names: list[str], interrupts: int) -> None:
+    """Interrupt `interrupts` calls, each kind of call in turn."""
     count = turn = 0
     while count < interrupts:
         name = names[turn % len(names)]
         turn += 1
-        assert turn < 20 * interrupts, "hardly a call is struck"
+        assert turn < 20 * interrupts, "hardly any call is interrupted"
         struck = storm.over(lambda: CALLS[name](mq), LONGEST_S)  # noqa: B023 - called at once
-        count += struck.was_struck
+        count += struck.was_interrupted
         judge.saw(struck)
     judge.close()
 
 
 def seeded() -> int:
-    """A new seed, or that of the environment; it is printed, so that a failure can be had again."""
+    """A new seed, or the one in the environment. It is printed so that a failure can be repeated."""
     seed = int(os.environ.get("BIZZMQ_SEED") or random.randrange(1 << 32))
     print(f"seed {seed}: again with BIZZMQ_SEED={seed}")  # noqa: T201 - for the reader of a failure
     return seed

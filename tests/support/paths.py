@@ -1,4 +1,4 @@
-"""Where the project is."""
+"""The root directory of the project."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A program of examples/ or bench/, run as its user runs it."""
+"""A program of examples/ or bench/, run as a user runs it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ StartProgram = Callable[..., "Program"]
 
 
 class Program:
-    """`python ARGUMENTS...` in `directory`, with the project importable and no settings but those of `env`."""
+    """`python ARGUMENTS...` in `directory`, with the project importable and only the settings in `env`."""
 
     def __init__(self, arguments: list[str], directory: Path, log: Path, env: Mapping[str, str]) -> None:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("BIZZMQ_")}
+        # Line-buffered, as on a terminal: here the output goes to a file.
         environment = {**inherited, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **env}
         self._log = log
         with log.open("wb") as output:
@@ -33,7 +34,7 @@ class Program:
         return self._log.read_text(errors="replace")
 
     def wait_for(self, text: str, times: int = 1) -> None:
-        """Return when its output holds the text so often; fail at once if it has ended before."""
+        """Return when its output holds the text `times` times; fail at once if it has ended before that."""
 
         def seen() -> bool:
             ended = self._process.poll() is not None
@@ -43,7 +44,7 @@ class Program:
         assert self.output().count(text) >= times, self.output()
 
     def stop(self, number: int = signal.SIGINT) -> None:
-        """Signal it; it must leave with 0."""
+        """Send it a signal; it must exit with 0."""
         self._process.send_signal(number)
         self.succeeds()
 
@@ -51,7 +52,7 @@ class Program:
         assert self._process.wait(110.0) == 0, self.output()
 
     def close(self) -> None:
-        """End it if it has not left, as its user would first: so that it ends what it has started."""
+        """End it if it still runs, first as a user would, so that it ends its own processes."""
         if self._process.poll() is None:
             descendants = psutil.Process(self._process.pid).children(recursive=True)
             self._process.send_signal(signal.SIGTERM)
@@ -60,14 +61,14 @@ class Program:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-            for descendant in descendants:  # a pool that outlives its test works on the next one's server
+            for descendant in descendants:  # a pool that outlives its test would work on the next test's server
                 with suppress(psutil.NoSuchProcess):
                     descendant.kill()
 
 
 @contextmanager
 def programs(directory: Path, logs: Path) -> Iterator[StartProgram]:
-    """start("file.py", "--option", VARIABLE="value"); all that were started are ended with the block."""
+    """start("file.py", "--option", VARIABLE="value"); leaving the block ends all started programs."""
     started: list[Program] = []
 
     def start(*arguments: str, **env: str) -> Program:

@@ -1,4 +1,4 @@
-"""A master, a replica and three sentinels that watch them: real servers that a test owns and may kill."""
+"""A master, a replica and three sentinels that watch them: real servers that a test owns and can kill."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ _REPLICATES_QUICKLY = ("repl-diskless-sync-delay 0", "repl-ping-replica-period 1
 
 
 def debian_server() -> str:
-    """Debian's redis-server if it is there, else whatever the other tests use."""
+    """Debian's redis-server if it is installed, else the server of the other tests."""
     return shutil.which("redis-server") or server_binary()
 
 
 def start_server(config: Callable[[], Sequence[str]], password: str | None) -> RedisServer:
-    """A server that certainly is the one that was started; `config` is asked anew for each try.
+    """Start a server and make sure that it is the one that answers; `config` is called for each attempt.
 
-    Many servers start at once here, and on any machine somebody else's may take the port between the probe and the
-    bind: then that one answers the first PING, while ours is about to give up.
+    Many servers start at once here. Another process may take the port between the probe and the bind: then it answers
+    the first PING, while our server is about to exit.
     """
     for _ in range(_TRIES):
         try:
@@ -56,7 +56,7 @@ def start_server(config: Callable[[], Sequence[str]], password: str | None) -> R
 
 
 class Sentinel:
-    """One sentinel, with a directory of its own, in which it keeps its configuration."""
+    """One sentinel with a directory of its own for its configuration."""
 
     def __init__(self, lines: Sequence[str], password: str | None) -> None:
         self.port = free_port()
@@ -96,7 +96,7 @@ class Sentinel:
         shutil.rmtree(self._directory, ignore_errors=True)
 
 
-class Watched:
+class SentinelGroup:
     """Two servers, the first of which is the master at the start, and their sentinels.
 
     Parameters: `password` protects the servers, `sentinel_password` the sentinels; both become part of the URL.
@@ -121,7 +121,7 @@ class Watched:
         return f"redis+sentinel://{own}{hosts}/{SERVICE}/0{option}"
 
     def master(self) -> RedisServer:
-        """The master, as the first sentinel that answers says."""
+        """The master, according to the first sentinel that answers."""
         for sentinel in self.sentinels:
             try:
                 port = int(sentinel.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)[1])
@@ -136,7 +136,7 @@ class Watched:
         return next(server for server in self.servers if server is not master)
 
     def look(self) -> Look:
-        """A client that asks the present master."""
+        """A client of the current master."""
         return Look(self)
 
     def wait_failed_over(self, old: RedisServer, timeout_s: float = _START_TIMEOUT_S) -> RedisServer:
@@ -187,10 +187,10 @@ class Watched:
 
 
 class Look:
-    """As a Redis client, for what the harness asks: each command goes to the present master."""
+    """Acts as a Redis client: each command goes to the current master."""
 
-    def __init__(self, watched: Watched) -> None:
-        self._watched = watched
+    def __init__(self, sentinel_group: SentinelGroup) -> None:
+        self._watched = sentinel_group
 
     def execute_command(self, *words: Any) -> Any:
         with self._watched.master().client() as client:
@@ -199,14 +199,14 @@ class Look:
 
 
 def replication(server: RedisServer) -> dict[str, Any]:
-    """What INFO says of a server's replication."""
+    """The replication section of a server's INFO."""
     with server.client(socket_timeout=2.0) as client:
         info: dict[str, Any] = command(client, "INFO", "replication")
     return info
 
 
 def role(server: RedisServer) -> str:
-    """`master` or `slave`, as the server itself says."""
+    """`master` or `slave`, according to the server itself."""
     return str(replication(server)["role"])
 
 

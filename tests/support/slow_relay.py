@@ -1,4 +1,4 @@
-"""A server that is far away: whatever is sent to it arrives later."""
+"""A relay that adds latency: it delays everything that is sent to the server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bizzmq.testing.ports import LOOPBACK
 
 @contextlib.contextmanager
 def slow_relay(upstream_url: str, delay_s: float) -> Iterator[str]:
-    """The URL of a relay before a server that holds each request for so many seconds."""
+    """The URL of a relay in front of a server. It delays each request by `delay_s` seconds."""
     upstream = urlsplit(upstream_url)
     sockets = [socket.create_server((LOOPBACK, 0))]
 

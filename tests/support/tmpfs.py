@@ -1,4 +1,4 @@
-"""A small disk of a test's own, which the test may fill."""
+"""File systems for one test: a small disk that it can fill, and mounts that only one command sees."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Tmpfs:
         self._filler = path / "filler"
 
     def fill(self) -> None:
-        """Leave no room, down to the last byte."""
+        """Fill it to the last byte."""
         with self._filler.open("ab", buffering=0) as file:
             try:
                 while True:
@@ -32,13 +32,13 @@ class Tmpfs:
                     raise
 
     def free(self) -> None:
-        """There is room again."""
+        """Make room again."""
         self._filler.unlink()
 
 
 @contextlib.contextmanager
 def tmpfs(path: Path, size: str) -> Iterator[Tmpfs]:
-    """Mount a tmpfs of this size (such as "64k") on a new directory; it is gone after the block."""
+    """Mount a tmpfs of this size (such as "64k") on a new directory for the time of the block."""
     path.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "bizzmq-test", str(path)], check=True)
     try:
@@ -46,6 +46,11 @@ def tmpfs(path: Path, size: str) -> Iterator[Tmpfs]:
     finally:
         subprocess.run(["umount", "--lazy", str(path)], check=True)
         path.rmdir()
+
+
+def in_own_mounts(*commands: str) -> list[str]:
+    """The prefix of a command: only the command and its children see what these shell commands mount."""
+    return ["unshare", "--mount", "sh", "-c", " && ".join([*(f"{{ {one}; }}" for one in commands), 'exec "$@"']), "sh"]
 
 
 @functools.lru_cache(maxsize=None)

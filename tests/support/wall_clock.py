@@ -1,4 +1,4 @@
-"""A wall clock that a test sets, for the processes that it starts with it. Linux, with a C compiler."""
+"""A wall clock that a test can set for the processes that it starts. Linux, with a C compiler."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ _SOURCE = Path(__file__).with_name("clock_shim.c")
 
 
 def compiler() -> str | None:
-    """A C compiler, where the shim works."""
+    """The path of a C compiler, where the shim works; else None."""
     if sys.platform != "linux":
         return None
     return shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 
 
 class WallClock:
-    """Runs as the system's does until it is made to jump. The monotonic clock is left alone.
+    """Follows the system's wall clock until it is made to jump. The monotonic clock is not changed.
 
     Attributes:
-        env: what a process needs in its environment to go by it.
+        env: the environment of a process that uses this clock.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -35,6 +35,6 @@ class WallClock:
         self.env = {"LD_PRELOAD": str(library), "CLKOFF": str(self._offset)}
 
     def set(self, offset_s: int) -> None:
-        """Be so many seconds ahead of the system's clock, at once."""
-        with self._offset.open("r+b") as file:  # in place: it is mapped
+        """Set the clock `offset_s` seconds ahead of the system's clock, at once."""
+        with self._offset.open("r+b") as file:  # in place: the file is mapped
             file.write(struct.pack("@l", offset_s))

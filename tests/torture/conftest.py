@@ -1,4 +1,4 @@
-"""Values of a torture that nobody has done."""
+"""Made-up results of a torture run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bizzmq.testing.strike import Reach, Strike
 def run_of(
     message: str, pid: int, start_s: float, *, ended: bool = True, error: str = "", end_s: float | None = None
 ) -> Run:
-    """A run of a tenth of a second; it ended well unless there is an error, or it never ended."""
+    """A run of a tenth of a second, which succeeded unless it has an error or never ended."""
     start = Event(START, message, pid, start_s, {"delivery": 1})
     fields = {"outcome": "error", "error": error} if error else {"outcome": "ok"}
     return Run(start, Event(END, message, pid, end_s or start_s + 0.1, fields) if ended else None)
@@ -27,7 +27,7 @@ FAILOVER = Strike("master-kill", 9.0, "m", Reach.EVERYTHING, is_outage=True, cou
 
 @pytest.fixture
 def evidence() -> Evidence:
-    """One message was handled at once; one was cut off by a kill; one failed until it was dead-lettered."""
+    """One message was handled at once, one was interrupted by a kill, one failed until it was dead-lettered."""
     return Evidence(
         published=frozenset({"good", "cut", "bad"}),
         runs=[

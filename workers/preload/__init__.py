@@ -1,1 +1,1 @@
-"""Whether workers may be forked from the process that has imported the handler: what the import left is looked at."""
+"""The inspection of what an import has left: whether workers can be forked from the process that has imported."""

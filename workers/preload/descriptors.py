@@ -1,4 +1,4 @@
-"""Descriptors: a forked child shares what they lead to, the position in a file above all."""
+"""Open descriptors: a forked child shares the open files behind them, with their positions."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from typing import Callable, Collection, Iterator, Mapping, NamedTuple
 from bizzmq.preload import Declared
 from bizzmq.workers.preload.finding import Effect, Finding
 
-_TABLE = "/proc/self/fd"
+TABLE = "/proc/self/fd"
+"""Missing if /proc is not mounted, or does not show this process."""
 _HARMLESS_DEVICES = re.compile(r"/dev/(null|zero|full|u?random|tty|console|pts/\d+|ptmx|log|kmsg|cpu\b.*)")
-_POSITION = "all workers would share its position, and read what is another's"
-_SHARED = "all workers would share it, and take what is another's"
+_POSITION = "all workers would share its position, and miss what another one reads"
+_SHARED = "all workers would share it, and take data from each other"
 _ANONYMOUS: Mapping[str, tuple[str, str]] = {
     "[eventpoll]": ("event loop", "all workers would share its epoll instance"),
     "inotify": ("inotify", _SHARED),
@@ -23,44 +24,47 @@ _ANONYMOUS: Mapping[str, tuple[str, str]] = {
     "[timerfd]": ("timer", "all workers would share it, and one of them takes each tick"),
     "[signalfd]": ("signalfd", _SHARED),
     "[eventfd]": ("eventfd", _SHARED),
-    "[pidfd]": ("pidfd", "it names a child of this process, which is none of a worker's"),
+    "[pidfd]": ("pidfd", "it refers to a child of this process, which is not a child of a worker"),
     "[io_uring]": ("io_uring", _SHARED),
     "[userfaultfd]": ("userfaultfd", _SHARED),
-    "[perf_event]": ("perf event", "it measures this process and no worker"),
+    "[perf_event]": ("perf event", "it measures this process only"),
 }  # fmt: skip
 
 
 class Descriptor(NamedTuple):
-    """What a number leads to, as the kernel names it."""
+    """An open descriptor, and what it refers to, as the kernel names it."""
 
     number: int
     target: str
 
 
-def held() -> set[Descriptor]:
-    """All that this process holds."""
-    found = set()
-    for entry in os.listdir(_TABLE):  # noqa: PTH208 - names are all that is wanted
+def open_now() -> set[Descriptor]:
+    """The open descriptors of this process; empty where the kernel does not list them."""
+    found: set[Descriptor] = set()
+    try:
+        names = os.listdir(TABLE)  # noqa: PTH208 - only the names are needed
+    except OSError:
+        return found
+    for entry in names:
         try:
-            found.add(Descriptor(int(entry), os.readlink(f"{_TABLE}/{entry}")))
+            found.add(Descriptor(int(entry), os.readlink(f"{TABLE}/{entry}")))
         except OSError:
-            continue  # that of this listing
+            continue  # the descriptor of this listing
     return found
 
 
 def findings(
-    before: Collection[Descriptor], declared: Declared, own: Callable[[], Collection[int]], mapped: Collection[int]
+    new: Collection[Descriptor], declared: Declared, own: Callable[[], Collection[int]], mapped: Collection[int]
 ) -> Iterator[Finding]:
-    """What the descriptors mean that were not there `before`.
+    """The findings about new descriptors.
 
     Args:
-        own: asked for those of BizzMQ's clients, which open anew in a forked child.
+        own: returns the descriptors of BizzMQ's clients, which a forked child opens anew.
         mapped: inodes of the files that are mapped into memory.
     """
-    new = sorted(held() - set(before))
-    ours = own() if new else ()
-    for number, target in new:
-        if number not in ours:
+    skipped = own() if new else ()
+    for number, target in sorted(new):
+        if number not in skipped:
             found = _judge(number, target, mapped)
             if found is not None:
                 is_declared = _is_declared(number, found.what, declared)
@@ -89,17 +93,17 @@ def _judge(number: int, target: str, mapped: Collection[int]) -> Finding | None:
         kind, why = _ANONYMOUS.get(target[len("anon_inode:") :], ("descriptor", _SHARED))
         return Finding(kind, target, Effect.OFF, why, number)
     if stat.S_ISDIR(about.st_mode):
-        return Finding("directory", target, Effect.HARMLESS, "it has no position that is read", number)
+        return Finding("directory", target, Effect.HARMLESS, "its position is not used", number)
     if stat.S_ISCHR(about.st_mode) or stat.S_ISBLK(about.st_mode):
         if _HARMLESS_DEVICES.fullmatch(target):
             return Finding("device", target, Effect.HARMLESS, "it has no state", number)
-        return Finding("device", target, Effect.OFF, "what it drives knows this process and no worker", number)
+        return Finding("device", target, Effect.OFF, "the device knows this process only", number)
     return _file(number, target, position, flags, about.st_ino in mapped)
 
 
 def _file(number: int, target: str, position: int, flags: int, is_mapped: bool) -> Finding:
     writes = flags & os.O_ACCMODE != os.O_RDONLY
-    if flags & os.O_PATH if hasattr(os, "O_PATH") else False:
+    if hasattr(os, "O_PATH") and flags & os.O_PATH:
         return Finding("file", target, Effect.HARMLESS, "it is only a path", number)
     if writes and flags & os.O_APPEND and flags & os.O_ACCMODE == os.O_WRONLY:
         return Finding("file", target, Effect.HARMLESS, "it is only appended to", number)
@@ -107,7 +111,7 @@ def _file(number: int, target: str, position: int, flags: int, is_mapped: bool) 
         return Finding("file", target, Effect.HARMLESS, "it is mapped into memory, its position is not used", number)
     mode = "for writing" if flags & os.O_ACCMODE == os.O_WRONLY else "for reading and writing" if writes else ""
     what = f"{target}, at byte {position}" + (f", open {mode}" if mode else "")
-    why = "all workers would share its position, and write over each other" if writes else _POSITION
+    why = "all workers would share its position, and overwrite each other's data" if writes else _POSITION
     return Finding("file", what, Effect.OFF, why, number)
 
 
@@ -125,7 +129,7 @@ def _socket(number: int) -> Finding:
     if family == getattr(socket, "AF_NETLINK", -1):
         return Finding("socket", "netlink", Effect.OFF, _SHARED, number)
     if kind == socket.SOCK_DGRAM and peer:
-        return Finding("socket", f"to {peer}", Effect.HARMLESS, "datagrams are sent whole, by whom ever", number)
+        return Finding("socket", f"to {peer}", Effect.HARMLESS, "each datagram is sent whole", number)
     if is_listening:
         return Finding("socket", f"listening on {own}", Effect.OFF, "all workers would accept from it", number)
     if peer:

@@ -1,4 +1,4 @@
-"""One thing that an import has left, and what follows from it."""
+"""A finding: one thing that an import has left in the process, and its effect on forked workers."""
 
 from __future__ import annotations
 
@@ -7,29 +7,30 @@ from typing import NamedTuple, Tuple
 
 
 class Effect(Enum):
-    """What follows from a finding.
+    """The effect of a finding.
 
-    OFF: workers cannot be forked from this process, each imports by itself. RENEWED: each worker starts anew with it.
-    HARMLESS: it bears a fork. DECLARED: it was said to be safe.
+    OFF: workers cannot be forked from this process, so each imports the handler itself. RENEWED: each worker renews it.
+    RESTORED: each worker undoes it. HARMLESS: it is fork-safe. DECLARED: `bizzmq.preload.safe` has declared it safe.
     """
 
     OFF = "preload off"
     RENEWED = "renewed in each worker"
+    RESTORED = "restored in each worker"
     HARMLESS = "harmless"
     DECLARED = "declared safe"
 
 
 class Finding(NamedTuple):
-    """What was found.
+    """One thing that the import has left.
 
     Attributes:
-        kind: one word or two: thread, file, pipe, socket, memory map, child process, timer, random generator.
-        what: which one: a path, an address, a library, names.
-        effect: what follows.
-        why: half a sentence.
-        number: of the descriptor, or the process id, if it has one.
+        kind: thread, file, pipe, socket, memory map, child process, timer, signal handler, random generator, ...
+        what: identifies it: a path, an address, a library, names.
+        effect: its effect on forked workers.
+        why: the reason for the effect, as half a sentence.
+        number: the descriptor or the process id; -1 if it has none.
         tasks: the kernel's ids of its threads.
-        where: file and line that have made it, if that is known.
+        where: the file and line that have made it; "" if unknown.
     """
 
     kind: str

@@ -1,13 +1,14 @@
-"""Memory that is shared for writing: a lock in it is another worker's, and stays held when that one is killed."""
+"""Memory that is shared for writing. A lock in it is shared by all workers, and stays locked if its owner is killed."""
 
 from __future__ import annotations
 
+import contextlib
 from typing import Collection, Iterator, NamedTuple
 
 from bizzmq.preload import Declared
 from bizzmq.workers.preload.finding import Effect, Finding
 
-_SEMAPHORE = "/dev/shm/sem."  # noqa: S108 - where sem_open keeps them
+_SEMAPHORE = "/dev/shm/sem."  # noqa: S108 - where sem_open creates them
 _DEVICES = ("/dev/nvidia", "/dev/dri/", "/dev/kfd")
 
 
@@ -19,11 +20,11 @@ class Mapping(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """What is mapped into this process.
+    """The memory map of this process.
 
     Attributes:
-        shared: what is shared for writing.
-        inodes: of all files that are mapped.
+        shared: the areas that are shared for writing.
+        inodes: the inodes of all mapped files.
     """
 
     shared: frozenset[Mapping]
@@ -31,9 +32,9 @@ class Memory(NamedTuple):
 
 
 def mapped() -> Memory:
-    """All of it, now."""
+    """The current memory map; empty where the kernel does not show it."""
     shared, inodes = set(), set()
-    with open("/proc/self/maps", "rb") as maps:  # noqa: PTH123 - read at once, line by line
+    with contextlib.suppress(OSError), open("/proc/self/maps", "rb") as maps:  # noqa: PTH123 - read line by line
         for line in maps:
             address, rights, _, _, inode, *path = line.split(None, 5)
             if inode != b"0":
@@ -45,7 +46,7 @@ def mapped() -> Memory:
 
 
 def findings(before: Memory, now: Memory, declared: Declared) -> Iterator[Finding]:
-    """What the areas mean that were not there `before`."""
+    """The findings about areas that are not in `before`."""
     seen: set[str] = set()
     for mapping in sorted(now.shared - before.shared, key=lambda one: one.path):
         path = mapping.path.replace(" (deleted)", "")
@@ -55,14 +56,14 @@ def findings(before: Memory, now: Memory, declared: Declared) -> Iterator[Findin
         if path in declared.names:
             yield Finding("shared memory", path, Effect.DECLARED, "")
         elif path.startswith(_SEMAPHORE):
-            why = "a worker that is killed while it holds this lock would stop all others for ever"
+            why = "a worker that is killed while it holds this lock would stop all others forever"
             yield Finding("shared lock", path, Effect.OFF, why)
         elif path.startswith(_DEVICES):
-            yield Finding("device", path, Effect.OFF, "what it drives knows this process and no worker")
+            yield Finding("device", path, Effect.OFF, "the device knows this process only")
         else:
             yield Finding("shared memory", path, Effect.OFF, "all workers would write to it")
 
 
 def _is_of_interest(path: str, before: Collection[Mapping]) -> bool:
-    """An area that has only grown, or has been moved, is none of the import's."""
+    """Whether the import has made this area: not if an area of this path has only grown or moved."""
     return not any(mapping.path.replace(" (deleted)", "") == path for mapping in before) or path == "/dev/zero"

@@ -1,4 +1,4 @@
-"""Which line of the user's code has made what an import leaves: traced, line by line."""
+"""The origin of a finding: the line of the user's code that has made it, found by tracing the import line by line."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ Thing = Tuple[str, int]
 
 
 def present() -> FrozenSet[Thing]:
-    """All that this process has now."""
+    """The descriptors, threads and children of this process."""
     return frozenset(
-        [("descriptor", one.number) for one in descriptors.held()]
+        [("descriptor", one.number) for one in descriptors.open_now()]
         + [("task", task) for task in threads.tasks()]
         + [("process", pid) for pid in processes.children()]
     )
 
 
 class Origins:
-    """A block in which each line of the user's own modules is noted that leaves something new. It is slow."""
+    """A context manager that records which line of the user's modules makes each new thing. It is slow."""
 
-    def __init__(self, look: Callable[[], FrozenSet[Thing]] = present) -> None:
-        self._look = look
+    def __init__(self, scan: Callable[[], FrozenSet[Thing]] = present) -> None:
+        self._scan = scan
         self._seen: FrozenSet[Thing] = frozenset()
         self._lines: Dict[Thing, str] = {}
         self._before: Any = None
-        self._is_ours: Dict[str, bool] = {}
+        self._known_files: Dict[str, bool] = {}
 
     def __enter__(self) -> Origins:
-        self._seen = self._look()
+        self._seen = self._scan()
         self._before = sys.gettrace()
         sys.settrace(self._trace)
         return self
@@ -46,7 +46,7 @@ class Origins:
         sys.settrace(self._before)
 
     def of(self, finding: Finding) -> str:
-        """File and line that have left this; "" if that was none of the user's."""
+        """The file and line that have made this; "" if it was not the user's code."""
         things: list[Thing] = [("task", task) for task in finding.tasks]
         if finding.number >= 0:
             things.append(("process" if finding.kind == "child process" else "descriptor", finding.number))
@@ -60,22 +60,22 @@ class Origins:
         def trace(inner: FrameType, event: str, _argument: Any) -> Any:
             nonlocal line
             if event in ("line", "return", "exception"):
-                self._note(inner.f_code.co_filename, line)
+                self._record(inner.f_code.co_filename, line)
                 line = inner.f_lineno
             return trace
 
         return trace
 
-    def _note(self, filename: str, line: int) -> None:
-        now = self._look()
+    def _record(self, filename: str, line: int) -> None:
+        now = self._scan()
         for thing in now - self._seen:
             self._lines[thing] = f"{_shown(filename)}:{line}"
         self._seen = now
 
     def _is_of_the_user(self, filename: str) -> bool:
-        known = self._is_ours.get(filename)
+        known = self._known_files.get(filename)
         if known is None:
-            known = self._is_ours[filename] = is_of_the_user(filename)
+            known = self._known_files[filename] = is_of_the_user(filename)
         return known
 
 

@@ -1,4 +1,4 @@
-"""Children that an import has started, and what else belongs to one process alone: timers."""
+"""Child processes and timers that an import has started. A forked worker has neither."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def children() -> set[int]:
     """The process ids of this process's children; empty where the kernel does not list them."""
     found: set[int] = set()
     try:
-        for task in os.listdir("/proc/self/task"):  # noqa: PTH208 - names are all that is wanted
+        for task in os.listdir("/proc/self/task"):  # noqa: PTH208 - only the names are needed
             with open(f"/proc/self/task/{task}/children", "rb") as listed:  # noqa: PTH123 - many, and short
                 found.update(map(int, listed.read().split()))
     except OSError:
@@ -29,9 +29,9 @@ def children() -> set[int]:
     return found
 
 
-def findings(before: Collection[int], declared: Declared) -> Iterator[Finding]:
-    """What the children mean that were not there `before`, and the timers that run."""
-    for pid in sorted(children() - set(before)):
+def findings(new: Collection[int], declared: Declared) -> Iterator[Finding]:
+    """The findings about new children and about running timers."""
+    for pid in sorted(new):
         words = _command(pid)
         shown = b" ".join(words)[:80].decode("utf-8", "backslashreplace") or "ended, not waited for"
         if pid in declared.processes or shown in declared.names:
@@ -39,14 +39,14 @@ def findings(before: Collection[int], declared: Declared) -> Iterator[Finding]:
         elif any(_TRACKER in word for word in words):
             yield Finding("child process", shown, Effect.HARMLESS, "multiprocessing shares it with forks", pid)
         elif not words:
-            yield Finding("child process", shown, Effect.HARMLESS, "it is over", pid)
+            yield Finding("child process", shown, Effect.HARMLESS, "it has ended", pid)
         else:
             yield Finding("child process", shown, Effect.OFF, "all workers would talk to it over one pipe", pid)
     for which, name in _TIMERS:
         if signal.getitimer(which)[0]:
-            yield Finding("timer", name, Effect.OFF, "a fork has no timers: it would never ring in a worker")
+            yield Finding("timer", name, Effect.OFF, "a fork has no timers: it would never expire in a worker")
     if _posix_timers():
-        yield Finding("timer", "of timer_create", Effect.OFF, "a fork has no timers: it would never ring in a worker")
+        yield Finding("timer", "of timer_create", Effect.OFF, "a fork has no timers: it would never expire in a worker")
 
 
 def _command(pid: int) -> list[bytes]:

@@ -1,8 +1,9 @@
-"""Threads: a fork copies the one that forks and no other, but the locks of all.
+"""Threads: a fork copies only the thread that forks, but copies the locks that all threads hold.
 
-They are counted by the kernel, since libraries start threads that Python does not know. Some libraries end theirs
-before each fork and start them again after it (OpenBLAS in numpy and scipy, by `pthread_atfork`): so they are counted
-again after a trial fork. What is there then is in no worker, where its library waits for it for ever.
+The kernel counts the threads, because libraries start threads that Python does not know. Some libraries end their
+threads before each fork and start them again after it, such as OpenBLAS in numpy and scipy (`pthread_atfork`). So the
+threads are counted again after a trial fork. A thread that is still there would be missing in each worker, where its
+library waits for it forever.
 """
 
 from __future__ import annotations
@@ -15,21 +16,22 @@ import threading
 import warnings
 from typing import Collection, Iterator, Mapping, NamedTuple
 
-from bizzmq import clock
 from bizzmq.preload import Declared
+from bizzmq.utils import clock
 from bizzmq.workers.preload.finding import Effect, Finding
 
-TRIAL_PATIENCE_S = 5.0
+TRIAL_TIMEOUT_S = 5.0
 _TASKS = "/proc/self/task"
 _SETTLE_S = 0.01
 _SHOWN = 4
 
 
 class Tolerant(NamedTuple):
-    """Threads that their library starts anew in a forked child, told by their name.
+    """Threads that their library starts again in a forked child.
 
     Attributes:
-        why: what the library does about forks.
+        names: a pattern of their names.
+        why: how the library handles a fork.
     """
 
     library: str
@@ -39,10 +41,10 @@ class Tolerant(NamedTuple):
 
 _TOLERANT = (
     Tolerant("jemalloc", r"jemalloc_bg_thd", "jemalloc starts its background thread again in a child (JEMALLOC 4.5)"),
-    Tolerant("sentry-sdk", r"(raven-sentry|sentry)\..*", "sentry-sdk starts its threads anew in another process"),
-    Tolerant("opentelemetry-sdk", r"Otel\w+", "opentelemetry-sdk starts its threads anew after a fork (1.12)"),
+    Tolerant("sentry-sdk", r"(raven-sentry|sentry)\..*", "sentry-sdk starts its threads again in another process"),
+    Tolerant("opentelemetry-sdk", r"Otel\w+", "opentelemetry-sdk starts its threads again after a fork (1.12)"),
 )
-# Threads without a name of their own have that of their process; their libraries are told by what is mapped.
+# A thread without a name has the name of its process; its library is found by the mapped files.
 _LIBRARIES: Mapping[str, str] = {
     r"polars": "polars", r"rayon": "rayon", r"tokio-": "tokio", r"jemalloc": "jemalloc", r"event_engine|grpc": "gRPC",
     r"cuda|nv": "CUDA", r"duckdb": "DuckDB", r"JVM|GC Thread|C[12] Compiler": "a Java machine",
@@ -55,13 +57,17 @@ _THREADLESS = {
     "PIL", "hiredis", "lxml", "markupsafe", "msgspec", "numpy", "orjson", "pandas", "psutil", "pydantic_core", "regex",
     "scipy", "setproctitle", "simplejson", "ujson", "yaml",
 }  # fmt: skip
-"""Packages that are loaded often and have no threads, or end them before a fork."""
+"""Common packages that have no threads, or end them before a fork."""
 
 
 def tasks() -> dict[int, str]:
-    """The kernel's threads of this process, the main one apart: id -> name."""
-    found = {}
-    for entry in os.listdir(_TASKS):  # noqa: PTH208 - names are all that is wanted
+    """The threads of this process except the main thread, by kernel id, with their names. Empty without /proc."""
+    found: dict[int, str] = {}
+    try:
+        entries = os.listdir(_TASKS)  # noqa: PTH208 - only the names are needed
+    except OSError:
+        return found
+    for entry in entries:
         if int(entry) != os.getpid():
             try:
                 with open(f"{_TASKS}/{entry}/comm") as comm:  # noqa: PTH123 - many, and short
@@ -72,55 +78,60 @@ def tasks() -> dict[int, str]:
 
 
 class Trial(NamedTuple):
-    """What a trial fork has shown.
+    """The result of a trial fork.
 
     Attributes:
-        left: the threads that were still there in this process afterwards.
-        failure: what became of the child, if it did not simply end.
+        left: the threads that this process still had afterwards.
+        failure: what went wrong in the child; "" if it ended.
     """
 
     left: dict[int, str]
     failure: str
 
 
-def trial_fork(patience_s: float = TRIAL_PATIENCE_S) -> Trial:
-    """Fork a child that ends at once, and see what becomes of both."""
-    before = tasks()
-    if signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:  # of the import: no child could be waited for
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    reading, writing = os.pipe()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # that there are threads is what is looked at
-        pid = os.fork()
-        if pid == 0:
-            os._exit(0)
-    os.close(writing)
-    ended = bool(select.select([reading], [], [], patience_s)[0])
-    os.close(reading)
-    if not ended:
-        os.kill(pid, signal.SIGKILL)
-    status = os.waitpid(pid, 0)[1]
-    failure = ""
-    if not ended:
-        failure = f"a forked child does not end within {patience_s:g} s: a library's fork handler hangs in it"
-    elif status:
-        cause = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else f"code {status >> 8}"
-        failure = f"a forked child ends with {cause} at once: a library's fork handler ends it"
-    left, settle_by_s = tasks(), clock.monotonic() + _SETTLE_S
-    while left and left.keys() == before.keys() and clock.monotonic() < settle_by_s:
-        clock.sleep(0.001)  # a thread that was joined may be listed for a moment
-        left = tasks()
-    return Trial(left, failure)
+class TrialFork:
+    """A forked child that ends at once. That takes milliseconds, in which the caller can inspect other things."""
+
+    def __init__(self) -> None:
+        self._before = tasks()
+        if signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:  # set by the import: no child could be reaped
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self._reading, writing = os.pipe()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # there may be threads: that is what the trial is for
+            self._pid = os.fork()
+            if self._pid == 0:
+                os._exit(0)
+        os.close(writing)
+
+    def outcome(self, timeout_s: float = TRIAL_TIMEOUT_S) -> Trial:
+        """Wait for the child's end, and count the threads of this process."""
+        ended = bool(select.select([self._reading], [], [], timeout_s)[0])
+        os.close(self._reading)
+        if not ended:
+            os.kill(self._pid, signal.SIGKILL)
+        status = os.waitpid(self._pid, 0)[1]
+        failure = ""
+        if not ended:
+            failure = f"a forked child does not end within {timeout_s:g} s: a library's fork handler hangs in it"
+        elif status:
+            cause = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else f"code {status >> 8}"
+            failure = f"a forked child ends with {cause} at once: a library's fork handler ends it"
+        left, settle_by_s = tasks(), clock.monotonic() + _SETTLE_S
+        while left and left.keys() == self._before.keys() and clock.monotonic() < settle_by_s:
+            clock.sleep(0.001)  # a thread that was joined may be listed for a moment
+            left = tasks()
+        return Trial(left, failure)
 
 
-def findings(before: Collection[int], declared: Declared) -> Iterator[Finding]:
-    """What the threads mean that were not there `before`, and what a trial fork shows."""
+def findings(before: Collection[int], declared: Declared, fork: TrialFork) -> Iterator[Finding]:
+    """The findings about threads that are not in `before`, and about the trial fork."""
     yield from python_findings(declared)
-    ours = {thread.native_id for thread in threading.enumerate()}
-    trial = trial_fork()
+    known = {thread.native_id for thread in threading.enumerate()}
+    trial = fork.outcome()
     if trial.failure:
         yield Finding("fork handler", trial.failure, Effect.OFF, "no worker can be forked")
-    native = {tid: name for tid, name in trial.left.items() if tid not in before and tid not in ours}
+    native = {tid: name for tid, name in trial.left.items() if tid not in before and tid not in known}
     for library, ids in _by_library(native).items():
         names = [native[task] for task in ids]
         tolerant = next((one for one in _TOLERANT if all(re.fullmatch(one.names, name) for name in names)), None)
@@ -130,12 +141,12 @@ def findings(before: Collection[int], declared: Declared) -> Iterator[Finding]:
         elif tolerant is not None:
             effect, why = Effect.HARMLESS, tolerant.why
         else:
-            effect, why = Effect.OFF, "they are in no fork, where the library waits for them"
+            effect, why = Effect.OFF, "a fork does not copy them, and the library waits for them there"
         yield Finding("native thread", what, effect, why, tasks=tuple(ids))
 
 
 def python_findings(declared: Declared) -> Iterator[Finding]:
-    """What the threads mean that Python knows."""
+    """The findings about threads that Python knows."""
     for thread in threading.enumerate():
         if thread is threading.main_thread():
             continue
@@ -145,12 +156,12 @@ def python_findings(declared: Declared) -> Iterator[Finding]:
         elif tolerant is not None:
             effect, why = Effect.HARMLESS, tolerant.why
         else:
-            effect, why = Effect.OFF, "it is in no fork, but the locks that it holds are"
+            effect, why = Effect.OFF, "a fork does not copy it, but copies the locks that it holds"
         yield Finding("thread", thread.name, effect, why, tasks=(thread.native_id or 0,))
 
 
 def _by_library(native: Mapping[int, str]) -> dict[str, list[int]]:
-    """Threads by the library that has probably started them."""
+    """The threads by the library that has probably started them."""
     found: dict[str, list[int]] = {}
     with open("/proc/self/comm") as comm:  # noqa: PTH123 - as tasks
         own = comm.read().rstrip("\n")
@@ -164,7 +175,7 @@ def _by_library(native: Mapping[int, str]) -> dict[str, list[int]]:
 
 
 def _mapped_runtimes() -> str:
-    """Whose threads may be without a name: runtimes for threads that are loaded, else extension modules that are."""
+    """The libraries that may own threads without a name: loaded thread runtimes, otherwise extension modules."""
     with open("/proc/self/maps", "rb") as maps:  # noqa: PTH123 - as tasks
         paths = {line.split(None, 5)[5].strip().decode("utf-8", "replace") for line in maps if b".so" in line}
     runtimes, extensions = set(), set()
@@ -176,7 +187,7 @@ def _mapped_runtimes() -> str:
             runtimes.add(f"lib{runtime.group(1)}" + (f" in {owner}" if owner else ""))
         elif owner and owner not in _THREADLESS:
             extensions.add(owner)
-    return " or ".join(sorted(runtimes) or sorted(extensions)[:_SHOWN]) or "a library that is not known"
+    return " or ".join(sorted(runtimes) or sorted(extensions)[:_SHOWN]) or "an unknown library"
 
 
 def _listed(names: list[str]) -> str:

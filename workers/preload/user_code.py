@@ -1,4 +1,4 @@
-"""Tells the user's own files from those of libraries."""
+"""Which files are the user's own, and which belong to libraries."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import os
 import sys
 from pathlib import Path
 
-_OUR_OWN = str(Path(__file__).parents[2])
+_FOREIGN = tuple(str(folder) + os.sep for folder in (sys.prefix, sys.base_prefix, Path(__file__).parents[2]))
 
 
 def is_of_the_user(path: str) -> bool:
-    """Whether a file is neither of the standard library, nor installed, nor BizzMQ's."""
-    if path.startswith("<") or "site-packages" in path or "dist-packages" in path:
-        return False
-    return not path.startswith((sys.prefix + os.sep, sys.base_prefix + os.sep, _OUR_OWN + os.sep))
+    """Whether a file does not belong to the standard library, an installed package or BizzMQ."""
+    return not (path.startswith(_FOREIGN) or path.startswith("<") or "site-packages" in path or "dist-packages" in path)

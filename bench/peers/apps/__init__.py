@@ -1,1 +1,1 @@
-"""What runs in the peers' own environments: needs nothing but the peer's library."""
+"""The programs that run in the environments of the peers: they need only the peer's library."""

@@ -1,4 +1,4 @@
-"""BizzMQ itself, as an arm like the others."""
+"""BizzMQ itself as an arm."""
 
 from __future__ import annotations
 

@@ -1,10 +1,12 @@
-"""The publisher's side of an arm: reads orders, a line of JSON each, and answers with what they took.
+"""The publisher of an arm: reads orders, one line of JSON each, and answers with the time that each took.
 
     {"do": "bulk", "first": 0, "count": 100, "us": 0}     many at once, with the library's own bulk call if it has one
     {"do": "single", ...}                                 one call after the other
     {"do": "paced", ..., "at": [0.0, 0.1, ...]}           one call each at these seconds from now
+    {"do": "call", ...}                                   publish and wait for the result, one after the other
 
-An adapter gives two functions, bulk(range, work_us) and single(n, work_us); either both plain or both async.
+An adapter provides the functions bulk(range, work_us) and single(n, work_us), and call(n, work_us) if it can keep
+results, which returns the result; either all plain or all async.
 """
 
 from __future__ import annotations
@@ -14,19 +16,28 @@ import inspect
 import json
 import sys
 import time
-from typing import Any, Callable
+from typing import Any, Callable, NamedTuple
+
+import tally
 
 LEAD_S = 0.02
 SPIN_S = 0.0005
 
 
-async def _finish(result: Any) -> None:
-    if inspect.isawaitable(result):
-        await result
+class Calls(NamedTuple):
+    """The functions of an adapter."""
+
+    bulk: Callable[..., Any]
+    single: Callable[..., Any]
+    call: Callable[..., Any] | None = None
+
+
+async def _finish(result: Any) -> Any:
+    return await result if inspect.isawaitable(result) else result
 
 
 def _until(due_s: float) -> None:
-    """Sleep most of it, and turn round for the rest."""
+    """Sleep for most of the time, then spin."""
     while True:
         left_s = due_s - time.monotonic()
         if left_s <= 0:
@@ -35,13 +46,14 @@ def _until(due_s: float) -> None:
             time.sleep(left_s - SPIN_S)
 
 
-async def _bulk(order: dict[str, Any], bulk: Callable[..., Any], _single: Callable[..., Any]) -> dict[str, Any]:
+async def _bulk(order: dict[str, Any], calls: Calls) -> dict[str, Any]:
     begin_s = time.perf_counter()
-    await _finish(bulk(range(order["first"], order["first"] + order["count"]), order["us"]))
+    await _finish(calls.bulk(range(order["first"], order["first"] + order["count"]), order["us"]))
     return {"seconds": time.perf_counter() - begin_s}
 
 
-async def _singles(order: dict[str, Any], _bulk: Callable[..., Any], single: Callable[..., Any]) -> dict[str, Any]:
+async def _singles(order: dict[str, Any], calls: Calls) -> dict[str, Any]:
+    single = calls.single
     begin_s = time.perf_counter()
     for n in range(order["first"], order["first"] + order["count"]):
         result = single(n, order["us"])
@@ -50,37 +62,49 @@ async def _singles(order: dict[str, Any], _bulk: Callable[..., Any], single: Cal
     return {"seconds": time.perf_counter() - begin_s}
 
 
-async def _paced(order: dict[str, Any], _bulk: Callable[..., Any], single: Callable[..., Any]) -> dict[str, Any]:
+async def _paced(order: dict[str, Any], calls: Calls) -> dict[str, Any]:
     sent_s, begin_s = [], time.monotonic() + LEAD_S
     for n, at_s in enumerate(order["at"], start=order["first"]):
         _until(begin_s + at_s)
         sent_s.append(time.monotonic())
-        await _finish(single(n, order["us"]))
+        await _finish(calls.single(n, order["us"]))
     return {"begin_s": begin_s, "sent_s": sent_s}
 
 
-ORDERS = {"bulk": _bulk, "single": _singles, "paced": _paced}
+async def _called(order: dict[str, Any], calls: Calls) -> dict[str, Any]:
+    assert calls.call is not None
+    took_s = []
+    for n in range(order["first"], order["first"] + order["count"]):
+        begin_s = time.perf_counter()
+        result = await _finish(calls.call(n, order["us"]))
+        took_s.append(time.perf_counter() - begin_s)
+        if result != tally.RESULT:
+            raise SystemExit(f"the result of {n} is wrong: {result!r}")
+    return {"took_s": took_s}
 
 
-async def _serve(bulk: Callable[..., Any], single: Callable[..., Any]) -> None:
+ORDERS = {"bulk": _bulk, "single": _singles, "paced": _paced, "call": _called}
+
+
+async def _serve(calls: Calls) -> None:
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
         order = json.loads(line)
-        answer = await ORDERS[order["do"]](order, bulk, single)
+        answer = await ORDERS[order["do"]](order, calls)
         print(json.dumps(answer), flush=True)
 
 
-def serve(bulk: Callable[..., Any], single: Callable[..., Any]) -> None:
-    """Until standard input ends; for a library without async."""
-    asyncio.run(_serve(bulk, single))
+def serve(*calls: Callable[..., Any]) -> None:
+    """Serve until standard input ends; for a library without async. Takes the fields of `Calls`."""
+    asyncio.run(_serve(Calls(*calls)))
 
 
-async def serve_async(bulk: Callable[..., Any], single: Callable[..., Any]) -> None:
-    """The same inside a loop that already runs."""
-    await _serve(bulk, single)
+async def serve_async(*calls: Callable[..., Any]) -> None:
+    """The same in a running event loop."""
+    await _serve(Calls(*calls))
 
 
 async def in_chunks(calls: Callable[[int], Any], numbers: range, size: int = 100) -> None:
-    """For a library without a bulk call: so many calls under way at once."""
+    """Bulk publish for a library without a bulk call: at most `size` calls run at once."""
     for start in range(0, len(numbers), size):
         await asyncio.gather(*(calls(n) for n in numbers[start : start + size]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from typing import Any
 
@@ -11,10 +12,11 @@ import tally
 from saq import Queue
 
 queue = Queue.from_url(os.environ["BENCH_URL"], name="bench")
+TTL_S = tally.RESULT_TTL_S if tally.keeps_results else -1
 
 
-async def handler(_context: Any, *, n: int, us: int) -> None:
-    tally.handle(n, us)
+async def handler(_context: Any, *, n: int, us: int) -> str | None:
+    return tally.handle(n, us)
 
 
 settings = {
@@ -25,12 +27,22 @@ settings = {
 
 
 def single(n: int, us: int) -> Any:
-    return queue.enqueue("handler", n=n, us=us, ttl=-1, retries=2)
+    return queue.enqueue("handler", n=n, us=us, ttl=TTL_S, retries=2)
+
+
+async def call(n: int, us: int) -> Any:
+    job = await single(n, us)
+    while not job.completed:  # it waits in vain if the job ends between its question and its subscription
+        with contextlib.suppress(asyncio.TimeoutError):
+            await job.refresh(until_complete=1)
+    return job.result
 
 
 async def publish() -> None:
     await queue.connect()
-    await publishing.serve_async(lambda numbers, us: publishing.in_chunks(lambda n: single(n, us), numbers), single)
+    await publishing.serve_async(
+        lambda numbers, us: publishing.in_chunks(lambda n: single(n, us), numbers), single, call
+    )
     await queue.disconnect()
 
 

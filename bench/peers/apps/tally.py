@@ -1,10 +1,10 @@
-"""What handlers count, in shared memory: each worker process has a file of its own, mapped into its memory.
+"""The counts of handlers in shared memory: each worker process maps a file of its own.
 
     <directory>/slot-K: a byte for each id (how often it was handled), then two doubles for each id (when its
     handler began and ended, CLOCK_MONOTONIC)
 
-Runs in the environments of all peers: nothing but the standard library. `python tally.py` prints how many turns of
-`spin` this interpreter makes in a microsecond.
+Runs in the environments of all peers, so it needs only the standard library. `python tally.py` prints how many turns
+of `spin` this interpreter makes in a microsecond.
 """
 
 from __future__ import annotations
@@ -16,25 +16,28 @@ from pathlib import Path
 from zlib import crc32
 
 DIRECTORY, CAPACITY, TURNS = "BENCH_TALLY", "BENCH_CAPACITY", "BENCH_TURNS_PER_US"
+RESULTS = "BENCH_RESULTS"
+"""Set in the environment of an arm that keeps results."""
+RESULT_TTL_S = 3600
 _BLOCK = bytes(range(256)) * 16
 
 
 def size_of(capacity: int) -> int:
-    """Bytes of one slot's file."""
+    """The size of a slot's file in bytes."""
     return stamps_at(capacity) + 16 * capacity
 
 
 def stamps_at(capacity: int) -> int:
-    """Where the doubles begin."""
+    """The offset of the doubles."""
     return (capacity + 7) // 8 * 8
 
 
 def spin(turns: int) -> int:
-    """An amount of work, not of time: whoever is interrupted has no less of it to do.
+    """A fixed amount of work, not of time: an interruption does not make it smaller.
 
-    Checksums of a block, in C and with the interpreter lock held. How fast a loop of arithmetic in Python runs depends,
-    by up to 8%, on where the interpreter's objects happen to lie: the same loop differs from program to program, and
-    from a function to a fork of it.
+    It computes checksums of a block in C, with the interpreter lock held. The speed of an arithmetic loop in Python
+    varies by up to 8% with the addresses of the interpreter's objects: the same loop differs between programs, and
+    between a process and its fork.
     """
     value = 0
     for _ in range(turns):
@@ -43,7 +46,7 @@ def spin(turns: int) -> int:
 
 
 def turns_per_us() -> float:
-    """How fast `spin` is while nothing interrupts it: the best of many short runs."""
+    """The speed of `spin` without interruptions: the best of many short runs."""
     turns, best_s = 200, float("inf")
     for _ in range(60):
         begin_s = time.perf_counter()
@@ -53,7 +56,7 @@ def turns_per_us() -> float:
 
 
 class Slot:
-    """One worker process's file, mapped."""
+    """The mapped file of one worker process."""
 
     def __init__(self, path: Path, capacity: int) -> None:
         self.pid = os.getpid()
@@ -69,7 +72,7 @@ class Slot:
 
 
 def claim() -> Slot:
-    """The first slot that no other process has."""
+    """Claim the first free slot."""
     directory, capacity = Path(os.environ[DIRECTORY]), int(os.environ[CAPACITY])
     number = 0
     while True:
@@ -82,16 +85,22 @@ def claim() -> Slot:
 _slot: Slot | None = None
 _pinned = False
 _turns = float(os.environ.get(TURNS, "1"))
+keeps_results = RESULTS in os.environ
+RESULT = "x" * 100
+_result = RESULT if keeps_results else None
 
 
 def pin() -> None:
-    """Claim a slot now and share it with the children, for a worker that forks for every message and waits for it."""
+    """Claim a slot now and share it with the children: for a worker that forks for each message."""
     global _slot, _pinned
     _slot, _pinned = claim(), True
 
 
-def handle(n: int, work_us: int = 0) -> None:
-    """The handler of every arm: count message `n`; with work, stamp its begin and end and do it."""
+def handle(n: int, work_us: int = 0) -> str | None:
+    """The handler of every arm: count message `n`; with work, do it and store its start and end.
+
+    Returns RESULT if the arm keeps results, else None.
+    """
     global _slot  # noqa: PLW0603 - claimed after the fork
     slot = _slot
     if slot is None or (slot.pid != os.getpid() and not _pinned):
@@ -101,6 +110,7 @@ def handle(n: int, work_us: int = 0) -> None:
         spin(int(work_us * _turns))
         slot.ended_s[n] = time.monotonic()
     slot.seen[n] += 1
+    return _result
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-// The publisher's side of an arm, as apps/publishing.py.
+// The publisher of an arm, like apps/publishing.py.
 'use strict';
 const readline = require('readline');
 
 const now = () => Number(process.hrtime.bigint()) / 1e9;
 
 function until(due) {
-  // Blocks the loop as a sleep does: nothing else is to be done meanwhile.
+  // Blocks the loop like a sleep: there is nothing else to do meanwhile.
   const cell = new Int32Array(new SharedArrayBuffer(4));
   for (let left = due - now(); left > 0; left = due - now()) {
     if (left > 0.0005) Atomics.wait(cell, 0, 0, (left - 0.0005) * 1e3);

@@ -1,4 +1,4 @@
-// What handlers count, in the same files as apps/tally.py. Node maps no files: each write is one pwrite.
+// The counts of handlers, in the same files as apps/tally.py. Node cannot map files: each write is one pwrite.
 'use strict';
 const fs = require('fs');
 const path = require('path');

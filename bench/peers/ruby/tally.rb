@@ -1,4 +1,4 @@
-# What handlers count, in the same files as apps/tally.py. Ruby maps no files: each write is one pwrite.
+# The counts of handlers, in the same files as apps/tally.py. Ruby cannot map files: each write is one pwrite.
 module Tally
   CAPACITY = ENV.fetch("BENCH_CAPACITY", "0").to_i
   MIDDLE = (CAPACITY + 7) / 8 * 8

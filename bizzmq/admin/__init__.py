@@ -1,0 +1,1 @@
+"""Operations on queues as a whole: counts, dead letters, purge."""

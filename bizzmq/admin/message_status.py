@@ -1,0 +1,101 @@
+"""The status of a message: where it is, or what has become of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Mapping
+
+from bizzmq.admin.find import find_message
+from bizzmq.admin.stored_message import DEAD_LETTERED, StoredMessage
+from bizzmq.broker.operations import Operation, command
+from bizzmq.broker.queues import read_shards
+from bizzmq.errors import DecodeError
+from bizzmq.protocol.ids import published_us
+from bizzmq.protocol.keys import QueueKeys
+from bizzmq.protocol.results import Ending, read_ending
+
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class MessageStatus:
+    """What is known of a message at one moment.
+
+    Attributes:
+        id: the message's id.
+        queue: the name of its queue.
+        state: `waiting`, `delayed` (also until its next retry), `processing`, `succeeded`, `dead_lettered` or
+            `discarded`; `unknown` if it has ended and its result is not kept, or was never published.
+        delivery: the number of its last delivery; 0 before the first one, and if it is not known.
+        published_at_s: when it was published, by Redis's clock; None if BizzMQ did not make the id.
+        started_at_s, finished_at_s: when its last delivery began and ended, by the worker's clock; None while that is
+            not known. All times are seconds since the epoch.
+        due_at_s: when a delayed message becomes waiting, by Redis's clock; None for others.
+        worker: the id of the worker that holds it; "" if none does.
+        error: the record of the error by which it has failed for good (see `Context.error`); empty if it has not.
+    """
+
+    id: str
+    queue: str
+    state: str
+    delivery: int = 0
+    published_at_s: float | None = None
+    started_at_s: float | None = None
+    finished_at_s: float | None = None
+    due_at_s: float | None = None
+    worker: str = ""
+    error: Mapping[str, Any] | None = None
+
+
+def read_status(k: QueueKeys, message_id: bytes) -> Operation[MessageStatus]:
+    """The status of a message of a queue.
+
+    Raises:
+        QueueNotFoundError: there is no such queue.
+        DecodeError, WrongTypeError: what is stored of it is not BizzMQ's.
+    """
+    own = QueueKeys(k.owner)
+    name = message_id.decode("utf-8", "replace")
+    ending = yield from _read_ending(own, message_id)
+    if ending is None:
+        found = yield from find_message(own, message_id)
+        if found is not None:
+            return _of_stored(own.queue, name, found)
+        ending = yield from _read_ending(own, message_id)  # it may have ended in between
+    return _of_ending(own.queue, name, ending)
+
+
+def _read_ending(own: QueueKeys, message_id: bytes) -> Operation[Ending | None]:
+    for shard in (yield from read_shards(own)):
+        entries = yield command("XRANGE", shard.result("").encode() + message_id, "-", "+", "COUNT", 1)
+        if entries:
+            return read_ending(entries[0])
+    return None
+
+
+def _of_stored(queue: str, message_id: str, found: StoredMessage) -> MessageStatus:
+    error = found.error if found.state == DEAD_LETTERED else None
+    return MessageStatus(
+        message_id, queue, found.state, found.delivery, _published_s(message_id), due_at_s=found.due_at_s,
+        worker=found.worker, error=error or {},
+    )  # fmt: skip
+
+
+def _of_ending(queue: str, message_id: str, ending: Ending | None) -> MessageStatus:
+    if ending is None:
+        return MessageStatus(message_id, queue, UNKNOWN, published_at_s=_published_s(message_id), error={})
+    return MessageStatus(
+        message_id, queue, ending.state, ending.delivery or 0, _published_s(message_id), _seconds(ending.started_ms),
+        _seconds(ending.finished_ms), error=ending.error or {},
+    )  # fmt: skip
+
+
+def _seconds(milliseconds: int | None) -> float | None:
+    return None if milliseconds is None else milliseconds / 1000
+
+
+def _published_s(message_id: str) -> float | None:
+    try:
+        return published_us(message_id) / 1e6
+    except DecodeError:
+        return None

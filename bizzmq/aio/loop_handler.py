@@ -1,0 +1,83 @@
+"""The handler of a consumer beside an event loop: what is async runs in that loop, all else in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from concurrent import futures
+from contextvars import ContextVar
+from typing import Any, Callable, Sequence, Tuple
+
+from bizzmq.consumer import handler_result
+from bizzmq.consumer.handler import OWN_FILES, Handler, UserHandler
+from bizzmq.errors import Draining
+from bizzmq.utils import clock
+
+_CHECK_S, _CLOSING_S, _POLL_S = 0.5, 0.3, 0.01
+"""How often it is checked that an event loop still runs, and how soon it is closed after it has cancelled its tasks."""
+_running: ContextVar[object] = ContextVar("bizzmq_running_handler", default=None)
+OWN_FILES.update((__file__, inspect.getfile(futures.Future)))
+
+
+class LoopHandler(Handler):
+    """As Handler. If the event loop ends while a message runs in it, the message is released without blame.
+
+    Args:
+        loop: the event loop.
+        is_stopping: whether the consumer was asked to stop.
+    """
+
+    def __init__(
+        self,
+        function: UserHandler,
+        loop: asyncio.AbstractEventLoop,
+        is_stopping: Callable[[], bool],
+        middlewares: Sequence[Any] = (),
+    ) -> None:
+        super().__init__(function, middlewares)
+        self._home = loop
+        self._is_stopping = is_stopping
+
+    def is_running_here(self) -> bool:
+        """Whether the current task is the handler, or was started by it."""
+        return _running.get() is self
+
+    def _await(self, awaitable: Any, *, keeps_tasks: bool) -> Any:  # noqa: ARG002 - the loop has tasks of others
+        inside = self._inside(awaitable)
+        try:
+            future = asyncio.run_coroutine_threadsafe(inside, self._home)
+        except RuntimeError:
+            inside.close()
+            if inspect.iscoroutine(awaitable):
+                awaitable.close()
+            raise _gone() from None
+        while not futures.wait({future}, _CHECK_S).done:
+            if self._home.is_closed() or (self._is_stopping() and not self._home.is_running()):
+                future.cancel()
+                raise _gone()
+        return self._outcome(future)
+
+    def _outcome(self, future: futures.Future[Tuple[Any, Any]]) -> Any:
+        try:
+            result, exit_request = future.result()
+        except futures.CancelledError:
+            end_s = clock.monotonic() + _CLOSING_S
+            while clock.monotonic() < end_s:  # asyncio.run cancels all tasks, and then closes the loop
+                if self._home.is_closed():
+                    raise _gone() from None
+                clock.sleep(_POLL_S)
+            raise
+        if exit_request is not None:
+            raise exit_request
+        return result
+
+    async def _inside(self, awaitable: Any) -> Tuple[Any, SystemExit | None]:
+        _running.set(self)
+        try:
+            return await handler_result.awaited(awaitable, self._home, lambda: None), None
+        except SystemExit as error:  # it would end the event loop, and with it the program
+            return None, error
+
+
+def _gone() -> Draining:
+    return Draining("the event loop of this consumer has ended")

@@ -1,0 +1,1 @@
+"""Tasks: an app, its tasks, and what publishing one returns."""

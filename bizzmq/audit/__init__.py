@@ -1,0 +1,1 @@
+"""`bizzmq audit`: finds damage in a queue and repairs it."""

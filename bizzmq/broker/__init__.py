@@ -1,0 +1,1 @@
+"""The transitions of a queue: one method for each Lua script."""

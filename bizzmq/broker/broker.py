@@ -1,0 +1,73 @@
+"""`Broker`: one method for each transition, over one connection."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import Iterator
+
+from bizzmq.broker.maintenance import Maintenance
+from bizzmq.broker.messages import Messages
+from bizzmq.broker.queues import Queues
+from bizzmq.broker.results import Results
+from bizzmq.broker.script_runner import ScriptRunner
+from bizzmq.broker.workers import Workers
+from bizzmq.connection.factory import AnyConnection, connect
+from bizzmq.connection.url import check_url
+from bizzmq.embedded import server as embedded
+
+
+class Broker:
+    """All transitions of all queues over one connection. Its users retry and log.
+
+    The constructor binds the methods of `Queues`, `Messages`, `Results`, `Workers` and `Maintenance`, so a call costs
+    no delegation, and a subclass cannot override them.
+    """
+
+    def __init__(self, connection: AnyConnection) -> None:
+        self.connection = connection
+        runner = ScriptRunner(connection)
+        self.keys, self.read_together = runner.keys, runner.read_together
+        self.ping, self.time, self.perform = runner.ping, runner.time, runner.perform
+
+        queues = Queues(runner)
+        self.create, self.exists, self.shards = queues.create, queues.exists, queues.shards
+        self.update, self.delete_queue = queues.update, queues.delete
+        self.options, self.meta, self.purge = queues.options, queues.meta, queues.purge
+
+        messages = Messages(runner)
+        self.publish, self.claim = messages.publish, messages.claim
+        self.send_publish, self.has_published = messages.send_publish, messages.has_published
+        self.retry, self.dead_letter, self.discard = messages.retry, messages.dead_letter, messages.discard
+        self.release, self.replay, self.delete = messages.release, messages.replay, messages.delete
+        self.delete_message = messages.delete_message
+        self.stored, self.outstanding = messages.stored, messages.outstanding
+        self.delayed = messages.delayed
+        self.block, self.woken = messages.block, messages.woken
+
+        results = Results(runner)
+        self.finish = results.finish
+
+        workers = Workers(runner)
+        self.register, self.heartbeat, self.unregister = workers.register, workers.heartbeat, workers.unregister
+        self.requeue, self.release_prefetched = workers.requeue, workers.release_prefetched
+        self.supervisors, self.workers = workers.supervisors, workers.workers
+
+        maintenance = Maintenance(runner)
+        self.locate, self.scan_fields = maintenance.locate, maintenance.scan_fields
+        self.drop_missing, self.drop_attempts = maintenance.drop_missing, maintenance.drop_attempts
+        self.deduplicate, self.write_off = maintenance.deduplicate, maintenance.write_off
+        self.requeue_unplaced = maintenance.requeue_unplaced
+        self.requeue_unregistered = maintenance.requeue_unregistered
+
+
+@contextmanager
+def open_broker(redis_url: str) -> Iterator[Broker]:
+    """A broker on this server for the time of one command."""
+    server = embedded.join(redis_url) if embedded.is_embedded(redis_url) else None
+    connection = connect(server.url if server else check_url(redis_url))
+    try:
+        yield Broker(connection)
+    finally:
+        connection.drop()
+        if server is not None:
+            server.close()

@@ -1,0 +1,1 @@
+"""The command `bizzmq`, with a module for each subcommand."""

@@ -1,0 +1,139 @@
+"""Shared parts of the subcommands: option types, results, and the confirmation of a deletion."""
+
+from __future__ import annotations
+
+import math
+import sys
+from contextlib import contextmanager
+from typing import Any, Iterable, Iterator
+
+import click
+
+from bizzmq.app.description import AppDescription
+from bizzmq.broker.broker import open_broker
+from bizzmq.errors import BizzMQError, BrokerUnavailableError, ConfigurationError
+from bizzmq.queue import QueueOptions
+from bizzmq.utils import console, logs
+from bizzmq.utils.console import FAILED, INTERRUPTED, CommandError
+from bizzmq.utils.standard_streams import OutputError, show, show_on_stderr
+
+_CANNOT_IMPORT = 2
+
+yes_option = click.option("--yes", is_flag=True, allow_from_autoenv=False, help="Do not ask first. A script needs it.")
+"""Consent to a deletion. Only the command line can give it: an environment variable also affects later commands."""
+
+
+class Number(click.FloatRange):
+    """A finite number. click's FloatRange accepts NaN, for which every comparison is false."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number", param, ctx)
+        return number
+
+
+def option_of(setting: str) -> str:
+    """The command-line option for a setting: `--retry-backoff` for `retry_backoff_s`."""
+    return "--" + (setting[:-2] if setting.endswith("_s") else setting).replace("_", "-")
+
+
+@contextmanager
+def naming_options(**others: str) -> Iterator[None]:
+    """A context manager: an error about a setting names its option instead.
+
+    Args:
+        others: setting -> option, for settings whose option has another name.
+    """
+    try:
+        yield
+    except ConfigurationError as error:
+        setting, _, rest = str(error).partition(" ")
+        option = f"--{others[setting]}" if setting in others else option_of(setting)
+        raise ConfigurationError(f"{option} {rest}") from None
+
+
+def show_done(text: str) -> None:
+    """Show the result of a command. Raises CommandError with the same text if stdout cannot be written."""
+    try:
+        show(text)
+    except OutputError as error:
+        raise CommandError(f"{text}, but {console.unwritable(error)}", FAILED) from None
+
+
+def show_count(steps: Iterable[int], what: str) -> None:
+    """Run the steps of a command, each of which yields a number of messages, and show the sum.
+
+    Raises:
+        CommandError: a step failed or was interrupted, or stdout cannot be written. The text contains the sum so far.
+    """
+    count = 0
+    try:
+        for step_count in steps:
+            count += step_count
+    except KeyboardInterrupt:
+        raise CommandError(f"interrupted; at least {count} {what}", INTERRUPTED) from None
+    except BrokerUnavailableError as error:
+        raise CommandError(f"Redis is unavailable: {error}; at least {count} {what}", FAILED) from error
+    except BizzMQError as error:
+        raise CommandError(f"{error}; {count} {what}", FAILED) from error
+    show_done(f"{count} {what}")
+
+
+def create_implicitly(redis_url: str, queue: str, shards: int | None) -> None:
+    """Create a queue with a dead-letter queue if it does not exist. A later `create` can still choose its options."""
+    with open_broker(redis_url) as broker:
+        wanted = QueueOptions(config_dead_letter_queue=True, shards=shards or 1)
+        is_new = broker.create(queue, wanted, implicit=True)
+        stored = len(broker.shards(queue)) if shards and not is_new else shards
+    if stored != shards:
+        show_on_stderr(f"Warning: {queue} exists: --shards {shards} asked, {stored} stored, which stays")
+
+
+def confirm_deletion(what: str, yes: bool) -> None:
+    """Return if the user agrees, with --yes or by answering on a terminal.
+
+    Raises:
+        click.UsageError: there is no terminal, so --yes is required.
+        CommandError: the user does not agree.
+    """
+    if yes:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise click.UsageError(f"this deletes {what} for good, and there is no terminal to ask on: add --yes")
+    question = f"Delete {logs.escape(what)} for good? [y/N]: "
+    try:
+        show_on_stderr(question, end="")
+        answer = sys.stdin.readline()
+    except KeyboardInterrupt:
+        show_on_stderr("")
+        raise CommandError("nothing was deleted", INTERRUPTED) from None
+    except (OSError, ValueError):  # the terminal has gone, or the answer is not text
+        answer = ""
+    if answer.strip().lower() not in ("y", "yes"):
+        if not answer.endswith("\n"):
+            show_on_stderr("")  # end the line of the question
+        raise CommandError("nothing was deleted", FAILED)
+
+
+def app_of(target: str, *, is_lenient: bool = False) -> AppDescription | None:
+    """What the app that this names declares; None for a plain handler. A process of its own imports the module.
+
+    Args:
+        is_lenient: also None for what cannot be imported.
+
+    Raises:
+        ConfigurationError: the target names nothing.
+        CommandError: it cannot be imported; the traceback is shown.
+    """
+    from bizzmq.workers.config import WorkerConfig  # noqa: PLC0415 - it brings the whole pool along
+    from bizzmq.workers.worker import description  # noqa: PLC0415 - the same
+
+    try:
+        return description.described(WorkerConfig(target)).description
+    except description.DescriptionError as error:
+        if is_lenient:
+            return None
+        for text in filter(None, (error.printed, error.failure.traceback.rstrip())):
+            show_on_stderr(text)
+        raise CommandError(error.failure.error, _CANNOT_IMPORT) from None

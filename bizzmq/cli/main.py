@@ -1,0 +1,72 @@
+"""The command `bizzmq`: a group of subcommands, each of which is a module of this package."""
+
+from __future__ import annotations
+
+import click
+
+import bizzmq
+from bizzmq.cli.audit import audit_command
+from bizzmq.cli.demo import demo
+from bizzmq.cli.dlq import dlq
+from bizzmq.cli.doctor import doctor
+from bizzmq.cli.messages import delete, find, messages
+from bizzmq.cli.pool import pool
+from bizzmq.cli.publish import publish
+from bizzmq.cli.purge import purge
+from bizzmq.cli.queue import queue
+from bizzmq.cli.queues import queues
+from bizzmq.cli.stats import stats
+from bizzmq.cli.tasks import tasks
+from bizzmq.cli.torture import torture
+from bizzmq.utils import console, environment, logs, standard_streams
+
+_OWN_SERVER = ("demo", "torture")
+
+
+@click.group(
+    cls=console.Group, context_settings={"auto_envvar_prefix": "BIZZMQ", "help_option_names": ["-h", "--help"]}
+)
+@console.redis_url()
+@click.version_option(bizzmq.__version__, "--version", message="%(prog)s %(version)s", allow_from_autoenv=False)
+@click.pass_context
+def command(context: click.Context, redis_url: str) -> None:
+    """Operate BizzMQ's queues. The pool of workers is another command: bizzmq-worker."""
+    context.obj = redis_url
+    is_named = context.get_parameter_source("redis_url") is click.core.ParameterSource.COMMANDLINE
+    if is_named and context.invoked_subcommand in _OWN_SERVER:
+        raise click.UsageError(f"{context.invoked_subcommand} takes no --redis-url: it starts a server of its own")
+    logs.configure("warning", "text")
+    for sentence in environment.misspelt(_all_commands):
+        standard_streams.show_on_stderr(f"bizzmq: warning: {sentence}")
+
+
+def _all_commands() -> list[click.Command]:
+    from bizzmq.workers.cli import command as worker_command  # noqa: PLC0415 - it brings the whole pool along
+
+    return [command, worker_command]
+
+
+for _subcommand in (
+    audit_command,
+    delete,
+    demo,
+    dlq,
+    doctor,
+    find,
+    messages,
+    pool,
+    publish,
+    purge,
+    queue,
+    queues,
+    stats,
+    tasks,
+    torture,
+):
+    command.add_command(_subcommand)
+
+
+def main() -> None:
+    """The entry point."""
+    standard_streams.open_closed(usable=False)
+    console.run(command, "bizzmq")

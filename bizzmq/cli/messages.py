@@ -1,0 +1,113 @@
+"""`bizzmq messages`, `find` and `delete`: list messages, find one, delete one."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import click
+
+from bizzmq.admin import delete as deletion
+from bizzmq.admin import find as search
+from bizzmq.admin import listing
+from bizzmq.admin.stored_message import DEAD_LETTERED, STATES, WAITING, StoredMessage
+from bizzmq.broker.broker import open_broker
+from bizzmq.broker.replies import as_bytes
+from bizzmq.cli.helpers import confirm_deletion, show_done, yes_option
+from bizzmq.cli.tables import ago, table, utc
+from bizzmq.utils import logs
+from bizzmq.utils.console import FAILED, CommandError
+from bizzmq.utils.standard_streams import show, show_on_stderr
+
+_BODY, _SHOWN = 60, 10_000
+
+
+@click.command()
+@click.argument("queue")
+@click.option(
+    "--state",
+    type=click.Choice(STATES),
+    help="The state to list.  [default: waiting; dead_lettered for a dead-letter queue]",
+)
+@click.option("--limit", type=click.IntRange(1, listing.MAX_PAGE), default=50, show_default=True, metavar="N",
+              help="The most messages to list.")  # fmt: skip
+@click.option("--after", metavar="CURSOR", help="Continue an earlier list: the CURSOR that it ended with.")
+@click.option("--json", "as_json", is_flag=True, help='One JSON document: "messages", and "next" for --after.')
+@click.pass_obj
+def messages(redis_url: str, queue: str, *, state: str | None, limit: int, after: str | None, as_json: bool) -> None:
+    """List the messages of a queue in one state: waiting ones in the order in which workers claim them."""
+    with open_broker(redis_url) as broker:
+        k = broker.keys(queue)
+        state = state or (DEAD_LETTERED if k.is_dead_letter_queue else WAITING)
+        page = broker.perform(listing.read_page(k, listing.checked_state(k, state), limit, after))
+    if as_json:
+        show(json.dumps(page.as_dict()))
+        return
+    head = ("id", "published", "priority", "tried", "place", "about", "body")
+    table([_row(message) for message in page.messages], head, optional=("priority", "place", "published", "tried"),
+          cut={"about": 12, "body": 12})  # fmt: skip
+    if page.next is not None:
+        show_on_stderr(f"... more: --after {page.next}")
+
+
+@click.command()
+@click.argument("message_id", metavar="ID")
+@click.option("--queue", "-q", metavar="QUEUE", help="Search only this queue and its dead-letter queue.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.pass_obj
+def find(redis_url: str, message_id: str, *, queue: str | None, as_json: bool) -> None:
+    """Find a message in all queues: where it is, what it is, and how often it was tried.
+
+    Without --queue it costs two requests for each queue.
+    """
+    with open_broker(redis_url) as broker:
+        k = None if queue is None else broker.keys(queue)
+        found = broker.perform(search.find_message(k, as_bytes(message_id)))
+    if found is None:
+        raise _missing(message_id, "" if queue is None else queue)
+    if as_json:
+        show(json.dumps(found.as_dict()))
+        return
+    for name, value in found.as_dict().items():
+        if value not in (None, "", {}) or name == "body":
+            show(f"{name:<15} {_shown(name, value)}")
+
+
+@click.command()
+@click.argument("queue")
+@click.argument("message_id", metavar="ID")
+@yes_option
+@click.pass_obj
+def delete(redis_url: str, queue: str, message_id: str, *, yes: bool) -> None:
+    """Delete one message of a queue or its dead letters, unless a worker is handling it."""
+    with open_broker(redis_url) as broker:
+        k, raw_id = broker.keys(queue), as_bytes(message_id)
+        if broker.perform(search.find_message(k, raw_id)) is None:
+            raise _missing(message_id, queue)
+        confirm_deletion(f"the message {message_id} of {queue}", yes)
+        if not broker.perform(deletion.delete_message(k, raw_id)):
+            raise _missing(message_id, queue)
+    show_done("1 message deleted")
+
+
+def _missing(message_id: str, where: str) -> CommandError:
+    text = f"no queue has the message {message_id}" if not where else f"{where} has no message {message_id}"
+    return CommandError(logs.escape(text), FAILED)
+
+
+def _row(message: StoredMessage) -> list[Any]:
+    published = "" if message.published_at_s is None else ago(time.time() - message.published_at_s)
+    about = message.worker or message.error.get("error_type", "") or message.problem
+    if message.due_at_s is not None:
+        about = f"due {utc(message.due_at_s)}"
+    body = json.dumps(message.body) if message.message else repr(message.envelope[:_BODY])
+    body = body if len(body) <= _BODY else f"{body[:_BODY]}..."
+    return [message.id, published, message.priority, message.delivery, message.place, str(about), body]
+
+
+def _shown(name: str, value: Any) -> str:
+    if name.endswith("_at_s"):
+        return utc(value)
+    text = value if isinstance(value, str) else json.dumps(value)
+    return logs.escape(logs.cut(text, _SHOWN))

@@ -1,0 +1,140 @@
+"""`bizzmq pool`: the status of a pool on this machine, worker by worker."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any, Mapping
+
+import click
+
+from bizzmq.cli.tables import ago, show_folded, table
+from bizzmq.utils import clock
+from bizzmq.utils.standard_streams import show
+from bizzmq.workers.control.client import PoolSilentError, ask, find
+from bizzmq.workers.control.control_socket import AUTO, STATUS
+
+_REFRESH_S = 1.0
+_CLEAR = "\x1b[H\x1b[2J"
+_HEAD = (
+    "slot", "pid", "state", "queue", "message", "running", "memory", "cpu", "handled", "failed", "restarts",
+    "last death",
+)  # fmt: skip
+_MEGABYTE = 1024 * 1024
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON document per line.")
+@click.option("--watch", is_flag=True, help="Repeat each second, until interrupted or until the pool ends.")
+@click.option("--control", default=AUTO, metavar="PATH", envvar="BIZZMQ_WORKER_CONTROL",
+              help="The pool's control socket.  [default: the one of your only pool]")  # fmt: skip
+def pool(as_json: bool, watch: bool, control: str) -> None:
+    """Show the status of a pool on this machine, worker by worker. Does not use Redis."""
+    path = find(control)
+    while True:
+        text = ask(path, STATUS)
+        status = _decode(text)
+        if watch and not as_json and sys.stdout.isatty():
+            show(_CLEAR, end="")
+        if as_json:
+            show(text)
+        else:
+            try:
+                _show(status)
+            except (KeyError, TypeError) as error:
+                raise PoolSilentError("the reply is not from a pool of this version: --json shows it") from error
+        if not watch:
+            return
+        clock.sleep(_REFRESH_S)
+
+
+def _decode(text: str) -> Mapping[str, Any]:
+    try:
+        status = json.loads(text)
+    except ValueError as error:
+        raise PoolSilentError("the reply is not from a pool") from error
+    if not isinstance(status, dict) or "slots" not in status:
+        raise PoolSilentError("the reply is not from a pool")
+    return status
+
+
+def _show(status: Mapping[str, Any]) -> None:
+    for line in _summary(status):
+        show_folded(line)
+    left_out = table(
+        [_row(slot) for slot in status["slots"]],
+        _HEAD,
+        optional=("restarts", "cpu", "memory", "failed", "last death"),
+        cut={"last death": 24, "queue": 10, "message": 20},
+    )
+    for slot in status["slots"]:
+        if slot.get("note"):
+            show_folded(f"the worker of slot {slot['slot']} {slot['note']}: try --preload off")
+    if "last death" in left_out:
+        for slot in status["slots"]:
+            if slot["last_death"]:
+                show_folded(f"the last worker of slot {slot['slot']} {_death(slot)}")
+
+
+def _summary(status: Mapping[str, Any]) -> list[str]:
+    why_not = f" (not ready: {status['not_ready']})" if status["not_ready"] else ""
+    queues = [
+        queue["queue"] + (f" (closed for {queue['closed_for_s']:.0f} s)" if queue["closed_for_s"] else "")
+        for queue in status["queues"]
+    ]
+    least, most = status["min_workers"], status["max_workers"]
+    scaling = f" (scaled from {least} to {most})" if least < most else ""
+    lines = [
+        (
+            f"pool {status['pid']}, {status['state']}{why_not}, up {_duration(status['uptime_s'])}, "
+            f"bizzmq {status['version']}, {status['supervisor']}"
+        ),
+        (
+            f"workers {status['working']} of {status['target_workers']}{scaling}, handled {status['handled']:,}, "
+            f"failed {status['failed']:,}, deaths {status['deaths']:,}"
+        ),
+        f"queues {', '.join(queues)}; Redis {'is away' if status['redis_away'] else 'is there'}",
+        (
+            f"template {status['template']['pid']} {status['template']['state']}, janitor {status['janitor_pid']}, "
+            f"reloads {status['reloads']}, generation {status['generation']}"
+        ),
+    ]
+    lines += [
+        f"queue {queue['queue']} is set aside: {queue['aside']}" for queue in status["queues"] if queue.get("aside")
+    ]
+    if status["last_reload_error"]:
+        lines.append(f"the last reload failed: {status['last_reload_error']}")
+    return lines
+
+
+def _row(slot: Mapping[str, Any]) -> list[Any]:
+    waits = f" {slot['starts_in_s']:.0f} s" if slot["starts_in_s"] else ""
+    return [
+        str(slot["slot"]),
+        str(slot["pid"] or ""),
+        slot["state"] + waits,
+        slot["queue"],
+        slot["message"],
+        "" if slot["running_for_s"] is None else _duration(slot["running_for_s"]),
+        "" if slot["memory_bytes"] is None else f"{slot['memory_bytes'] / _MEGABYTE:.1f} MB",
+        "" if slot["cpu_percent"] is None else f"{slot['cpu_percent']:.0f}%",
+        slot["handled"],
+        slot["failed"],
+        slot["restarts"],
+        _death(slot),
+    ]
+
+
+def _death(slot: Mapping[str, Any]) -> str:
+    """How the slot's last worker died, and when. Pools of the previous version do not report the time."""
+    death, past_s = str(slot["last_death"]), slot.get("last_death_ago_s")
+    return f"{death}, {ago(past_s)}" if death and past_s is not None else death
+
+
+def _duration(seconds: float) -> str:
+    seconds = max(0.0, seconds)
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,1 @@
+"""Connections to Redis: URLs, sockets, errors, retries, one server or a group."""

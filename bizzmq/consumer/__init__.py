@@ -1,0 +1,1 @@
+"""The consumer's loop: claim, run the handler, settle."""

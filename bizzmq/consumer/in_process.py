@@ -1,0 +1,287 @@
+"""The in-process consumer: a worker's loop and its lease, in two threads of the caller's process."""
+
+from __future__ import annotations
+
+import _thread
+import atexit
+import logging
+import os
+import threading
+from typing import Callable
+
+from bizzmq.broker.broker import Broker
+from bizzmq.broker.workers import DeadWorker, DeathKind
+from bizzmq.connection.retry import CURABLE, Outage, retry
+from bizzmq.consumer.consumer import Consumer
+from bizzmq.consumer.handler import Handler, UserHandler
+from bizzmq.consumer.hooks import ConsumerHooks
+from bizzmq.consumer.lease import Lease, LeaseOptions
+from bizzmq.consumer.options import ConsumerOptions, ExitReason
+from bizzmq.errors import QUEUE_TROUBLE, BizzMQError
+from bizzmq.protocol import ids
+from bizzmq.protocol.envelope import decode_envelope
+from bizzmq.protocol.signing import Decode
+from bizzmq.utils import clock
+from bizzmq.utils.logs import log
+from bizzmq.utils.stop_event import StopEvent
+
+_logger = logging.getLogger("bizzmq.consumer")
+_BEGIN_S, _CHECK_S = 1.0, 0.5
+"""How long a thread may take to begin after its start was interrupted, and how often that is checked, seconds."""
+
+
+class _Thread:
+    """A thread whose `start` and `wait` may be interrupted by an exception from a signal handler.
+
+    `threading.Thread` does not support that: an exception in its `start` leaves a lock of its event held, and the new
+    thread waits forever to report that it has started. So another thread starts it: signal handlers run in the main
+    thread only.
+    """
+
+    def __init__(self, work: Callable[[], None], name: str) -> None:
+        self._work = work
+        self._over = StopEvent()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._runs = self._is_given_up = False
+        self._failure: RuntimeError | None = None
+        self.has_begun = False
+
+    @property
+    def is_current(self) -> bool:
+        return threading.current_thread() is self._thread
+
+    def start(self) -> None:
+        """Start the thread. Raises RuntimeError if the system has no thread left."""
+        self.has_begun = True  # first: after an interrupt it is unknown whether the thread runs
+        _thread.start_new_thread(self._begin, ())
+        while not self._runs and self._failure is None:
+            self._over.wait(_CHECK_S)
+        if self._failure is not None:
+            self.has_begun = False
+            raise self._failure
+
+    def _begin(self) -> None:
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            self._failure = error
+            self._over.wake()
+
+    def wait(self) -> bool:
+        """Wait for the end of the thread; False if it does not exist, because its start was interrupted too early."""
+        begin_by_s = clock.monotonic() + _BEGIN_S
+        while self.has_begun and not self._over.requested and not self._is_given_up:
+            if not self._runs and clock.monotonic() > begin_by_s:
+                self._is_given_up = True
+                if not self._runs:
+                    break
+            self._over.wait(_CHECK_S)
+        self._over.close()
+        return self._runs
+
+    def ends_within(self, timeout_s: float) -> bool:
+        """Wait for the end of the thread, at most `timeout_s`; whether it has ended."""
+        give_up_s = clock.monotonic() + timeout_s
+        while not self._over.requested:
+            left_s = give_up_s - clock.monotonic()
+            if left_s <= 0:
+                return False
+            self._over.wait(min(_CHECK_S, left_s))
+        return True
+
+    def _run(self) -> None:
+        self._runs = True
+        self._over.wake()
+        if self._is_given_up:
+            return
+        try:
+            self._work()
+        finally:
+            self._over.request()
+
+
+class InProcessConsumer:
+    """Consumes one queue until `stop` is called. It is registered in Redis as a supervisor of its own.
+
+    Attributes:
+        handled: the number of messages that it has run, once it has ended.
+        ended: why its work has ended; None while it works, and if it has failed.
+        is_stopped: whether `stop` has waited for its end.
+
+    Raises (from `start`):
+        QueueNotFoundError, BrokerUnavailableError
+    """
+
+    def __init__(
+        self,
+        new_broker: Callable[[], Broker],
+        queue: str,
+        handler: UserHandler | Handler,
+        lease: LeaseOptions = LeaseOptions(),
+        decode: Decode = decode_envelope,
+        options: ConsumerOptions = ConsumerOptions(),
+    ) -> None:
+        self.handled = 0
+        self.ended: ExitReason | None = None
+        self.is_stopped = False
+        self._options = options
+        self._queue = queue
+        self._handler = handler if isinstance(handler, Handler) else Handler(handler)
+        self._decode = decode
+        self._supervisor = ids.supervisor_id()
+        self._broker = new_broker()
+        self._lease_broker = new_broker()
+        self._lease = Lease(self._lease_broker, self._supervisor, [queue], lease)
+        self._stop = StopEvent()
+        self._lease_stop = StopEvent()
+        self._starts = 0
+        self._worker = ""
+        self._process = os.getpid()
+        self._consuming = _Thread(self._consume, f"bizzmq-consume-{queue}")
+        self._leasing = _Thread(self._keep_lease, f"bizzmq-lease-{queue}")
+
+    def start(self) -> None:
+        self._register()
+        atexit.register(self.stop)
+        self._consuming.start()
+        self._leasing.start()
+
+    def run_here(self) -> None:
+        """As `start`, but consume in this thread until `ask_to_stop`; only the lease is kept in another thread."""
+        self._register()
+        self._leasing.start()
+        try:
+            self._consume()
+        finally:
+            self._lease_stop.request()
+            self._leasing.wait()
+
+    @property
+    def is_stop_requested(self) -> bool:
+        """Whether the stop was requested, for example by the end of the program."""
+        return self._stop.requested
+
+    def ask_to_stop(self) -> None:
+        """Request the stop without waiting. No new message is started. Safe in a signal handler."""
+        self._stop.request()
+
+    def stop(self) -> None:
+        """Start no new message, wait for the running one, and give back the rest. May be called again.
+
+        It does not wait if the handler itself calls it. In a forked child, which has none of the threads, it does
+        nothing.
+        """
+        if os.getpid() != self._process:
+            return
+        self._stop.request()
+        if self._consuming.is_current or self._leasing.is_current:
+            return
+        is_registered = self._worker != ""
+        if not self._consuming.wait():
+            self._unregister_worker()
+            self._lease_stop.request()
+        if not self._leasing.wait() and is_registered:
+            self._end_lease()
+        atexit.unregister(self.stop)
+        self._stop.close()
+        self._lease_stop.close()
+        self.is_stopped = True
+
+    def ends_within(self, timeout_s: float) -> bool:
+        """Wait until it ends by itself, as a burst does, at most `timeout_s`; whether it has ended."""
+        return self._consuming.ends_within(timeout_s)
+
+    def abandon(self) -> None:
+        """Request the stop after `start` has failed. A later `stop` waits for the threads that have begun."""
+        self._stop.request()
+        if not self._consuming.has_begun:
+            self.stop()
+
+    def _register(self) -> None:
+        self._broker.options(self._queue)
+        worker = self._new_worker_id()
+        self._lease.register(worker)
+        self._worker = worker
+
+    def _register_again(self) -> None:
+        """Register a new worker after the lease was lost, on the connection of this thread."""
+        outage = Outage(_logger, self._supervisor, queue=self._queue)
+
+        def register() -> str:
+            worker = self._new_worker_id()
+            Lease(self._broker, self._supervisor, [self._queue]).register(worker)
+            return worker
+
+        def wait(error: Exception) -> None:
+            if self._stop.requested:
+                raise error
+            self._stop.wait(outage.failed(error))
+
+        self._worker = retry(register, outage, wait, on=(*CURABLE, *QUEUE_TROUBLE))
+
+    def _new_worker_id(self) -> str:
+        worker = ids.worker_id(self._supervisor, self._starts)
+        self._starts += 1
+        return worker
+
+    def _consume(self) -> None:
+        try:
+            reason = self._consume_once()
+            while reason is ExitReason.LEASE_LOST:
+                self._register_again()
+                reason = self._consume_once()
+            self.ended = reason
+        except Exception as error:  # noqa: BLE001 - nothing else notices the end of a thread
+            if not self._stop.requested or not isinstance(error, BizzMQError):
+                log(_logger, logging.ERROR, "the consumer has ended", queue=self._queue, error=error)
+        finally:
+            self._unregister_worker()
+            self._handler.close()
+            self._lease_stop.request()
+
+    def _consume_once(self) -> ExitReason:
+        consumer = Consumer(
+            self._broker, self._worker, [self._queue], self._handler, self._stop, self._options,
+            ConsumerHooks(decode=self._decode),
+        )  # fmt: skip
+        try:
+            return consumer.run()
+        finally:
+            self.handled += consumer.handled
+
+    def _unregister_worker(self) -> None:
+        """End the worker's registration. Messages that it still holds go back; after an orderly end there are none."""
+        if not self._worker:
+            return
+        try:
+            for shard in self._lease.shards_of(self._queue):
+                self._broker.requeue(shard, self._worker, DeadWorker(DeathKind.STOPPED))
+        except BizzMQError as error:
+            log(
+                _logger,
+                logging.WARNING,
+                "could not sign off, the lease returns what is held",
+                error=str(error),
+            )
+        finally:
+            self._worker = ""
+            self._broker.connection.drop()
+
+    def _keep_lease(self) -> None:
+        outage = Outage(_logger, self._supervisor)
+        while not self._lease_stop.requested:
+            try:
+                wait_s = self._lease.tick()
+                outage.over()
+            except BizzMQError as error:
+                wait_s = outage.failed(error)
+            self._lease_stop.wait(wait_s)
+        self._end_lease()
+
+    def _end_lease(self) -> None:
+        try:
+            self._lease.unregister()
+        except BizzMQError as error:
+            log(_logger, logging.DEBUG, "could not strike the consumer off", error=str(error))
+        finally:
+            self._lease_broker.connection.drop()

@@ -1,0 +1,1 @@
+"""The conversion of values to JSON and back, by annotations."""

@@ -1,0 +1,1 @@
+"""`bizzmq demo`: a pool at work while one of its workers is killed."""

@@ -1,0 +1,1 @@
+"""`bizzmq demo --torture`."""

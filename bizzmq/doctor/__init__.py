@@ -1,0 +1,1 @@
+"""`bizzmq doctor`: checks of a server's configuration and of a user's permissions."""

@@ -1,0 +1,184 @@
+"""The roles of Redis users: the commands that each role sends, and the keys of these commands.
+
+Commands inside scripts are included, because Redis checks each of them. docs/operations/security.md has the same roles
+as ACL lines, and tests compare both with the commands that are really sent.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Dict, Iterator, List, NamedTuple, Sequence, Tuple
+
+from bizzmq.protocol import keys
+
+
+class Use(NamedTuple):
+    """Commands that a role sends for keys of some kinds.
+
+    Attributes:
+        kinds: the ends of the names of the keys, after `bizzmq:{NAME}:`; empty for commands without keys. `queues` is
+            the index of all queues, and `*` any key of BizzMQ.
+        commands: the commands, each of which is sent for keys of all these kinds.
+    """
+
+    kinds: Tuple[str, ...]
+    commands: Tuple[str, ...]
+
+    def pairs(self) -> Iterator[tuple[str, str]]:
+        """Each command with each kind; with "" for a command without a key."""
+        return ((name, kind) for name in self.commands for kind in self.kinds or ("",))
+
+
+def _use(kinds: str, commands: str) -> Use:
+    return Use(tuple(kinds.split()), tuple(commands.split()))
+
+
+_FIXED = "meta messages attempts waiting prioritized delayed parked supervisors workers releases wake stats"
+_COUNT = [
+    _use("meta dlq:meta", "exists"),
+    _use("meta", "hget"),
+    _use("messages dlq:messages", "hlen"),
+    _use("waiting parked dlq:waiting dlq:parked", "llen"),
+    _use("prioritized delayed dlq:prioritized dlq:delayed", "zcard"),
+    _use("stats dlq:stats", "hgetall"),
+]
+_CREATE = [
+    _use("queues", "sadd"),
+    _use("meta dlq:meta", "exists hdel hexists hget hgetall hset"),
+]
+_WORK = [
+    _use("meta", "exists hdel hexists hget hgetall hset"),
+    _use("messages", "hdel hget hlen hmget"),
+    _use("attempts", "hdel hget hlen hmget hset"),
+    _use("waiting", "llen lpush lrange ltrim rpush"),
+    _use("waiting processing:WORKER", "rpoplpush"),  # both at once
+    _use("attempts waiting prioritized delayed processing:WORKER", "exists"),  # several at once
+    _use("prioritized delayed", "zadd zcard zrangebyscore zrem"),
+    _use("prioritized", "zrevrangebyscore"),
+    _use("delayed", "zrange"),
+    _use("parked", "llen"),
+    _use("processing:WORKER", "del llen lpush lrange lrem ltrim"),
+    _use("supervisors", "hdel hexists hget hgetall hincrby hsetnx"),
+    _use("workers", "hdel hexists hgetall hlen hset"),
+    _use("releases", "hdel hget hlen hset"),
+    _use("wake", "bzpopmin zadd zcard"),
+    _use("stats", "hgetall hincrby hlen"),
+]
+ROLES: Dict[str, List[Use]] = {
+    "publisher": [
+        _use("", "ping time multi exec wait eval evalsha"),
+        _use("messages attempts", "hset"),
+        _use("waiting", "lpush"),
+        _use("prioritized delayed wake", "zadd"),
+        _use("prioritized", "zrevrangebyscore"),
+        _use("stats", "hincrby"),
+        _use("attempts stats", "hlen"),
+        _use("wake", "zcard"),
+        _use("meta", "hgetall"),
+        _use("publisher:NONCE", "expire get set"),
+        *_COUNT,
+    ],
+    "waiter": [
+        _use("", "ping"),
+        _use("meta", "hget"),
+        _use("messages", "hexists"),
+        _use("result:MESSAGE", "xread"),
+    ],
+    "creator": [_use("", "ping time eval evalsha"), *_CREATE],
+    "worker": [
+        _use("", "ping info time multi exec eval evalsha"),
+        _use("queues", "sadd"),
+        *_WORK,
+        _use("dlq:meta", "exists hlen hset"),
+        _use("dlq:messages", "hlen hset"),
+        _use("dlq:waiting", "llen lpush"),
+        _use("dlq:wake", "zadd zcard"),
+        _use("result:MESSAGE", "del pexpire xadd xdel"),
+    ],
+    "dead-letter-worker": [
+        _use("", "ping info time multi exec eval evalsha"),
+        _use("queues", "sadd"),
+        _use("meta", "hget"),
+        _use("stats", "hgetall"),
+        *[Use(tuple(f"dlq:{kind}" for kind in use.kinds), use.commands) for use in _WORK],
+        _use("dlq:meta", "hlen"),
+        _use("dlq:messages", "hset"),
+        _use("dlq:parked", "lpush"),
+    ],
+    "viewer": [
+        _use("", "ping info time multi exec"),
+        _use("queues", "smembers"),
+        *_COUNT,
+        _use("meta dlq:meta", "hgetall"),
+        _use(f"{_FIXED} {' '.join(f'dlq:{kind}' for kind in _FIXED.split())}", "type"),
+    ],
+    "operator": [
+        _use("", "ping info time multi exec eval evalsha scan"),
+        _use(
+            "* queues",
+            "del exists get hdel hexists hget hgetall hincrby hkeys hlen hmget hscan hset hsetnx llen lpos "
+            "lpush lrange lrem ltrim pexpire rpoplpush rpush sadd set smembers srem type unlink xadd xdel zadd zcard "
+            "zrange zrangebyscore zrevrangebyscore zrem zscan zscore",
+        ),
+    ],
+}
+GROUPS = {"sentinel": _use("", "role"), "cluster": _use("", "cluster|slots asking client|id client|unblock")}
+"""The further commands that each role sends to Sentinel or to a cluster, by the kind of the URL."""
+
+OPTIONAL = {
+    "bzpopmin": "idle workers poll, so a message may wait up to half a second longer",
+    "exec": "counts of a busy queue are not consistent",
+    "expire": "MessageOptions(confirm=...) cannot be used",
+    "info": "there is no warning about a server that evicts messages",
+    "multi": "counts of a busy queue are not consistent",
+    "ping": "the doctor cannot measure the latency",
+    "wait": 'MessageOptions(confirm="replicas:N") cannot be used',
+}
+"""Commands that are not essential, and what does not work without them."""
+
+INDEX_KIND = "queues"
+_SCRIPTS = ("eval", "evalsha")
+_READS = "exists get hexists hget hgetall hlen hmget llen lrange smembers type xread zcard zrange zrevrangebyscore"
+_WRITES = "expire hdel hset hsetnx lpush lrem ltrim rpush sadd set zadd zrem"
+
+
+@lru_cache(maxsize=None)
+def needed(role: str, url_kind: str = "") -> tuple[str, ...]:
+    """The commands that a role sends, sorted. `url_kind` is the kind of the URL: "", `sentinel` or `cluster`."""
+    uses = [*ROLES[role], *([GROUPS[url_kind]] if url_kind in GROUPS else [])]
+    return tuple(sorted({name for use in uses for name in use.commands}))
+
+
+def rules(uses: Sequence[Use], owners: Sequence[str] = ("*",)) -> list[str]:
+    """The ACL rules of Redis 7 that permit these uses.
+
+    Args:
+        owners: patterns of the names of queues.
+    """
+    found: list[str] = []
+    for use in uses:
+        if use.kinds:
+            found.append(_selector(use.commands, _patterns(use, owners)))
+            continue
+        found += [f"+{name}" for name in use.commands if name not in _SCRIPTS]
+        scripts = [name for name in use.commands if name in _SCRIPTS]
+        if scripts:  # a key of a script needs no access right: Redis checks each command in the script
+            found.append(_selector(scripts, [f"~bizzmq:{{{owner}}}:*" for owner in owners]))
+    return found
+
+
+def _selector(commands: Sequence[str], patterns: Sequence[str]) -> str:
+    return f"({' '.join([*(f'+{name}' for name in commands), *patterns])})"
+
+
+def _patterns(use: Use, owners: Sequence[str]) -> list[str]:
+    access = "%R" if {*use.commands} <= {*_READS.split()} else "%W" if {*use.commands} <= {*_WRITES.split()} else ""
+    names: list[str] = []
+    for kind in use.kinds:
+        if kind == INDEX_KIND:
+            names.append(keys.INDEX)
+        else:
+            ending = re.sub("WORKER|NONCE|MESSAGE", "*", kind)
+            names += [f"bizzmq:{{{owner}}}:{ending}" for owner in owners]
+    return [f"{access}~{name}" for name in names]

@@ -1,0 +1,1 @@
+"""`embedded://`: a Redis server of its own for development and tests."""

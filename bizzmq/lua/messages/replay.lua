@@ -1,0 +1,50 @@
+-- replay: returns one dead letter to the tail of its original queue, with new counts. Its failure is no result any more.
+--
+-- uses      numbers, totals, enqueue, guards
+-- edge      dead-lettered -> waiting, parked -> waiting
+-- KEYS[1]   dead_waiting      LIST    ids of default priority
+-- KEYS[2]   dead_prioritized  ZSET    ids of other priorities
+-- KEYS[3]   dead_delayed      ZSET    ids that wait for their retry
+-- KEYS[4]   dead_parked       LIST    ids that were parked
+-- KEYS[5]   dead_messages     HASH    envelopes of the dead letters
+-- KEYS[6]   dead_attempts     HASH    their counts
+-- KEYS[7]   meta              HASH    options of the original queue
+-- KEYS[8]   waiting           LIST    ids of default priority
+-- KEYS[9]   prioritized       ZSET    ids of other priorities
+-- KEYS[10]  messages          HASH    id -> envelope
+-- KEYS[11]  attempts          HASH    id -> counts and priority
+-- KEYS[12]  wake              ZSET    marker that idle workers block on
+-- KEYS[13]  stats             HASH    totals
+-- KEYS[14]  result            STREAM  what has become of the message
+-- ARGV[1]   id
+-- ARGV[2]   its priority
+-- returns   1 done, 0 it is not there or is being handled, -1 no such queue
+local dead_waiting, dead_prioritized, dead_delayed, dead_parked = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local dead_messages, dead_attempts, meta, waiting, prioritized = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local messages, attempts, wake, stats, result = KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14]
+local id, priority = ARGV[1], ARGV[2]
+
+local retry = redis.call('HGET', meta, 'retry')
+if not retry then return -1 end
+if not count_of(retry) then retry = '0' end
+local envelope = redis.call('HGET', dead_messages, id)
+if not envelope then return 0 end
+check_types({messages, attempts, stats, dead_attempts}, {waiting, dead_waiting, dead_parked},
+  {prioritized, wake, dead_delayed, dead_prioritized})
+-- It is removed before it is added, because only the removal shows that it was there.
+local found = redis.call('LREM', dead_waiting, -1, id) == 1 or redis.call('LREM', dead_parked, -1, id) == 1
+  or redis.call('ZREM', dead_delayed, id) == 1 or redis.call('ZREM', dead_prioritized, id) == 1
+if not found then return 0 end
+
+local newline = string.find(envelope, '\n', 1, true) or 0
+local version, options = string.match(string.sub(envelope, 1, newline - 1), '^([^\t]*)\t?([^\t]*)')
+local header = (options == '' or options == '{}') and version or version .. '\t' .. options
+redis.call('HSET', messages, id, newline > 0 and header .. string.sub(envelope, newline) or envelope)
+if priority ~= '0' or retry ~= '0' then redis.call('HSET', attempts, id, retry .. ' 0 0 ' .. priority) end
+enqueue(waiting, prioritized, id, priority)
+redis.call('DEL', result)
+redis.call('HDEL', dead_messages, id)
+redis.call('HDEL', dead_attempts, id)
+count(stats, 'replayed', 1)
+redis.call('ZADD', wake, 0, 'm')
+return 1

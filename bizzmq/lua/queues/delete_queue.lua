@@ -1,0 +1,62 @@
+-- delete_queue: deletes a queue, or one shard, together with its dead-letter queue.
+--
+-- All keys go in one step: the next publish or claim finds no such queue. UNLINK takes no longer
+-- for many messages. The time of creation is the fence: a copy that executes late spares a new queue of the same name.
+-- The numbers of publishers' requests stay and expire, so that no late copy of a request is published to a new queue.
+--
+-- uses       guards, locations
+-- edge       waiting -> gone (purge), delayed -> gone (purge), parked -> gone (purge), processing -> gone (discard)
+-- KEYS[1]    meta              HASH  the queue's options
+-- KEYS[2]    messages          HASH  id -> envelope
+-- KEYS[3]    attempts          HASH  id -> counts and priority
+-- KEYS[4]    supervisors       HASH  supervisor id -> beat counter
+-- KEYS[5]    workers           HASH  worker id -> supervisor id
+-- KEYS[6]    releases          HASH  worker id -> number of its last release
+-- KEYS[7]    stats             HASH  totals
+-- KEYS[8]    waiting           LIST  ids of default priority
+-- KEYS[9]    parked            LIST  ids that were parked
+-- KEYS[10]   prioritized       ZSET  ids of other priorities
+-- KEYS[11]   delayed           ZSET  id -> due time in ms
+-- KEYS[12]   wake              ZSET  marker that idle workers block on
+-- KEYS[13]   dead_meta         HASH  the same keys of the dead-letter queue
+-- KEYS[14]   dead_messages     HASH
+-- KEYS[15]   dead_attempts     HASH
+-- KEYS[16]   dead_supervisors  HASH
+-- KEYS[17]   dead_workers      HASH
+-- KEYS[18]   dead_releases     HASH
+-- KEYS[19]   dead_stats        HASH
+-- KEYS[20]   dead_waiting      LIST
+-- KEYS[21]   dead_parked       LIST
+-- KEYS[22]   dead_prioritized  ZSET
+-- KEYS[23]   dead_delayed      ZSET
+-- KEYS[24]   dead_wake         ZSET
+-- KEYS[25..] processing        LIST  of each worker of both queues, registered or not
+-- ARGV[1]    'count' changes nothing, 'empty' deletes a queue without messages and workers, 'all' deletes any
+-- ARGV[2]    its time of creation, as the caller has read it; '' if it has none
+-- returns    {1 deleted | 0 not deleted, messages, dead letters, registered workers or supervisors} |
+--            {-1} no such queue, or another one by now | {-2} a registered worker's list is missing from the keys
+local meta, messages, attempts, supervisors, workers, releases = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local stats, waiting, parked, prioritized, delayed, wake = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12]
+local dead_meta, dead_messages, dead_attempts, dead_supervisors = KEYS[13], KEYS[14], KEYS[15], KEYS[16]
+local dead_workers, dead_releases, dead_stats, dead_waiting = KEYS[17], KEYS[18], KEYS[19], KEYS[20]
+local dead_parked, dead_prioritized, dead_delayed, dead_wake = KEYS[21], KEYS[22], KEYS[23], KEYS[24]
+local mode, created_ms = ARGV[1], ARGV[2]
+
+if redis.call('EXISTS', unpack(KEYS, 1, 24)) == 0 then return {-1} end
+if (redis.call('HGET', meta, 'created_ms') or '') ~= created_ms then return {-1} end
+local lists = {waiting, parked, dead_waiting, dead_parked}
+for i = 25, #KEYS do lists[#lists + 1] = KEYS[i] end
+if not registered_lists(lists, workers, dead_workers) then return {-2} end
+check_types({attempts, releases, stats, dead_meta, dead_attempts, dead_releases, dead_stats}, lists,
+  {prioritized, delayed, wake, dead_prioritized, dead_delayed, dead_wake}) -- reads check the other types
+
+local stored, dead_letters = redis.call('HLEN', messages), redis.call('HLEN', dead_messages)
+local registered = math.max(redis.call('HLEN', workers), redis.call('HLEN', supervisors))
+  + math.max(redis.call('HLEN', dead_workers), redis.call('HLEN', dead_supervisors))
+local is_deleted = mode == 'all' or (mode == 'empty' and stored + dead_letters + registered == 0)
+if is_deleted then
+  for first = 1, #KEYS, 1000 do -- Lua cannot unpack thousands of forged workers at once
+    redis.call('UNLINK', unpack(KEYS, first, math.min(first + 999, #KEYS)))
+  end
+end
+return {is_deleted and 1 or 0, stored, dead_letters, registered}

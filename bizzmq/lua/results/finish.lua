@@ -1,0 +1,54 @@
+-- finish: acks finished messages, and stores the results of those that keep one.
+--
+-- An id that the worker does not hold is neither acked nor gets a result: it was acked before, or it belongs to another
+-- worker. So a repetition changes nothing. A message that keeps no result has a time of 0.
+--
+-- uses      totals, guards, results
+-- edge      processing -> gone (ack)
+-- KEYS[1]   workers     HASH    worker id -> supervisor id
+-- KEYS[2]   processing  LIST    ids that the worker holds
+-- KEYS[3]   messages    HASH    id -> envelope
+-- KEYS[4]   attempts    HASH    id -> counts and priority
+-- KEYS[5]   stats       HASH    totals
+-- KEYS[6..] result      STREAM  what has become of each message, in the order of the ids
+-- ARGV[1]   worker id
+-- ARGV[2..] of each message, oldest first, at most 100: id, how long its result is kept in ms, the result as JSON,
+--           number of the delivery, when it was started and finished in ms since the epoch
+-- returns   how many were acked, -1 not registered
+local workers, processing, messages, attempts, stats = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local worker = ARGV[1]
+local HELD_LIMIT = 200
+
+if redis.call('HEXISTS', workers, worker) == 0 then return -1 end
+local is_held = {}
+for _, id in ipairs(redis.call('LRANGE', processing, -HELD_LIMIT, -1)) do is_held[id] = true end
+check_types({messages, attempts, stats}, {}, {})
+
+local keys, acked = {}, {}
+for i = 6, #KEYS do keys[i - 5] = KEYS[i] end
+for i = 2, #ARGV, 6 do
+  local id, ttl_ms = ARGV[i], tonumber(ARGV[i + 1])
+  if is_held[id] then
+    if ttl_ms > 0 then
+      store_success({key = keys[(i + 4) / 6], ttl_ms = ttl_ms, result = ARGV[i + 2], delivery = ARGV[i + 3],
+        started_ms = ARGV[i + 4], finished_ms = ARGV[i + 5]})
+    end
+    acked[#acked + 1] = id
+    is_held[id] = nil
+  end
+end
+if #acked == 0 then return 0 end
+redis.call('HDEL', messages, unpack(acked))
+redis.call('HDEL', attempts, unpack(acked))
+count(stats, 'acked', #acked)
+
+-- Messages run in order, so these are the oldest ones, unless others are held behind them.
+local oldest = redis.call('LRANGE', processing, -#acked, -1)
+local in_order = #oldest == #acked
+for i = 1, #oldest do in_order = in_order and oldest[#oldest + 1 - i] == acked[i] end
+if in_order then
+  redis.call('LTRIM', processing, 0, -#acked - 1)
+else
+  for _, id in ipairs(acked) do redis.call('LREM', processing, -1, id) end
+end
+return #acked

@@ -1,0 +1,1 @@
+"""The format of everything stored in Redis: keys, ids, states, envelopes, attempts, signatures, JSON."""

@@ -1,0 +1,23 @@
+"""JSON, the only format of bodies: it is data, and decoding it cannot execute code.
+
+It uses msgspec if that is installed (the extra `speed`), or else the standard library, with the same results: ADR 48.
+
+    dumps(value)  a JSON value as UTF-8 bytes without white space. Raises EncodeError if it is not a JSON value (NaN, a
+                  set, a key that is not a string, a cycle, ...)
+    loads(data)   the value of JSON bytes. Raises DecodeError if they are not one JSON document
+"""
+
+from __future__ import annotations
+
+from bizzmq.protocol import json_stdlib
+
+try:
+    from bizzmq.protocol import json_msgspec
+except ImportError:
+    NAME = "json"
+    dumps, loads = json_stdlib.dumps, json_stdlib.loads
+else:
+    NAME = "msgspec"
+    dumps, loads = json_msgspec.dumps, json_msgspec.loads
+
+__all__ = ["NAME", "dumps", "loads"]

@@ -1,0 +1,1 @@
+"""Publishing: encode messages, number requests, send them, and wait for confirmations."""

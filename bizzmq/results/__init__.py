@@ -1,0 +1,1 @@
+"""Results: wait for them, and read what has become of a message."""

@@ -1,0 +1,1 @@
+"""Handlers that use real libraries, under a pool: the table in docs/operations/libraries.md."""

@@ -1,0 +1,102 @@
+"""`bizzmq messages`, `find` and `delete`."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from redis import Redis
+
+from bizzmq import BizzMQ, MessageOptions, QueueOptions
+from tests.pool.command import OPERATOR, refused
+from tests.scripts.containers import everything, put
+from tests.scripts.moves import held
+from tests.support.forked_command import bizzmq
+
+
+@pytest.fixture
+def published(mq: BizzMQ) -> list[str]:
+    """Five messages of the queue `q`, the last two of them delayed."""
+    mq.create_queue("q", QueueOptions(config_dead_letter_queue=True))
+    waiting = mq.publish_messages_to_queue("q", [{"n": number, "text": "\x1b[31m"} for number in range(3)])
+    return [*waiting, *mq.publish_messages_to_queue("q", range(2), MessageOptions(delay_s=60))]
+
+
+def test_messages_are_listed_in_pages(url: str, published: list[str]) -> None:
+    first = bizzmq("messages", "q", "--limit=2", REDIS_URL=url)
+    cursor = first.err.split()[-1]
+    rest = bizzmq("messages", "q", "--limit=2", "--after", cursor, REDIS_URL=url)
+
+    head, *lines = first.lines()
+    assert head.split()[:2] == ["id", "published"]
+    assert [line.split()[0] for line in [*lines, *rest.lines()[1:]]] == published[:3]
+    assert (first.err, rest.err) == (f"... more: --after {cursor}\n", "")
+    assert "\x1b" not in first.out
+
+
+def test_messages_are_listed_as_json(mq: BizzMQ, url: str, published: list[str]) -> None:
+    found = json.loads(bizzmq("messages", "q", "--state=delayed", "--json", REDIS_URL=url).out)
+
+    assert [message["id"] for message in found["messages"]] == published[3:]
+    assert found == json.loads(json.dumps(mq.messages("q", "delayed").as_dict()))
+
+
+def test_a_dead_letter_queue_shows_its_dead_letters(redis: Redis, url: str) -> None:
+    put(redis, "q_dlq", held("d1", waiting=("d2",)))
+
+    assert [line.split()[0] for line in bizzmq("messages", "q_dlq", REDIS_URL=url).lines()[1:]] == ["d2"]
+    held_now = bizzmq("messages", "q_dlq", "--state=processing", REDIS_URL=url).lines()[1:]
+    assert [line.split()[0] for line in held_now] == ["d1"]
+    assert "state must be" in refused(OPERATOR, "messages", "q_dlq", "--state=waiting", code=2, REDIS_URL=url)
+
+
+@pytest.mark.parametrize("within", [[], ["--queue=q"]])
+def test_a_message_is_found(mq: BizzMQ, url: str, published: list[str], within: list[str]) -> None:
+    shown = bizzmq("find", published[3], *within, REDIS_URL=url).lines()
+    document = json.loads(bizzmq("find", published[3], "--json", *within, REDIS_URL=url).out)
+
+    fields = dict(line.split(maxsplit=1) for line in shown)
+    assert (fields["id"], fields["queue"], fields["state"], fields["body"]) == (published[3], "q", "delayed", "0")
+    found = mq.find(published[3])
+    assert found is not None
+    assert document == json.loads(json.dumps(found.as_dict()))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["find", "0" * 20], f"no queue has the message {'0' * 20}"),
+        (["find", "0" * 20, "--queue=q"], f"q has no message {'0' * 20}"),
+        (["delete", "q", "0" * 20, "--yes"], f"q has no message {'0' * 20}"),
+        (["delete", "q", "x\x1b[31m", "--yes"], "q has no message x\\x1b[31m"),
+        (["messages", "other"], "other"),
+        (["delete", "other", "x", "--yes"], "other"),
+    ],
+)
+def test_what_is_not_there_is_reported_in_one_line(
+    redis: Redis, url: str, published: list[str], arguments: list[str], text: str
+) -> None:
+    before = everything(redis)
+
+    assert text in refused(OPERATOR, *arguments, code=1, REDIS_URL=url)
+
+    assert everything(redis) == before
+
+
+def test_a_message_is_deleted_with_consent(mq: BizzMQ, url: str, published: list[str]) -> None:
+    assert "add --yes" in refused(OPERATOR, "delete", "q", published[0], code=2, REDIS_URL=url)
+    assert mq.stats("q").waiting == 3
+
+    assert bizzmq("delete", "q", published[0], "--yes", REDIS_URL=url).lines() == ["1 message deleted"]
+
+    assert mq.find(published[0]) is None
+    assert (mq.stats("q").waiting, mq.stats("q").purged) == (2, 1)
+
+
+def test_a_message_that_a_worker_holds_is_not_deleted(redis: Redis, url: str) -> None:
+    put(redis, "q", held("m1"))
+    before = everything(redis)
+
+    assert "the worker w1 is processing it" in refused(OPERATOR, "delete", "q", "m1", "--yes", code=1, REDIS_URL=url)
+
+    assert everything(redis) == before

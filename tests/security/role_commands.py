@@ -1,0 +1,107 @@
+"""The plain commands of each role: everything that the library sends besides scripts, each at least once."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from typing import Any, Callable
+
+from bizzmq import BizzMQ, MessageOptions, NotConfirmedError, QueueOptions, ResultExpired
+from bizzmq.admin.stats import overview, stats
+from bizzmq.broker.broker import Broker
+from bizzmq.broker.server_info import info, warn_of_eviction
+from bizzmq.connection.factory import connect
+from bizzmq.results.awaited import Awaited, value_of
+from bizzmq.results.result_client import ending_of, result_readers
+
+Action = Callable[[str], Any]
+
+
+def _with_broker(act: Callable[[Broker], Any]) -> Action:
+    def action(url: str) -> Any:
+        broker = Broker(connect(url))
+        try:
+            return act(broker)
+        finally:
+            broker.connection.drop()
+
+    return action
+
+
+def publish(url: str) -> None:
+    with BizzMQ(url) as mq:
+        for options in (MessageOptions(), MessageOptions(priority=5), MessageOptions(delay_s=60)):
+            mq.publish_messages_to_queue("q", [1, 2], options)
+
+
+def confirm(url: str) -> None:
+    with BizzMQ(url) as mq:
+        try:
+            mq.publish_message_to_queue("q", 1, MessageOptions(confirm="replicas:1"))
+        except NotConfirmedError:  # stored, but without a replica
+            return
+
+
+def wait(url: str) -> None:
+    with BizzMQ(url) as mq:
+        readers = result_readers(mq)
+        awaited = Awaited("0" * 20, readers.shards_of("q"), keeps_result=True)
+        with suppress(ResultExpired):
+            value_of(awaited.message_id, ending_of(readers, awaited, 30))
+
+
+def create(url: str) -> None:
+    with BizzMQ(url) as mq:
+        mq.create_queue("q", QueueOptions(shards=2))
+
+
+def create_dead(url: str) -> None:
+    with BizzMQ(url) as mq:
+        mq.create_queue("q_dlq", QueueOptions())
+
+
+def _look_up(broker: Broker) -> None:
+    broker.exists("q")
+    broker.options("q")
+
+
+def _count(broker: Broker) -> None:
+    stats(broker, "q")
+    stats(broker, "q_dlq")
+
+
+def _keep_a_lease(queue: str) -> Action:
+    def keep(broker: Broker) -> None:
+        broker.ping()
+        warn_of_eviction(broker.connection, logging.getLogger("test"))
+        broker.exists(queue)
+        broker.shards(queue)
+        broker.options(queue)
+        broker.supervisors(queue)
+        broker.workers(queue)
+        broker.stored(queue, "x")
+        broker.outstanding(queue)
+        stats(broker, queue)
+        broker.connection.wait(broker.block([queue], 0.01))
+        broker.woken()
+
+    return _with_broker(keep)
+
+
+def _view(broker: Broker) -> None:
+    info(broker.connection, "server")
+    broker.time()
+    broker.ping()
+    overview(broker)
+    _count(broker)
+
+
+ACTIONS: dict[str, list[Action]] = {
+    "publisher": [publish, confirm, _with_broker(_look_up), _with_broker(_count)],
+    "waiter": [wait],
+    "creator": [create, create_dead],
+    "worker": [_keep_a_lease("q"), create],
+    "dead-letter-worker": [_keep_a_lease("q_dlq"), create_dead],
+    "viewer": [_with_broker(_view)],
+    "operator": [],
+}

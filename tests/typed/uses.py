@@ -1,0 +1,148 @@
+"""Uses the whole public API of tasks as a user would. mypy and pyright accept all of it in their strict modes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any, Dict, List
+
+from typing_extensions import assert_type
+
+from bizzmq import (
+    App,
+    BizzMQ,
+    Context,
+    Handle,
+    MessageOptions,
+    QueueOptions,
+    Task,
+    as_completed,
+    async_as_completed,
+    async_wait,
+    wait,
+)
+
+app = App(queue="mail", max_retries=2, timeout_s=timedelta(minutes=5))
+app.queue("images", QueueOptions(config_dead_letter_queue=True))
+
+
+@dataclass
+class Report:
+    month: date
+    total: int
+
+
+@app.task
+def send(to: str, subject: str = "", *, urgent: bool = False) -> None: ...
+
+
+@app.task(
+    name="images.thumbnail",
+    aliases=["thumbnail"],
+    queue="images",
+    version=2,
+    priority=3,
+    result_ttl_s=3600,
+    max_retries=5,
+    timeout_s=60,
+    retry_on=(ConnectionError, TimeoutError),
+    dead_letter_on=ValueError,
+    retry_delays_s=[1, 10, timedelta(minutes=1)],
+    retry_for_s=timedelta(hours=1),
+)
+def thumbnail(path: str, width: int = 200) -> str:
+    return f"{path}.{width}"
+
+
+@thumbnail.upgrade(1)
+def _named_width(arguments: Dict[str, Any]) -> Dict[str, Any]:
+    arguments["width"] = arguments.pop("w")
+    return arguments
+
+
+@app.task
+def report(context: Context, month: date) -> Report:
+    assert_type(context.task, str)
+    return Report(month, 1)
+
+
+@app.task
+async def fetch(url: str) -> bytes:
+    return url.encode()
+
+
+@app.task(retry_delays_s=lambda retry_count, _error: 2.0**retry_count)
+async def archive(context: Context, urls: List[str]) -> int:
+    return len(urls)
+
+
+@app.on_worker_boot
+def connect() -> None:
+    app.state.connection = object()
+
+
+@app.on_worker_shutdown
+async def disconnect() -> None:
+    del app.state.connection
+
+
+def calls(context: Context) -> None:
+    assert_type(thumbnail("a.png"), str)
+    assert_type(report(context, date(2026, 1, 1)), Report)
+    send("ada@example.org", urgent=True)
+
+
+async def async_calls(context: Context) -> None:
+    assert_type(await fetch("https://example.org"), bytes)
+    assert_type(await archive(context, ["a"]), int)
+
+
+def publishes() -> None:
+    assert_type(thumbnail.publish("a.png", width=100), Handle[str])
+    assert_type(report.publish(date(2026, 1, 1)), Handle[Report])
+    assert_type(report.publish(month=date(2026, 1, 1)), Handle[Report])
+    assert_type(fetch.publish("https://example.org"), Handle[bytes])
+    assert_type(archive.publish(["a"]), Handle[int])
+    send.publish("ada@example.org", "hello", urgent=True)
+    assert_type(thumbnail.publish_many([("a.png",), ("b.png", 100)]), List[Handle[str]])
+    thumbnail.publish_many({"path": name} for name in "abc")
+    urgent = thumbnail.using(priority=5, delay_s=60, max_retries=1, headers={"tenant": "7"}, queue="images")
+    assert_type(urgent.publish("a.png"), Handle[str])
+    assert_type(urgent.message("a.png", 3).publish(), Handle[str])
+    thumbnail.using(result_ttl_s=timedelta(days=1), timeout_s=5.0, confirm="replicas:1").publish_many([("a.png",)])
+
+
+def describes() -> List[str]:
+    tasks: List[Task[..., Any]] = list(app.tasks.values())
+    return [task.name for task in tasks] + list(app.queues)
+
+
+def client() -> None:
+    with BizzMQ() as mq:
+        options = MessageOptions(priority=1, result_ttl_s=60, headers={"trace": "x"})
+        assert_type(mq.publish_message_to_queue("mail", {"to": "ada"}, options), str)
+
+
+async def publishes_from_asyncio() -> None:
+    assert_type(await thumbnail.apublish("a.png", width=100), Handle[str])
+    assert_type(await fetch.using(priority=1).apublish("https://example.org"), Handle[bytes])
+    assert_type(await thumbnail.apublish_many([("a.png",)]), List[Handle[str]])
+    assert_type(await report.message(date(2026, 1, 1)).apublish(), Handle[Report])
+    await app.aclose()
+    async for handle in async_as_completed([await thumbnail.apublish("a.png")], timeout_s=5):
+        assert_type(await handle.aresult(), str)
+        assert_type((await handle.astatus()).state, str)
+    await async_wait([await thumbnail.apublish("a.png")], "first")
+
+
+def results() -> None:
+    handle = report.publish(date(2026, 1, 1))
+    assert_type(handle.result(timeout_s=timedelta(minutes=1)), Report)
+    assert_type(fetch.publish("https://example.org").result(5), bytes)
+    assert_type(handle.status().delivery, int)
+    assert_type(report.handle(handle.id).result(), Report)
+    for done in as_completed([thumbnail.publish("a.png")]):
+        assert_type(done.result(), str)
+    done_handles, others = wait([handle], return_when="all", timeout_s=5)
+    assert_type(done_handles, List[Handle[Any]])
+    assert_type(others, List[Handle[Any]])

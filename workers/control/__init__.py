@@ -1,0 +1,1 @@
+"""What others can ask a pool: control socket, health port, systemd."""

@@ -1,0 +1,97 @@
+"""HTTP health probes: /live while the supervisor's loop runs, /ready while the pool can handle messages."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import socket
+from typing import Callable
+
+from bizzmq.errors import ConfigurationError
+
+_REASONS = {
+    200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 405: "Method Not Allowed",
+    431: "Request Header Fields Too Large", 503: "Service Unavailable",
+}  # fmt: skip
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can connect to an address. Names other than `localhost` are not resolved.
+
+    Raises:
+        ConfigurationError: it is not an IP address.
+    """
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        raise ConfigurationError(f"the health host must be an IP address or localhost, not {host!r}") from None
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one.
+
+    Raises:
+        ConfigurationError: the address cannot be bound.
+    """
+    address = "127.0.0.1" if host == "localhost" else host
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        return socket.create_server((address, port), family=family, backlog=16)
+    except OSError as error:
+        raise ConfigurationError(f"the health port {host}:{port} cannot be bound: {error.strerror}") from error
+
+
+def answer_with(token: str, readiness_problem: Callable[[], str | None]) -> Callable[[bytes], bytes | None]:
+    """An `answer` for RequestServer.
+
+    Args:
+        token: the token that clients must send as `Authorization: Bearer TOKEN`; "" for none.
+        readiness_problem: why the pool is not ready, in one line; "" or None if it is ready.
+    """
+
+    def answer(request: bytes) -> bytes | None:
+        head, end, _ = request.replace(b"\r\n", b"\n").partition(b"\n\n")
+        if not end:
+            return None
+        first, *fields = head.decode("latin-1").split("\n")
+        words = first.split(" ")
+        if len(words) != 3 or not words[2].startswith("HTTP/1."):
+            return _reply(400, "not HTTP/1.1")
+        if token and not _has_token(token, fields):
+            return _reply(401, "a token is needed", "WWW-Authenticate: Bearer\r\n")
+        if words[0] != "GET":
+            return _reply(405, "GET only", "Allow: GET\r\n")
+        path = words[1].partition("?")[0]
+        if path == "/live":
+            return _reply(200, "ok")
+        if path == "/ready":
+            problem = readiness_problem()
+            return _reply(503 if problem else 200, problem or "ok")
+        return _reply(404, "there are /live and /ready")
+
+    return answer
+
+
+def too_large() -> bytes:
+    """The reply to a request whose head exceeds the limit."""
+    return _reply(431, "the request is too large")
+
+
+def _has_token(token: str, fields: list[str]) -> bool:
+    """Whether the request carries the token, compared in constant time."""
+    for line in fields:
+        name, _, value = line.partition(":")
+        if name.strip().lower() == "authorization":
+            scheme, _, credentials = value.strip().partition(" ")
+            given = credentials.strip().encode("latin-1")
+            return scheme.lower() == "bearer" and hmac.compare_digest(given, token.encode("utf-8"))
+    return False
+
+
+def _reply(status: int, text: str, fields: str = "") -> bytes:
+    body = text.encode("utf-8") + b"\n"
+    head = (
+        f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: text/plain; charset=utf-8\r\n"
+        f"Content-Length: {len(body)}\r\nCache-Control: no-store\r\nConnection: close\r\n{fields}\r\n"
+    )
+    return head.encode("latin-1") + body

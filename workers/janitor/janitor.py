@@ -1,0 +1,281 @@
+"""The janitor: the supervisor's child that talks to Redis for it. It runs no user code.
+
+It keeps each request until Redis has done it, however long Redis is away. If it dies, the supervisor starts another
+one and repeats the requests that are not confirmed; all of them are safe to repeat.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import signal
+
+from bizzmq.admin.stats import stats
+from bizzmq.app.description import AppDescription
+from bizzmq.broker.broker import Broker
+from bizzmq.broker.server_info import missing_commands, warn_of_eviction
+from bizzmq.connection.error_mapping import SlotMovedError
+from bizzmq.connection.factory import AnyConnection
+from bizzmq.connection.retry import CURABLE, Outage
+from bizzmq.consumer.lease import QUEUE_GONE, Lease, LeaseOptions
+from bizzmq.doctor.roles import OPTIONAL, needed
+from bizzmq.errors import (
+    QUEUE_TROUBLE,
+    BizzMQError,
+    BrokerRefusesError,
+    BrokerUnavailableError,
+    BrokerUnusableError,
+    QueueNotFoundError,
+)
+from bizzmq.protocol.keys import logical_queue
+from bizzmq.queue import QueueStats
+from bizzmq.utils import clock
+from bizzmq.utils.logs import log
+from bizzmq.workers import exit_codes
+from bizzmq.workers.config import WorkerConfig
+from bizzmq.workers.ipc.channel import Channel
+from bizzmq.workers.ipc.messages import (
+    TO_JANITOR,
+    Alive,
+    Described,
+    Gauges,
+    JanitorReady,
+    JanitorRequest,
+    Requeue,
+    SignOff,
+    Unusable,
+)
+from bizzmq.workers.ipc.scoreboard import Scoreboard
+from bizzmq.workers.janitor.orphans import OrphanedWorkers
+from bizzmq.workers.janitor.pending_requests import PendingRequests, concerns_one_queue
+from bizzmq.workers.janitor.queues import PoolQueues
+from bizzmq.workers.journal.file_format import server_of
+from bizzmq.workers.journal.recovery import JournalRecovery
+from bizzmq.workers.process import fork
+from bizzmq.workers.process.title import Title
+
+_logger = logging.getLogger("bizzmq.janitor")
+_GAUGES_S = 1.0
+_RETRY_S = 0.5
+"""How long to wait before a request that has failed on one queue is tried again."""
+
+
+class Janitor:
+    """Creates missing queues, registers workers, renews the lease, requeues dead workers, reaps silent supervisors."""
+
+    def __init__(
+        self, supervisor: str, connection: AnyConnection, config: WorkerConfig, scoreboard: Scoreboard, channel: Channel
+    ) -> None:
+        self._supervisor = supervisor
+        self._config = config
+        self._channel = channel
+        self._broker = Broker(connection)
+        self._queues = PoolQueues(self._broker, config.description, self._report_alive)
+        self._unprepared: set[str] = set()  # whose options are to be compared with those that the app declares now
+        lease = LeaseOptions(config.beat_s, config.lease_s, config.scan_s)
+        self._lease = Lease(
+            self._broker, supervisor, config.queues, lease, create=self._queues.create,
+            living_workers=self._living_workers, before_queue=self._report_alive, on_scan=self._remember_options,
+        )  # fmt: skip
+        self._orphans = OrphanedWorkers(config, scoreboard)
+        self._recovery = JournalRecovery(
+            config.journal, self._broker, server_of(config.redis_url), config.queues, self._living_workers,
+            config.scan_s, config.beat_s / 2,
+        )  # fmt: skip
+        self._outage = Outage(_logger, "janitor")
+        self._pending = PendingRequests(
+            self._broker, self._lease, self._orphans, self._recovery, channel, self._queues, config
+        )
+        self._ready = self._is_checked = False
+        self._next_gauges_s = 0.0
+
+    def main(self) -> int:
+        """Run the process from start to end, and return its exit code."""
+        for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # it exits after the sign-off, or when the supervisor is gone
+        fork.unblock_signals()
+        Title("janitor", os.getppid(), self._config.queues).show("at work")
+        while not self._pending.signed_off:
+            for request in self._channel.receive(TO_JANITOR):
+                self._accept(request)
+            if self._channel.closed:
+                return self._outlive_supervisor()
+            wait_s = self.tick()
+            self._report_alive()
+            if not self._pending.signed_off:
+                self._wait(wait_s)
+        return exit_codes.DRAINED
+
+    def _accept(self, request: JanitorRequest) -> None:
+        if isinstance(request, Described):
+            self._queues.describe(AppDescription.of_data(request.app))
+            self._unprepared = {*self._config.queues} if self._ready else set()
+        else:
+            self._pending.accept(request)
+
+    def tick(self) -> float:
+        """Do what is due; returns the seconds until there is something to do again."""
+        try:
+            if not self._ready:
+                self._make_ready()
+            for queue in sorted(self._unprepared):
+                self._prepare(queue)
+                self._unprepared.discard(queue)
+            failure = self._pending.process()
+            if not self._pending.signed_off:  # before others are reaped: journals know better what they had finished
+                failure = self._recover_journals() or failure
+            wait_s = 0.0 if self._pending.signed_off else self._lease.tick()
+            if failure is not None:
+                raise failure
+            if self._config.min_concurrency and not self._pending.signed_off:
+                wait_s = min(wait_s, self._send_gauges())
+            self._outage.over()
+            return wait_s
+        except CURABLE as error:
+            self._report_if_unusable(error)
+            return self._outage.failed(error)
+        except QueueNotFoundError as error:
+            if self._ready:
+                log(_logger, logging.ERROR, QUEUE_GONE, queue=error.queue)
+            self._ready = False  # create the queues again, and register
+            return 0.1
+        except QUEUE_TROUBLE:  # only an operator can repair it; the lease has logged it
+            self._outage.over()
+            return min(_RETRY_S, self._config.beat_s)
+
+    def _report_if_unusable(self, error: BizzMQError) -> None:
+        """Report an error that no waiting repairs, unless Redis has served this janitor before."""
+        is_node = isinstance(error, SlotMovedError) and not self._broker.connection.spans_nodes
+        if not self._ready and (is_node or isinstance(error, BrokerUnusableError)):
+            self._channel.send(Unusable(f"Redis cannot be used: {error}"))
+
+    def _make_ready(self) -> None:
+        """Create the queues and register."""
+        self._check_commands()
+        for queue in self._config.queues:
+            self._prepare(queue)
+        self._lease.register()
+        warn_of_eviction(self._broker.connection, _logger)
+        self._ready = True
+        self._channel.send(JanitorReady())
+
+    def _check_commands(self) -> None:
+        """Check once for each pool that the server has the commands that a pool needs.
+
+        Raises:
+            BrokerUnusableError: some are missing.
+        """
+        if self._is_checked or self._is_registered():
+            return
+        required = sorted({*needed("worker")} - {*OPTIONAL})
+        try:
+            missing = missing_commands(
+                self._broker.connection.at(self._broker.keys(self._config.queues[0]).meta), required, self._report_alive
+            )
+        except BrokerRefusesError:
+            raise
+        except BrokerUnavailableError:
+            self._broker.ping()  # the server works; a proxy refuses the question
+            missing = []
+        self._is_checked = not missing
+        if missing:
+            names = ", ".join(name.upper() for name in missing)
+            raise BrokerUnusableError(f"the server has no {names}: see bizzmq doctor")
+
+    def _is_registered(self) -> bool:
+        """Whether an earlier janitor has registered the supervisor: then a heartbeat is due, and no check."""
+        try:
+            return self._supervisor in self._broker.supervisors(self._config.queues[0])
+        except (*QUEUE_TROUBLE, BrokerRefusesError):
+            return False
+
+    def _report_alive(self) -> None:
+        self._channel.send(Alive(self._outage.lasts, self._lease.aside))
+
+    def _prepare(self, queue: str) -> None:
+        """Create a queue with all its shards if they are missing. If only this queue has a problem, it is set aside."""
+        try:
+            self._report_alive()
+            self._check_shard(queue)
+            self._queues.prepare(queue, max(len(self._lease.shards_of(queue)), len(self._broker.shards(queue))))
+        except QUEUE_TROUBLE as error:
+            self._report_if_unusable(error)
+            self._lease.set_aside(queue, error)
+
+    def _check_shard(self, queue: str) -> None:
+        """Check that a shard exists: it is created with its queue only. At the start, a wrong name ends the pool.
+
+        Raises:
+            QueueNotFoundError: there is no such shard.
+        """
+        logical = logical_queue(queue)
+        if queue == logical or self._broker.exists(queue):
+            return
+        if not self._ready:
+            count = len(self._broker.shards(logical)) if self._broker.exists(logical) else 0
+            has = f"{logical!r} has {count} (shards are counted from 0)" if count else f"there is no queue {logical!r}"
+            self._channel.send(Unusable(f"there is no shard {queue!r}: {has}"))
+        raise QueueNotFoundError(queue)
+
+    def _living_workers(self) -> set[str]:
+        return self._pending.living_workers()
+
+    def _recover_journals(self) -> BizzMQError | None:
+        """Settle journals of dead workers; returns why some have to wait, if that is one queue's trouble."""
+        try:
+            self._recovery.tick()
+        except BizzMQError as error:
+            if not concerns_one_queue(self._broker, error):
+                raise
+            return error
+        return None
+
+    def _send_gauges(self) -> float:
+        """Send the figures for the autoscaler, once a second; returns the seconds until the next time."""
+        now_s = clock.monotonic()
+        if now_s >= self._next_gauges_s:
+            self._next_gauges_s = now_s + _GAUGES_S
+            counts = [count for queue in self._config.queues for count in self._counts(queue)]
+            settled = sum(count.acked + count.retried + count.discarded for count in counts)
+            self._channel.send(Gauges(sum(count.waiting for count in counts), settled))
+        return self._next_gauges_s - now_s
+
+    def _counts(self, queue: str) -> list[QueueStats]:
+        """The counts of a queue; none if it is out of order."""
+        try:
+            return [stats(self._broker, queue)]
+        except QUEUE_TROUBLE:
+            return []
+
+    def _remember_options(self, queue: str) -> None:
+        """Remember a queue's options, in case Redis loses its data. A queue that has vanished is created again."""
+        if queue != logical_queue(queue):
+            return
+        try:
+            self._queues.remember(queue)
+        except QueueNotFoundError:
+            log(_logger, logging.ERROR, QUEUE_GONE, queue=queue)
+            self._queues.create(queue, len(self._lease.shards_of(queue)))
+
+    def _wait(self, timeout_s: float) -> None:
+        poller = select.poll()
+        poller.register(self._channel.fileno(), select.POLLIN | (select.POLLOUT if self._channel.unsent else 0))
+        poller.poll(max(0.0, min(timeout_s, self._config.beat_s)) * 1000)
+        self._channel.flush()
+
+    def _outlive_supervisor(self) -> int:
+        """The supervisor is gone: keep its lease while its workers finish, settle what they leave, sign off."""
+        log(_logger, logging.ERROR, "the supervisor is gone, its workers finish what they run and leave")
+        self._pending.end_starting()
+        give_up_s = clock.monotonic() + self._config.drain_timeout_s + 2 * self._config.lease_s
+        while clock.monotonic() < give_up_s:
+            for worker_exit in self._orphans.collect():
+                self._pending.add(Requeue(worker_exit))
+            if not self._orphans.living:
+                self._pending.add(SignOff())
+            wait_s = self.tick()
+            if self._pending.signed_off:
+                break
+            clock.sleep(min(wait_s, 0.05))
+        return exit_codes.DRAINED

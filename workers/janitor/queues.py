@@ -1,0 +1,86 @@
+"""The queues of a pool: created if they are missing, with the options that an app declares, and compared with those."""
+
+from __future__ import annotations
+
+import logging
+from typing import Callable, Optional
+
+from bizzmq.admin import create
+from bizzmq.app.description import AppDescription
+from bizzmq.broker.broker import Broker
+from bizzmq.protocol.keys import shard_of
+from bizzmq.queue import QueueOptions
+from bizzmq.utils.logs import log
+
+_logger = logging.getLogger("bizzmq.janitor")
+
+
+class PoolQueues:
+    """Creates the queues of a pool, and creates them again with the same options after Redis has lost its data.
+
+    Args:
+        app: what the handler's app declares; None for a plain handler.
+        before_request: called before each request to Redis.
+
+    Attributes:
+        app: as given, or as described later.
+    """
+
+    def __init__(self, broker: Broker, app: Optional[AppDescription], before_request: Callable[[], None]) -> None:
+        self._broker = broker
+        self._before_request = before_request
+        self._known: dict[str, tuple[QueueOptions, bool]] = {}  # by queue: options, whether created implicitly
+        self._first_queues = None if app is None else {*app.queues}
+        self._warned: set[str] = set()  # differences
+        self.app = app
+
+    def describe(self, app: AppDescription) -> None:
+        """Note what new workers' code declares. Queues that are new need another start of the pool."""
+        new = [queue for queue in app.queues if self._first_queues is not None and queue not in self._first_queues]
+        if new:
+            log(_logger, logging.WARNING, "the app has new queues: restart the pool to serve them",
+                queues=",".join(new))  # fmt: skip
+            self._first_queues = {*(self._first_queues or ()), *new}
+        self.app = app
+
+    def prepare(self, queue: str, shards: int) -> None:
+        """Create a queue with all its shards if they are missing, and compare its options with the declared ones."""
+        self.create(queue, shards)
+        declared = self._declared(queue)
+        if declared is not None:
+            self._compare(queue, declared)
+        self.remember(queue)
+
+    def remember(self, queue: str) -> None:
+        """Remember a queue's options, in case Redis loses its data. Raises QueueNotFoundError."""
+        self._known[queue] = self._broker.meta(queue)
+
+    def create(self, queue: str, shards: int = 1) -> None:
+        """Create a queue if a shard of it is missing: with the options that it had, or those that the app declares."""
+        if all(self._exists(shard_of(queue, index)) for index in range(shards)):
+            return  # nothing is written: so a pool can start, and empty a Redis that is full
+        is_dead = self._broker.keys(queue).is_dead_letter_queue
+        declared = self._declared(queue)
+        default = QueueOptions(config_dead_letter_queue=not is_dead, shards=shards) if declared is None else declared
+        options, implicit = self._known.get(queue, (default, declared is None))
+        if self._broker.create(queue, options, implicit=implicit):
+            log(_logger, logging.INFO, "queue did not exist and was created", queue=queue,
+                dead_letter_queue=options.config_dead_letter_queue)  # fmt: skip
+
+    def _declared(self, queue: str) -> Optional[QueueOptions]:
+        return None if self.app is None else self.app.options_of(queue)
+
+    def _compare(self, queue: str, declared: QueueOptions) -> None:
+        """Give the declared options to a queue whose options nobody has chosen; warn once if others were chosen."""
+        stored, implicit = self._broker.meta(queue)
+        if implicit and self._broker.create(queue, declared):
+            log(_logger, logging.INFO, "queue has the options that the app declares", queue=queue)
+            stored = self._broker.options(queue)
+        difference = create.difference_of(queue, declared, stored)
+        if difference and difference not in self._warned:
+            self._warned.add(difference)
+            log(_logger, logging.WARNING, difference)
+
+    def _exists(self, queue: str) -> bool:
+        self._before_request()
+        return self._broker.exists(queue)

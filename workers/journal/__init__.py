@@ -1,0 +1,1 @@
+"""Outcomes of messages, kept in files while Redis is away."""

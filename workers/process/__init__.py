@@ -1,0 +1,1 @@
+"""Interfaces to the operating system: fork, signals, process titles, cgroups, usage of memory and CPU."""

@@ -1,0 +1,65 @@
+"""A file without a name into which faulthandler writes a worker's stacks, even as the last thing before it dies."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from pathlib import Path
+
+from bizzmq.consumer import handler
+from bizzmq.errors import ConfigurationError
+from bizzmq.protocol.error_record import shorten
+from bizzmq.utils import scratch_directory
+
+_LONGEST_BYTES = 200_000
+_OURS = (*handler.OWN_FILES, str(Path(__file__).parents[1] / "worker" / "worker.py"))
+
+
+class StackFile:
+    """The file of one slot: its worker writes, the supervisor reads."""
+
+    def __init__(self, name: str) -> None:
+        self.descriptor = _open_without_name(name)
+        os.set_inheritable(self.descriptor, False)
+
+    def clear(self) -> None:
+        """Forget what was written."""
+        os.ftruncate(self.descriptor, 0)
+        os.lseek(self.descriptor, 0, os.SEEK_SET)
+
+    def read(self) -> str:
+        """What was written, without the frames that lead from the pool's start to the user's handler."""
+        size = min(os.fstat(self.descriptor).st_size, _LONGEST_BYTES)
+        return shorten(_without_our_frames(os.pread(self.descriptor, size, 0).decode("utf-8", "replace")))
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+
+
+def _open_without_name(name: str) -> int:
+    """The descriptor of a file in memory where the system has that, else of a temporary file."""
+    if hasattr(os, "memfd_create"):
+        try:
+            return os.memfd_create(name, 0)
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.ENOSYS):  # a sandbox forbids it
+                raise
+    try:
+        descriptor, path = tempfile.mkstemp(prefix="bizzmq-stack-")
+    except FileNotFoundError:
+        raise ConfigurationError(f"{scratch_directory.NONE}: name one by TMPDIR") from None
+    Path(path).unlink()
+    return descriptor
+
+
+def _without_our_frames(text: str) -> str:
+    """A stack begins with the most recent call: from the frame that calls the handler on, all frames are ours."""
+    kept, is_ours = [], False
+    for line in text.splitlines():
+        if not line.startswith("  File "):
+            is_ours = False
+        is_ours = is_ours or any(f'"{file}"' in line for file in _OURS)
+        if not is_ours:
+            kept.append(line)
+    return "\n".join(kept)

@@ -1,0 +1,1 @@
+"""Handles on the child processes of the supervisor that are not workers."""

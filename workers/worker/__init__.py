@@ -1,0 +1,1 @@
+"""The process that runs the handler, and the template that forks it."""

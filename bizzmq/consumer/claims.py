@@ -7,15 +7,15 @@ from dataclasses import replace
 from typing import Callable, Collection, Mapping, Sequence
 
 from bizzmq.broker.broker import Broker
-from bizzmq.broker.messages import Claimed
+from bizzmq.broker.message_calls import Claimed
 from bizzmq.broker.workers import DeadWorker, DeathKind
 from bizzmq.connection.retry import CURABLE, RetryUntilDone
 from bizzmq.consumer import failpoints
 from bizzmq.consumer.hooks import ConsumerHooks
-from bizzmq.consumer.options_cache import OptionsCache
 from bizzmq.consumer.prefetch import AdaptivePrefetch
-from bizzmq.consumer.queue_order import QueueOrder
-from bizzmq.consumer.queue_outages import QueueOutages
+from bizzmq.consumer.queues.options_cache import OptionsCache
+from bizzmq.consumer.queues.order import QueueOrder
+from bizzmq.consumer.queues.outages import QueueOutages
 from bizzmq.errors import QUEUE_TROUBLE, BizzMQError, BrokerReplyError, LeaseLostError
 from bizzmq.protocol.keys import logical_queue
 from bizzmq.protocol.results import KeptResult

@@ -9,14 +9,16 @@ import sys
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import AbstractSet, Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
-from bizzmq.consumer import handler_loader, handler_result, user_hooks
+from bizzmq.consumer import handler_loader, handler_loop, handler_result, user_hooks
 from bizzmq.consumer.handler_loader import HandlerImportError
+from bizzmq.consumer.handler_loop import HandlerLoop
 from bizzmq.consumer.handler_shape import check, hook_takes_context, takes_context
+from bizzmq.consumer.task_dispatcher import TaskDispatcher
 from bizzmq.context import Context
 from bizzmq.errors import PayloadTooLargeError, ResultTooLargeError, UnknownTaskError
-from bizzmq.failure_policy import NO_POLICY, FailurePolicy, layered
+from bizzmq.failure_policy import FailurePolicy, layered
 from bizzmq.message import Message
 from bizzmq.middleware import chain, registry
 from bizzmq.middleware.chain import LIMITS, HandlerChain
@@ -27,46 +29,10 @@ from bizzmq.queue import QueueOptions
 UserHandler = Callable[..., Any]
 _ASYNCIO = str(Path(asyncio.__file__).parent)
 Run = Callable[[Any, Context], Optional[BaseException]]
-OWN_FILES = {__file__, handler_loader.__file__, handler_result.__file__, chain.__file__}
+OWN_FILES = {__file__, handler_loader.__file__, handler_loop.__file__, handler_result.__file__, chain.__file__}
 """The modules whose frames lie between the worker and the user's code."""
 
 _MAX_POLICIES = 1000
-
-
-class TaskDispatcher:
-    """A handler that calls the task of each message. `bizzmq.app` has the real one; this one has no tasks.
-
-    Attributes:
-        app_policy: applies where neither the task nor a chosen option of the queue says anything.
-        boot_hooks, shutdown_hooks: called in each worker after those that are registered for all handlers.
-        middlewares: around each message, inside those that are registered for all handlers.
-    """
-
-    app_policy = NO_POLICY
-    boot_hooks: Sequence[Callable[..., Any]] = ()
-    shutdown_hooks: Sequence[Callable[..., Any]] = ()
-    middlewares: Sequence[Any] = ()
-
-    def describe(self) -> Mapping[str, Any]:
-        """What a pool has to know of its app, as JSON: the data of `bizzmq.app.description.AppDescription`."""
-        return {}
-
-    def serve(self, redis_url: str, unknown_task_limit_s: float | None) -> None:
-        """Work for the pool of this server from now on. A limit that is not None replaces the app's."""
-
-    def refusal_of(self, properties: MessageProperties) -> UnknownTaskError | None:
-        """Why no task of this process can take the message; None if one can, or if the message names no task."""
-        if not properties.task:
-            return None
-        return UnknownTaskError(f"this worker has a plain handler and no task {properties.task!r}")
-
-    def policy_of(self, properties: MessageProperties) -> FailurePolicy:  # noqa: ARG002 - a task has one
-        """The policy of the message's task."""
-        return NO_POLICY
-
-    def result_of(self, value: Any, context: Context) -> Any:  # noqa: ARG002 - the task says how
-        """The JSON value for what a handler has returned. Raises EncodeError."""
-        return value
 
 
 _NO_TASKS = TaskDispatcher()
@@ -80,6 +46,7 @@ class Handler:
             point.
         when_spent: called when `is_spent` becomes true.
         chain: the middleware around the handler; None without middleware.
+        interrupt: see `HandlerLoop.interrupt`.
     """
 
     is_spent = False
@@ -89,9 +56,8 @@ class Handler:
         check(function)
         self._function = function
         self._takes_context = takes_context(function)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._task: asyncio.Task[Any] | None = None
-        self._interrupt: BaseException | None = None
+        self._loop = HandlerLoop()
+        self.interrupt = self._loop.interrupt
         self._process = os.getpid()
         tasks: Any = function
         self._tasks: TaskDispatcher = tasks if issubclass(type(tasks), TaskDispatcher) else _NO_TASKS
@@ -252,50 +218,12 @@ class Handler:
             else:
                 return result
 
-    def interrupt(self, error: BaseException) -> None:
-        """Raise an error in the user's handler, sync or async. Called by a signal handler in the main thread."""
-        if self._task is None or self._loop is None or asyncio.current_task(self._loop) is self._task:
-            raise error  # the handler computes, or blocks its loop
-        self._interrupt = error
-        self._loop.call_soon_threadsafe(self._task.cancel)
-
     def close(self) -> None:
         """Close the event loop, if there is one, and cancel the tasks that hooks have left in it."""
-        if self._loop is not None:
-            self._cancel_others(frozenset())
-            self._loop.close()
-            self._loop = None
+        self._loop.close()
 
     def _await(self, awaitable: Any, *, keeps_tasks: bool) -> Any:
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-
-        self._interrupt = None
-        kept = asyncio.all_tasks(self._loop)  # of hooks, and of libraries that an earlier message started
-        self._task = self._loop.create_task(handler_result.awaited(awaitable, self._loop, self._take_interrupt))
-        try:
-            return self._loop.run_until_complete(self._task)
-        except asyncio.CancelledError:
-            if self._interrupt is not None:
-                raise self._interrupt from None
-            raise
-        finally:
-            self._task = None
-            if not keeps_tasks:
-                self._cancel_others(kept)
-
-    def _take_interrupt(self) -> BaseException | None:
-        error, self._interrupt = self._interrupt, None
-        return error
-
-    def _cancel_others(self, kept: AbstractSet[asyncio.Task[Any]]) -> None:
-        """Cancel the tasks that the handler left running, so that one message does not leak into the next."""
-        assert self._loop is not None
-        others = asyncio.all_tasks(self._loop) - kept
-        for task in others:
-            task.cancel()
-        if others:
-            self._loop.run_until_complete(asyncio.gather(*others, return_exceptions=True))
+        return self._loop.run(awaitable, keeps_tasks=keeps_tasks)
 
 
 def from_user(trace: TracebackType | None) -> TracebackType | None:

@@ -11,7 +11,7 @@ from typing import Any, Callable, Sequence
 from bizzmq.broker.broker import Broker
 from bizzmq.connection.error_mapping import CommandRefusedError
 from bizzmq.connection.retry import RetryUntilDone
-from bizzmq.consumer.queue_outages import QueueOutages
+from bizzmq.consumer.queues.outages import QueueOutages
 from bizzmq.errors import QUEUE_TROUBLE, BrokerRefusesError, BrokerUnavailableError
 from bizzmq.utils import clock
 from bizzmq.utils.logs import log

@@ -8,6 +8,7 @@ from typing import Any, Mapping, Optional
 import psutil
 
 from bizzmq.consumer import handler, handler_loader
+from bizzmq.consumer.task_dispatcher import TaskDispatcher
 from bizzmq.errors import ConfigurationError
 from bizzmq.utils import logs
 from bizzmq.workers import exit_codes
@@ -42,7 +43,7 @@ def load(config: WorkerConfig, *, for_pool: bool = True) -> Any:
         function: Any = handler_loader.load(config.handler)
     else:
         function = handler_loader.handler_of(config.handler)
-    if for_pool and isinstance(function, handler.TaskDispatcher):
+    if for_pool and isinstance(function, TaskDispatcher):
         if config.description is None:
             raise ConfigurationError(f"{config.handler} has become an app since the pool started: restart the pool")
         function.serve(config.redis_url, config.unknown_task_limit_s)
@@ -51,7 +52,7 @@ def load(config: WorkerConfig, *, for_pool: bool = True) -> Any:
 
 def description_of(function: Any) -> Optional[Mapping[str, Any]]:
     """What an app declares, as the data of an AppDescription; None for a plain handler."""
-    return function.describe() if isinstance(function, handler.TaskDispatcher) else None
+    return function.describe() if isinstance(function, TaskDispatcher) else None
 
 
 def memory_problem(config: WorkerConfig) -> str | None:

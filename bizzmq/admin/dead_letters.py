@@ -8,7 +8,7 @@ from bizzmq.admin.listing import MAX_PAGE, read_page
 from bizzmq.admin.purge import check_exists
 from bizzmq.admin.stored_message import DEAD_LETTERED, StoredMessage, stored_message
 from bizzmq.broker.broker import Broker
-from bizzmq.broker.messages import replay_call, replay_result
+from bizzmq.broker.message_calls import replay_call, replay_result
 from bizzmq.broker.operations import Operation, Script, command
 from bizzmq.broker.queues import read_shards
 from bizzmq.broker.replies import as_bytes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bizzmq.admin.find import find_message, locate_stored
-from bizzmq.broker.messages import delete_message_call, delete_message_result
+from bizzmq.broker.message_calls import delete_message_call, delete_message_result
 from bizzmq.broker.operations import Operation, Script
 from bizzmq.broker.replies import as_text
 from bizzmq.errors import MessageInUseError

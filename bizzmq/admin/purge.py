@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Iterator, NamedTuple, Sequence
 
 from bizzmq.broker.broker import Broker
-from bizzmq.broker.messages import BATCH_LIMIT, delete_call, delete_result
+from bizzmq.broker.message_calls import delete_call, delete_result
+from bizzmq.broker.messages import BATCH_LIMIT
 from bizzmq.broker.operations import Operation, Script, command
 from bizzmq.broker.queues import purge_call, purge_result, read_shards
 from bizzmq.errors import QueueNotFoundError

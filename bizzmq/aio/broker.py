@@ -11,7 +11,7 @@ from typing import Any, Sequence
 from bizzmq.admin.create import warn_of_difference
 from bizzmq.aio.factory import AnyAsyncConnection
 from bizzmq.broker import scripts
-from bizzmq.broker.messages import publish_call, publish_result
+from bizzmq.broker.message_calls import publish_call, publish_result
 from bizzmq.broker.operations import Call, Command, Operation, Request, Script, T
 from bizzmq.broker.queues import (
     check_no_shard,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Mapping
 
-from bizzmq.broker.messages import dead_letter_keys
+from bizzmq.broker.message_calls import dead_letter_keys
 from bizzmq.broker.operations import Call
 from bizzmq.broker.replies import as_bytes, as_text, pairs
 from bizzmq.broker.results import kept_arguments, result_key

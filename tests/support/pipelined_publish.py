@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Sequence
 
 from bizzmq.broker.broker import Broker
-from bizzmq.broker.messages import publish_call
+from bizzmq.broker.message_calls import publish_call
 from bizzmq.broker.script_runner import ScriptRunner
 
 

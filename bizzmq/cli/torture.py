@@ -16,7 +16,7 @@ from typing import Any, Callable, Sequence
 import click
 
 from bizzmq.cli.helpers import Number, app_of
-from bizzmq.cli.publish import read_document
+from bizzmq.cli.input_lines import read_document
 from bizzmq.cli.tables import table
 from bizzmq.demo.live_output import LiveOutput
 from bizzmq.errors import ConfigurationError

@@ -272,7 +272,7 @@ def test_lines_that_cannot_be_buffered_for_their_check_are_one_error_line(scene:
     hide = "import tempfile; tempfile._candidate_tempdir_list = lambda: ['/proc/nowhere']; " if "none" in how else ""
     script = (
         "import signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
-        f"{hide}from bizzmq.cli import publish; publish._IN_MEMORY_BYTES = 100_000; "
+        f"{hide}from bizzmq.cli import input_lines; input_lines._IN_MEMORY_BYTES = 100_000; "
         f"sys.argv = ['bizzmq', 'publish', '{QUEUE}']; from bizzmq.cli.main import main; main()"
     )
     lines = b'"' + b"x" * 1000 + b'"\n' + b"1\n" * 1_000_000

@@ -9,15 +9,14 @@ from typing import (
     TYPE_CHECKING,
     Any,
     Callable,
-    Iterator,
     List,
     Mapping,
     Sequence,
-    Tuple,
     TypeVar,
 )
 
 from bizzmq.app import async_publishing
+from bizzmq.app.batches import alike
 from bizzmq.app.dispatcher import Dispatcher
 from bizzmq.app.for_tests import AppForTests
 from bizzmq.app.handle import Clients, Handle, StandIn
@@ -171,7 +170,7 @@ class App(TaskRegistry, AppForTests):
                 published before the error.
         """
         handles: List[Handle[R]] = []
-        for first, bodies in _alike(messages):
+        for first, bodies in alike(messages):
             handles += self._publish(first, bodies)
         return handles
 
@@ -217,7 +216,7 @@ class App(TaskRegistry, AppForTests):
     async def apublish_messages(self, messages: Sequence[TaskMessage[R]]) -> List[Handle[R]]:
         """As `publish_messages`, for asyncio. A cancelled call may have published some of the messages."""
         handles: List[Handle[R]] = []
-        for first, bodies in _alike(messages):
+        for first, bodies in alike(messages):
             handles += await self._apublish(first, bodies)
         return handles
 
@@ -283,19 +282,3 @@ class App(TaskRegistry, AppForTests):
         return Dispatcher(self, self._tasks, self._policy, self._boot_hooks, self._shutdown_hooks, self._middlewares)
 
     __bizzmq_handler__ = dispatcher
-
-
-def _alike(messages: Sequence[TaskMessage[R]]) -> Iterator[Tuple[TaskMessage[R], List[Any]]]:
-    """Runs of messages that differ in their bodies only: the first one, and the bodies."""
-    start = 0
-    while start < len(messages):
-        first, end = messages[start], start + 1
-        while end < len(messages) and _is_alike(first, messages[end]):
-            end += 1
-        yield first, [message.body for message in messages[start:end]]
-        start = end
-
-
-def _is_alike(one: TaskMessage[Any], other: TaskMessage[Any]) -> bool:
-    is_same = one.options is other.options or one.options == other.options
-    return is_same and one.task is other.task and one.queue == other.queue

@@ -8,12 +8,12 @@ from datetime import timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Sequence, cast
 
-from bizzmq.app.app_in_test import AppInTest
-from bizzmq.app.caller_handler import outside_loop
-from bizzmq.app.idle_run import IdleRun, Limits, move_clock
-from bizzmq.app.inline import MAX_RUNS, InlineClient
+from bizzmq.app.in_tests.app_in_test import AppInTest
+from bizzmq.app.in_tests.caller_handler import outside_loop
+from bizzmq.app.in_tests.idle_run import IdleRun, Limits, move_clock
+from bizzmq.app.in_tests.inline import MAX_RUNS, InlineClient
+from bizzmq.app.in_tests.recording import RecordingClient, WatchingClient
 from bizzmq.app.published import PublishedMessage, Run
-from bizzmq.app.recording import RecordingClient, WatchingClient
 from bizzmq.client import BizzMQ
 from bizzmq.errors import BizzMQError
 from bizzmq.validation import checks

@@ -6,7 +6,8 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Awaitable, Callable, Dict, List, Mapping, Sequence, TypeVar, overload
 
 from bizzmq.app.options import TaskOptions
-from bizzmq.app.task import AsyncContextTask, AsyncTask, ContextTask, P, PlainTask, R, Task, TaskPublisher
+from bizzmq.app.task import P, R, Task, TaskPublisher
+from bizzmq.app.task_kinds import AsyncContextTask, AsyncTask, ContextTask, PlainTask
 from bizzmq.consumer import handler_shape
 from bizzmq.errors import ConfigurationError
 from bizzmq.failure_policy import ErrorClasses, RetryDelays, failure_policy

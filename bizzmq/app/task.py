@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import datetime
 from functools import update_wrapper
-from pathlib import Path
 from typing import (
     TYPE_CHECKING,
     Any,
-    Awaitable,
     Callable,
-    Dict,
     Generic,
     Iterable,
     List,
@@ -24,8 +20,10 @@ from typing import (
 from bizzmq.app.arguments import Arguments
 from bizzmq.app.handle import Handle
 from bizzmq.app.options import TaskOptions, shown_message
+from bizzmq.app.task_function import check_kind, default_name
+from bizzmq.app.upgrades import Upgrade, Upgrades
 from bizzmq.consumer import handler_shape
-from bizzmq.errors import ArgumentsError, ConfigurationError, UnknownTaskError
+from bizzmq.errors import ConfigurationError
 from bizzmq.message import MessageOptions
 from bizzmq.properties import checked_task, checked_version
 from bizzmq.validation import checks
@@ -33,8 +31,6 @@ from bizzmq.validation.checks import Seconds
 
 if TYPE_CHECKING:
     from typing_extensions import ParamSpec
-
-    from bizzmq.context import Context
 
     P = ParamSpec("P")
 else:
@@ -45,7 +41,6 @@ else:
     P = ParamSpec("P")
 
 R = TypeVar("R")
-Upgrade = Callable[[Dict[str, Any]], Dict[str, Any]]
 
 
 class TaskPublisher(Protocol):
@@ -191,7 +186,7 @@ class Task(Publishable[P, R]):
         options: TaskOptions,
     ) -> None:
         self.app, self.function, self.options = app, function, options
-        _check_kind(function)
+        check_kind(function)
         self.name = checked_task(name or default_name(function))
         self.aliases = tuple(checked_task(alias) for alias in aliases)
         self.queue = queue
@@ -201,7 +196,7 @@ class Task(Publishable[P, R]):
             raise ConfigurationError(f"task {self.name!r} cannot run: {problem}")
         self.takes_context = handler_shape.task_takes_context(function)
         self.arguments = Arguments(function, self.name, takes_context=self.takes_context)
-        self._upgrades: Dict[int, Upgrade] = {}
+        self._upgrades = Upgrades(self.name, self.version)
         super().__init__(self, options.message_options(), queue)
         update_wrapper(self, function)
 
@@ -259,22 +254,7 @@ class Task(Publishable[P, R]):
         Raises:
             ConfigurationError: the task has no such older version, or it has an upgrade already.
         """
-        checks.integer("the version that an upgrade starts from", version, 1)
-        if version >= self.version:
-            raise ConfigurationError(
-                f"task {self.name!r} has version {self.version}: an upgrade from {version} leads to no version of it; "
-                f"declare version={version + 1}"
-            )
-        if version in self._upgrades:
-            raise ConfigurationError(f"task {self.name!r} has an upgrade from version {version} already")
-
-        def register(function: Upgrade) -> Upgrade:
-            if not callable(function):
-                checks.refuse("an upgrade", "a function that takes a dict of arguments", function)
-            self._upgrades[version] = function
-            return function
-
-        return register
+        return self._upgrades.register(version)
 
     def upgraded(self, body: Any, version: int) -> Any:
         """The arguments of an older version as those of this one.
@@ -283,83 +263,4 @@ class Task(Publishable[P, R]):
             UnknownTaskError: the version is newer than this code.
             ArgumentsError: an upgrade is missing.
         """
-        if version > self.version:
-            raise UnknownTaskError(
-                f"version {version} of task {self.name!r} is newer than this worker's {self.version}"
-            )
-        for step in range(version, self.version):
-            upgrade = self._upgrades.get(step)
-            if upgrade is None:
-                raise ArgumentsError(f"task {self.name!r} has no upgrade from version {step} of its arguments")
-            body = upgrade(body)
-        return body
-
-
-def _check_kind(function: Any) -> None:
-    """Raise ConfigurationError for what is not a function, or has no name under which a worker finds it."""
-    if not callable(function) or isinstance(function, (type, staticmethod, classmethod)):
-        raise ConfigurationError(f"a task must be a function, not {checks.shown(function)}")
-    if getattr(function, "__name__", "") == "<lambda>":
-        raise ConfigurationError("a lambda cannot be a task, since it has no name: write it with def")
-    qualified = getattr(function, "__qualname__", "")
-    if "." in qualified.rpartition("<locals>.")[2] or handler_shape.self_problem(function):
-        raise ConfigurationError(f"{qualified} is a method and cannot be a task: write a function that calls it")
-
-
-class ContextTask(Task[P, R]):
-    """A task whose function takes the Context of the delivery first."""
-
-    if TYPE_CHECKING:
-
-        def __call__(self, context: Context, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
-
-
-class PlainTask(Task[P, R]):
-    """A task whose function takes its arguments only."""
-
-    if TYPE_CHECKING:
-
-        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
-
-
-class AsyncTask(Task[P, R]):
-    """A task whose function is async."""
-
-    if TYPE_CHECKING:
-
-        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Awaitable[R]: ...
-
-
-class AsyncContextTask(Task[P, R]):
-    """A task whose function is async and takes the Context of the delivery first."""
-
-    if TYPE_CHECKING:
-
-        def __call__(self, context: Context, /, *args: P.args, **kwargs: P.kwargs) -> Awaitable[R]: ...
-
-
-def default_name(function: Any) -> str:
-    """The name of a task that has none of its own: module and function, as others import them.
-
-    Raises:
-        ConfigurationError: the function is inside another one, where no worker finds it.
-    """
-    module, qualified = getattr(function, "__module__", None) or "", getattr(function, "__qualname__", "")
-    if "<locals>" in qualified:
-        raise ConfigurationError(
-            f"{qualified} is inside another function, where a worker does not find it: move it to the module's level, "
-            "or give the task a name"
-        )
-    if module == "__main__":
-        module = _name_of_main()
-    return f"{module}.{qualified or type(function).__name__}" if module else str(qualified)
-
-
-def _name_of_main() -> str:
-    """The name under which a worker imports the module that this program was started as."""
-    main = sys.modules["__main__"]
-    spec = getattr(main, "__spec__", None)
-    if spec is not None:
-        return str(spec.name[: -len(".__main__")] if spec.name.endswith(".__main__") else spec.name)
-    file = getattr(main, "__file__", None)
-    return Path(file).stem if file else "__main__"
+        return self._upgrades.applied(body, version)

@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import Any, List, Mapping
 
 from bizzmq.app.app import App
-from bizzmq.app.idle_run import IdleRun, Limits, LoggingHandler
-from bizzmq.app.inline import MAX_RUNS
+from bizzmq.app.in_tests.idle_run import IdleRun, Limits, LoggingHandler
+from bizzmq.app.in_tests.inline import MAX_RUNS
 from bizzmq.app.published import Run
 
 

@@ -8,10 +8,10 @@ import os
 from collections import deque
 from typing import Any, Deque, Dict, Iterable, List, Mapping, Optional, Sequence
 
-from bizzmq.app.app_in_test import AppInTest
-from bizzmq.app.caller_handler import CallerHandler, is_for_the_test
+from bizzmq.app.in_tests.app_in_test import AppInTest
+from bizzmq.app.in_tests.caller_handler import CallerHandler, is_for_the_test
+from bizzmq.app.in_tests.recording import Encoded, RecordingClient
 from bizzmq.app.published import PublishedMessage, Run
-from bizzmq.app.recording import Encoded, RecordingClient
 from bizzmq.consumer.retry_decision import Ack, MoveToDeadLetters, Postpone, Release, Retry, Settlement, settle
 from bizzmq.consumer.settlement import notify
 from bizzmq.context import Context, DrainDeadline

@@ -8,10 +8,10 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, List, NamedTuple
 
-from bizzmq.app.app_in_test import AppInTest
-from bizzmq.app.caller_handler import CallerHandler, is_for_the_test
-from bizzmq.app.inline import endless
-from bizzmq.app.moved_clock import MovedClock
+from bizzmq.app.in_tests.app_in_test import AppInTest
+from bizzmq.app.in_tests.caller_handler import CallerHandler, is_for_the_test
+from bizzmq.app.in_tests.inline import endless
+from bizzmq.app.in_tests.moved_clock import MovedClock
 from bizzmq.app.published import Run
 from bizzmq.broker.broker import Broker
 from bizzmq.broker.workers import DeadWorker, DeathKind

@@ -1,0 +1,1 @@
+"""Apps in tests: messages that are run in the test itself, recorded, or watched."""

@@ -39,6 +39,7 @@ class Context:
             the handler, `retry_count` and `delivery`.
         task: the name of the message's task; "" for a plain message.
         headers: the texts that came with the message, by name.
+        key: the key that the message was published with; "" for none.
         body: the JSON value that was published; for a task, its arguments by name.
     """
 
@@ -90,6 +91,11 @@ class Context:
     def headers(self) -> Mapping[str, str]:
         properties = self._message.properties
         return properties.headers if properties is not None else {}
+
+    @property
+    def key(self) -> str:
+        properties = self._message.properties
+        return properties.key if properties is not None else ""
 
     @property
     def body(self) -> Any:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Mapping, NamedTuple
 
-from bizzmq.properties import MessageProperties, checked_headers, checked_result_ttl
+from bizzmq.properties import MessageProperties, checked_headers, checked_key, checked_result_ttl
 from bizzmq.validation import checks
 from bizzmq.validation.checks import MAX_S, Seconds
 
@@ -40,6 +40,8 @@ class MessageOptions:
             keeps none.
         headers: texts that travel with the message, by name, such as a trace id: at most 64, of 8,192 characters in
             all. The handler finds them in `Context.headers`.
+        key: a name by which messages are found, counted, cancelled and paused, such as a tenant's: at most 512 bytes
+            of UTF-8 without control characters; "" for none.
 
     Raises:
         ConfigurationError: a value has the wrong type or is out of range.
@@ -52,6 +54,7 @@ class MessageOptions:
     confirm: str
     result_ttl_s: float
     headers: Mapping[str, str] = field(hash=False)  # a mapping has no hash
+    key: str
 
     def __init__(
         self,
@@ -62,6 +65,7 @@ class MessageOptions:
         confirm: str = "",
         result_ttl_s: Seconds = 0.0,
         headers: Mapping[str, str] | None = None,
+        key: str = "",
     ) -> None:
         given = self.__dict__  # frozen: set once, here
         given["priority"] = _priority(priority)
@@ -71,6 +75,7 @@ class MessageOptions:
         given["confirm"] = _confirm(confirm)
         given["result_ttl_s"] = checked_result_ttl(result_ttl_s)
         given["headers"] = checked_headers(headers)
+        given["key"] = checked_key(key)
 
     def delay_ms(self, now_us: int) -> int:
         """The delay in milliseconds, counted from `now_us`, which is Redis's time in microseconds since the epoch."""

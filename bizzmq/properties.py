@@ -12,6 +12,8 @@ MAX_NAME = 200
 MAX_HEADERS = 64
 MAX_HEADER_CHARACTERS = 8192
 """Characters of all headers of a message, names included."""
+MAX_KEY_BYTES = 512
+"""UTF-8 bytes of a key."""
 _NO_HEADERS: Mapping[str, str] = {}
 
 
@@ -23,12 +25,14 @@ class MessageProperties(NamedTuple):
         version: the version of the task's arguments.
         result_ttl_s: how long the result is kept after the end of the message, seconds; 0 keeps none.
         headers: what middleware passes from the publisher to the handler.
+        key: the key of the message, such as the name of a tenant; "" for none.
     """
 
     task: str = ""
     version: int = 1
     result_ttl_s: float = 0.0
     headers: Mapping[str, str] = _NO_HEADERS
+    key: str = ""
 
 
 NO_PROPERTIES = MessageProperties()
@@ -63,6 +67,14 @@ def checked_headers(value: Any) -> Mapping[str, str]:
     return {str.__str__(k): str.__str__(v) for k, v in value.items()}
 
 
+def checked_key(value: Any, name: str = "key") -> str:
+    """The key of a message, "" for none. Raises ConfigurationError."""
+    key = checks.text(name, value)
+    if len(key.encode("utf-8", "replace")) > MAX_KEY_BYTES or not key.isprintable():
+        checks.refuse(name, f"a text of at most {MAX_KEY_BYTES} bytes without control characters", value)
+    return key
+
+
 def to_stored(properties: MessageProperties) -> Mapping[str, Any]:
     """The properties as fields of an envelope's options; those that have their default are left out."""
     stored: dict[str, Any] = {}
@@ -74,6 +86,8 @@ def to_stored(properties: MessageProperties) -> Mapping[str, Any]:
         stored["result_ttl_s"] = properties.result_ttl_s
     if properties.headers:
         stored["headers"] = dict(properties.headers)
+    if properties.key:
+        stored["key"] = properties.key
     return stored
 
 
@@ -86,5 +100,6 @@ def read_properties(stored: Mapping[str, Any]) -> Optional[MessageProperties]:
         checked_version(stored.get("version", 1)),
         checked_result_ttl(stored.get("result_ttl_s", 0.0)),
         checked_headers(stored.get("headers")),
+        checked_key(stored.get("key", "")),
     )
     return None if found == NO_PROPERTIES else found

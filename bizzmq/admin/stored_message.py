@@ -90,6 +90,7 @@ class StoredMessage:
             "retries": message.retries,
             "timeout_s": message.timeout_s,
             "task": properties.task if properties else "",
+            "key": properties.key if properties else "",
             "headers": dict(properties.headers) if properties else {},
             "body": message.body,
             "error": dict(self.error),

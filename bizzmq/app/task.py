@@ -217,6 +217,7 @@ class Task(Publishable[P, R]):
         confirm: str | None = None,
         result_ttl_s: Seconds | None = None,
         headers: Mapping[str, str] | None = None,
+        key: str | None = None,
     ) -> Publishable[P, R]:
         """This task with other options for the messages that are published by what is returned.
 
@@ -229,6 +230,7 @@ class Task(Publishable[P, R]):
         given = {
             "priority": priority, "delay_s": delay_s, "max_retries": max_retries, "timeout_s": timeout_s,
             "confirm": confirm, "result_ttl_s": result_ttl_s, "headers": headers,
+            "key": key,
         }  # fmt: skip
         options = self.options.message_options(**{name: value for name, value in given.items() if value is not None})
         return Publishable(self, options, self.queue if queue is None else self.app.checked_queue(queue))

@@ -92,7 +92,9 @@ def _misplaced(scan: QueueScan) -> list[Finding]:
 
 
 def _types(k: QueueKeys) -> dict[str, str]:
-    hashes = (k.meta, k.messages, k.attempts, k.supervisors, k.workers, k.releases, k.stats)
+    hashes = [k.meta, k.messages, k.attempts, k.supervisors, k.workers, k.releases, k.stats]
+    if not k.is_dead_letter_queue:
+        hashes += k.beside
     return {
         **dict.fromkeys(hashes, "hash"),
         **dict.fromkeys((k.waiting, k.parked), "list"),

@@ -35,6 +35,8 @@ from bizzmq.utils.standard_streams import OutputError, show
               help="The version of the arguments.  [default: 1]")  # fmt: skip
 @click.option("--result-ttl", type=Number(min=0), default=0.0, metavar="SECONDS",
               help="How long the result is kept.  [default: 0, none]")  # fmt: skip
+@click.option("--key", default="", metavar="TEXT",
+              help="A name by which messages are found, cancelled and paused, such as a tenant's.")  # fmt: skip
 @click.option("--create", is_flag=True, help="Create the queue, with a dead-letter queue, if it does not exist.")
 @click.option("--shards", type=click.IntRange(1, MAX_SHARDS), metavar="N",
               help="Create it with N shards; messages keep their order within a shard.  [default: 1]")  # fmt: skip
@@ -54,6 +56,7 @@ def publish(
     task: str | None,
     task_version: int | None,
     result_ttl: float,
+    key: str,
     create: bool,
     shards: int | None,
     resume_from: int | None,
@@ -66,7 +69,7 @@ def publish(
     with naming_options():
         options = MessageOptions(
             priority=priority, retries=retries, delay_s=delay, timeout_s=timeout, confirm=confirm or "",
-            result_ttl_s=result_ttl,
+            result_ttl_s=result_ttl, key=key,
         )  # fmt: skip
     target = Target(queue, options, _checked_task(task), task_version or 1)
     if task_version and not task:

@@ -65,6 +65,11 @@ _WORK = [
     _use("wake", "bzpopmin zadd zcard"),
     _use("stats", "hgetall hincrby hlen"),
 ]
+_FORGET = [
+    _use("extras", "exists hdel hmget"),
+    _use("unique", "hdel hget"),
+    _use("checkpoints progress history cancels", "hdel"),
+]
 ROLES: Dict[str, List[Use]] = {
     "publisher": [
         _use("", "ping time multi exec wait eval evalsha"),
@@ -90,6 +95,7 @@ ROLES: Dict[str, List[Use]] = {
         _use("", "ping info time multi exec eval evalsha"),
         _use("queues", "sadd"),
         *_WORK,
+        *_FORGET,
         _use("dlq:meta", "exists hlen hset"),
         _use("dlq:messages", "hlen hset"),
         _use("dlq:waiting", "llen lpush"),
@@ -102,6 +108,7 @@ ROLES: Dict[str, List[Use]] = {
         _use("meta", "hget"),
         _use("stats", "hgetall"),
         *[Use(tuple(f"dlq:{kind}" for kind in use.kinds), use.commands) for use in _WORK],
+        *_FORGET,
         _use("dlq:meta", "hlen"),
         _use("dlq:messages", "hset"),
         _use("dlq:parked", "lpush"),

@@ -19,7 +19,8 @@ _TYPES = {
     "meta": "hash", "messages": "hash", "attempts": "hash", "waiting": "list", "prioritized": "zset",
     "delayed": "zset", "parked": "list", "processing": "list", "supervisors": "hash", "workers": "hash",
     "releases": "hash", "wake": "zset", "stats": "hash", "publisher": "string",
-    "result": "stream",
+    "result": "stream", "extras": "hash", "unique": "hash", "checkpoints": "hash", "progress": "hash",
+    "history": "hash", "cancels": "hash",
 }  # fmt: skip
 
 
@@ -116,6 +117,19 @@ class QueueKeys:
         """ZSET  one marker while there is a message to claim; idle workers block on it."""
         self.stats = base + "stats"
         """HASH  totals: published, acked, retried, requeued, ..."""
+        self.extras = f"bizzmq:{{{owner}}}:extras"
+        """HASH  id -> JSON: a message that has something beside it; shared with the dead-letter queue, as the next."""
+        self.unique = f"bizzmq:{{{owner}}}:unique"
+        """HASH  unique key -> id of the message that has it."""
+        self.checkpoints = f"bizzmq:{{{owner}}}:checkpoints"
+        """HASH  id -> the last checkpoint of a message."""
+        self.progress = f"bizzmq:{{{owner}}}:progress"
+        """HASH  id -> the last progress of a message."""
+        self.history = f"bizzmq:{{{owner}}}:history"
+        """HASH  id -> what has happened to a message."""
+        self.cancels = f"bizzmq:{{{owner}}}:cancels"
+        """HASH  id -> a request to cancel a message that a worker holds."""
+        self.beside = [self.extras, self.unique, self.checkpoints, self.progress, self.history, self.cancels]
 
     def processing(self, worker: str) -> str:
         """LIST  ids that this worker has claimed; the oldest is the right end."""

@@ -66,11 +66,11 @@ def test_a_task_gets_its_context_and_may_be_async(app: App) -> None:
 
     async def task(context: Context, path: str) -> None:
         await asyncio.sleep(0)
-        calls(context.task, context.headers, context.delivery, context.queue, path)
+        calls(context.task, context.headers, context.key, context.delivery, context.queue, path)
 
-    app.task(name="task")(task).using(headers={"tenant": "7"}).publish("a")
+    app.task(name="task")(task).using(headers={"tenant": "7"}, key="acme").publish("a")
     assert run(app) == 1
-    assert calls.seen == [("task", {"tenant": "7"}, 1, "default", "a")]
+    assert calls.seen == [("task", {"tenant": "7"}, "acme", 1, "default", "a")]
 
 
 def test_a_plain_message_has_no_task_in_its_context(app: App) -> None:
@@ -80,10 +80,10 @@ def test_a_plain_message_has_no_task_in_its_context(app: App) -> None:
     app.client.publish_message_to_queue("plain", {"n": 2})
 
     def handler(body: Any, context: Context) -> None:
-        calls(body["n"], context.task, context.headers)
+        calls(body["n"], context.task, context.headers, context.key)
 
     app.client.consume_until_empty("plain", handler, timeout_s=30)
-    assert calls.seen == [(1, "", {"a": "b"}), (2, "", {})]
+    assert calls.seen == [(1, "", {"a": "b"}, ""), (2, "", {}, "")]
 
 
 def test_a_message_finds_its_task_under_an_alias(app: App) -> None:

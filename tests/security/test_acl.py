@@ -16,11 +16,12 @@ from bizzmq.broker.broker import Broker
 from bizzmq.connection.base import Connection
 from bizzmq.doctor import roles
 from bizzmq.errors import BizzMQError, BrokerRefusesError, BrokerReplyError
+from bizzmq.protocol.keys import QueueKeys
 from bizzmq.testing.binaries import server_binary
 from bizzmq.testing.layout import command
 from bizzmq.testing.server import RedisServer
 from tests.scripts.containers import NO_QUEUE, everything, look, put
-from tests.scripts.moves import DEAD, QUEUE, Move
+from tests.scripts.moves import DEAD, QUEUE, Move, held
 from tests.scripts.test_moves import MOVES
 from tests.security.monitor import Pair, monitored
 from tests.security.role_commands import ACTIONS
@@ -143,7 +144,31 @@ def acts(role: str) -> list[Act]:
     return [
         *[_of_move(move) for move in MOVES if is_of(role, move)],
         *[Act(_create, action) for action in ACTIONS[role]],
+        *[_of_extras(queue) for queue, worker in WORKERS.items() if worker == role],
     ]
+
+
+WORKERS = {QUEUE: "worker", DEAD: "dead-letter-worker"}
+
+
+def _of_extras(queue: str) -> Act:
+    """Acks a message that has something beside it."""
+
+    def prepare(_server: RedisServer, admin: Redis) -> None:
+        put(admin, queue, held("m1"))
+        k = QueueKeys(queue)
+        for key in k.beside:
+            admin.hset(key, "m1", '{"unique": "m1"}')
+        admin.hset(k.unique, "m1", "m1")
+
+    def do(url: str) -> None:
+        broker = Broker(Connection(url))
+        try:
+            broker.claim(queue, "w1", 0, [b"m1"])
+        finally:
+            broker.connection.drop()
+
+    return Act(prepare, do)
 
 
 def _of_move(move: Move) -> Act:

@@ -106,7 +106,7 @@ def publishes() -> None:
     send.publish("ada@example.org", "hello", urgent=True)
     assert_type(thumbnail.publish_many([("a.png",), ("b.png", 100)]), List[Handle[str]])
     thumbnail.publish_many({"path": name} for name in "abc")
-    urgent = thumbnail.using(priority=5, delay_s=60, max_retries=1, headers={"tenant": "7"}, queue="images")
+    urgent = thumbnail.using(priority=5, delay_s=60, max_retries=1, headers={"tenant": "7"}, key="7", queue="images")
     assert_type(urgent.publish("a.png"), Handle[str])
     assert_type(urgent.message("a.png", 3).publish(), Handle[str])
     thumbnail.using(result_ttl_s=timedelta(days=1), timeout_s=5.0, confirm="replicas:1").publish_many([("a.png",)])
@@ -119,7 +119,7 @@ def describes() -> List[str]:
 
 def client() -> None:
     with BizzMQ() as mq:
-        options = MessageOptions(priority=1, result_ttl_s=60, headers={"trace": "x"})
+        options = MessageOptions(priority=1, result_ttl_s=60, headers={"trace": "x"}, key="tenant-7")
         assert_type(mq.publish_message_to_queue("mail", {"to": "ada"}, options), str)
 
 

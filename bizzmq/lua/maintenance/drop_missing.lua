@@ -2,7 +2,7 @@
 --
 -- Each id is removed once and counted as missing, as claims do.
 --
--- uses      totals, guards
+-- uses      totals, guards, extras
 -- edge      missing-body -> gone
 -- KEYS[1]   place     LIST or ZSET  where the ids are
 -- KEYS[2]   messages  HASH          id -> envelope
@@ -20,6 +20,7 @@ for i = 1, #ARGV do
     local removed = is_list and redis.call('LREM', place, -1, ARGV[i]) or redis.call('ZREM', place, ARGV[i])
     if removed == 1 then
       redis.call('HDEL', attempts, ARGV[i])
+      forget(messages, {ARGV[i]})
       dropped = dropped + 1
     end
   end

@@ -3,7 +3,7 @@
 -- Level-triggered: a lost reply, or a claim sent twice, changes nothing and strands nothing, because the next claim
 -- returns the whole list again.
 --
--- uses      numbers, attempts, totals, enqueue, guards, time
+-- uses      numbers, attempts, totals, enqueue, guards, time, extras
 -- edge      processing -> gone (ack), delayed -> waiting (promote), waiting -> processing (claim)
 -- KEYS[1]   workers      HASH  worker id -> supervisor id
 -- KEYS[2]   processing   LIST  ids that the worker holds
@@ -66,6 +66,7 @@ if finished > 0 then
     redis.call('HDEL', messages, unpack(acked))
     if has_attempts then redis.call('HDEL', attempts, unpack(acked)) end
     count(stats, 'acked', #acked)
+    forget(messages, acked)
   end
   if in_order then
     redis.call('LTRIM', processing, 0, -finished - 1)

@@ -1,6 +1,6 @@
 -- delete: deletes messages in a set by their ids.
 --
--- uses      totals, guards
+-- uses      totals, guards, extras
 -- edge      waiting -> gone (purge), delayed -> gone (purge)
 -- KEYS[1]   place     ZSET  `prioritized` or `delayed`
 -- KEYS[2]   messages  HASH  id -> envelope
@@ -16,6 +16,7 @@ for i = 1, #ARGV do
   if redis.call('ZREM', place, ARGV[i]) == 1 then
     local is_stored = redis.call('HDEL', messages, ARGV[i])
     redis.call('HDEL', attempts, ARGV[i])
+    forget(messages, {ARGV[i]})
     purged, missing = purged + is_stored, missing + 1 - is_stored
   end
 end

@@ -2,7 +2,7 @@
 --
 -- It asks every list and set, so an id that was put into several of them, or twice into one, is gone afterwards.
 --
--- uses      totals, guards
+-- uses      totals, guards, extras
 -- edge      waiting -> gone (purge), delayed -> gone (purge), parked -> gone (purge)
 -- KEYS[1]   waiting      LIST  ids of default priority
 -- KEYS[2]   prioritized  ZSET  ids of other priorities
@@ -25,5 +25,6 @@ copies = copies + redis.call('ZREM', delayed, id)
 if copies == 0 then return -1 end
 redis.call('HDEL', messages, id)
 redis.call('HDEL', attempts, id)
+forget(messages, {id})
 count(stats, 'purged', 1)
 return 1

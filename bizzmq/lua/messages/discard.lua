@@ -1,6 +1,6 @@
 -- discard: deletes a message that is not retried and whose queue has no dead-letter queue.
 --
--- uses      totals, guards, held, results
+-- uses      totals, guards, held, results, extras
 -- edge      processing -> gone
 -- KEYS[1]   workers     HASH    worker id -> supervisor id
 -- KEYS[2]   processing  LIST    ids that the worker holds
@@ -25,5 +25,6 @@ store_failure(result, redis.call('HGET', messages, id), 'discarded', record)
 redis.call('LREM', processing, -1, id)
 redis.call('HDEL', messages, id)
 redis.call('HDEL', attempts, id)
+forget(messages, {id})
 count(stats, 'discarded', 1)
 return 1

@@ -4,7 +4,7 @@
 -- for many messages. The time of creation is the fence: a copy that executes late spares a new queue of the same name.
 -- The numbers of publishers' requests stay and expire, so that no late copy of a request is published to a new queue.
 --
--- uses       guards, locations
+-- uses       guards, locations, extras
 -- edge       waiting -> gone (purge), delayed -> gone (purge), parked -> gone (purge), processing -> gone (discard)
 -- KEYS[1]    meta              HASH  the queue's options
 -- KEYS[2]    messages          HASH  id -> envelope
@@ -58,5 +58,7 @@ if is_deleted then
   for first = 1, #KEYS, 1000 do -- Lua cannot unpack thousands of forged workers at once
     redis.call('UNLINK', unpack(KEYS, first, math.min(first + 999, #KEYS)))
   end
+  redis.call('UNLINK', beside(meta, 'extras'), beside(meta, 'unique'))
+  for _, name in ipairs(BESIDE) do redis.call('UNLINK', beside(meta, name)) end
 end
 return {is_deleted and 1 or 0, stored, dead_letters, registered}

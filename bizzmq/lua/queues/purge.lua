@@ -3,7 +3,7 @@
 -- The ten newest messages are its marks. New messages push them along the list, and everything older than the first
 -- mark found was there at the beginning. If no mark is left, workers have claimed all of them, and all that was older.
 --
--- uses      totals, guards
+-- uses      totals, guards, extras
 -- edge      waiting -> gone, parked -> gone
 -- KEYS[1]   place     LIST  `waiting` or `parked`
 -- KEYS[2]   messages  HASH  id -> envelope
@@ -45,6 +45,7 @@ local ids = redis.call('LRANGE', place, -math.min(limit, count_left), -1)
 redis.call('LTRIM', place, 0, -#ids - 1)
 local purged = redis.call('HDEL', messages, unpack(ids))
 redis.call('HDEL', attempts, unpack(ids))
+forget(messages, ids)
 if purged > 0 then count(stats, 'purged', purged) end
 if #ids > purged then count(stats, 'missing', #ids - purged) end
 if count_left == #ids then return {purged, -1, {}} end

@@ -3,7 +3,7 @@
 -- An id that the worker does not hold is neither acked nor gets a result: it was acked before, or it belongs to another
 -- worker. So a repetition changes nothing. A message that keeps no result has a time of 0.
 --
--- uses      totals, guards, results
+-- uses      totals, guards, results, extras
 -- edge      processing -> gone (ack)
 -- KEYS[1]   workers     HASH    worker id -> supervisor id
 -- KEYS[2]   processing  LIST    ids that the worker holds
@@ -40,6 +40,7 @@ end
 if #acked == 0 then return 0 end
 redis.call('HDEL', messages, unpack(acked))
 redis.call('HDEL', attempts, unpack(acked))
+forget(messages, acked)
 count(stats, 'acked', #acked)
 
 -- Messages run in order, so these are the oldest ones, unless others are held behind them.

@@ -5,7 +5,7 @@
 -- runs again. Only the running message is blamed, and only for a crash or an exceeded limit. Its last permitted crash
 -- quarantines it. An exceeded limit is a failure like any other: the caller has decided its outcome.
 --
--- uses      numbers, attempts, totals, enqueue, guards, time, results, dead_letters
+-- uses      numbers, attempts, totals, enqueue, guards, time, results, dead_letters, extras
 -- edge      processing -> waiting (requeue), processing -> gone (ack), processing -> gone (discard),
 -- edge      processing -> waiting | delayed (retry), processing -> dead-lettered | parked (dead-letter),
 -- edge      processing -> dead-lettered | parked (quarantine)
@@ -85,6 +85,7 @@ for i = unfinished + 1, #ids do
     if keeps_result then store_success(successes[id]) end
     redis.call('HDEL', messages, id)
     redis.call('HDEL', attempts, id)
+    forget(messages, {id})
   end
 end
 
@@ -107,6 +108,7 @@ local function settle_failed(id, priority)
     store_failure(failure, redis.call('HGET', messages, id), 'discarded', record)
     redis.call('HDEL', messages, id)
     redis.call('HDEL', attempts, id)
+    forget(messages, {id})
     count(stats, 'discarded', 1)
   end
 end

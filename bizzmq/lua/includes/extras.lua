@@ -1,0 +1,41 @@
+-- extras: what some messages have beside them: a unique key, a checkpoint, progress, ...
+--
+-- A message that has something beside it has an entry in the hash `extras`: JSON, at least {}. So one look at that key
+-- tells that no message of a queue has any. A queue and its dead-letter queue share the hash, and the hashes beside it.
+-- These keys are not among the declared ones, since the permissions of Redis 6 are checked for each declared key: users
+-- from before these hashes go on as they did. They are in the slot of the declared keys.
+local BESIDE = {'checkpoints', 'progress', 'history', 'cancels'}
+
+-- A key of the queue that has this key, also if that is a key of its dead-letter queue.
+local function beside(key, name)
+  return string.match(key, '^bizzmq:{[^}]*}:') .. name
+end
+
+-- The entry of a message as a table; an empty one if there is none, or it is no JSON.
+local function decoded(entry)
+  local is_read, found = pcall(cjson.decode, entry or '{}')
+  return is_read and type(found) == 'table' and found or {}
+end
+
+-- Removes what ended messages have beside them. A refusal by Redis stops nothing, because the messages have ended:
+-- `audit` finds what is left.
+local function forget(key, ids)
+  local extras = beside(key, 'extras')
+  if #ids == 0 or redis.pcall('EXISTS', extras) ~= 1 then return end
+  local entries = redis.pcall('HMGET', extras, unpack(ids))
+  if entries.err then return end
+  local known = {}
+  for i = 1, #ids do
+    if entries[i] then
+      known[#known + 1] = ids[i]
+      local unique_key = decoded(entries[i]).unique
+      if type(unique_key) == 'string' then
+        local keys = beside(key, 'unique')
+        if redis.pcall('HGET', keys, unique_key) == ids[i] then redis.pcall('HDEL', keys, unique_key) end
+      end
+    end
+  end
+  if #known == 0 then return end
+  for _, name in ipairs(BESIDE) do redis.pcall('HDEL', beside(key, name), unpack(known)) end
+  redis.pcall('HDEL', extras, unpack(known))
+end

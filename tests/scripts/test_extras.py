@@ -1,0 +1,102 @@
+"""What a message has beside it goes with the message, whichever script ends it, and stays with it until then."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from bizzmq.broker.broker import Broker
+from bizzmq.protocol.keys import QueueKeys
+from bizzmq.testing.layout import Keys
+from tests.scripts.containers import put
+from tests.scripts.moves import DEAD, QUEUE, Move
+from tests.scripts.test_moves import MOVES
+
+K = QueueKeys(QUEUE)
+BY_ID = [K.extras, K.checkpoints, K.progress, K.history, K.cancels]
+
+
+def ids_in(redis: Redis) -> set[str]:
+    """The ids that have an envelope, in the queue or its dead-letter queue."""
+    return set(redis.hkeys(Keys(QUEUE).messages)) | set(redis.hkeys(Keys(DEAD).messages))
+
+
+def begin(redis: Redis, move: Move) -> set[str]:
+    """The contents before the move, each message with everything beside it. Returns the ids."""
+    put(redis, QUEUE, move.before)
+    put(redis, DEAD, move.before_dead)
+    ids = ids_in(redis)
+    for one in ids:
+        for key in BY_ID:
+            redis.hset(key, one, json.dumps({"unique": f"the only {one}"}))
+        redis.hset(K.unique, f"the only {one}", one)
+    return ids
+
+
+@pytest.mark.parametrize("move", [move for move in MOVES if move.script != "delete_queue"], ids=str)
+def test_it_goes_with_the_message_and_not_before(redis: Redis, broker: Broker, move: Move) -> None:
+    before = begin(redis, move)
+
+    move.call(broker)
+
+    left = before & ids_in(redis)
+    assert {key: set(redis.hkeys(key)) for key in BY_ID} == dict.fromkeys(BY_ID, left)
+    assert set(redis.hvals(K.unique)) == left
+
+
+def test_a_unique_key_that_another_message_has_by_now_stays(redis: Redis, broker: Broker) -> None:
+    redis.hset(K.messages, "m1", "1\n1")
+    redis.lpush(K.waiting, "m1")
+    redis.hset(K.extras, "m1", json.dumps({"unique": "tenant-7"}))
+    redis.hset(K.unique, "tenant-7", "m2")
+
+    assert broker.delete_message(QUEUE, "m1")
+
+    assert redis.hgetall(K.unique) == {"tenant-7": "m2"}
+
+
+@pytest.mark.parametrize("key", [*BY_ID, K.unique])
+def test_a_key_of_the_wrong_type_beside_messages_stops_no_end(redis: Redis, broker: Broker, key: str) -> None:
+    for kind in ("claim", "delete"):
+        redis.flushall()
+        redis.hset(K.messages, "m1", "1\n1")
+        redis.lpush(K.waiting if kind == "delete" else K.processing("w1"), "m1")
+        redis.hset(K.workers, "w1", "s1")
+        redis.hset(K.extras, "m1", json.dumps({"unique": "x"}))
+        redis.hset(K.unique, "x", "m1")
+        redis.delete(key)
+        redis.set(key, "forged")
+
+        if kind == "claim":
+            broker.claim(QUEUE, "w1", 0, [b"m1"])
+        else:
+            broker.delete_message(QUEUE, "m1")
+
+        assert not redis.exists(K.messages, K.processing("w1"), K.waiting)
+        assert redis.get(key) == "forged"
+
+
+@pytest.mark.parametrize(
+    "entry", ["", "no json", "[]", "17", '{"unique": 5}', '{"unique": ["a"]}', "\x00\xff", "[" * 2000]
+)
+def test_a_forged_entry_goes_with_its_message(redis: Redis, broker: Broker, entry: Any) -> None:
+    redis.hset(K.messages, "m1", "1\n1")
+    redis.lpush(K.waiting, "m1")
+    redis.hset(K.extras, "m1", entry)
+
+    assert broker.delete_message(QUEUE, "m1")
+
+    assert not redis.exists(K.extras)
+
+
+def test_a_deleted_queue_leaves_nothing_beside_it(redis: Redis, broker: Broker) -> None:
+    redis.hset(K.meta, "retry", "0")
+    for key in (*BY_ID, K.unique):
+        redis.hset(key, "m1", "{}")
+
+    broker.delete_queue(QUEUE, [], "all", b"")
+
+    assert redis.keys("*") == []

@@ -1,0 +1,79 @@
+"""All errors of BizzMQ. They carry facts as attributes, not only text."""
+
+from __future__ import annotations
+
+from bizzmq.errors.broker import (
+    BrokerFullError,
+    BrokerRefusesError,
+    BrokerReplyError,
+    BrokerUnavailableError,
+    BrokerUnusableError,
+    ClosedError,
+    ConnectionLimitError,
+    LeaseLostError,
+    WrongTypeError,
+)
+from bizzmq.errors.handlers import CpuTimeExceeded, Draining, MemoryLimitExceeded, MessageTimeout, Reject, RetryLater
+from bizzmq.errors.messages import (
+    QUEUE_TROUBLE,
+    DecodeError,
+    EncodeError,
+    MessageInUseError,
+    NotConfirmedError,
+    PayloadTooLargeError,
+    QueueInUseError,
+    QueueNotFoundError,
+    SignatureError,
+    UnsignedError,
+)
+from bizzmq.errors.tasks import (
+    ArgumentsError,
+    HandlerFailedError,
+    HandlerResultError,
+    ResultExpired,
+    ResultNotKept,
+    ResultTooLargeError,
+    UnknownTaskError,
+)
+from bizzmq.validation.base_errors import BizzMQError, ConfigurationError
+
+__all__ = (
+    "QUEUE_TROUBLE",
+    "ArgumentsError",
+    "BizzMQError",
+    "BrokerFullError",
+    "BrokerRefusesError",
+    "BrokerReplyError",
+    "BrokerUnavailableError",
+    "BrokerUnusableError",
+    "ClosedError",
+    "ConfigurationError",
+    "ConnectionLimitError",
+    "CpuTimeExceeded",
+    "DecodeError",
+    "Draining",
+    "EncodeError",
+    "HandlerFailedError",
+    "HandlerResultError",
+    "LeaseLostError",
+    "MemoryLimitExceeded",
+    "MessageInUseError",
+    "MessageTimeout",
+    "NotConfirmedError",
+    "PayloadTooLargeError",
+    "QueueInUseError",
+    "QueueNotFoundError",
+    "Reject",
+    "ResultExpired",
+    "ResultNotKept",
+    "ResultTooLargeError",
+    "RetryLater",
+    "SignatureError",
+    "UnknownTaskError",
+    "UnsignedError",
+    "WrongTypeError",
+)
+
+for _one in tuple(vars().values()):
+    if isinstance(_one, type):
+        _one.__module__ = __name__  # where users import it from: tracebacks and pickles name this place

@@ -1,11 +1,11 @@
-"""The client: publish, consume in this process, and everything that `QueueClient` does with queues."""
+"""The client: its connections, and consuming in this process. It also publishes, and asks for results and queues."""
 
 from __future__ import annotations
 
 import math
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Callable, Iterable, Mapping, Sequence, TypeVar
+from typing import Any, Callable, Iterable, Sequence, TypeVar
 
 from bizzmq.admin.queue_client import QueueClient, checked_name
 from bizzmq.broker.broker import Broker
@@ -16,15 +16,12 @@ from bizzmq.consumer.options import ConsumerOptions, ExitReason
 from bizzmq.embedded import server as embedded
 from bizzmq.errors import BizzMQError, ClosedError
 from bizzmq.message import MessageOptions
-from bizzmq.middleware.base import Publication
 from bizzmq.middleware.checks import all_checked
-from bizzmq.middleware.publishing import PublishingHooks
-from bizzmq.middleware.registry import registered
 from bizzmq.protocol import signing
 from bizzmq.publisher.client_settings import FROM_ENVIRONMENT, checked_settings
 from bizzmq.publisher.pool import PublisherPool
 from bizzmq.publisher.publisher import Publisher
-from bizzmq.publisher.requests import set_published_ids
+from bizzmq.publisher.publishing_client import PublishingClient
 from bizzmq.queue import QueueOptions
 from bizzmq.results.reader import ResultReaders
 from bizzmq.results.result_client import ResultClient
@@ -34,10 +31,9 @@ from bizzmq.utils.redaction import redact
 from bizzmq.validation import checks
 
 T = TypeVar("T")
-_DEFAULTS = MessageOptions()
 
 
-class BizzMQ(QueueClient, ResultClient):
+class BizzMQ(PublishingClient, QueueClient, ResultClient):
     """A client for the queues on a Redis server. A context manager that several threads can share.
 
     After `close` every method raises ClosedError; closing or stopping again is harmless.
@@ -148,66 +144,6 @@ class BizzMQ(QueueClient, ResultClient):
     def _require_open(self) -> None:
         if self._closed:
             raise ClosedError("this client is closed; make a new one")
-
-    def publish_message_to_queue(self, queue_name: str, message: Any, options: MessageOptions | None = None) -> str:
-        """Publish one message: any JSON value of at most 1 MiB.
-
-        Returns:
-            The message's id, once Redis has stored the message.
-
-        Raises:
-            QueueNotFoundError: the queue does not exist.
-            ConfigurationError: the name or the options are invalid.
-            ClosedError: the client is closed.
-            EncodeError: the message is not JSON, or is nested more than 200 levels deep.
-            PayloadTooLargeError: the message is larger than 1 MiB as JSON.
-            NotConfirmedError: the message is stored, but not confirmed as `options.confirm` requires.
-            BrokerFullError: Redis has reached its memory limit.
-            BrokerUnavailableError: Redis was unavailable for 10 s; the message may have been published.
-        """
-        return self._publish(queue_name, [message], options)[0]
-
-    def publish_messages_to_queue(
-        self, queue_name: str, messages: Iterable[Any], options: MessageOptions | None = None
-    ) -> list[str]:
-        """Publish several messages with the same options.
-
-        All messages are encoded before the first one is sent. If one is not JSON or is too large, or if `messages`
-        raises while it is read, none is published.
-
-        Returns:
-            The ids, in the order of the messages.
-
-        Raises:
-            The errors of `publish_message_to_queue`; their `published_ids` are the ids of the messages that were
-            published before the error.
-        """
-        if isinstance(messages, (str, bytes, bytearray, memoryview, Mapping)) or not isinstance(messages, Iterable):
-            checks.refuse("messages", "a list or another iterable of messages", messages)
-        return self._publish(queue_name, messages, options)
-
-    def _publish(
-        self, queue_name: str, messages: Iterable[Any], options: MessageOptions | None, task: str = "", version: int = 1
-    ) -> list[str]:
-        wanted = _DEFAULTS if options is None else checks.instance("options", options, MessageOptions, _DEFAULTS)
-        if type(queue_name) is not str:
-            queue_name = checked_name(queue_name)
-        published: list[str] = []
-        try:
-            if registered or self._middlewares:
-                publication = Publication(queue_name, messages, wanted, task, version)
-                return PublishingHooks(self._middlewares, publication).around(self._send, published)
-            return self._with_publisher(
-                lambda publisher: publisher.publish(queue_name, messages, wanted, published, task, version)
-            )
-        except BaseException as error:
-            set_published_ids(error, published)
-            raise
-
-    def _send(self, one: Publication, published: list[str]) -> list[str]:
-        return self._with_publisher(
-            lambda publisher: publisher.publish(one.queue, one.bodies, one.options, published, one.task, one.version)
-        )
 
     def consume_message_from_queue(self, queue_name: str, handler: UserHandler) -> Callable[[], None]:
         """Start to handle this queue's messages in a background thread of this process, one at a time.

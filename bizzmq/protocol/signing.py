@@ -19,7 +19,7 @@ from bizzmq.errors import ConfigurationError, SignatureError, UnsignedError
 from bizzmq.message import Message
 from bizzmq.protocol.envelope import check_size, decode_envelope
 from bizzmq.protocol.keys import logical_queue, owner_of
-from bizzmq.utils import private_files, secret_settings
+from bizzmq.utils import secret_files, secret_settings
 from bizzmq.validation import checks
 
 VARIABLE = "BIZZMQ_SIGNING_KEYS"
@@ -99,7 +99,7 @@ def keys_from_environment() -> list[str] | None:
     if text is not None and path is not None:
         raise ConfigurationError(f"both {VARIABLE} and {FILE_VARIABLE} are set; set one of them")
     if path is not None:
-        text, source = private_files.read_secret(Path(path)), FILE_VARIABLE
+        text, source = secret_files.read_secret(Path(path)), FILE_VARIABLE
     elif text is not None:
         source = VARIABLE
     else:

@@ -1,4 +1,4 @@
-"""Private files and directories of this user, and secrets in files: where they are created, checked and removed.
+"""Private files and directories of this user: where they are created, checked and removed.
 
 A directory is opened component by component and then used through its descriptor, so that a link or a rename in the
 meantime has no effect. Modes are explicit and do not depend on the umask. Imports only the standard library, because
@@ -14,11 +14,8 @@ import stat
 from pathlib import Path
 from typing import Callable, Iterable
 
-from bizzmq.validation.base_errors import ConfigurationError
-
 SOCKET_PATH_LIMIT_BYTES = 100
 """The longest path of a Unix socket. Linux allows 107 bytes, macOS 103."""
-_SECRET_LIMIT_BYTES = 64 * 1024
 _SEARCH = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Without O_NONBLOCK, opening a FIFO or a device could block; anything but a regular file is refused after the open.
 _FILE = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
@@ -177,46 +174,6 @@ def _file_problem(found: os.stat_result) -> str | None:
     if stat.S_IMODE(found.st_mode) & 0o077:
         return "is open to others: chmod 600 it"
     return "has another name, a hard link" if found.st_nlink > 1 else None
-
-
-def _secret_problem(found: os.stat_result) -> str | None:
-    """Why a file is not a safe place for a secret, as the end of a sentence."""
-    if not stat.S_ISREG(found.st_mode):
-        return "is not a regular file"
-    if found.st_uid not in (0, os.geteuid()):
-        return "belongs to another user"
-    return "is open to others: chmod 600 it" if stat.S_IMODE(found.st_mode) & 0o027 else None
-
-
-def read_secret(path: Path) -> str:
-    """The text of a file that holds a secret, without surrounding white space.
-
-    Its group may read it, because that is how platforms pass secrets to a process that is not root; others may not.
-
-    Raises:
-        ConfigurationError: it cannot be read, is empty, or is open to others. The text contains the path, never the
-            content.
-    """
-    try:
-        # Without O_NONBLOCK, opening a FIFO could block.
-        descriptor = os.open(str(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "no such path"
-        raise ConfigurationError(f"the file {str(path)!r} cannot be read: {reason}") from None
-    try:
-        problem = _secret_problem(os.fstat(descriptor))
-        if problem is not None:
-            raise ConfigurationError(f"the file {str(path)!r} holds a secret but {problem}")
-        data = os.read(descriptor, _SECRET_LIMIT_BYTES + 1)
-    finally:
-        os.close(descriptor)
-    try:
-        text = data.decode("utf-8").strip()
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"the file {str(path)!r} is not UTF-8 text") from None
-    if not text or len(data) > _SECRET_LIMIT_BYTES:
-        raise ConfigurationError(f"the file {str(path)!r} is {'empty' if not text else 'too large for a secret'}")
-    return text
 
 
 def _open_file(path: str | Path, flags: int, dir_fd: int | None = None) -> int:

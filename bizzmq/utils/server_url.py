@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from bizzmq.utils import private_files, secret_settings
+from bizzmq.utils import secret_files, secret_settings
 
 DEFAULT_URL = "redis://localhost:6379/0"
 VARIABLE, FILE_VARIABLE, COMMON_VARIABLE = "BIZZMQ_REDIS_URL", "BIZZMQ_REDIS_URL_FILE", "REDIS_URL"
@@ -29,7 +29,7 @@ def from_environment() -> str:
     path = os.environ.get(FILE_VARIABLE)
     return (
         secret_settings.get(VARIABLE)
-        or (private_files.read_secret(Path(path)) if path else "")
+        or (secret_files.read_secret(Path(path)) if path else "")
         or os.environ.get(COMMON_VARIABLE)
         or DEFAULT_URL
     )

@@ -11,7 +11,7 @@ import pytest
 from bizzmq import ConfigurationError
 from bizzmq.testing.server import RedisServer
 from bizzmq.testing.wait import eventually
-from bizzmq.utils import private_files
+from bizzmq.utils import secret_files
 from tests.faults.scene import PATIENCE_S, Scene
 from tests.pool.command import OPERATOR, WORKER, refused, run
 
@@ -48,7 +48,7 @@ def test_variables_of_bizzmq_override_general_ones(url: str, tmp_path: Path) -> 
 @pytest.mark.parametrize("mode", [0o644, 0o660, 0o604, 0o601, 0o622])
 def test_a_file_that_others_can_read_or_change_is_refused(tmp_path: Path, mode: int) -> None:
     with pytest.raises(ConfigurationError, match="open to others") as raised:
-        private_files.read_secret(secret(tmp_path / "url", mode=mode))
+        secret_files.read_secret(secret(tmp_path / "url", mode=mode))
 
     assert CANARY not in str(raised.value)
 
@@ -67,7 +67,7 @@ def test_the_commands_report_that_in_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", [0o600, 0o400, 0o640, 0o440])
 def test_a_file_for_its_owner_and_group_is_read(tmp_path: Path, mode: int) -> None:
-    assert private_files.read_secret(secret(tmp_path / "url", " text\n", mode)) == "text"
+    assert secret_files.read_secret(secret(tmp_path / "url", " text\n", mode)) == "text"
 
 
 def test_a_path_that_is_not_a_readable_file_is_refused(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_path_that_is_not_a_readable_file_is_refused(tmp_path: Path) -> None:
         "empty": "is empty", "large": "too large", "binary": "is not UTF-8 text", "a\0b": "cannot be read",
     }.items():  # fmt: skip
         with pytest.raises(ConfigurationError, match=complaint):
-            private_files.read_secret(tmp_path / name)
+            secret_files.read_secret(tmp_path / name)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the owner of a file")
@@ -92,11 +92,11 @@ def test_a_file_of_another_user_is_refused(tmp_path: Path) -> None:
     os.chown(str(file), 65534, -1)
 
     with pytest.raises(ConfigurationError, match="belongs to another user"):
-        private_files.read_secret(file)
+        secret_files.read_secret(file)
 
 
 def test_a_symbolic_link_counts_as_its_target(tmp_path: Path) -> None:
     secret(tmp_path / "url", "text")
     (tmp_path / "link").symlink_to("url")
 
-    assert private_files.read_secret(tmp_path / "link") == "text"
+    assert secret_files.read_secret(tmp_path / "link") == "text"

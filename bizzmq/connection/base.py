@@ -11,39 +11,25 @@ Two promises, on which everything above relies (docs/operations/connections.md):
 
 from __future__ import annotations
 
-import inspect
 import math
-from typing import Any, Callable, Mapping, NoReturn, Sequence
+from typing import Any, NoReturn, Sequence
 
 from redis import exceptions
-from redis.backoff import NoBackoff
-from redis.connection import AbstractConnection
-from redis.retry import Retry
 
-from bizzmq.connection import group_url
 from bizzmq.connection.error_mapping import (
     TROUBLE,
     name_wrong_key,
     raised_by_signal,
     translate,
-    translate_opening,
     was_closed,
 )
-from bizzmq.connection.resp_socket import Packer, RespSocket, are_plain, pack, pack_all, written_out
-from bizzmq.connection.url import arguments, check_url
-from bizzmq.errors import BizzMQError, BrokerReplyError, BrokerUnavailableError, ConfigurationError
-from bizzmq.utils.forks import renew_in_children
+from bizzmq.connection.opener import Opener, close
+from bizzmq.connection.resp_socket import RespSocket, are_plain, pack, pack_all, written_out
+from bizzmq.errors import BrokerReplyError, BrokerUnavailableError
 from bizzmq.utils.readiness import readable
-from bizzmq.utils.redaction import redact
-
-_ANONYMOUS: dict[str, None] = (  # no CLIENT SETINFO: a restricted user may not be allowed to
-    {"driver_info": None}
-    if "driver_info" in inspect.signature(AbstractConnection.__init__).parameters  # redis-py 8 and newer
-    else {"lib_name": None, "lib_version": None}
-)
 
 
-class Connection:
+class Connection(Opener):
     """A connection that is opened when it is first needed, and dropped after anything unexpected.
 
     Not for several threads at once. A forked child that uses it gets a connection of its own.
@@ -65,77 +51,8 @@ class Connection:
     reply_s = 5.0
     spans_nodes = False
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        timeout_s: float = 5.0,
-        connect_timeout_s: float = 2.0,
-        before_open: Callable[[], None] | None = None,
-    ) -> None:
-        if group_url.is_group(url):
-            raise ConfigurationError(f"{redact(url)!r} names several servers, this connection leads to one")
-        factory, options = arguments(check_url(url))
-        options.update(
-            protocol=2,  # Redis 5 does not know RESP3's HELLO
-            socket_timeout=timeout_s,
-            retry=Retry(NoBackoff(), 0),
-            health_check_interval=0,
-            command_packer=Packer(),
-            **_ANONYMOUS,
-        )
-        if "path" not in options:
-            options.update(socket_connect_timeout=connect_timeout_s)
-        self.url = url
-        self.on_open: Callable[[], None] = lambda: None
-        self._factory = factory
-        self._before_open = before_open
-        self._options = options
-        self._socket: RespSocket | None = None  # None while it is in use: a socket here has no replies due
-        self._sent: RespSocket | None = None  # a socket over which commands were sent whose replies are still due
-        self._opened: RespSocket | None = None  # the last one that was opened, so that it can be closed in any state
-        self._due = 0
-        self._blocked: tuple[Any, ...] = ()
-
-    def __repr__(self) -> str:
-        return f"Connection({redact(self.url)!r})"
-
-    def _open(self) -> RespSocket:
-        """A new socket, which replaces the last one."""
-        self.drop()
-        if self._before_open is not None:
-            self._before_open()
-        link = self._factory(**{**self._options, **self._locate()})
-        try:
-            link.connect()
-            sock = self._opened = RespSocket(link)
-            self._greet(sock)
-        except BizzMQError:
-            link.disconnect()
-            raise
-        except (*TROUBLE, UnicodeError) as error:
-            interrupt = raised_by_signal(error)
-            if interrupt is not None:
-                raise interrupt from None
-            raise translate_opening(error) from error
-        renew_in_children(self)
-        self.on_open()
-        return sock
-
-    def _locate(self) -> Mapping[str, Any]:
-        """Options of this opening that override those of the URL, such as the address of the server."""
-        return {}
-
-    def _greet(self, sock: RespSocket) -> None:
-        """Check a new connection before it is used."""
-
     def _lost(self, error: BrokerUnavailableError) -> None:
         """Called with each error that is raised because the server cannot be used."""
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the next command needs no opening."""
-        return self._socket is not None
 
     def at(self, _key: str) -> Connection:
         """The connection to the server that holds this key: itself."""
@@ -162,7 +79,7 @@ class Connection:
             reply = sock.request(packed)
         except TROUBLE as error:
             if was_closed(error):
-                _close(sock)
+                close(sock)
                 return self._execute_first(command, packed)
             self._fail(sock, error, command)
         self._socket = sock
@@ -188,7 +105,7 @@ class Connection:
             sock.send(packed)
             replies = [sock.read() for _ in commands]
         except TROUBLE as error:
-            _close(sock)  # the remaining replies must not answer other commands
+            close(sock)  # the remaining replies must not answer other commands
             if not is_new and was_closed(error):
                 return self.execute_all(*commands)
             self._fail(None, error)
@@ -291,21 +208,6 @@ class Connection:
         sock = self._sent
         return -1 if sock is None or self.wait(0.0) else sock.fileno()
 
-    def drop(self) -> None:
-        """Close the connection, in any state; the next command opens a new one."""
-        self._socket = self._sent = None
-        sock, self._opened = self._opened, None
-        _close(sock)
-
-    def forget(self) -> None:
-        """Give up the socket to the process that opened it: only this process's copy is closed."""
-        self._socket = self._sent = self._opened = None
-
-    def descriptors(self) -> set[int]:
-        """The descriptors that a forked child closes."""
-        number = self._opened.fileno() if self._opened is not None else -1
-        return {number} - {-1}
-
     def _named(self, error: BrokerReplyError, command: Sequence[Any]) -> BrokerReplyError:
         return name_wrong_key(error, command, lambda key: str(self.execute("TYPE", key).decode()))
 
@@ -323,7 +225,7 @@ class Connection:
             # A reply may still arrive, which must not answer another command; or this server is of no use, and the
             # address may lead to another one by now.
             self.drop()
-            _close(sock)
+            close(sock)
         elif sock is not None:
             self._socket = sock
         if interrupt:
@@ -333,14 +235,3 @@ class Connection:
         if isinstance(ours, BrokerReplyError) and command:
             raise self._named(ours, command) from error
         raise ours from error
-
-
-def _close(sock: RespSocket | None) -> None:
-    try:
-        if sock is not None:
-            sock.close()
-    except TROUBLE as error:
-        interrupt = raised_by_signal(error)
-        if interrupt is not None:
-            raise interrupt from None
-        # else it was closed already

@@ -25,7 +25,7 @@ from bizzmq.testing.wait import eventually
 from bizzmq.utils.stop_event import StopEvent
 from bizzmq.workers import WorkerConfig
 from bizzmq.workers.ipc.channel import Channel
-from bizzmq.workers.ipc.messages import FROM_JANITOR, Alive, Requeue, Requeued
+from bizzmq.workers.ipc.janitor_messages import FROM_JANITOR, Alive, Requeue, Requeued
 from bizzmq.workers.ipc.scoreboard import Scoreboard
 from bizzmq.workers.ipc.worker_exit import WorkerExit
 from bizzmq.workers.janitor.orphans import OrphanedWorkers

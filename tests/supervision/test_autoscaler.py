@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from bizzmq.workers.config import WorkerConfig
-from bizzmq.workers.ipc.messages import Gauges
+from bizzmq.workers.ipc.janitor_messages import Gauges
 from bizzmq.workers.ipc.scoreboard import Scoreboard
 from bizzmq.workers.supervisor import autoscaler
 from bizzmq.workers.supervisor.autoscaler import CPU_PRESSURE, MEMORY_PRESSURE, SHRINK_EVERY_S, Autoscaler, some_avg10

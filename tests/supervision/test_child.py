@@ -10,7 +10,7 @@ import pytest
 
 from bizzmq.testing.wait import eventually
 from bizzmq.workers.ipc.channel import Channel
-from bizzmq.workers.ipc.messages import FROM_RELOADER, TO_RELOADER, FilesChanged
+from bizzmq.workers.ipc.reloader_messages import FROM_RELOADER, TO_RELOADER, FilesChanged
 from bizzmq.workers.process import child, fork
 from bizzmq.workers.process.child import ChildProcess, RestartDelay
 

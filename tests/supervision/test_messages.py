@@ -8,36 +8,53 @@ import pytest
 
 from bizzmq.broker.workers import DeathKind
 from bizzmq.middleware.base import WorkerCrash
-from bizzmq.workers.ipc import messages
+from bizzmq.workers.ipc import janitor_messages, reloader_messages, template_messages, worker_messages
 from bizzmq.workers.ipc.channel import Channel, ChannelMessage, Direction
+from bizzmq.workers.ipc.op import Op
 from bizzmq.workers.ipc.worker_exit import WorkerExit
 
 EXIT = WorkerExit("w1", DeathKind.CRASH, "m2", "m1", "was killed by SIGKILL", "q", "", {"stack": "é", "cpu_s": 0.5})
 APP = {"queues": {"q": None}, "tasks": []}
 CRASH = WorkerCrash("was killed by SIGSEGV", "w1", 0, 7, "host", 1.5, "m1", "q", stack="é\n", oom_killed=None)
 SENT: dict[Direction[Any], list[ChannelMessage]] = {
-    messages.FROM_WORKER: [
-        messages.Hello(7), messages.Booted(), messages.Booted(APP), messages.BootFailure("no module", "Traceback", 2),
-        messages.Recycle(spent=True), messages.HoldsSeveral(),
+    worker_messages.FROM_WORKER: [
+        worker_messages.Hello(7),
+        worker_messages.Booted(),
+        worker_messages.Booted(APP),
+        worker_messages.BootFailure("no module", "Traceback", 2),
+        worker_messages.Recycle(spent=True),
+        worker_messages.HoldsSeveral(),
     ],
-    messages.TO_WORKER: [messages.Go(["q"]), messages.Go([], (CRASH,)), messages.Leave()],
-    messages.FROM_TEMPLATE: [
-        messages.Imported(), messages.TemplateReady(7, "", "random", keeps=False, has_threads=True),
-        messages.BootFailure("no module"), messages.Unsafe("a thread"), messages.Spawned("w1", 0, "no memory"),
+    worker_messages.TO_WORKER: [worker_messages.Go(["q"]), worker_messages.Go([], (CRASH,)), worker_messages.Leave()],
+    template_messages.FROM_TEMPLATE: [
+        template_messages.Imported(),
+        template_messages.TemplateReady(7, "", "random", keeps=False, has_threads=True),
+        worker_messages.BootFailure("no module"),
+        template_messages.Unsafe("a thread"),
+        template_messages.Spawned("w1", 0, "no memory"),
     ],
-    messages.TO_TEMPLATE: [messages.Spawn("w1", 3)],
-    messages.TO_JANITOR: [
-        messages.Register("w1"), messages.Adopt("w1", 7, 3), messages.Requeue(EXIT),
-        messages.ReleasePrefetched("w1", "q", "m2", 1), messages.Described(APP), messages.SignOff(),
+    template_messages.TO_TEMPLATE: [template_messages.Spawn("w1", 3)],
+    janitor_messages.TO_JANITOR: [
+        janitor_messages.Register("w1"),
+        janitor_messages.Adopt("w1", 7, 3),
+        janitor_messages.Requeue(EXIT),
+        janitor_messages.ReleasePrefetched("w1", "q", "m2", 1),
+        janitor_messages.Described(APP),
+        janitor_messages.SignOff(),
     ],
-    messages.FROM_JANITOR: [
-        messages.Alive(), messages.Alive(away=True, aside={"q": "wrong type"}), messages.JanitorReady(),
-        messages.Unusable("no Lua"), messages.Registered("w1", ["q"]), messages.Requeued("w1"), messages.SignedOff(),
-        messages.Gauges(3, 4),
+    janitor_messages.FROM_JANITOR: [
+        janitor_messages.Alive(),
+        janitor_messages.Alive(away=True, aside={"q": "wrong type"}),
+        janitor_messages.JanitorReady(),
+        janitor_messages.Unusable("no Lua"),
+        janitor_messages.Registered("w1", ["q"]),
+        janitor_messages.Requeued("w1"),
+        janitor_messages.SignedOff(),
+        janitor_messages.Gauges(3, 4),
     ],
-    messages.FROM_RELOADER: [messages.FilesChanged(["a.py"])],
-    messages.TO_RELOADER: [],
-}  # fmt: skip
+    reloader_messages.FROM_RELOADER: [reloader_messages.FilesChanged(["a.py"])],
+    reloader_messages.TO_RELOADER: [],
+}
 
 
 @pytest.fixture
@@ -48,7 +65,19 @@ def ends() -> Iterator[tuple[Channel, Channel]]:
     other.close()
 
 
-@pytest.mark.parametrize("direction", SENT, ids=[name for name in vars(messages) if name.startswith(("FROM_", "TO_"))])
+DIRECTIONS = {
+    name: value
+    for module in (janitor_messages, reloader_messages, template_messages, worker_messages)
+    for name, value in vars(module).items()
+    if isinstance(value, Direction)
+}
+
+
+def test_every_direction_is_tested() -> None:
+    assert set(DIRECTIONS.values()) == set(SENT)
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS.values(), ids=DIRECTIONS)
 def test_every_message_of_a_direction_arrives_as_it_was_sent(
     ends: tuple[Channel, Channel], direction: Direction[Any]
 ) -> None:
@@ -63,15 +92,15 @@ def test_every_message_of_a_direction_arrives_as_it_was_sent(
 
 def test_the_message_of_a_dead_worker_keeps_the_kind_of_death(ends: tuple[Channel, Channel]) -> None:
     one, other = ends
-    one.send(messages.Requeue(EXIT))
+    one.send(janitor_messages.Requeue(EXIT))
 
-    (request,) = other.receive(messages.TO_JANITOR)
+    (request,) = other.receive(janitor_messages.TO_JANITOR)
 
-    assert isinstance(request, messages.Requeue)
+    assert isinstance(request, janitor_messages.Requeue)
     assert request.worker_exit.what is DeathKind.CRASH
 
 
 def test_each_operation_has_its_messages() -> None:
     kinds = {kind.op for direction in SENT for kind in direction.kinds}
 
-    assert kinds == set(messages.Op)
+    assert kinds == set(Op)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from bizzmq.workers.ipc.messages import BootFailure
 from bizzmq.workers.ipc.scoreboard import Scoreboard
+from bizzmq.workers.ipc.worker_messages import BootFailure
 from bizzmq.workers.supervisor.children.template_process import TemplateState
 from bizzmq.workers.supervisor.rolling_restart import Reload, RollingRestart
 from bizzmq.workers.supervisor.slot import Phase, Slot

@@ -9,7 +9,7 @@ import pytest
 from bizzmq.utils import clock
 from bizzmq.utils.stop_event import StopEvent
 from bizzmq.workers.ipc.channel import Channel
-from bizzmq.workers.ipc.messages import FROM_WORKER, Go, HoldsSeveral, Leave, Recycle
+from bizzmq.workers.ipc.worker_messages import FROM_WORKER, Go, HoldsSeveral, Leave, Recycle
 from bizzmq.workers.worker.supervisor_channel import SupervisorChannel
 
 

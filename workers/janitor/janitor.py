@@ -35,7 +35,7 @@ from bizzmq.utils.logs import log
 from bizzmq.workers import exit_codes
 from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.ipc.channel import Channel
-from bizzmq.workers.ipc.messages import (
+from bizzmq.workers.ipc.janitor_messages import (
     TO_JANITOR,
     Alive,
     Described,

@@ -16,7 +16,7 @@ from bizzmq.utils import clock
 from bizzmq.utils.logs import log
 from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.ipc.channel import Channel
-from bizzmq.workers.ipc.messages import (
+from bizzmq.workers.ipc.janitor_messages import (
     Adopt,
     Alive,
     Described,

@@ -11,8 +11,9 @@ from bizzmq.consumer.options import ExitReason
 from bizzmq.utils import clock
 from bizzmq.utils.logs import log
 from bizzmq.workers.config import WorkerConfig
-from bizzmq.workers.ipc.messages import BootFailure, Gauges, JanitorReady, Registered, Unusable
+from bizzmq.workers.ipc.janitor_messages import Gauges, JanitorReady, Registered, Unusable
 from bizzmq.workers.ipc.scoreboard import Activity, Snapshot
+from bizzmq.workers.ipc.worker_messages import BootFailure
 from bizzmq.workers.process import syscalls
 from bizzmq.workers.process.terminal import Terminal
 from bizzmq.workers.supervisor.components import Components

@@ -11,7 +11,7 @@ from bizzmq.utils import clock
 from bizzmq.utils.logs import log
 from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.ipc.channel import Channel
-from bizzmq.workers.ipc.messages import BootFailure
+from bizzmq.workers.ipc.worker_messages import BootFailure
 from bizzmq.workers.process.child import RestartDelay
 from bizzmq.workers.process.title import Title
 from bizzmq.workers.supervisor.children.template_process import TemplateProcess, TemplateState

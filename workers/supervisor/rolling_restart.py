@@ -12,8 +12,8 @@ from enum import Enum
 
 from bizzmq.utils import clock
 from bizzmq.utils.logs import log
-from bizzmq.workers.ipc.messages import BootFailure
 from bizzmq.workers.ipc.scoreboard import Activity
+from bizzmq.workers.ipc.worker_messages import BootFailure
 from bizzmq.workers.supervisor.children.template_process import TemplateState
 from bizzmq.workers.supervisor.preloader import Preloader
 from bizzmq.workers.supervisor.slot import Phase, Slot

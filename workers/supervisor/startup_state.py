@@ -8,7 +8,7 @@ from bizzmq.protocol.keys import logical_queue
 from bizzmq.utils import clock
 from bizzmq.workers import exit_codes
 from bizzmq.workers.config import WorkerConfig
-from bizzmq.workers.ipc.messages import BootFailure
+from bizzmq.workers.ipc.worker_messages import BootFailure
 
 
 class StartupState:

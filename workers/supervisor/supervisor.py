@@ -22,7 +22,7 @@ from bizzmq.utils import clock, server_url
 from bizzmq.utils.logs import log
 from bizzmq.workers import exit_codes
 from bizzmq.workers.config import WorkerConfig
-from bizzmq.workers.ipc.messages import BootFailure
+from bizzmq.workers.ipc.worker_messages import BootFailure
 from bizzmq.workers.journal import writer
 from bizzmq.workers.preload import report, threads
 from bizzmq.workers.preload.finding import Effect

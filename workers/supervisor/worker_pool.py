@@ -14,19 +14,10 @@ from bizzmq.utils.logs import log
 from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.ipc.channel import Channel
 from bizzmq.workers.ipc.crash_reports import CrashReports
-from bizzmq.workers.ipc.messages import (
-    FROM_WORKER,
-    Booted,
-    BootFailure,
-    Go,
-    Hello,
-    HoldsSeveral,
-    Leave,
-    Recycle,
-    Spawned,
-)
 from bizzmq.workers.ipc.scoreboard import Scoreboard
+from bizzmq.workers.ipc.template_messages import Spawned
 from bizzmq.workers.ipc.worker_exit import ExitStatus
+from bizzmq.workers.ipc.worker_messages import FROM_WORKER, Booted, BootFailure, Go, Hello, HoldsSeveral, Leave, Recycle
 from bizzmq.workers.process import syscalls
 from bizzmq.workers.process.child import fork_with_channel
 from bizzmq.workers.process.descendants import Descendants

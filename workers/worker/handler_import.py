@@ -13,7 +13,7 @@ from bizzmq.errors import ConfigurationError
 from bizzmq.utils import logs
 from bizzmq.workers import exit_codes
 from bizzmq.workers.config import WorkerConfig
-from bizzmq.workers.ipc.messages import BootFailure
+from bizzmq.workers.ipc.worker_messages import BootFailure
 from bizzmq.workers.process import fork, library_threads, nested_pool, working_directory
 from bizzmq.workers.process.usage import MEGABYTE, RSS, memory_reader
 from bizzmq.workers.worker import orderly_exit

@@ -8,7 +8,7 @@ from bizzmq.utils import clock
 from bizzmq.utils.readiness import readable
 from bizzmq.utils.stop_event import StopEvent
 from bizzmq.workers.ipc.channel import Channel
-from bizzmq.workers.ipc.messages import TO_WORKER, Go, HoldsSeveral, Leave, Recycle
+from bizzmq.workers.ipc.worker_messages import TO_WORKER, Go, HoldsSeveral, Leave, Recycle
 
 _BACKLOG_INTERVAL_S = 0.1
 

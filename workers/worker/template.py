@@ -22,7 +22,8 @@ from bizzmq.utils.logs import log
 from bizzmq.workers import exit_codes
 from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.ipc.channel import Channel
-from bizzmq.workers.ipc.messages import TO_TEMPLATE, BootFailure, Imported, Spawn, Spawned, TemplateReady, Unsafe
+from bizzmq.workers.ipc.template_messages import TO_TEMPLATE, Imported, Spawn, Spawned, TemplateReady, Unsafe
+from bizzmq.workers.ipc.worker_messages import BootFailure
 from bizzmq.workers.preload import patches, processes, report, signal_handlers
 from bizzmq.workers.preload.finding import Effect, Finding
 from bizzmq.workers.preload.inspection import Inspection

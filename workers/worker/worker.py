@@ -24,8 +24,8 @@ from bizzmq.utils.stop_event import StopEvent
 from bizzmq.workers import exit_codes
 from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.ipc.channel import Channel
-from bizzmq.workers.ipc.messages import Booted, BootFailure, Hello
 from bizzmq.workers.ipc.scoreboard import SlotActivity
+from bizzmq.workers.ipc.worker_messages import Booted, BootFailure, Hello
 from bizzmq.workers.journal.file_format import server_of
 from bizzmq.workers.journal.writer import WorkerJournal
 from bizzmq.workers.preload import randomness

@@ -11,14 +11,13 @@ from typing import Any, Callable, Collection, Iterable, Mapping, Union
 
 from bizzmq.utils import clock
 from bizzmq.utils.logs import log
-from bizzmq.workers.ipc.messages import (
+from bizzmq.workers.ipc.janitor_messages import (
     FROM_JANITOR,
     Adopt,
     Alive,
     Described,
     JanitorReply,
     JanitorRequest,
-    Op,
     Register,
     Registered,
     ReleasePrefetched,
@@ -27,6 +26,7 @@ from bizzmq.workers.ipc.messages import (
     SignedOff,
     SignOff,
 )
+from bizzmq.workers.ipc.op import Op
 from bizzmq.workers.ipc.worker_exit import WorkerExit
 from bizzmq.workers.process.child import ChildMain, ChildProcess, RestartDelay
 

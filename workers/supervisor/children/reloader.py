@@ -15,7 +15,7 @@ from bizzmq.errors import ConfigurationError
 from bizzmq.utils.logs import log
 from bizzmq.workers import exit_codes
 from bizzmq.workers.ipc.channel import Channel
-from bizzmq.workers.ipc.messages import FROM_RELOADER, TO_RELOADER, FilesChanged
+from bizzmq.workers.ipc.reloader_messages import FROM_RELOADER, TO_RELOADER, FilesChanged
 from bizzmq.workers.process import fork, syscalls
 from bizzmq.workers.process.child import ChildProcess
 

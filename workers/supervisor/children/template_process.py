@@ -11,15 +11,8 @@ from typing import Any, Callable, Iterable, Mapping
 
 from bizzmq.utils import clock
 from bizzmq.utils.logs import log
-from bizzmq.workers.ipc.messages import (
-    FROM_TEMPLATE,
-    BootFailure,
-    Imported,
-    Spawn,
-    Spawned,
-    TemplateReady,
-    Unsafe,
-)
+from bizzmq.workers.ipc.template_messages import FROM_TEMPLATE, Imported, Spawn, Spawned, TemplateReady, Unsafe
+from bizzmq.workers.ipc.worker_messages import BootFailure
 from bizzmq.workers.process import syscalls
 from bizzmq.workers.process.child import ChildMain, ChildProcess
 from bizzmq.workers.process.descendants import Descendants

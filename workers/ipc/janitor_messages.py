@@ -1,0 +1,159 @@
+"""The messages between the supervisor and the janitor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, ClassVar, Mapping, Sequence, Union
+
+from bizzmq.workers.ipc.channel import ChannelMessage, Direction
+from bizzmq.workers.ipc.op import Op
+from bizzmq.workers.ipc.worker_exit import WorkerExit
+
+
+@dataclass(frozen=True)
+class Register(ChannelMessage):
+    """Requests the janitor to register a worker. It answers `Registered`."""
+
+    op: ClassVar[Enum] = Op.REGISTER
+
+    worker: str
+
+
+@dataclass(frozen=True)
+class Registered(ChannelMessage):
+    """Confirms that a worker is registered on all queues except `without`."""
+
+    op: ClassVar[Enum] = Op.REGISTERED
+
+    worker: str
+    without: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Adopt(ChannelMessage):
+    """Requests the janitor to watch a worker's process, in case the supervisor dies."""
+
+    op: ClassVar[Enum] = Op.ADOPT
+
+    worker: str
+    pid: int
+    slot: int
+
+
+@dataclass(frozen=True)
+class Requeue(ChannelMessage):
+    """Requests the janitor to settle what a dead worker held. It answers `Requeued`."""
+
+    op: ClassVar[Enum] = Op.REQUEUE
+
+    worker_exit: WorkerExit
+
+    @property
+    def worker(self) -> str:
+        return self.worker_exit.worker
+
+    @classmethod
+    def of_fields(cls, fields: Mapping[str, Any]) -> Requeue:
+        return cls(WorkerExit.of_fields(fields["worker_exit"]))
+
+
+@dataclass(frozen=True)
+class Requeued(ChannelMessage):
+    """Confirms that what a dead worker held is settled."""
+
+    op: ClassVar[Enum] = Op.REQUEUED
+
+    worker: str
+
+
+@dataclass(frozen=True)
+class ReleasePrefetched(ChannelMessage):
+    """Requests the janitor to give back what a worker holds beyond the message that it runs.
+
+    Attributes:
+        delivery: the number of the running message's delivery, modulo 65536.
+    """
+
+    op: ClassVar[Enum] = Op.RECALL
+
+    worker: str
+    queue: str
+    running: str
+    delivery: int
+
+
+@dataclass(frozen=True)
+class SignOff(ChannelMessage):
+    """Requests the janitor to unregister the supervisor. It answers `SignedOff`, and exits."""
+
+    op: ClassVar[Enum] = Op.LEAVE
+
+
+@dataclass(frozen=True)
+class SignedOff(ChannelMessage):
+    """Confirms that the supervisor is not registered any more."""
+
+    op: ClassVar[Enum] = Op.LEFT
+
+
+@dataclass(frozen=True)
+class Alive(ChannelMessage):
+    """Reports that the janitor is not stuck.
+
+    Attributes:
+        away: whether Redis is away; None if that is as before.
+        aside: what is wrong with each queue, or shard, that is set aside; None if that is as before.
+    """
+
+    op: ClassVar[Enum] = Op.ALIVE
+
+    away: bool | None = None
+    aside: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class JanitorReady(ChannelMessage):
+    """Reports that the queues exist and the supervisor is registered: from now on, a refusal of Redis is an outage."""
+
+    op: ClassVar[Enum] = Op.READY
+
+
+@dataclass(frozen=True)
+class Unusable(ChannelMessage):
+    """Reports that Redis, as it is configured, can never serve this pool."""
+
+    op: ClassVar[Enum] = Op.UNUSABLE
+
+    why: str
+
+
+@dataclass(frozen=True)
+class Gauges(ChannelMessage):
+    """Reports how many messages wait in all queues, and how many were settled since the queues were created."""
+
+    op: ClassVar[Enum] = Op.GAUGES
+
+    waiting: int
+    settled: int
+
+
+@dataclass(frozen=True)
+class Described(ChannelMessage):
+    """Reports what the handler's app declares, to the command before the pool starts, and to the janitor afterwards.
+
+    Attributes:
+        app: the data of an AppDescription; empty for a plain handler.
+    """
+
+    op: ClassVar[Enum] = Op.DESCRIBED
+
+    app: Mapping[str, Any]
+
+
+JanitorRequest = Union[Register, Adopt, Requeue, ReleasePrefetched, Described, SignOff]
+JanitorReply = Union[Alive, JanitorReady, Unusable, Registered, Requeued, SignedOff, Gauges]
+TO_JANITOR: Direction[JanitorRequest] = Direction(Register, Adopt, Requeue, ReleasePrefetched, Described, SignOff)
+FROM_JANITOR: Direction[JanitorReply] = Direction(
+    Alive, JanitorReady, Unusable, Registered, Requeued, SignedOff, Gauges
+)

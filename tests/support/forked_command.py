@@ -1,8 +1,9 @@
-"""The `bizzmq` command in a forked process: real streams and signals without the time for imports."""
+"""The commands in a forked process: real streams and signals without the time for imports."""
 
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import pty
 import select
@@ -11,32 +12,64 @@ import struct
 import sys
 import tempfile
 import termios
-from typing import IO, Any, Dict, Optional, Sequence, Union
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Mapping, Optional, Sequence, Union
 
-from bizzmq.cli.main import main
+from bizzmq.cli.main import main as operator
 from bizzmq.testing.wait import eventually
-from tests.pool.command import Finished
+from bizzmq.workers.cli import main as worker
 
+COMMANDS = {"bizzmq": operator, "bizzmq-worker": worker}
 CLOSED = -1
 """Instead of a descriptor: the stream is closed."""
 EOF, CTRL_C = b"\x04", b"\x03"
 
 
+@dataclass(frozen=True)
+class Finished:
+    """The exit code and the output of a command."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        """Check that it succeeded; return its output, one JSON document."""
+        assert (self.code, self.err) == (0, ""), self
+        return json.loads(self.out)
+
+    def lines(self) -> list[str]:
+        """Check that it succeeded; return the lines of its output."""
+        assert self.code == 0, self
+        return self.out.splitlines()
+
+
 class Forked:
-    """`bizzmq ARGUMENTS` with only the settings in `env`. A context manager: leaving it ends the process.
+    """`COMMAND ARGUMENTS` with only the settings in `env`. A context manager: leaving it ends the process.
 
     Args:
         streams: descriptors for stdin, stdout and stderr, or CLOSED.
         encoding: of stdout and stderr.
+        command: one of COMMANDS.
+        cwd: its current directory, if it is not the caller's.
     """
 
     def __init__(
-        self, arguments: Sequence[str], streams: Sequence[int], env: Dict[str, str], *, encoding: str = "utf-8"
+        self,
+        arguments: Sequence[str],
+        streams: Sequence[int],
+        env: Mapping[str, str],
+        *,
+        encoding: str = "utf-8",
+        command: str = "bizzmq",
+        cwd: Optional[Path] = None,
     ) -> None:
         self.pid = os.fork()
         self._code: Optional[int] = None
         if self.pid == 0:
-            _live(arguments, streams, env, encoding)
+            _live([command, *arguments], streams, env, encoding, cwd)
 
     def __enter__(self) -> Forked:
         return self
@@ -69,6 +102,8 @@ def bizzmq(
     stdout: Optional[int] = None,
     stderr: Optional[int] = None,
     encoding: str = "utf-8",
+    command: str = "bizzmq",
+    cwd: Optional[Path] = None,
     **env: str,
 ) -> Finished:
     """Run it to its end. Output to a descriptor of the caller is not in the result."""
@@ -82,7 +117,7 @@ def bizzmq(
             out.fileno() if stdout is None else stdout,
             err.fileno() if stderr is None else stderr,
         ]
-        with Forked(arguments, streams, env, encoding=encoding) as forked:
+        with Forked(arguments, streams, env, encoding=encoding, command=command, cwd=cwd) as forked:
             code = forked.code()
         return Finished(code, _text(out, encoding), _text(err, encoding))
 
@@ -149,7 +184,9 @@ class Terminal:
         return self.screen.replace("\r\n", "\n").splitlines()
 
 
-def _live(arguments: Sequence[str], streams: Sequence[int], env: Dict[str, str], encoding: str) -> None:
+def _live(
+    command: Sequence[str], streams: Sequence[int], env: Mapping[str, str], encoding: str, cwd: Optional[Path]
+) -> None:
     """The main function of the child; it ends like an interpreter."""
     code = 70
     try:
@@ -161,11 +198,16 @@ def _live(arguments: Sequence[str], streams: Sequence[int], env: Dict[str, str],
             if name.startswith(("BIZZMQ_", "REDIS_")) or name in ("COLUMNS", "LINES"):
                 del os.environ[name]
         os.environ.update(env)
-        sys.argv = ["bizzmq", *arguments]
+        if cwd is not None:
+            os.chdir(cwd)
+        sys.argv = list(command)
         try:
-            main()
+            COMMANDS[command[0]]()
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 1
+        except Exception:  # noqa: BLE001 - as an interpreter does
+            traceback.print_exc()
+            code = 1
         for stream in (sys.stdout, sys.stderr):
             try:
                 stream.flush()

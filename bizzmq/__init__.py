@@ -22,6 +22,7 @@ with QuietImports():
     from bizzmq.client import BizzMQ
     from bizzmq.consumer.user_hooks import after_message, before_message, on_worker_boot, on_worker_shutdown
     from bizzmq.context import Context
+    from bizzmq.dead_letters.groups import DeadLetterGroup
     from bizzmq.errors import (
         ArgumentsError,
         BizzMQError,
@@ -77,6 +78,7 @@ __all__ = [
     "ConfigurationError",
     "Context",
     "CpuTimeExceeded",
+    "DeadLetterGroup",
     "DecodeError",
     "Draining",
     "EncodeError",

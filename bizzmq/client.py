@@ -7,18 +7,20 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Callable, Iterable, Sequence, TypeVar
 
-from bizzmq.admin.queue_client import QueueClient, checked_name
+from bizzmq.admin.queue_client import checked_name
 from bizzmq.broker.broker import Broker
 from bizzmq.connection.factory import connect
 from bizzmq.consumer.handler import Handler, UserHandler
 from bizzmq.consumer.in_process import InProcessConsumer
 from bizzmq.consumer.options import ConsumerOptions, ExitReason
+from bizzmq.dead_letters.client import DeadLetterClient
 from bizzmq.embedded import server as embedded
 from bizzmq.errors import BizzMQError, ClosedError
 from bizzmq.message import MessageOptions
 from bizzmq.middleware.checks import all_checked
 from bizzmq.protocol import signing
 from bizzmq.publisher.client_settings import FROM_ENVIRONMENT, checked_settings
+from bizzmq.publisher.conversion import body_encoder
 from bizzmq.publisher.pool import PublisherPool
 from bizzmq.publisher.publisher import Publisher
 from bizzmq.publisher.publishing_client import PublishingClient
@@ -33,7 +35,7 @@ from bizzmq.validation import checks
 T = TypeVar("T")
 
 
-class BizzMQ(PublishingClient, QueueClient, ResultClient):
+class BizzMQ(PublishingClient, DeadLetterClient, ResultClient):
     """A client for the queues on a Redis server. A context manager that several threads can share.
 
     After `close` every method raises ClosedError; closing or stopping again is harmless.
@@ -115,6 +117,9 @@ class BizzMQ(PublishingClient, QueueClient, ResultClient):
 
     def _new_publisher(self) -> Publisher:
         return Publisher(self._new_broker(), self._clock, signer=self._signer, encode=self._encode)
+
+    def _edit_settings(self) -> tuple[signing.Signer | None, Callable[[Any], bytes]]:
+        return self._signer, body_encoder(self._encode)
 
     def close(self) -> None:
         """Stop all consumers, wait for their running messages, and close all connections. May be called again.

@@ -231,7 +231,7 @@ def _api() -> Iterator[str]:
         ("Options and values", ["QueueOptions", "MessageOptions", "QueueStats", "Message"]),
         (
             "Queues and messages that are stored",
-            ["QueueInfo", "QueueSummary", "QueueUpdate", "StoredMessage", "MessagePage"],
+            ["QueueInfo", "QueueSummary", "QueueUpdate", "StoredMessage", "MessagePage", "DeadLetterGroup"],
         ),
         (
             "In a handler",

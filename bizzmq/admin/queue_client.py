@@ -6,7 +6,6 @@ from typing import Any, Callable, Mapping, TypeVar
 
 from bizzmq.admin import (
     create,
-    dead_letters,
     delete,
     delete_queue,
     find,
@@ -17,7 +16,7 @@ from bizzmq.admin import (
     stats,
     update,
 )
-from bizzmq.admin.stored_message import DEAD_LETTERED, WAITING, StoredMessage
+from bizzmq.admin.stored_message import WAITING, StoredMessage
 from bizzmq.broker.broker import Broker
 from bizzmq.broker.operations import Operation
 from bizzmq.broker.replies import as_bytes
@@ -168,38 +167,6 @@ class QueueClient:
         """
         k, limit = keys_of(queue_name), listing.checked_limit(limit)
         return self._perform(listing.read_page, k, listing.checked_state(k, state), limit, after)
-
-    def dead_letters(self, queue_name: str, *, limit: int = 100, after: str | None = None) -> listing.MessagePage:
-        """List the dead letters of a queue in pages, oldest first, as `messages` with the state `dead_lettered` does.
-
-        Args:
-            queue_name: the name of the queue, or of its dead-letter queue.
-
-        Raises:
-            QueueNotFoundError: the queue, or its dead-letter queue, does not exist.
-            ConfigurationError, BrokerUnavailableError, ClosedError
-        """
-        return self.messages(queue_name, DEAD_LETTERED, limit=limit, after=after)
-
-    def replay(self, queue_name: str, message_id: str | None = None) -> int:
-        """Move a dead letter, or all of them, back to their queue. They get as many attempts as new messages.
-
-        Args:
-            queue_name: the name of the queue, or of its dead-letter queue.
-            message_id: the id of one dead letter; None replays all.
-
-        Returns:
-            How many were replayed: 0 if there is no such dead letter, or if a worker holds it.
-
-        Raises:
-            QueueNotFoundError: the queue, or its dead-letter queue, does not exist.
-            BrokerUnavailableError: some may have been replayed; the call can be repeated.
-            ConfigurationError, ClosedError
-        """
-        k = keys_of(queue_name)
-        raw_id = None if message_id is None else checked_id(message_id)
-        letters = self._perform(dead_letters.dead_letter_ids, k, raw_id)
-        return sum(self._perform(dead_letters.replay_one, letter) for letter in letters)
 
     def delete(self, queue_name: str, message_id: str) -> bool:
         """Delete a waiting, delayed or dead-lettered message of a queue.

@@ -10,10 +10,10 @@ from typing import Any, AsyncIterable, Awaitable, Callable, Iterable, Mapping, S
 from bizzmq.admin.queue_client import checked_name
 from bizzmq.aio.broker import AsyncBroker
 from bizzmq.aio.consumer import LoopConsumer
+from bizzmq.aio.dead_letters import AsyncDeadLetterClient
 from bizzmq.aio.factory import AnyAsyncConnection, connect
 from bizzmq.aio.publisher import AsyncPublisher
 from bizzmq.aio.publishers import AsyncPublisherPool
-from bizzmq.aio.queue_client import AsyncQueueClient
 from bizzmq.aio.results import AsyncResultClient, AsyncResultReaders
 from bizzmq.aio.threads import in_thread
 from bizzmq.broker.broker import Broker
@@ -29,6 +29,7 @@ from bizzmq.middleware.publishing import PublishingHooks
 from bizzmq.middleware.registry import registered
 from bizzmq.protocol import signing
 from bizzmq.publisher.client_settings import FROM_ENVIRONMENT, checked_settings
+from bizzmq.publisher.conversion import body_encoder
 from bizzmq.publisher.requests import set_published_ids
 from bizzmq.queue import QueueOptions
 from bizzmq.utils.clock import ServerClock
@@ -40,7 +41,7 @@ T = TypeVar("T")
 _DEFAULTS = MessageOptions()
 
 
-class AsyncBizzMQ(AsyncQueueClient, AsyncResultClient):
+class AsyncBizzMQ(AsyncDeadLetterClient, AsyncResultClient):
     """A client for asyncio, with the methods of BizzMQ. A context manager (`async with`) that many tasks can share.
 
     It works on the sockets of the event loop, without threads; only consumers have threads. The constructor neither
@@ -103,6 +104,9 @@ class AsyncBizzMQ(AsyncQueueClient, AsyncResultClient):
         server, self._server = self._server, None
         if server is not None:
             server.close()
+
+    def _edit_settings(self) -> tuple[signing.Signer | None, Callable[[Any], bytes]]:
+        return self._settings.signer, body_encoder(self._settings.encode)
 
     async def publish_message_to_queue(
         self, queue_name: str, message: Any, options: MessageOptions | None = None

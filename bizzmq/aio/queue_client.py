@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Awaitable, Callable, Mapping, TypeVar
 
-from bizzmq.admin import dead_letters, delete, delete_queue, find, listing, message_status, purge, show, stats, update
+from bizzmq.admin import delete, delete_queue, find, listing, message_status, purge, show, stats, update
 from bizzmq.admin.queue_client import checked_id, checked_name, keys_of
-from bizzmq.admin.stored_message import DEAD_LETTERED, WAITING, StoredMessage
+from bizzmq.admin.stored_message import WAITING, StoredMessage
 from bizzmq.aio.broker import AsyncBroker
 from bizzmq.broker.operations import Operation
 from bizzmq.queue import QueueOptions, QueueStats
@@ -65,19 +65,6 @@ class AsyncQueueClient:
         """As BizzMQ.messages."""
         k, limit = keys_of(queue_name), listing.checked_limit(limit)
         return await self._perform(listing.read_page, k, listing.checked_state(k, state), limit, after)
-
-    async def dead_letters(self, queue_name: str, *, limit: int = 100, after: str | None = None) -> listing.MessagePage:
-        """As BizzMQ.dead_letters."""
-        return await self.messages(queue_name, DEAD_LETTERED, limit=limit, after=after)
-
-    async def replay(self, queue_name: str, message_id: str | None = None) -> int:
-        """As BizzMQ.replay. If it is cancelled, some may have been replayed."""
-        k = keys_of(queue_name)
-        raw_id = None if message_id is None else checked_id(message_id)
-        replayed = 0
-        for letter in await self._perform(dead_letters.dead_letter_ids, k, raw_id):
-            replayed += await self._perform(dead_letters.replay_one, letter)
-        return replayed
 
     async def delete(self, queue_name: str, message_id: str) -> bool:
         """As BizzMQ.delete."""

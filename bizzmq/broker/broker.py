@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import Iterator
 
+from bizzmq.broker.dead_letters import DeadLetters
 from bizzmq.broker.maintenance import Maintenance
 from bizzmq.broker.messages import Messages
 from bizzmq.broker.queues import Queues
@@ -19,8 +20,8 @@ from bizzmq.embedded import server as embedded
 class Broker:
     """All transitions of all queues over one connection. Its users retry and log.
 
-    The constructor binds the methods of `Queues`, `Messages`, `Results`, `Workers` and `Maintenance`, so a call costs
-    no delegation, and a subclass cannot override them.
+    The constructor binds the methods of `Queues`, `Messages`, `DeadLetters`, `Results`, `Workers` and `Maintenance`,
+    so a call costs no delegation, and a subclass cannot override them.
     """
 
     def __init__(self, connection: AnyConnection) -> None:
@@ -43,6 +44,8 @@ class Broker:
         self.stored, self.outstanding = messages.stored, messages.outstanding
         self.delayed = messages.delayed
         self.block, self.woken = messages.block, messages.woken
+
+        self.read_headers = DeadLetters(runner).read_headers
 
         results = Results(runner)
         self.finish = results.finish

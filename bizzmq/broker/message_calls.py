@@ -114,16 +114,16 @@ def release_result(reply: Any, queue: str, worker: str) -> int:
     return check_lease(reply, queue, worker)
 
 
-def replay_call(k: QueueKeys, message_id: str | bytes, priority: int) -> Call:
+def replay_call(k: QueueKeys, message_id: str | bytes, priority: int, version: str = "", edited: bytes = b"") -> Call:
     """`k` are the keys of the original queue."""
     dead = k.dead_letters()
     places = [dead.waiting, dead.prioritized, dead.delayed, dead.parked, dead.messages, dead.attempts]
     target = [k.meta, k.waiting, k.prioritized, k.messages, k.attempts, k.wake, k.stats, result_key(k, message_id)]
-    return [*places, *target], [message_id, priority]
+    return [*places, *target], [message_id, priority, version, edited]
 
 
 def replay_result(reply: Any, queue: str) -> bool:
-    """False if the dead letter is not there. Raises QueueNotFoundError."""
+    """False if the dead letter is not there, or has another version. Raises QueueNotFoundError."""
     if reply == -1:
         raise QueueNotFoundError(queue)
     return bool(reply)

@@ -26,8 +26,8 @@ yes_option = click.option("--yes", is_flag=True, allow_from_autoenv=False, help=
 class Number(click.FloatRange):
     """A finite number. click's FloatRange accepts NaN, for which every comparison is false."""
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        number = super().convert(value, param, ctx)
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
         if not math.isfinite(number):
             self.fail(f"{value!r} is not a finite number", param, ctx)
         return number

@@ -7,7 +7,8 @@ import click
 import bizzmq
 from bizzmq.cli.audit import audit_command
 from bizzmq.cli.demo import demo
-from bizzmq.cli.dlq import dlq
+from bizzmq.cli.dlq.group import dlq
+from bizzmq.cli.dlq.replay import replay_command
 from bizzmq.cli.doctor import doctor
 from bizzmq.cli.messages import delete, find, messages
 from bizzmq.cli.pool import pool
@@ -59,6 +60,7 @@ for _subcommand in (
     purge,
     queue,
     queues,
+    replay_command,
     stats,
     tasks,
     torture,

@@ -23,7 +23,7 @@ _BODY, _BEYOND_SHORT = slice(len(PLAIN_HEADER), None), slice(len(PLAIN_HEADER) +
 _new, _loads = tuple.__new__, json_codec.loads
 
 
-class _Header(NamedTuple):
+class Header(NamedTuple):
     """A decoded header."""
 
     priority: int
@@ -33,7 +33,7 @@ class _Header(NamedTuple):
     properties: MessageProperties | None
 
 
-_headers: dict[bytes, _Header] = {}
+_headers: dict[bytes, Header] = {}
 """Decoded headers: all messages of a task that were published with the same options have the same one."""
 _MAX_HEADERS, _MAX_HEADER_BYTES = 256, 512
 
@@ -111,13 +111,13 @@ def decode_envelope(message_id: str, queue: str, envelope: bytes) -> Message:
     line, newline, body = envelope.partition(b"\n")
     header = _headers.get(line) if newline else None
     if header is None:
-        header = _decode_header(line, newline)
+        header = decode_header(line, newline)
     priority, retries, timeout_s, error, properties = header
     decode = _loads if len(body) <= SHORT_BYTES else decode_body
     return _new(Message, (message_id, queue, decode(body), retries, timeout_s, priority, error, properties))
 
 
-def _decode_header(line: bytes, newline: bytes) -> _Header:
+def decode_header(line: bytes, newline: bytes) -> Header:
     """The header of an envelope from its line. Raises DecodeError."""
     version, *parts = line.split(b"\t")
     if not newline or version != b"1" or len(parts) > 2:
@@ -131,7 +131,7 @@ def _decode_header(line: bytes, newline: bytes) -> _Header:
         properties = read_properties(stored)
     except ConfigurationError as error:
         raise DecodeError(f"an envelope's options are invalid: {error}") from error
-    header = _Header(priority, retries, timeout_s, decoded[1] if len(decoded) > 1 else None, properties)
+    header = Header(priority, retries, timeout_s, decoded[1] if len(decoded) > 1 else None, properties)
     if len(parts) == 1 and len(line) <= _MAX_HEADER_BYTES and "headers" not in stored:
         if len(_headers) >= _MAX_HEADERS:
             _headers.clear()  # forged ones, or many tasks: none is kept for ever

@@ -6,10 +6,25 @@ from typing import Any, Callable
 
 from bizzmq.errors import EncodeError
 from bizzmq.protocol import nesting
+from bizzmq.protocol.envelope import encode_body
 from bizzmq.validation import checks
 
 Encode = Callable[[Any], Any]
 _PLAIN = (str, int, float, type(None))
+
+
+def body_encoder(encode: Encode | None) -> Callable[[Any], bytes]:
+    """The function that makes JSON of a body; `encode` is used only if the body is not plain JSON."""
+
+    def encoded(body: Any) -> bytes:
+        try:
+            return encode_body(body)
+        except EncodeError:
+            if encode is None:
+                raise
+            return encode_body(converted(body, encode))
+
+    return encoded
 
 
 def converted(value: Any, encode: Encode, depth: int = 0) -> Any:

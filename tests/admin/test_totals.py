@@ -9,7 +9,7 @@ import pytest
 from redis import Redis
 
 from bizzmq import BizzMQ, MessageOptions, QueueOptions, QueueStats
-from bizzmq.admin.dead_letters import dead_letter, dead_letter_ids
+from bizzmq.admin.dead_letters import dead_letters
 from bizzmq.admin.purge import purge, purge_all
 from bizzmq.broker.broker import Broker
 from bizzmq.broker.workers import DeadWorker
@@ -97,11 +97,7 @@ class Operations:
         self._worker[queue] = self._register(queue)
 
     def replay(self, _queue: str) -> None:
-        letters = self._broker.perform(dead_letter_ids(self._broker.keys(QUEUE)))
-        for _, raw_id in letters[: self._random.randrange(1, 4)]:
-            name = raw_id.decode()
-            letter = dead_letter(self._broker, QUEUE, name)
-            assert letter is not None
+        for letter in dead_letters(self._broker, QUEUE, 0, self._random.randrange(1, 4)):
             self._broker.replay(letter.queue, letter.id, letter.priority)
 
     def purge(self, queue: str) -> None:

@@ -31,6 +31,8 @@ READS: dict[str, Call] = {
     "messages": lambda mq: mq.messages("q", limit=3),
     "delayed": lambda mq: mq.messages("q", "delayed"),
     "dead letters": lambda mq: mq.dead_letters("q"),
+    "dead letters of a type": lambda mq: mq.dead_letters("q", error_type="LookupError", limit=2),
+    "groups": lambda mq: mq.dead_letter_groups("q", older_than_s=0),
     "find nothing": lambda mq: mq.find("0" * 13 + "a" * 7),
 }
 CHANGES: dict[str, Call] = {
@@ -38,6 +40,7 @@ CHANGES: dict[str, Call] = {
     "purge": lambda mq: mq.purge("q"),
     "delete the queue": lambda mq: mq.delete_queue("q", with_messages=True),
     "replay all": lambda mq: mq.replay("q"),
+    "replay some": lambda mq: mq.replay("q", error_type="LookupError", rate=1000),
 }
 REFUSED: dict[str, Call] = {
     "update": lambda mq: mq.update_queue("q", {"shards": 3}),
@@ -127,6 +130,21 @@ def test_a_message_is_found_and_deleted(run: Run, mq: BizzMQ, url: str, filled: 
 
     run(main())
     assert mq.stats("q").unaccounted == 0
+
+
+def test_a_dead_letter_is_replayed_edited_once(run: Run, mq: BizzMQ, url: str, filled: list[str]) -> None:
+    letter = mq.dead_letters("q").messages[0].id
+
+    async def main() -> list[int]:
+        async with AsyncBizzMQ(url) as amq:
+            again = [amq.replay("q", letter, body=[number], options={"priority": 1}) for number in range(3)]
+            return await asyncio.gather(*again)
+
+    assert sorted(run(main())) == [0, 0, 1]
+    found = mq.find(letter)
+    assert found is not None
+    assert (found.state, found.priority) == ("waiting", 1)
+    assert found.body in ([0], [1], [2])
 
 
 def test_pages_of_both_clients_continue_each_other(run: Run, mq: BizzMQ, url: str, filled: list[str]) -> None:

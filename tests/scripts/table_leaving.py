@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from bizzmq.admin import dead_letters
 from bizzmq.broker.broker import Broker
 from bizzmq.broker.queues import Deletion
 from bizzmq.broker.workers import DeadWorker, Requeued
-from tests.scripts.containers import NO_QUEUE, Containers
+from tests.scripts.containers import NO_QUEUE, Containers, envelope
 from tests.scripts.moves import DEAD, QUEUE, Call, Move, held
 
 NEW, ONCE = "0 0 0 0", "1 0 0 0"
@@ -41,6 +42,11 @@ def requeueing(what: str, queue: str = QUEUE, **known: Any) -> Call:
 def replaying(broker: Broker) -> bool:
     letter = dead_letters.dead_letter(broker, QUEUE, "m1")
     return broker.replay(QUEUE, "m1", letter.priority if letter else 0)
+
+
+def replaying_read(header: bytes, edited: bytes = b"") -> Call:
+    """Replays m1 if it has this header; in place of it, an edited envelope."""
+    return lambda broker: broker.replay(QUEUE, "m1", 0, hashlib.sha1(header).hexdigest(), edited)
 
 
 def purging(queue: str, name: str, limit: int = 100, newer: int = -1, *marks: bytes) -> Call:
@@ -259,6 +265,17 @@ REPLAY = [
              after_dead=Containers(**{place: ("m1",)}, forged=("m1",)), again=False)
         for place in ("waiting", "parked")
     ],
+    Move("replay", "one that is as it was read", Containers(), replaying_read(b"1\n"), True,
+         Containers(waiting=("m1",), wake=True, stats={"replayed": 1}), before_dead=Containers(parked=("m1",)),
+         after_dead=Containers(), again=False),
+    Move("replay", "not one that has failed again since it was read", Containers(), replaying_read(b"1\t{}\n"), False,
+         Containers(), before_dead=Containers(parked=("m1",)), after_dead=Containers(parked=("m1",))),
+    Move("replay", "as edited, once", Containers(), replaying_read(b"1\n", envelope("m1", keeps_result=True)), True,
+         Containers(waiting=("m1",), keeps=("m1",), wake=True, stats={"replayed": 1}),
+         before_dead=Containers(waiting=("m1",)), after_dead=Containers()),
+    Move("replay", "an edit not over a message that is waiting unedited", Containers(waiting=("m1",)),
+         replaying_read(b"1\n", envelope("m1", keeps_result=True)), False, Containers(waiting=("m1",)),
+         before_dead=Containers(), after_dead=Containers()),
     Move("replay", "not a message that a worker holds", Containers(), replaying, False, Containers(),
          before_dead=held("m1"), after_dead=held("m1")),
     Move("replay", "not a missing message", Containers(), replaying, False, Containers(),

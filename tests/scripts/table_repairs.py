@@ -1,4 +1,4 @@
-"""Rows of the maintenance scripts: locate, scan_fields and the repairs."""
+"""Rows of the maintenance scripts: locate, scan_fields, read_headers and the repairs."""
 
 from __future__ import annotations
 
@@ -78,6 +78,11 @@ def row(sentence: str, before: Containers, after: Containers, **others: Any) -> 
 
 TWO = {"w1": "s1", "w2": "s1"}
 LOOK = [
+    Move("read_headers", "without bodies",
+         Containers(waiting=("m1", "m3"), parked=("m2",), forged=("m3",), keeps=("m2",)),
+         lambda broker: broker.read_headers(QUEUE, ["m1", "m2", "m3"]),
+         [b"1\n", b'1\t{"result_ttl_s":60.0}\n', None],
+         Containers(waiting=("m1", "m3"), parked=("m2",), forged=("m3",), keeps=("m2",))),
     Move("scan_fields", "names without values", Containers(waiting=("m1", "m2")), scanning_fields, [b"m1", b"m2"],
          Containers(waiting=("m1", "m2"))),
     Move("locate", "where ids are, on both sides",

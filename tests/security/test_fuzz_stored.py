@@ -21,6 +21,8 @@ from bizzmq.broker.broker import Broker
 from bizzmq.broker.replies import as_text
 from bizzmq.connection.base import Connection
 from bizzmq.consumer.lease import Lease, LeaseOptions
+from bizzmq.dead_letters.filters import LetterFilter
+from bizzmq.dead_letters.groups import Grouping
 from bizzmq.errors import DecodeError
 from bizzmq.message import Message
 from bizzmq.protocol.attempts import Attempts
@@ -128,7 +130,7 @@ def every_look(broker: Broker) -> dict[str, Callable[[], Any]]:
         "options": lambda: broker.options("q"),
         "names": lambda: queue_stats.queue_names(broker),
         "letters": lambda: dead_letters.dead_letters(broker, "q", 0, 10),
-        "ids": lambda: broker.perform(dead_letters.dead_letter_ids(broker.keys("q"))),
+        "groups": lambda: broker.perform(Grouping(broker.keys("q"), LetterFilter()).read_page()),
         "messages": lambda: [broker.perform(listing.read_page(broker.keys("q"), state, 10, None)) for state in STATES],
         "find": lambda: broker.perform(find.find_message(broker.keys("q"), b"x")),
         "show": lambda: show.show(broker, "q"),

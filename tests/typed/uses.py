@@ -12,8 +12,10 @@ from bizzmq import (
     App,
     BizzMQ,
     Context,
+    DeadLetterGroup,
     Handle,
     MessageOptions,
+    MessagePage,
     QueueOptions,
     Task,
     as_completed,
@@ -121,6 +123,10 @@ def client() -> None:
     with BizzMQ() as mq:
         options = MessageOptions(priority=1, result_ttl_s=60, headers={"trace": "x"}, key="tenant-7")
         assert_type(mq.publish_message_to_queue("mail", {"to": "ada"}, options), str)
+        assert_type(mq.dead_letter_groups("mail", older_than_s=timedelta(days=1)), List[DeadLetterGroup])
+        assert_type(mq.dead_letters("mail", error_type="ValueError", text="no"), MessagePage)
+        assert_type(mq.replay("mail", fingerprint="0123456789ab", rate="10/s"), int)
+        assert_type(mq.replay("mail", "id", body={"to": "bob"}, options={"priority": 3, "key": None}), int)
 
 
 async def publishes_from_asyncio() -> None:

@@ -1,6 +1,9 @@
 -- replay: returns one dead letter to the tail of its original queue, with new counts. Its failure is no result any more.
 --
--- uses      numbers, totals, enqueue, guards
+-- An edited message replaces the dead letter in the same step, under the same id. The version of the dead letter is the
+-- fence: one that has failed again since the caller has read it has another header, and stays.
+--
+-- uses      numbers, totals, enqueue, guards, envelopes
 -- edge      dead-lettered -> waiting, parked -> waiting
 -- KEYS[1]   dead_waiting      LIST    ids of default priority
 -- KEYS[2]   dead_prioritized  ZSET    ids of other priorities
@@ -18,17 +21,20 @@
 -- KEYS[14]  result            STREAM  what has become of the message
 -- ARGV[1]   id
 -- ARGV[2]   its priority
--- returns   1 done, 0 it is not there or is being handled, -1 no such queue
+-- ARGV[3]   the SHA1 of its header line as the caller has read it, '' for any
+-- ARGV[4]   the edited envelope, '' for the stored one without its error record
+-- returns   1 done, 0 it is not there, has another version, or is being handled, -1 no such queue
 local dead_waiting, dead_prioritized, dead_delayed, dead_parked = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local dead_messages, dead_attempts, meta, waiting, prioritized = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local messages, attempts, wake, stats, result = KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14]
-local id, priority = ARGV[1], ARGV[2]
+local id, priority, read_version, edited = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
 local retry = redis.call('HGET', meta, 'retry')
 if not retry then return -1 end
 if not count_of(retry) then retry = '0' end
 local envelope = redis.call('HGET', dead_messages, id)
-if not envelope then return 0 end
+if not envelope then return edited ~= '' and redis.call('HGET', messages, id) == edited and 1 or 0 end
+if read_version ~= '' and redis.sha1hex(header_line(envelope)) ~= read_version then return 0 end
 check_types({messages, attempts, stats, dead_attempts}, {waiting, dead_waiting, dead_parked},
   {prioritized, wake, dead_delayed, dead_prioritized})
 -- It is removed before it is added, because only the removal shows that it was there.
@@ -36,10 +42,15 @@ local found = redis.call('LREM', dead_waiting, -1, id) == 1 or redis.call('LREM'
   or redis.call('ZREM', dead_delayed, id) == 1 or redis.call('ZREM', dead_prioritized, id) == 1
 if not found then return 0 end
 
-local newline = string.find(envelope, '\n', 1, true) or 0
-local version, options = string.match(string.sub(envelope, 1, newline - 1), '^([^\t]*)\t?([^\t]*)')
-local header = (options == '' or options == '{}') and version or version .. '\t' .. options
-redis.call('HSET', messages, id, newline > 0 and header .. string.sub(envelope, newline) or envelope)
+if edited ~= '' then
+  envelope = edited
+else
+  local newline = string.find(envelope, '\n', 1, true) or 0
+  local version, options = string.match(string.sub(envelope, 1, newline - 1), '^([^\t]*)\t?([^\t]*)')
+  local header = (options == '' or options == '{}') and version or version .. '\t' .. options
+  if newline > 0 then envelope = header .. string.sub(envelope, newline) end
+end
+redis.call('HSET', messages, id, envelope)
 if priority ~= '0' or retry ~= '0' then redis.call('HSET', attempts, id, retry .. ' 0 0 ' .. priority) end
 enqueue(waiting, prioritized, id, priority)
 redis.call('DEL', result)

@@ -1,11 +1,11 @@
-"""`bizzmq dlq`: show, replay and delete dead letters."""
+"""`bizzmq dlq`: list, group, show, replay and delete dead letters."""
 
 from __future__ import annotations
 
-import calendar
+import itertools
 import json
 import time
-from typing import Any, NoReturn
+from typing import Any, Iterator
 
 import click
 
@@ -13,15 +13,22 @@ from bizzmq.admin import dead_letters
 from bizzmq.admin.purge import purge_all
 from bizzmq.admin.stored_message import StoredMessage
 from bizzmq.broker.broker import Broker, open_broker
-from bizzmq.broker.replies import as_bytes
-from bizzmq.cli.helpers import confirm_deletion, show_count, yes_option
+from bizzmq.cli.dlq import replay
+from bizzmq.cli.dlq.options import filters, replay_options, taken_filter
+from bizzmq.cli.helpers import confirm_deletion, naming_options, show_count, yes_option
 from bizzmq.cli.tables import ago, table
+from bizzmq.dead_letters.filters import LetterFilter
+from bizzmq.dead_letters.fingerprint import fingerprint_of
+from bizzmq.dead_letters.groups import DeadLetterGroup, Grouping
+from bizzmq.dead_letters.letters import failed_at_s
+from bizzmq.dead_letters.listing import list_letters
 from bizzmq.errors import ConfigurationError
 from bizzmq.utils import logs
 from bizzmq.utils.console import Group
 from bizzmq.utils.standard_streams import show, show_on_stderr
 
 _LONGEST = 200
+_PAGE = 100
 _STACKS = ("traceback", "stack")
 _FURTHER = {
     "last_crash": "the last crash of a worker that was running it:",
@@ -38,13 +45,21 @@ def dlq() -> None:
 @click.argument("queue")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
 @click.option("--offset", type=click.IntRange(min=0), default=0)
+@filters
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @click.pass_obj
-def list_(redis_url: str, queue: str, limit: int, offset: int, as_json: bool) -> None:
+def list_(redis_url: str, /, queue: str, *, limit: int, offset: int, as_json: bool, **given: Any) -> None:
     """List dead letters, oldest first."""
+    with naming_options(**replay.NAMES):
+        wanted = taken_filter(given)
     with open_broker(redis_url) as broker:
         total = _total(broker, queue)
-        letters = dead_letters.dead_letters(broker, queue, offset, limit)
+        if wanted.is_open:
+            letters = dead_letters.dead_letters(broker, queue, offset, limit)
+            left = total - offset - len(letters)
+        else:
+            passing = list(itertools.islice(_passing(broker, queue, wanted), offset, offset + limit + 1))
+            letters, left = passing[:limit], len(passing) - limit
     if as_json:
         show(json.dumps([_summary(letter) for letter in letters]))
         return
@@ -54,8 +69,36 @@ def list_(redis_url: str, queue: str, limit: int, offset: int, as_json: bool) ->
         optional=("failed_at", "place"),
         cut={"error_type": 12, "error": 24},
     )
-    if offset + len(letters) < total:
-        show_on_stderr(f"... {total - offset - len(letters)} more")
+    if left > 0:
+        show_on_stderr(f"... {left} more" if wanted.is_open else "... more")
+
+
+@dlq.command("groups")
+@click.argument("queue")
+@filters
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.pass_obj
+def groups(redis_url: str, /, queue: str, *, as_json: bool, **given: Any) -> None:
+    """Group dead letters by what failed: the error's type, and the last line of your code.
+
+    A group is replayed by bizzmq dlq replay QUEUE --fingerprint FINGERPRINT.
+    """
+    with naming_options(**replay.NAMES):
+        wanted = taken_filter(given)
+    with open_broker(redis_url) as broker:
+        grouping = Grouping(broker.keys(queue), wanted)
+        while not grouping.is_complete:
+            broker.perform(grouping.read_page())
+    found = grouping.groups()
+    if as_json:
+        show(json.dumps([group.as_dict() for group in found]))
+        return
+    table(
+        [_group_row(group) for group in found],
+        ("fingerprint", "count", "first", "last", "error_type", "where", "error"),
+        optional=("first", "error"),
+        cut={"error": 12, "where": 12, "error_type": 12},
+    )
 
 
 @dlq.command("show")
@@ -80,21 +123,15 @@ def show_(redis_url: str, queue: str, message_id: str | None, as_json: bool) -> 
             _show_record(letter.error[name])
 
 
-@dlq.command()
+@dlq.command("replay")
 @click.argument("queue")
 @click.argument("message_ids", metavar="[ID]...", nargs=-1)
+@filters
+@replay_options
 @click.pass_obj
-def replay(redis_url: str, queue: str, message_ids: tuple[str, ...]) -> None:
+def replay_(redis_url: str, /, queue: str, message_ids: tuple[str, ...], **given: Any) -> None:
     """Move dead letters back to their queue, by default all. They get as many attempts as new messages."""
-    with open_broker(redis_url) as broker:
-        k = broker.keys(queue)
-        letters: list[dead_letters.DeadLetterId] = []
-        for message_id in message_ids:  # a wrong id is reported before anything is moved
-            found = broker.perform(dead_letters.dead_letter_ids(k, as_bytes(message_id)))
-            letters += found or [_missing(queue, message_id)]
-        if not message_ids:
-            letters = broker.perform(dead_letters.dead_letter_ids(k))
-        show_count((broker.perform(dead_letters.replay_one(one)) for one in letters), "messages replayed")
+    replay.replay(redis_url, queue, message_ids, replay.taken_options(given))
 
 
 @dlq.command()
@@ -117,12 +154,19 @@ def _total(broker: Broker, queue: str) -> int:
 def _find(broker: Broker, queue: str, message_id: str) -> StoredMessage:
     letter = dead_letters.dead_letter(broker, queue, message_id)
     if letter is None:
-        _missing(queue, message_id)
+        replay.missing(queue, message_id)
     return letter
 
 
-def _missing(queue: str, message_id: str) -> NoReturn:
-    raise ConfigurationError(f"there is no dead letter {message_id!r} in {queue!r}")
+def _passing(broker: Broker, queue: str, wanted: LetterFilter) -> Iterator[StoredMessage]:
+    """All dead letters that pass a filter."""
+    after = None
+    while True:
+        page = broker.perform(list_letters(broker.keys(queue), wanted, _PAGE, after))
+        yield from page.messages
+        after = page.next
+        if after is None:
+            return
 
 
 def _oldest(broker: Broker, queue: str) -> StoredMessage:
@@ -136,22 +180,25 @@ def _oldest(broker: Broker, queue: str) -> StoredMessage:
 def _summary(letter: StoredMessage) -> dict[str, Any]:
     error = letter.error
     names = ("failed_at", "error_type", "error", "queue", "retry_count", "worker")
-    return {"id": letter.id, "place": letter.place, **{name: error.get(name, "") for name in names}}
+    about = {name: error.get(name, "") for name in names}
+    return {"id": letter.id, "place": letter.place, **about, "fingerprint": fingerprint_of(error).value}
 
 
 def _row(letter: StoredMessage) -> list[str]:
     error = letter.error
     failed_at = str(error.get("failed_at", ""))
     lines = [_short(str(error.get(name, ""))) for name in ("error_type", "error")]
-    return [letter.id, _age(failed_at), *lines, letter.place, _short(failed_at)]
+    return [letter.id, _ago(failed_at_s(error)), *lines, letter.place, _short(failed_at)]
 
 
-def _age(failed_at: str) -> str:
-    try:
-        then_s = calendar.timegm(time.strptime(failed_at, "%Y-%m-%dT%H:%M:%SZ"))
-    except ValueError:
-        return ""
-    return ago(time.time() - then_s)
+def _group_row(group: DeadLetterGroup) -> list[Any]:
+    times = [_ago(one) for one in (group.first_failed_at_s, group.last_failed_at_s)]
+    kind = group.error_type or "(no error)"
+    return [group.fingerprint, group.count, *times, _short(kind), _short(group.where), _short(group.error)]
+
+
+def _ago(then_s: float | None) -> str:
+    return "" if then_s is None else ago(time.time() - then_s)
 
 
 def _short(text: str) -> str:

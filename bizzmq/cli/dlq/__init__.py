@@ -1,0 +1,1 @@
+"""`bizzmq dlq` and `bizzmq replay`: show, group, replay, edit, debug and delete dead letters."""

@@ -1,0 +1,1 @@
+"""Dead letters: groups, filters, replays, edits, the debugger, and retention."""

@@ -53,7 +53,7 @@ _WORK = [
     _use("attempts", "hdel hget hlen hmget hset"),
     _use("waiting", "llen lpush lrange ltrim rpush"),
     _use("waiting processing:WORKER", "rpoplpush"),  # both at once
-    _use("attempts waiting prioritized delayed processing:WORKER", "exists"),  # several at once
+    _use("attempts waiting prioritized delayed processing:WORKER extras pauses", "exists"),  # several at once
     _use("prioritized delayed", "zadd zcard zrangebyscore zrem"),
     _use("prioritized", "zrevrangebyscore"),
     _use("delayed", "zrange"),
@@ -65,8 +65,16 @@ _WORK = [
     _use("wake", "bzpopmin zadd zcard"),
     _use("stats", "hgetall hincrby hlen"),
 ]
+_SHARED = ("extras", "pauses")
+
+
+def _of_dead_letters(kind: str) -> str:
+    """The kind of a dead-letter queue's key; both queues share some."""
+    return kind if kind in _SHARED else f"dlq:{kind}"
+
+
 _FORGET = [
-    _use("extras", "exists hdel hmget"),
+    _use("extras", "hdel hmget"),
     _use("unique", "hdel hget"),
     _use("checkpoints progress history cancels", "hdel"),
 ]
@@ -107,7 +115,7 @@ ROLES: Dict[str, List[Use]] = {
         _use("queues", "sadd"),
         _use("meta", "hget"),
         _use("stats", "hgetall"),
-        *[Use(tuple(f"dlq:{kind}" for kind in use.kinds), use.commands) for use in _WORK],
+        *[Use(tuple(map(_of_dead_letters, use.kinds)), use.commands) for use in _WORK],
         *_FORGET,
         _use("dlq:meta", "hlen"),
         _use("dlq:messages", "hset"),

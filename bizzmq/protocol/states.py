@@ -24,6 +24,7 @@ EDGES: dict[tuple[State, str], tuple[State, ...]] = {
     (State.NEW, "publish"): (State.WAITING, State.DELAYED),
     (State.DELAYED, "promote"): (State.WAITING,),
     (State.WAITING, "claim"): (State.PROCESSING,),
+    (State.WAITING, "expire"): (State.GONE, State.DEAD_LETTERED),
     (State.PROCESSING, "ack"): (State.GONE,),
     (State.PROCESSING, "retry"): (State.WAITING, State.DELAYED),
     (State.PROCESSING, "release"): (State.WAITING,),

@@ -11,6 +11,26 @@ local function beside(key, name)
   return string.match(key, '^bizzmq:{[^}]*}:') .. name
 end
 
+-- Whether a message of the queue may have something beside it, or a part of the queue is paused: one look a script.
+local is_any_beside
+local function has_beside(key)
+  if is_any_beside == nil then
+    local found = redis.pcall('EXISTS', beside(key, 'extras'), beside(key, 'pauses'))
+    is_any_beside = type(found) == 'number' and found > 0
+  end
+  return is_any_beside
+end
+
+-- Whether any of these keys exists, or anything is beside messages: one command where there is none. Users from before
+-- `extras` may not ask for it: for them nothing is beside messages.
+local function exists_or_beside(attempts, prioritized, delayed)
+  local extras, pauses = beside(attempts, 'extras'), beside(attempts, 'pauses')
+  local found = redis.pcall('EXISTS', attempts, prioritized, delayed, extras, pauses)
+  if type(found) ~= 'number' then found, is_any_beside = redis.call('EXISTS', attempts, prioritized, delayed), false end
+  if found == 0 then is_any_beside = false end
+  return found > 0
+end
+
 -- The entry of a message as a table; an empty one if there is none, or it is no JSON.
 local function decoded(entry)
   local is_read, found = pcall(cjson.decode, entry or '{}')
@@ -20,8 +40,8 @@ end
 -- Removes what ended messages have beside them. A refusal by Redis stops nothing, because the messages have ended:
 -- `audit` finds what is left.
 local function forget(key, ids)
+  if #ids == 0 or not has_beside(key) then return end
   local extras = beside(key, 'extras')
-  if #ids == 0 or redis.pcall('EXISTS', extras) ~= 1 then return end
   local entries = redis.pcall('HMGET', extras, unpack(ids))
   if entries.err then return end
   local known = {}

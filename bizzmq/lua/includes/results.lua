@@ -2,15 +2,13 @@
 --
 -- A result is a stream of one entry: it ends each wait, however many wait, and it stays for those who ask later. It is
 -- stored before the message is removed, so a script that Redis refuses in the middle leaves no end without a result.
-local PADDING = string.rep('x', 4096)
-
 -- Replaces any value of the key; the deletion makes Redis at its memory limit allow the rest. Redis allocates 4 kB for
 -- the first entries of a stream, and frees what they do not need when it begins another block: for the padding, which
 -- is deleted at once.
 local function store_result(key, ttl_ms, fields)
   redis.call('DEL', key)
   redis.call('XADD', key, '*', unpack(fields))
-  redis.call('XDEL', key, redis.call('XADD', key, '*', 'padding', PADDING))
+  redis.call('XDEL', key, redis.call('XADD', key, '*', 'padding', string.rep('x', 4096)))
   redis.call('PEXPIRE', key, ttl_ms)
 end
 

@@ -3,8 +3,9 @@
 -- Level-triggered: a lost reply, or a claim sent twice, changes nothing and strands nothing, because the next claim
 -- returns the whole list again.
 --
--- uses      numbers, attempts, totals, enqueue, guards, time, extras
--- edge      processing -> gone (ack), delayed -> waiting (promote), waiting -> processing (claim)
+-- uses      numbers, attempts, totals, enqueue, guards, time, results, dead_letters, extras, admission
+-- edge      processing -> gone (ack), delayed -> waiting (promote), waiting -> processing (claim),
+-- edge      waiting -> gone | dead-lettered (expire)
 -- KEYS[1]   workers      HASH  worker id -> supervisor id
 -- KEYS[2]   processing   LIST  ids that the worker holds
 -- KEYS[3]   waiting      LIST  ids of default priority
@@ -29,9 +30,9 @@ local HELD_LIMIT = 200
 if redis.call('HEXISTS', workers, worker) == 0 then return {-1} end
 if finished == 0 and redis.call('EXISTS', processing, waiting, prioritized, delayed) == 0 then return {0, -1} end
 
--- Most queues have none of these: one command checks all three.
+-- Most queues have none of these: one command checks all.
 local has_attempts, has_prioritized, has_delayed = false, false, false
-if redis.call('EXISTS', attempts, prioritized, delayed) > 0 then
+if exists_or_beside(attempts, prioritized, delayed) then
   has_attempts = redis.call('EXISTS', attempts) == 1
   has_prioritized = redis.call('EXISTS', prioritized) == 1
   has_delayed = redis.call('EXISTS', delayed) == 1
@@ -130,16 +131,17 @@ local function take_waiting()
   add_to_held(ids)
 end
 
+local held_before = #held
 take_prioritized('-inf', '(0')
 take_waiting()
 take_prioritized('0', '+inf') -- a score of 0 is forged, and is claimed too
 
-local ids = held
+local ids, taken = held, #held - held_before -- the first of the ids
 local envelopes = #ids > 0 and redis.call('HMGET', messages, unpack(ids)) or {}
 local missing = false
 for i = 1, #ids do missing = missing or not envelopes[i] end
 if missing then -- forged or evicted: count it, so that no later claim meets it
-  local kept_ids, kept_envelopes = {}, {}
+  local kept_ids, kept_envelopes, kept_taken = {}, {}, 0
   for i = 1, #ids do
     if envelopes[i] then
       kept_ids[#kept_ids + 1], kept_envelopes[#kept_envelopes + 1] = ids[i], envelopes[i]
@@ -148,8 +150,13 @@ if missing then -- forged or evicted: count it, so that no later claim meets it
       redis.call('HDEL', attempts, ids[i])
       count(stats, 'missing', 1)
     end
+    if i == taken then kept_taken = #kept_ids end
   end
-  ids, envelopes = kept_ids, kept_envelopes
+  ids, envelopes, taken = kept_ids, kept_envelopes, kept_taken
+end
+if taken > 0 and has_beside(messages) then
+  local keys = {processing = processing, messages = messages, attempts = attempts, stats = stats}
+  ids, envelopes = admit(keys, ids, envelopes, taken)
 end
 
 local due_ms = -1

@@ -1,0 +1,48 @@
+-- admission: which of the messages that a claim has just taken may run. Needs extras, results, dead_letters, totals, time.
+--
+-- A claim calls it only if something is beside a message of the queue (see extras). What the worker held before is
+-- never looked at: it may be running.
+local NOT_STARTED = '{"error_type":"MessageExpired","error":"the message was not started in time","traceback":""}'
+
+-- Whether the entry of a message says that it must not be started any more. Most entries are not decoded.
+local function has_expired(entry)
+  if not entry or not string.find(entry, '"expires_ms":', 1, true) then return false end
+  local expires_ms = tonumber(decoded(entry).expires_ms)
+  return expires_ms ~= nil and expires_ms <= now_ms()
+end
+
+-- Ends a message that has expired: in the dead-letter queue, if the queue's options say so.
+local function expire(keys, id, envelope)
+  local messages, result = keys.messages, beside(keys.messages, 'result:') .. id
+  if redis.call('HGET', beside(messages, 'meta'), 'dead_letter_expired') == '1' then
+    local dead = beside(messages, 'dlq:')
+    check_types({dead .. 'messages', dead .. 'meta'}, {dead .. 'waiting'}, {dead .. 'wake'})
+    move_to_dead_letters(id, NOT_STARTED, result, messages, dead .. 'waiting', dead .. 'messages', dead .. 'meta',
+      dead .. 'wake')
+    count(keys.stats, 'dead_lettered', 1)
+  else
+    store_failure(result, envelope, 'expired', NOT_STARTED)
+    redis.call('HDEL', messages, id)
+    forget(messages, {id})
+    count(keys.stats, 'expired', 1)
+  end
+  redis.call('HDEL', keys.attempts, id)
+end
+
+-- Removes from the worker's list what may not run. The taken ones are the first of `ids`, the newest. Returns what is
+-- left of ids and envelopes. `keys` has the names of processing, messages, attempts and stats.
+local function admit(keys, ids, envelopes, taken)
+  if string.find(keys.messages, '}:dlq:', 1, true) then return ids, envelopes end
+  local entries = redis.pcall('HMGET', beside(keys.messages, 'extras'), unpack(ids, 1, taken))
+  if entries.err then return ids, envelopes end
+  local kept_ids, kept_envelopes = {}, {}
+  for i = 1, #ids do
+    if i <= taken and has_expired(entries[i]) then
+      expire(keys, ids[i], envelopes[i])
+      redis.call('LREM', keys.processing, 1, ids[i])
+    else
+      kept_ids[#kept_ids + 1], kept_envelopes[#kept_envelopes + 1] = ids[i], envelopes[i]
+    end
+  end
+  return kept_ids, kept_envelopes
+end

@@ -18,7 +18,9 @@ from bizzmq.embedded import server as embedded
 from bizzmq.errors import BizzMQError, ClosedError
 from bizzmq.message import MessageOptions
 from bizzmq.middleware.checks import all_checked
-from bizzmq.protocol import signing
+from bizzmq.protocol.encryption import EncryptionKeys
+from bizzmq.protocol.sealing import Decode, decoder
+from bizzmq.protocol.signing import Key
 from bizzmq.publisher.client_settings import FROM_ENVIRONMENT, checked_settings
 from bizzmq.publisher.conversion import body_encoder
 from bizzmq.publisher.pool import PublisherPool
@@ -53,6 +55,11 @@ class BizzMQ(PublishingClient, DeadLetterClient, ResultClient):
         encode: a function that gets each value of a body that JSON cannot express (a datetime, a Decimal, a numpy
             number) and returns a JSON value. None refuses such bodies.
         middleware: code around what this client publishes and what its consumers run; see `bizzmq.Middleware`.
+        compress_above_bytes: bodies whose JSON is larger are stored compressed: with zstd where the extra `compression`
+            is installed, else with gzip. None compresses none. Every consumer of this release reads them.
+        encryption_keys: id -> key of 32 bytes, as bytes or base64 text: the first one encrypts the bodies of published
+            messages, and all of them decrypt (extra `encryption`; see docs/guide/large-and-secret-bodies.md). None
+            encrypts none.
 
     Raises:
         ConfigurationError: the URL, a key, or another argument is invalid.
@@ -63,13 +70,17 @@ class BizzMQ(PublishingClient, DeadLetterClient, ResultClient):
         self,
         redis_url: str = FROM_ENVIRONMENT,
         *,
-        signing_keys: Sequence[signing.Key] | None = None,
+        signing_keys: Sequence[Key] | None = None,
         max_connections: int = LIMIT,
         encode: Callable[[Any], Any] | None = None,
         middleware: Sequence[Any] = (),
+        compress_above_bytes: int | None = None,
+        encryption_keys: EncryptionKeys | None = None,
     ) -> None:
-        settings = checked_settings(redis_url, signing_keys, max_connections, encode)
-        self._encode, self._signer = settings.encode, settings.signer
+        settings = checked_settings(
+            redis_url, signing_keys, max_connections, encode, compress_above_bytes, encryption_keys
+        )
+        self._encode, self._sealer = settings.encode, settings.sealer
         self._middlewares = all_checked(middleware)
         self._closed = False
         self._server = embedded.join(settings.url) if settings.is_embedded else None
@@ -116,7 +127,7 @@ class BizzMQ(PublishingClient, DeadLetterClient, ResultClient):
         return self._execute(lambda broker: broker.shards(queue))
 
     def _new_publisher(self) -> Publisher:
-        return Publisher(self._new_broker(), self._clock, signer=self._signer, encode=self._encode)
+        return Publisher(self._new_broker(), self._clock, sealer=self._sealer, encode=self._encode)
 
     def _edit_settings(self) -> tuple[signing.Signer | None, Callable[[Any], bytes]]:
         return self._signer, body_encoder(self._encode)
@@ -204,7 +215,7 @@ class BizzMQ(PublishingClient, DeadLetterClient, ResultClient):
 
     def _start_consuming(self, queue_name: str, handler: UserHandler, options: ConsumerOptions) -> InProcessConsumer:
         self._require_open()
-        decode = signing.decoder(self._signer)
+        decode = decoder(self._sealer)
         name, chosen = checked_name(queue_name), Handler(handler, self._middlewares)
         consumer = InProcessConsumer(self._new_broker, name, chosen, decode=decode, options=options)
         for earlier in [one for one in self._consumers if one.is_stopped]:
@@ -244,6 +255,6 @@ def new_broker(mq: BizzMQ) -> Broker:
     return mq._new_broker()  # noqa: SLF001 - as above
 
 
-def decoder_of(mq: BizzMQ) -> signing.Decode:
+def decoder_of(mq: BizzMQ) -> Decode:
     """The function that decodes and checks the client's messages. For code of BizzMQ."""
-    return signing.decoder(mq._signer)  # noqa: SLF001 - as above
+    return decoder(mq._sealer)  # noqa: SLF001 - as above

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping, NamedTuple, Optional
+from typing import Any, Mapping, NamedTuple, Optional, Tuple
 
 from bizzmq.validation import checks
 from bizzmq.validation.checks import MAX_S
@@ -14,6 +14,7 @@ MAX_HEADER_CHARACTERS = 8192
 """Characters of all headers of a message, names included."""
 MAX_KEY_BYTES = 512
 """UTF-8 bytes of a key."""
+MAX_ENCODINGS = 4
 _NO_HEADERS: Mapping[str, str] = {}
 
 
@@ -26,6 +27,7 @@ class MessageProperties(NamedTuple):
         result_ttl_s: how long the result is kept after the end of the message, seconds; 0 keeps none.
         headers: what middleware passes from the publisher to the handler.
         key: the key of the message, such as the name of a tenant; "" for none.
+        encoding: what was done to the body before it was stored, such as `zstd`; empty for plain JSON.
     """
 
     task: str = ""
@@ -33,6 +35,7 @@ class MessageProperties(NamedTuple):
     result_ttl_s: float = 0.0
     headers: Mapping[str, str] = _NO_HEADERS
     key: str = ""
+    encoding: Tuple[str, ...] = ()
 
 
 NO_PROPERTIES = MessageProperties()
@@ -75,6 +78,12 @@ def checked_key(value: Any, name: str = "key") -> str:
     return key
 
 
+def _encoding(value: Any) -> Tuple[str, ...]:
+    if not isinstance(value, (list, tuple)) or len(value) > MAX_ENCODINGS:
+        checks.refuse("encoding", f"a list of at most {MAX_ENCODINGS} texts", value)
+    return tuple(checks.text("encoding", one) for one in value)
+
+
 def to_stored(properties: MessageProperties) -> Mapping[str, Any]:
     """The properties as fields of an envelope's options; those that have their default are left out."""
     stored: dict[str, Any] = {}
@@ -101,5 +110,6 @@ def read_properties(stored: Mapping[str, Any]) -> Optional[MessageProperties]:
         checked_result_ttl(stored.get("result_ttl_s", 0.0)),
         checked_headers(stored.get("headers")),
         checked_key(stored.get("key", "")),
+        _encoding(stored.get("encoding", ())),
     )
     return None if found == NO_PROPERTIES else found

@@ -15,7 +15,7 @@ import click
 import bizzmq
 from bizzmq.consumer.handler_loader import HandlerImportError, split_spec
 from bizzmq.errors import ConfigurationError
-from bizzmq.protocol import signing
+from bizzmq.protocol import encryption, signing
 from bizzmq.utils import console, environment, logs, secret_settings, standard_streams
 from bizzmq.utils.logs import log
 from bizzmq.workers import click_options, exit_codes
@@ -126,6 +126,7 @@ def _config(handler: str, given: Mapping[str, Any]) -> WorkerConfig:
             beat_s=lease_s / 5,
             scan_s=lease_s / 3,
             signing_keys=signing.keys_from_environment() or (),
+            encryption_keys=encryption.keys_from_environment() or (),
             **click_options.settings(OPTIONS, given),
         )
     except ConfigurationError as error:

@@ -10,7 +10,9 @@ from bizzmq.app.description import AppDescription
 from bizzmq.consumer import handler_loader
 from bizzmq.consumer.prefetch import DEFAULT_LIMIT
 from bizzmq.errors import ConfigurationError
+from bizzmq.protocol.encryption import EncryptionKeys, checked_keys
 from bizzmq.protocol.keys import QueueKeys
+from bizzmq.protocol.sealing import Sealer
 from bizzmq.protocol.signing import Key, Signer
 from bizzmq.utils import server_url
 from bizzmq.validation import checks
@@ -60,6 +62,10 @@ def _signing_keys(name: str, value: Any) -> Tuple[Key, ...]:
     keys = checks.items(value, f"{name} must be a list of at least one key")
     Signer(keys)
     return keys
+
+
+def _encryption_keys(name: str, value: Any) -> EncryptionKeys:  # noqa: ARG001 - the errors name it
+    return () if value is None or value == () else checked_keys(value)
 
 
 def _token(name: str, value: Any) -> str:
@@ -247,6 +253,10 @@ class WorkerConfig:
         kind=checked_by(_signing_keys), default=(), is_secret=True,
         meaning="As for BizzMQ. With keys, messages that are not signed become dead letters.",
     )  # fmt: skip
+    encryption_keys: EncryptionKeys = option(
+        kind=checked_by(_encryption_keys), default=(), is_secret=True,
+        meaning="As for BizzMQ. Messages that are encrypted with another key wait for a worker that has it.",
+    )  # fmt: skip
     directory: str = field(default_factory=working_directory.logical_path)
     unknown_task_limit_s: Optional[float] = option(
         "--unknown-task-limit", kind=seconds(none="the app's limit"), default=None,
@@ -276,6 +286,10 @@ class WorkerConfig:
             )
         if self.lease_s < 2 * self.beat_s:
             raise ConfigurationError("lease_s must be at least twice beat_s, or a late heartbeat ends the lease")
+
+    def sealer(self) -> Sealer:
+        """What opens the bodies of messages."""
+        return Sealer(self.signing_keys or None, encryption_keys=self.encryption_keys or None)
 
     @property
     def capacity(self) -> int:

@@ -16,11 +16,13 @@ from bizzmq.admin import (
     stats,
     update,
 )
+from bizzmq.admin.opening import opened
 from bizzmq.admin.stored_message import WAITING, StoredMessage
 from bizzmq.broker.broker import Broker
 from bizzmq.broker.operations import Operation
 from bizzmq.broker.replies import as_bytes
 from bizzmq.protocol.keys import QueueKeys
+from bizzmq.protocol.sealing import Sealer
 from bizzmq.queue import QueueOptions, QueueStats
 from bizzmq.validation import checks
 
@@ -29,6 +31,8 @@ T = TypeVar("T")
 
 class QueueClient:
     """What the command `bizzmq` does with queues and their messages, as methods with the same names."""
+
+    _sealer: Sealer | None = None
 
     def _execute(self, action: Callable[[Broker], T]) -> T:
         """Run an action that is safe to repeat, over a connection of the client."""
@@ -202,7 +206,7 @@ class QueueClient:
 
     def _perform(self, operation: Callable[..., Operation[T]], *arguments: Any) -> T:
         """The result of an operation that is safe to repeat. It begins anew with each try."""
-        return self._execute(lambda broker: broker.perform(operation(*arguments)))
+        return opened(self._execute(lambda broker: broker.perform(operation(*arguments))), self._sealer)
 
 
 def keys_of(queue_name: Any) -> QueueKeys:

@@ -27,7 +27,9 @@ from bizzmq.middleware.base import Publication
 from bizzmq.middleware.checks import all_checked
 from bizzmq.middleware.publishing import PublishingHooks
 from bizzmq.middleware.registry import registered
-from bizzmq.protocol import signing
+from bizzmq.protocol.encryption import EncryptionKeys
+from bizzmq.protocol.sealing import decoder
+from bizzmq.protocol.signing import Key
 from bizzmq.publisher.client_settings import FROM_ENVIRONMENT, checked_settings
 from bizzmq.publisher.conversion import body_encoder
 from bizzmq.publisher.requests import set_published_ids
@@ -52,7 +54,7 @@ class AsyncBizzMQ(AsyncDeadLetterClient, AsyncResultClient):
     After `close` every method raises ClosedError; closing or stopping again is harmless.
 
     Args:
-        redis_url, signing_keys, encode, middleware: as for BizzMQ.
+        redis_url, signing_keys, encode, middleware, compress_above_bytes, encryption_keys: as for BizzMQ.
         max_connections: how many tasks can publish or query at the same time, in each event loop. The others wait in
             turn, and fail if no connection becomes free for 10 s.
 
@@ -64,12 +66,17 @@ class AsyncBizzMQ(AsyncDeadLetterClient, AsyncResultClient):
         self,
         redis_url: str = FROM_ENVIRONMENT,
         *,
-        signing_keys: Sequence[signing.Key] | None = None,
+        signing_keys: Sequence[Key] | None = None,
         max_connections: int = LIMIT,
         encode: Callable[[Any], Any] | None = None,
         middleware: Sequence[Any] = (),
+        compress_above_bytes: int | None = None,
+        encryption_keys: EncryptionKeys | None = None,
     ) -> None:
-        self._settings = checked_settings(redis_url, signing_keys, max_connections, encode)
+        self._settings = checked_settings(
+            redis_url, signing_keys, max_connections, encode, compress_above_bytes, encryption_keys
+        )
+        self._sealer = self._settings.sealer
         self._middlewares = all_checked(middleware)
         self._closed = False
         self._server: embedded.EmbeddedServer | None = None
@@ -202,7 +209,7 @@ class AsyncBizzMQ(AsyncDeadLetterClient, AsyncResultClient):
     async def _start_consuming(self, queue_name: str, handler: UserHandler, options: ConsumerOptions) -> LoopConsumer:
         await self._prepare()
         name = checked_name(queue_name)
-        decode = signing.decoder(self._settings.signer)
+        decode = decoder(self._sealer)
         consumer = LoopConsumer(self._new_blocking_broker, name, handler, decode, options, self._middlewares)
         for earlier in [one for one in self._consumers if one.is_stopped]:
             self._forget_consumer(earlier)
@@ -266,7 +273,7 @@ class AsyncBizzMQ(AsyncDeadLetterClient, AsyncResultClient):
 
     def _new_publisher(self) -> AsyncPublisher:
         settings, connection = self._settings, self._new_connection()
-        return AsyncPublisher(AsyncBroker(connection), self._clock, signer=settings.signer, encode=settings.encode)
+        return AsyncPublisher(AsyncBroker(connection), self._clock, sealer=self._sealer, encode=settings.encode)
 
     async def _execute(self, action: Callable[[AsyncBroker], Awaitable[T]]) -> T:
         await self._prepare()

@@ -12,7 +12,7 @@ from bizzmq.broker.broker import Broker
 from bizzmq.consumer.handler import UserHandler
 from bizzmq.consumer.in_process import InProcessConsumer
 from bizzmq.consumer.options import ConsumerOptions, ExitReason
-from bizzmq.protocol.signing import Decode
+from bizzmq.protocol.sealing import Decode
 
 
 class LoopConsumer:

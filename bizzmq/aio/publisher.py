@@ -19,7 +19,7 @@ from bizzmq.errors import (
 )
 from bizzmq.message import MessageOptions
 from bizzmq.protocol.envelope import MAX_PAYLOAD_BYTES, encode_body, encode_header
-from bizzmq.protocol.signing import Signer
+from bizzmq.protocol.sealing import Sealer
 from bizzmq.publisher import confirms
 from bizzmq.publisher.conversion import Encode
 from bizzmq.publisher.pipeline import MAX_IN_FLIGHT, Request
@@ -49,11 +49,11 @@ class AsyncPublisher(RequestMaker):
         broker: AsyncBroker,
         server_clock: clock.ServerClock,
         *,
-        signer: Signer | None = None,
+        sealer: Sealer | None = None,
         encode: Encode | None = None,
         retry_for_s: float = RETRY_FOR_S,
     ) -> None:
-        super().__init__(server_clock, limit_bytes=MAX_PAYLOAD_BYTES, signer=signer, encode=encode)
+        super().__init__(server_clock, limit_bytes=MAX_PAYLOAD_BYTES, sealer=sealer, encode=encode)
         self.broker = broker
         self._retry_for_s = retry_for_s
         broker.connection.on_open = self._clock.invalidate

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any, Awaitable, Callable, Mapping, TypeVar
 
 from bizzmq.admin import delete, delete_queue, find, listing, message_status, purge, show, stats, update
+from bizzmq.admin.opening import opened
 from bizzmq.admin.queue_client import checked_id, checked_name, keys_of
 from bizzmq.admin.stored_message import WAITING, StoredMessage
 from bizzmq.aio.broker import AsyncBroker
 from bizzmq.broker.operations import Operation
+from bizzmq.protocol.sealing import Sealer
 from bizzmq.queue import QueueOptions, QueueStats
 from bizzmq.validation import checks
 
@@ -17,6 +19,8 @@ T = TypeVar("T")
 
 class AsyncQueueClient:
     """What the command `bizzmq` does with queues and their messages, as methods with the same names."""
+
+    _sealer: Sealer | None = None
 
     async def _execute(self, action: Callable[[AsyncBroker], Awaitable[T]]) -> T:
         """Run an action that is safe to repeat, over a connection of the client."""
@@ -82,4 +86,4 @@ class AsyncQueueClient:
 
     async def _perform(self, operation: Callable[..., Operation[T]], *arguments: Any) -> T:
         """The result of an operation that is safe to repeat. It begins anew with each try."""
-        return await self._execute(lambda broker: broker.perform(operation(*arguments)))
+        return opened(await self._execute(lambda broker: broker.perform(operation(*arguments))), self._sealer)

@@ -25,7 +25,10 @@ from bizzmq.app.task import R, TaskMessage, TaskPublisher
 from bizzmq.client import BizzMQ, create_implicitly, publish_to_task
 from bizzmq.errors import BrokerUnavailableError, ConfigurationError, QueueNotFoundError, UnknownTaskError
 from bizzmq.failure_policy import ErrorClasses, RetryDelays, failure_policy
-from bizzmq.protocol.signing import Key, keys_from_environment
+from bizzmq.protocol import encryption, signing
+from bizzmq.protocol.encryption import EncryptionKeys
+from bizzmq.protocol.sealing import checked_size
+from bizzmq.protocol.signing import Key
 from bizzmq.results.result_client import checked_id
 from bizzmq.utils import server_url
 from bizzmq.utils.object_pool import LIMIT
@@ -81,11 +84,14 @@ class App(TaskRegistry, AppForTests):
         max_connections: int = LIMIT,
         middleware: Sequence[Any] = (),
         unknown_task_limit_s: Seconds = UnknownTaskError.limit_s,
+        compress_above_bytes: int | None = None,
+        encryption_keys: EncryptionKeys | None = None,
     ) -> None:
         super().__init__(queue, middleware)
         self._redis_url = None if redis_url is None else checks.secret("redis_url", redis_url)
         self._policy = failure_policy(max_retries, timeout_s, retry_on, dead_letter_on, retry_delays_s, retry_for_s)
-        self._signing_keys = signing_keys
+        self._signing_keys, self._encryption_keys = signing_keys, encryption_keys
+        self._compress_above = None if compress_above_bytes is None else checked_size(compress_above_bytes)
         self._max_connections = max_connections
         self.unknown_task_limit_s = checks.seconds("unknown_task_limit_s", unknown_task_limit_s)
         self._client: BizzMQ | None = None
@@ -136,10 +142,14 @@ class App(TaskRegistry, AppForTests):
         return self._client
 
     def _client_options(self) -> Mapping[str, Any]:
-        keys = keys_from_environment() if self._signing_keys is None else self._signing_keys
+        own, secret = self._signing_keys, self._encryption_keys
         return {
-            "signing_keys": keys, "max_connections": self._max_connections, "middleware": self._middlewares,
-        }  # fmt: skip
+            "signing_keys": signing.keys_from_environment() if own is None else own,
+            "encryption_keys": encryption.keys_from_environment() if secret is None else secret,
+            "compress_above_bytes": self._compress_above,
+            "max_connections": self._max_connections,
+            "middleware": self._middlewares,
+        }
 
     def _connected(self) -> BizzMQ:
         url = self.redis_url

@@ -12,7 +12,7 @@ from bizzmq.cli.publish_lines import Target, publish_lines
 from bizzmq.client import BizzMQ
 from bizzmq.message import MessageOptions
 from bizzmq.properties import checked_task
-from bizzmq.protocol import signing
+from bizzmq.protocol import encryption, signing
 from bizzmq.queue import MAX_SHARDS
 from bizzmq.utils import console
 from bizzmq.utils.console import FAILED, CommandError, not_empty
@@ -37,6 +37,8 @@ from bizzmq.utils.standard_streams import OutputError, show
               help="How long the result is kept.  [default: 0, none]")  # fmt: skip
 @click.option("--key", default="", metavar="TEXT",
               help="A name by which messages are found, cancelled and paused, such as a tenant's.")  # fmt: skip
+@click.option("--compress-above", type=click.IntRange(min=0), metavar="BYTES",
+              help="Compress larger documents.  [default: none]")  # fmt: skip
 @click.option("--create", is_flag=True, help="Create the queue, with a dead-letter queue, if it does not exist.")
 @click.option("--shards", type=click.IntRange(1, MAX_SHARDS), metavar="N",
               help="Create it with N shards; messages keep their order within a shard.  [default: 1]")  # fmt: skip
@@ -57,6 +59,7 @@ def publish(
     task_version: int | None,
     result_ttl: float,
     key: str,
+    compress_above: int | None,
     create: bool,
     shards: int | None,
     resume_from: int | None,
@@ -81,7 +84,10 @@ def publish(
     body = None if document == "-" else read_document(document, "the argument")
     if document != "-" and target.task and not isinstance(body, dict):
         raise click.UsageError(f"the argument is {NO_ARGUMENTS}")
-    with BizzMQ(redis_url, signing_keys=signing.keys_from_environment()) as mq:
+    with BizzMQ(
+        redis_url, signing_keys=signing.keys_from_environment(), compress_above_bytes=compress_above,
+        encryption_keys=encryption.keys_from_environment(),
+    ) as mq:  # fmt: skip
         if create:
             create_implicitly(redis_url, queue, shards)
         if document == "-":

@@ -18,7 +18,7 @@ from bizzmq.consumer.queues.order import QueueOrder
 from bizzmq.consumer.retry_decision import Settlement
 from bizzmq.consumer.settlement import FailedAttempt, Settler
 from bizzmq.context import Context
-from bizzmq.errors import DecodeError
+from bizzmq.errors import DecodeError, MissingKeyError
 from bizzmq.message import Message
 from bizzmq.protocol.attempts import NO_ATTEMPTS, Attempts
 from bizzmq.protocol.ids import match_message_id
@@ -149,7 +149,7 @@ class BatchRunner:
         context = Context(message, attempts, now_s, timeout_s, self._drain)
         ends_s = now_s + timeout_s if timeout_s else 0.0
         refusal = self._handler.refusal_of(message)
-        if refusal is not None and self._may_refuse(message.queue):
+        if refusal is not None and (self._may_refuse(message.queue) or isinstance(refusal, MissingKeyError)):
             if self._handler.chain is not None:  # its hooks for the decision are part of the message
                 self._handler.chain.enter(context)
                 self._activity.begin(message_id, index, now_s, ends_s, attempts.delivery, rest)

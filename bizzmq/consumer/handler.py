@@ -17,13 +17,13 @@ from bizzmq.consumer.handler_loop import HandlerLoop
 from bizzmq.consumer.handler_shape import check, hook_takes_context, takes_context
 from bizzmq.consumer.task_dispatcher import TaskDispatcher
 from bizzmq.context import Context
-from bizzmq.errors import PayloadTooLargeError, ResultTooLargeError, UnknownTaskError
+from bizzmq.errors import MissingKeyError, PayloadTooLargeError, ResultTooLargeError, UnknownTaskError
 from bizzmq.failure_policy import FailurePolicy, layered
 from bizzmq.message import Message
 from bizzmq.middleware import chain, registry
 from bizzmq.middleware.chain import LIMITS, HandlerChain
 from bizzmq.properties import MessageProperties
-from bizzmq.protocol.envelope import encode_body
+from bizzmq.protocol.envelope import SealedBody, encode_body
 from bizzmq.queue import QueueOptions
 
 UserHandler = Callable[..., Any]
@@ -188,9 +188,13 @@ class Handler:
         return self._tasks is not _NO_TASKS
 
     def refusal_of(self, message: Message) -> UnknownTaskError | None:
-        """Why this process does not know the task of a message; None if it does, or if there is none."""
+        """Why this process cannot run a message: it has no key for the body, or does not know the task; else None."""
         properties = message.properties
-        return None if properties is None else self._tasks.refusal_of(properties)
+        if properties is None:
+            return None
+        if type(message.body) is SealedBody:
+            return MissingKeyError(f"this worker has no encryption key {message.body.key_id!r}")
+        return self._tasks.refusal_of(properties)
 
     def _run(self, body: Any, context: Context) -> BaseException | None:
         try:

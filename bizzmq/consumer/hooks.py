@@ -9,7 +9,7 @@ from bizzmq.broker.workers import DeadWorker
 from bizzmq.context import DrainDeadline
 from bizzmq.protocol.envelope import decode_envelope
 from bizzmq.protocol.results import KeptResult
-from bizzmq.protocol.signing import Decode
+from bizzmq.protocol.sealing import Decode
 
 
 class ActivityRecorder:

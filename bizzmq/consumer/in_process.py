@@ -20,7 +20,7 @@ from bizzmq.consumer.options import ConsumerOptions, ExitReason
 from bizzmq.errors import QUEUE_TROUBLE, BizzMQError
 from bizzmq.protocol import ids
 from bizzmq.protocol.envelope import decode_envelope
-from bizzmq.protocol.signing import Decode
+from bizzmq.protocol.sealing import Decode
 from bizzmq.utils import clock
 from bizzmq.utils.logs import log
 from bizzmq.utils.stop_event import StopEvent

@@ -20,7 +20,7 @@ from bizzmq.consumer.retry_decision import (
     Settlement,
     settle,
 )
-from bizzmq.errors import SignatureError, UnsignedError
+from bizzmq.errors import MissingKeyError, SignatureError, UnsignedError
 from bizzmq.failure_policy import NO_POLICY, FailurePolicy
 from bizzmq.message import Message
 from bizzmq.middleware.chain import HandlerChain
@@ -149,7 +149,8 @@ class Settler:
             level = logging.DEBUG if str(error) in self._unknown_tasks else logging.ERROR
             if len(self._unknown_tasks) < _MOST_UNKNOWN_TASKS:
                 self._unknown_tasks.add(str(error))
-            log(_logger, level, "message waits for a worker that knows its task", **facts,
+            wanted = "has its key" if isinstance(error, MissingKeyError) else "knows its task"
+            log(_logger, level, f"message waits for a worker that {wanted}", **facts,
                 delay_s=round(decision.delay_s, 3), error=_line(error))  # fmt: skip
 
 

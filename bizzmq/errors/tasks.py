@@ -29,6 +29,10 @@ class UnknownTaskError(BizzMQError):
     limit_s = 86400.0
 
 
+class MissingKeyError(UnknownTaskError):
+    """A worker has no key for the encrypted body of a message. The message waits as for an unknown task."""
+
+
 class HandlerResultError(BizzMQError, TypeError):
     """A handler returned a value that shows that its work was not done: a generator, a function, or a lost future."""
 

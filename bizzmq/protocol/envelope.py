@@ -7,12 +7,12 @@ tab. JSON text contains no raw tab or newline, so a Lua script can add the recor
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Sequence
 
 from bizzmq.errors import ConfigurationError, DecodeError, EncodeError, PayloadTooLargeError
 from bizzmq.message import Message, MessageOptions, read_stored
 from bizzmq.properties import MessageProperties, read_properties, to_stored
-from bizzmq.protocol import json_codec, nesting
+from bizzmq.protocol import compression, json_codec, nesting
 from bizzmq.protocol.nesting import SHORT_BYTES
 
 PLAIN_HEADER = b"1\n"
@@ -21,6 +21,26 @@ MAX_ENVELOPE_BYTES = 2 * MAX_PAYLOAD_BYTES
 """The largest envelope: a body, its options, and the record of its error, which is at most a tenth of this."""
 _BODY, _BEYOND_SHORT = slice(len(PLAIN_HEADER), None), slice(len(PLAIN_HEADER) + SHORT_BYTES, None)
 _new, _loads = tuple.__new__, json_codec.loads
+
+
+class SealedBody(str):  # noqa: SLOT000 - it has three attributes, and is rare
+    """The body of a message that is encrypted with a key that is not known here. As a text, it says so.
+
+    Attributes:
+        key_id: the id of the key.
+        encoding: what was done to the body; the last one is the encryption.
+        data: the encrypted body.
+    """
+
+    key_id: str
+    encoding: Sequence[str]
+    data: bytes
+
+    def __new__(cls, encoding: Sequence[str], data: bytes) -> SealedBody:
+        key_id = encoding[-1].partition(":")[2]
+        sealed = super().__new__(cls, f"(encrypted with key {key_id!r}, {len(data)} bytes)")
+        sealed.key_id, sealed.encoding, sealed.data = key_id, encoding, data
+        return sealed
 
 
 class Header(NamedTuple):
@@ -113,8 +133,21 @@ def decode_envelope(message_id: str, queue: str, envelope: bytes) -> Message:
     if header is None:
         header = decode_header(line, newline)
     priority, retries, timeout_s, error, properties = header
+    if properties is not None and properties.encoding:
+        return Message(
+            message_id, queue, _opened(properties.encoding, body), retries, timeout_s, priority, error, properties
+        )
     decode = _loads if len(body) <= SHORT_BYTES else decode_body
     return _new(Message, (message_id, queue, decode(body), retries, timeout_s, priority, error, properties))
+
+
+def _opened(encoding: Sequence[str], body: bytes) -> Any:
+    """The decompressed body, or the sealed one. Raises DecodeError."""
+    if ":" in encoding[-1]:
+        return SealedBody(encoding, body)
+    for name in reversed(encoding):
+        body = compression.decompress(name, body, MAX_PAYLOAD_BYTES)
+    return decode_body(body)
 
 
 def decode_header(line: bytes, newline: bytes) -> Header:

@@ -13,11 +13,9 @@ import binascii
 import hmac
 import re
 from pathlib import Path
-from typing import Callable, Sequence, Union
+from typing import Sequence, Union
 
 from bizzmq.errors import ConfigurationError, SignatureError, UnsignedError
-from bizzmq.message import Message
-from bizzmq.protocol.envelope import check_size, decode_envelope
 from bizzmq.protocol.keys import logical_queue, owner_of
 from bizzmq.utils import secret_files, secret_settings
 from bizzmq.validation import checks
@@ -28,7 +26,6 @@ MIN_KEY_BYTES = 32
 """The length of the digest; a shorter key makes HMAC-SHA256 weaker (RFC 2104, section 3)."""
 
 Key = Union[bytes, str]
-Decode = Callable[[str, str, bytes], Message]
 _SIGNED = re.compile(rb'(\{.*?),?"sig":"([A-Za-z0-9_-]{43})"\}', re.DOTALL)
 
 
@@ -58,15 +55,13 @@ class Signer:
         signature = _mac(self._keys[0], version, message_id, queue, covered, body)
         return b'%b\t%b%b"sig":"%b"}\n%b' % (version, covered, comma, signature, body)
 
-    def decode(self, message_id: str, queue: str, envelope: bytes) -> Message:
-        """The message of a stored envelope with a valid signature.
+    def check(self, message_id: str, queue: str, envelope: bytes) -> None:
+        """Check the signature of a stored envelope.
 
         Raises:
             UnsignedError: the envelope is not signed.
             SignatureError: no key has signed this message for this queue.
-            DecodeError: as `decode_envelope`.
         """
-        check_size(envelope)
         header, _, body = envelope.partition(b"\n")
         version, _, rest = header.partition(b"\t")
         options = rest.partition(b"\t")[0]
@@ -82,7 +77,6 @@ class Signer:
             raise SignatureError(
                 "the signature is wrong: it was made with another key, or for another id, queue, options or body"
             )
-        return decode_envelope(message_id, queue, envelope)
 
 
 def keys_from_environment() -> list[str] | None:
@@ -112,11 +106,6 @@ def keys_from_environment() -> list[str] | None:
     except ConfigurationError as error:
         raise ConfigurationError(f"{source}: {error}") from None
     return keys
-
-
-def decoder(signer: Signer | None) -> Decode:
-    """The function that decodes envelopes; with a signer, it accepts only signed ones."""
-    return decode_envelope if signer is None else signer.decode
 
 
 def _key(given: Key, number: int) -> bytes:

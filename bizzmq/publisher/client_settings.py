@@ -7,7 +7,9 @@ from typing import Any, Callable, NamedTuple, Sequence
 from bizzmq.connection.url import check_url
 from bizzmq.embedded import server as embedded
 from bizzmq.errors import ConfigurationError
-from bizzmq.protocol import signing
+from bizzmq.protocol.encryption import EncryptionKeys
+from bizzmq.protocol.sealing import Sealer
+from bizzmq.protocol.signing import Key
 from bizzmq.publisher.conversion import Encode
 from bizzmq.utils import server_url
 from bizzmq.validation import checks
@@ -22,23 +24,25 @@ class ClientSettings(NamedTuple):
     Attributes:
         url: the server's URL; for an embedded server as the user wrote it.
         is_embedded: whether the client has to start the server.
-        signer: None for unsigned messages.
+        sealer: compresses, encrypts and signs messages; None if nothing of that is asked for.
         limit: the most connections.
         encode: converts values that JSON cannot express, or None.
     """
 
     url: str
     is_embedded: bool
-    signer: signing.Signer | None
+    sealer: Sealer | None
     limit: int
     encode: Encode | None
 
 
 def checked_settings(
     redis_url: str,
-    signing_keys: Sequence[signing.Key] | None,
+    signing_keys: Sequence[Key] | None,
     max_connections: int,
     encode: Callable[[Any], Any] | None,
+    compress_above_bytes: int | None,
+    encryption_keys: EncryptionKeys | None,
 ) -> ClientSettings:
     """The arguments of a client as settings. Raises ConfigurationError."""
     if redis_url is FROM_ENVIRONMENT:
@@ -47,6 +51,7 @@ def checked_settings(
     limit = checks.integer("max_connections", max_connections, 1)
     if encode is not None and not callable(encode):
         raise ConfigurationError(f"encode must be a function or None, not {checks.shown(encode)}")
-    signer = None if signing_keys is None else signing.Signer(signing_keys)
+    made = Sealer(signing_keys, compress_above_bytes, encryption_keys)
+    sealer = made if made.changes_envelopes else None
     is_embedded = embedded.is_embedded(redis_url)
-    return ClientSettings(redis_url if is_embedded else check_url(redis_url), is_embedded, signer, limit, encode)
+    return ClientSettings(redis_url if is_embedded else check_url(redis_url), is_embedded, sealer, limit, encode)

@@ -12,7 +12,7 @@ from bizzmq.connection.retry import Outage, retry
 from bizzmq.errors import BrokerUnavailableError, NotConfirmedError, QueueNotFoundError
 from bizzmq.message import MessageOptions
 from bizzmq.protocol.envelope import MAX_PAYLOAD_BYTES, encode_body, encode_header
-from bizzmq.protocol.signing import Signer
+from bizzmq.protocol.sealing import Sealer
 from bizzmq.publisher import confirms
 from bizzmq.publisher.conversion import Encode
 from bizzmq.publisher.pipeline import PublishPipeline, Request
@@ -38,7 +38,7 @@ class Publisher(RequestMaker):
         server_clock: shared by all publishers of a client, so that their ids have a common order.
         limit_bytes: the largest size of a body as JSON.
         retry_for_s: how long a publish is retried while Redis is unavailable, seconds.
-        signer: signs the messages; None publishes them unsigned.
+        sealer: compresses, encrypts and signs the messages; None publishes them as they are.
         encode: converts values that JSON cannot express; None refuses them.
 
     Attributes:
@@ -54,10 +54,10 @@ class Publisher(RequestMaker):
         *,
         limit_bytes: int = MAX_PAYLOAD_BYTES,
         retry_for_s: float = RETRY_FOR_S,
-        signer: Signer | None = None,
+        sealer: Sealer | None = None,
         encode: Encode | None = None,
     ) -> None:
-        super().__init__(server_clock or clock.ServerClock(), limit_bytes=limit_bytes, signer=signer, encode=encode)
+        super().__init__(server_clock or clock.ServerClock(), limit_bytes=limit_bytes, sealer=sealer, encode=encode)
         self.broker = broker
         self._retry_for_s = retry_for_s
         broker.connection.on_open = self._clock.invalidate

@@ -10,7 +10,7 @@ from bizzmq.connection.retry import Outage
 from bizzmq.errors import BrokerReplyError, EncodeError, QueueNotFoundError
 from bizzmq.protocol import ids
 from bizzmq.protocol.envelope import encode_body
-from bizzmq.protocol.signing import Signer
+from bizzmq.protocol.sealing import Sealer
 from bizzmq.publisher import confirms
 from bizzmq.publisher.conversion import Encode, converted
 from bizzmq.publisher.pipeline import BATCH_MESSAGES, SHARD_BATCH_MESSAGES, Request, batches
@@ -18,22 +18,22 @@ from bizzmq.utils import clock
 
 
 class RequestMaker:
-    """Encodes and signs messages, gives them their ids, and numbers the requests that publish them.
+    """Encodes and seals messages, gives them their ids, and numbers the requests that publish them.
 
     Args:
         server_clock: shared by all publishers of a client, so that their ids have a common order.
         limit_bytes: the largest size of a body as JSON.
-        signer: signs the messages; None publishes them unsigned.
+        sealer: compresses, encrypts and signs the messages; None publishes them as they are.
         encode: converts values that JSON cannot express; None refuses them.
     """
 
     def __init__(
-        self, server_clock: clock.ServerClock, *, limit_bytes: int, signer: Signer | None, encode: Encode | None
+        self, server_clock: clock.ServerClock, *, limit_bytes: int, sealer: Sealer | None, encode: Encode | None
     ) -> None:
         self._encode = encode
         self._clock = server_clock
         self._limit_bytes = limit_bytes
-        self._signer = signer
+        self._sealer = sealer
         self._confirmable: set[confirms.ConfirmLevel] = set()
         self._shards: dict[str, Sequence[str]] = {}
         self._turn = random.randrange(1 << 16)
@@ -55,9 +55,9 @@ class RequestMaker:
     def _request(self, queue: str, envelopes: Sequence[bytes]) -> Request:
         """The next request. It gives its messages their ids."""
         message_ids = self._ids.take(self._clock.micros(), len(envelopes))
-        if self._signer is not None:
-            sign = self._signer.sign
-            envelopes = [sign(message_id, queue, envelope) for message_id, envelope in zip(message_ids, envelopes)]
+        if self._sealer is not None:
+            seal = self._sealer.seal
+            envelopes = [seal(message_id, queue, envelope) for message_id, envelope in zip(message_ids, envelopes)]
         self._number += 1
         return Request(self._number, message_ids, envelopes)
 

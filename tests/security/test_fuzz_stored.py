@@ -29,7 +29,7 @@ from bizzmq.protocol.attempts import Attempts
 from bizzmq.protocol.envelope import decode_envelope
 from bizzmq.protocol.ids import published_us
 from bizzmq.protocol.keys import INDEX
-from bizzmq.protocol.signing import Signer
+from bizzmq.protocol.sealing import Sealer
 from bizzmq.testing.layout import Keys
 
 # All examples of a test share one server; each example empties it first.
@@ -60,7 +60,7 @@ entries = st.dictionaries(names, names, max_size=5)
 @settings(max_examples=500, deadline=None)
 @given(envelopes)
 def test_an_envelope_is_a_message_or_undecodable(envelope: bytes) -> None:
-    for decode in (decode_envelope, Signer([b"k" * 32]).decode):
+    for decode in (decode_envelope, Sealer([b"k" * 32], 0, {"k": b"k" * 32}).decode):
         with contextlib.suppress(DecodeError):
             message = decode("id", "q", envelope)
             assert isinstance(message, Message)

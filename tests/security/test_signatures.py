@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from bizzmq import BizzMQ, ConfigurationError, MessageOptions
 from bizzmq.errors import SignatureError, UnsignedError
 from bizzmq.protocol.envelope import decode_envelope, encode_header
+from bizzmq.protocol.sealing import Sealer
 from bizzmq.protocol.signing import Signer
 from bizzmq.workers import WorkerConfig
 
@@ -40,7 +41,7 @@ def unsigned(envelope: bytes) -> None:
 
 def refusal(envelope: bytes, message_id: str = ID, queue: str = QUEUE, *keys: bytes) -> type[Exception]:
     with pytest.raises(SignatureError) as caught:
-        Signer(keys or [NEW]).decode(message_id, queue, envelope)
+        Sealer(keys or [NEW]).decode(message_id, queue, envelope)
     return caught.type
 
 
@@ -48,7 +49,7 @@ def refusal(envelope: bytes, message_id: str = ID, queue: str = QUEUE, *keys: by
 def test_a_signed_message_is_read_with_and_without_keys(options: MessageOptions) -> None:
     envelope = signed(options)
 
-    message = Signer([NEW]).decode(ID, QUEUE, envelope)
+    message = Sealer([NEW]).decode(ID, QUEUE, envelope)
 
     assert (message.body, message.priority, message.retries) == ({"n": 1}, options.priority, options.retries)
     assert decode_envelope(ID, QUEUE, envelope) == message
@@ -118,7 +119,7 @@ def test_a_dead_letter_keeps_its_signature_with_any_record_and_in_both_queues() 
     header, _, body = signed().partition(b"\n")
     dead = header + b'\t{"error":"x"}\n' + body
 
-    message = Signer([NEW]).decode(ID, "q_dlq", dead)
+    message = Sealer([NEW]).decode(ID, "q_dlq", dead)
 
     assert message.error == {"error": "x"}
     refused(dead, queue="r_dlq")
@@ -127,7 +128,7 @@ def test_a_dead_letter_keeps_its_signature_with_any_record_and_in_both_queues() 
 
 def test_the_shards_of_a_queue_are_one_queue() -> None:
     for queue in ("q:1", "q:200", "q:1_dlq"):
-        assert Signer([NEW]).decode(ID, queue, signed()).body == {"n": 1}
+        assert Sealer([NEW]).decode(ID, queue, signed()).body == {"n": 1}
     refused(signed(), queue="r:1")
 
 
@@ -142,8 +143,8 @@ def test_parts_cannot_be_moved_into_one_another() -> None:
 def test_the_first_key_signs_and_all_verify() -> None:
     old, new = signed(key=OLD), Signer([NEW, OLD]).sign(ID, QUEUE, b"1\n1")
 
-    assert Signer([NEW, OLD]).decode(ID, QUEUE, old).body == {"n": 1}
-    assert Signer([NEW]).decode(ID, QUEUE, new).body == 1
+    assert Sealer([NEW, OLD]).decode(ID, QUEUE, old).body == {"n": 1}
+    assert Sealer([NEW]).decode(ID, QUEUE, new).body == 1
     refused(old)
     refused(new, ID, QUEUE, OLD)
 
@@ -151,7 +152,7 @@ def test_the_first_key_signs_and_all_verify() -> None:
 def test_keys_can_be_text_and_are_never_shown() -> None:
     text = base64.b64encode(NEW).decode()
 
-    assert Signer([text]).decode(ID, QUEUE, signed()).body == {"n": 1}
+    assert Sealer([text]).decode(ID, QUEUE, signed()).body == {"n": 1}
     for shown in (repr(Signer([text])), repr(WorkerConfig("tasks:handler", signing_keys=[text, NEW]))):
         assert text not in shown
         assert "nnnn" not in shown

@@ -119,6 +119,11 @@ def describes() -> List[str]:
     return [task.name for task in tasks] + list(app.queues)
 
 
+def seals() -> None:
+    BizzMQ(compress_above_bytes=4096, encryption_keys={"k1": b"k" * 32}).close()
+    App(encryption_keys=[("k2", "base64"), ("k1", b"k" * 32)], compress_above_bytes=0)
+
+
 def client() -> None:
     with BizzMQ() as mq:
         options = MessageOptions(priority=1, result_ttl_s=60, headers={"trace": "x"}, key="tenant-7")

@@ -12,7 +12,7 @@ from bizzmq.errors import BizzMQError, DecodeError
 from bizzmq.middleware.base import WorkerCrash
 from bizzmq.middleware.chain import HandlerChain
 from bizzmq.properties import MessageProperties
-from bizzmq.protocol.signing import Decode
+from bizzmq.protocol.sealing import Decode
 from bizzmq.utils.logs import log
 
 _logger = logging.getLogger("bizzmq.worker")

@@ -17,7 +17,7 @@ from bizzmq.consumer.hooks import ClaimGate, ConsumerHooks, Journal
 from bizzmq.consumer.options import ConsumerOptions, ExitReason
 from bizzmq.context import DrainDeadline
 from bizzmq.errors import BizzMQError, ConfigurationError
-from bizzmq.protocol.signing import Decode, Signer, decoder
+from bizzmq.protocol.sealing import Decode, decoder
 from bizzmq.utils import clock, detached
 from bizzmq.utils.logs import log
 from bizzmq.utils.stop_event import StopEvent
@@ -194,8 +194,7 @@ class Worker:
         )  # fmt: skip
 
     def _decode(self) -> Decode:
-        keys = self.config.signing_keys
-        return decoder(Signer(keys) if keys else None)
+        return decoder(self.config.sealer())
 
     def _journal(self) -> Journal:
         config = self.config

@@ -18,7 +18,7 @@ from typing import Any, Mapping, Sequence, Tuple, Union
 
 from bizzmq.errors import ConfigurationError, DecodeError
 from bizzmq.protocol.keys import logical_queue, owner_of
-from bizzmq.utils import private_files, secret_settings
+from bizzmq.utils import secret_files, secret_settings
 
 VARIABLE = "BIZZMQ_ENCRYPTION_KEYS"
 FILE_VARIABLE = "BIZZMQ_ENCRYPTION_KEYS_FILE"
@@ -89,7 +89,7 @@ def keys_from_environment() -> list[tuple[str, str]] | None:
     if text is not None and path is not None:
         raise ConfigurationError(f"both {VARIABLE} and {FILE_VARIABLE} are set; set one of them")
     if path is not None:
-        text, source = private_files.read_secret(Path(path)), FILE_VARIABLE
+        text, source = secret_files.read_secret(Path(path)), FILE_VARIABLE
     elif text is not None:
         source = VARIABLE
     else:

@@ -19,7 +19,7 @@ from bizzmq.errors import BizzMQError, ClosedError
 from bizzmq.message import MessageOptions
 from bizzmq.middleware.checks import all_checked
 from bizzmq.protocol.encryption import EncryptionKeys
-from bizzmq.protocol.sealing import Decode, decoder
+from bizzmq.protocol.sealing import Decode, Sealer, decoder
 from bizzmq.protocol.signing import Key
 from bizzmq.publisher.client_settings import FROM_ENVIRONMENT, checked_settings
 from bizzmq.publisher.conversion import body_encoder
@@ -129,8 +129,8 @@ class BizzMQ(PublishingClient, DeadLetterClient, ResultClient):
     def _new_publisher(self) -> Publisher:
         return Publisher(self._new_broker(), self._clock, sealer=self._sealer, encode=self._encode)
 
-    def _edit_settings(self) -> tuple[signing.Signer | None, Callable[[Any], bytes]]:
-        return self._signer, body_encoder(self._encode)
+    def _edit_settings(self) -> tuple[Sealer | None, Callable[[Any], bytes]]:
+        return self._sealer, body_encoder(self._encode)
 
     def close(self) -> None:
         """Stop all consumers, wait for their running messages, and close all connections. May be called again.

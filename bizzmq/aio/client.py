@@ -28,7 +28,7 @@ from bizzmq.middleware.checks import all_checked
 from bizzmq.middleware.publishing import PublishingHooks
 from bizzmq.middleware.registry import registered
 from bizzmq.protocol.encryption import EncryptionKeys
-from bizzmq.protocol.sealing import decoder
+from bizzmq.protocol.sealing import Sealer, decoder
 from bizzmq.protocol.signing import Key
 from bizzmq.publisher.client_settings import FROM_ENVIRONMENT, checked_settings
 from bizzmq.publisher.conversion import body_encoder
@@ -112,8 +112,8 @@ class AsyncBizzMQ(AsyncDeadLetterClient, AsyncResultClient):
         if server is not None:
             server.close()
 
-    def _edit_settings(self) -> tuple[signing.Signer | None, Callable[[Any], bytes]]:
-        return self._settings.signer, body_encoder(self._settings.encode)
+    def _edit_settings(self) -> tuple[Sealer | None, Callable[[Any], bytes]]:
+        return self._sealer, body_encoder(self._settings.encode)
 
     async def publish_message_to_queue(
         self, queue_name: str, message: Any, options: MessageOptions | None = None

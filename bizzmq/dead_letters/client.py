@@ -17,13 +17,13 @@ from bizzmq.dead_letters.rates import Pace, checked_rate
 from bizzmq.dead_letters.replay import Replay, replay_letter, replay_steps
 from bizzmq.errors import ConfigurationError
 from bizzmq.protocol.keys import QueueKeys
-from bizzmq.protocol.signing import Signer
+from bizzmq.protocol.sealing import Sealer
 
 
 class DeadLetterClient(QueueClient):
     """What the command `bizzmq dlq` does, as methods."""
 
-    def _edit_settings(self) -> tuple[Signer | None, Callable[[Any], bytes]]:
+    def _edit_settings(self) -> tuple[Sealer | None, Callable[[Any], bytes]]:
         """What signs an edited message, or None, and what makes JSON of its body."""
         raise NotImplementedError  # the client has them
 

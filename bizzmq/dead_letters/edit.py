@@ -14,14 +14,14 @@ from bizzmq.errors import ConfigurationError, DecodeError, EncodeError
 from bizzmq.message import Message
 from bizzmq.properties import MessageProperties
 from bizzmq.protocol import json_codec
-from bizzmq.protocol.envelope import decode_body, decode_envelope, encode_body
+from bizzmq.protocol.envelope import SealedBody, decode_body, decode_envelope, encode_body
 from bizzmq.protocol.keys import QueueKeys
-from bizzmq.protocol.signing import Signer
+from bizzmq.protocol.sealing import Sealer, decoder
 from bizzmq.validation import checks
 
 EDITABLE = ("priority", "retries", "timeout_s", *MessageProperties._fields)
 """The options that an edit can change. What else is stored with a message stays."""
-_SIGNATURE = "sig"
+_SIGNATURE, _ENCODING = "sig", "encoding"
 
 
 class Unchanged:
@@ -96,23 +96,25 @@ def editable_options(letter: StoredLetter) -> dict[str, Any]:
 
 
 def edited(
-    letter: StoredLetter, edit: Edit, signer: Signer | None, encode: Callable[[Any], bytes] = encode_body
+    letter: StoredLetter, edit: Edit, sealer: Sealer | None, encode: Callable[[Any], bytes] = encode_body
 ) -> EditedLetter:
-    """The edited message, signed if there is a signer.
+    """The edited message, compressed, encrypted and signed as the sealer does it.
 
     Args:
         encode: makes JSON of a body.
 
     Raises:
-        ConfigurationError: an option is invalid, the dead letter is unreadable, or it is signed and there is no signer.
-        SignatureError: there is a signer, and it has not signed the dead letter, which an edit would vouch for.
+        ConfigurationError: an option is invalid, the dead letter is unreadable, or its keys are missing.
+        SignatureError: the sealer signs, and has not signed the dead letter, which an edit would vouch for.
         EncodeError, PayloadTooLargeError: the body is invalid.
     """
     options = _options(letter)
     is_signed = options.pop(_SIGNATURE, None) is not None
+    stored_body = body_of(letter, sealer)
+    options.pop(_ENCODING, None)
     message_id = as_text(letter.id)
-    if signer is not None:
-        signer.decode(message_id, letter.queue, letter.envelope)
+    if sealer is not None and sealer.signs:
+        sealer.decode(message_id, letter.queue, letter.envelope)
     elif is_signed:
         raise ConfigurationError(
             f"the dead letter {message_id!r} is signed: an edited one needs a signing key (see BIZZMQ_SIGNING_KEYS)"
@@ -122,13 +124,30 @@ def edited(
             options.pop(name, None)
         else:
             options[name] = value
-    body = letter.envelope.partition(b"\n")[2] if edit.body is UNCHANGED else encode(edit.body)
+    body = stored_body if edit.body is UNCHANGED else encode(edit.body)
     header = b"1\t" + json_codec.dumps(options) if options else b"1"
     envelope = header + b"\n" + body
     priority = _checked(message_id, letter.queue, envelope).priority
-    if signer is not None:
-        envelope = signer.sign(message_id, letter.queue, envelope)
+    if sealer is not None:
+        envelope = sealer.seal(message_id, letter.queue, envelope)
     return EditedLetter(letter, envelope, priority)
+
+
+def body_of(letter: StoredLetter, sealer: Sealer | None) -> bytes:
+    """The body as JSON, opened if it is compressed or encrypted. Raises ConfigurationError: it cannot be opened."""
+    if _ENCODING not in _options(letter):
+        return letter.envelope.partition(b"\n")[2]
+    name = as_text(letter.id)
+    try:
+        body = decoder(sealer)(name, letter.queue, letter.envelope).body
+    except DecodeError as error:
+        raise ConfigurationError(f"the dead letter {name!r} cannot be edited: {error}") from None
+    if type(body) is SealedBody:
+        raise ConfigurationError(
+            f"the dead letter {name!r} is encrypted with key {body.key_id!r}: "
+            "an edited one needs this key (see BIZZMQ_ENCRYPTION_KEYS)"
+        )
+    return encode_body(body)
 
 
 def replay_edited(one: EditedLetter) -> Operation[bool]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Callable, Sequence
 
 from bizzmq.message import Message
-from bizzmq.protocol import compression, encryption, json_codec
+from bizzmq.protocol import compression, encryption, json_codec, signing
 from bizzmq.protocol.encryption import Cipher, EncryptionKeys
 from bizzmq.protocol.envelope import MAX_PAYLOAD_BYTES, SealedBody, check_size, decode_body, decode_envelope
 from bizzmq.protocol.signing import Key, Signer
@@ -43,6 +43,11 @@ class Sealer:
     def changes_envelopes(self) -> bool:
         """Whether there is anything to do to an envelope."""
         return not (self._signer is None and self._above is None and self._cipher is None)
+
+    @property
+    def signs(self) -> bool:
+        """Whether messages are signed, and must be."""
+        return self._signer is not None
 
     def seal(self, message_id: str, queue: str, envelope: bytes) -> bytes:
         """The envelope to be stored."""
@@ -93,6 +98,12 @@ class Sealer:
 def decoder(sealer: Sealer | None) -> Decode:
     """The function that decodes stored envelopes."""
     return decode_envelope if sealer is None or not sealer.changes_envelopes else sealer.decode
+
+
+def from_environment() -> Sealer | None:
+    """What the commands use: the keys of the environment. None without any. Raises ConfigurationError."""
+    made = Sealer(signing.keys_from_environment(), encryption_keys=encryption.keys_from_environment())
+    return made if made.changes_envelopes else None
 
 
 def checked_size(value: Any) -> int:

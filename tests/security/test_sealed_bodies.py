@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from bizzmq import App, AsyncBizzMQ, BizzMQ, QueueOptions
+from bizzmq import App, AsyncBizzMQ, BizzMQ, ConfigurationError, QueueOptions
 from bizzmq.testing.layout import Keys
 from bizzmq.testing.wait import eventually
 from tests.faults.scene import PATIENCE_S, Scene
@@ -131,3 +131,21 @@ def test_a_bad_key_in_the_environment_is_one_line(url: str, keys: str) -> None:
     assert ended.code == 2, ended
     assert len(ended.err.strip().splitlines()) == 1
     assert "BIZZMQ_ENCRYPTION_KEYS" in ended.err
+
+
+def test_an_edited_dead_letter_stays_encrypted_and_needs_the_key(url: str) -> None:
+    def fail(_body: Any) -> None:
+        raise ValueError("no")
+
+    with sealing(url) as mq, BizzMQ(url) as other:
+        mq.create_queue("q", QueueOptions(max_retries=0, config_dead_letter_queue=True))
+        message_id = mq.publish_message_to_queue("q", LARGE)
+        mq.consume_until_empty("q", fail, timeout_s=PATIENCE_S)
+        with pytest.raises(ConfigurationError, match="encrypted with key 'k1'"):
+            other.replay("q", message_id, options={"priority": 3})
+
+        assert mq.replay("q", message_id, body={"card": "4222"}) == 1
+
+        (waiting,) = other.messages("q").messages
+        assert b"4222" not in waiting.envelope
+        assert drained(mq) == [{"card": "4222"}]

@@ -19,7 +19,7 @@ from bizzmq.dead_letters.fingerprint import is_user_file
 from bizzmq.errors import ConfigurationError, DecodeError
 from bizzmq.message import Message
 from bizzmq.protocol.attempts import Attempts
-from bizzmq.protocol.signing import Signer, decoder
+from bizzmq.protocol.sealing import Sealer, decoder
 from bizzmq.utils import clock
 from bizzmq.utils.console import CommandError
 from bizzmq.utils.standard_streams import show_on_stderr
@@ -28,7 +28,7 @@ _CANNOT_IMPORT, _FAILED_AGAIN = 2, 1
 _UNTOUCHED = "nothing was changed in Redis"
 
 
-def debug(letter: StoredLetter, spec: str, redis_url: str, signer: Signer | None) -> int:
+def debug(letter: StoredLetter, spec: str, redis_url: str, sealer: Sealer | None) -> int:
     """Run a dead letter with a handler. If it fails, the debugger starts in the last frame of the user's code.
 
     Args:
@@ -42,7 +42,7 @@ def debug(letter: StoredLetter, spec: str, redis_url: str, signer: Signer | None
         ConfigurationError: there is no such handler, the app has no such task, or the message is unreadable.
         CommandError: the handler cannot be imported.
     """
-    message = _decoded(letter, signer)
+    message = _decoded(letter, sealer)
     handler = _handler(spec, redis_url)
     refusal = handler.refusal_of(message)
     if refusal is not None:
@@ -63,11 +63,11 @@ def debug(letter: StoredLetter, spec: str, redis_url: str, signer: Signer | None
     return _FAILED_AGAIN
 
 
-def _decoded(letter: StoredLetter, signer: Signer | None) -> Message:
+def _decoded(letter: StoredLetter, sealer: Sealer | None) -> Message:
     """The message as a worker of its queue would have it. Raises ConfigurationError."""
     name = as_text(letter.id)
     try:
-        message = decoder(signer)(name, letter.queue, letter.envelope)
+        message = decoder(sealer)(name, letter.queue, letter.envelope)
     except DecodeError as error:
         raise ConfigurationError(f"the dead letter {name!r} cannot be run: {error}") from None
     return message._replace(error=None)

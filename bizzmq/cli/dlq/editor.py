@@ -15,11 +15,20 @@ from typing import Any, Iterator, NoReturn
 
 from bizzmq.broker.replies import as_text
 from bizzmq.cli.tables import utc
-from bizzmq.dead_letters.edit import EDITABLE, Edit, EditedLetter, StoredLetter, checked_edit, editable_options, edited
+from bizzmq.dead_letters.edit import (
+    EDITABLE,
+    Edit,
+    EditedLetter,
+    StoredLetter,
+    body_of,
+    checked_edit,
+    editable_options,
+    edited,
+)
 from bizzmq.dead_letters.letters import header_of, letter_of
 from bizzmq.errors import BizzMQError, ConfigurationError, DecodeError
 from bizzmq.protocol.envelope import decode_body
-from bizzmq.protocol.signing import Signer
+from bizzmq.protocol.sealing import Sealer
 from bizzmq.utils import logs
 from bizzmq.utils.console import FAILED, CommandError
 
@@ -29,7 +38,7 @@ _LONGEST = 200
 
 
 @contextmanager
-def editing(letter: StoredLetter, file: str, signer: Signer | None, *, opens: bool) -> Iterator[EditedLetter]:
+def editing(letter: StoredLetter, file: str, sealer: Sealer | None, *, opens: bool) -> Iterator[EditedLetter]:
     """A context manager: the edited message. If it is invalid, or the block fails, the edited text is kept.
 
     Args:
@@ -40,9 +49,9 @@ def editing(letter: StoredLetter, file: str, signer: Signer | None, *, opens: bo
         ConfigurationError: the text is invalid; the error says where, and in which file it is kept.
         CommandError: the editor has failed, nothing was changed, or the block has failed.
     """
-    before = text_of(letter)
+    before = text_of(letter, sealer)
     if not opens:
-        yield edited(letter, _change(before, _read(Path(file))), signer)
+        yield edited(letter, _change(before, _read(Path(file))), sealer)
         return
     path = _write(letter, _read(Path(file)) if file else before)
     try:
@@ -51,7 +60,7 @@ def editing(letter: StoredLetter, file: str, signer: Signer | None, *, opens: bo
         if change == Edit():
             path.unlink()
             raise _UnchangedError("nothing was changed, so nothing was replayed", FAILED)
-        yield edited(letter, change, signer)
+        yield edited(letter, change, sealer)
     except _UnchangedError:
         raise
     except BizzMQError as error:
@@ -79,11 +88,11 @@ def _shell(letter: StoredLetter) -> str:
     return shlex.quote(as_text(letter.id))
 
 
-def text_of(letter: StoredLetter) -> str:
+def text_of(letter: StoredLetter, sealer: Sealer | None = None) -> str:
     """A dead letter as the text that is edited. Raises ConfigurationError if it is unreadable."""
     options = editable_options(letter)
     try:
-        body = decode_body(letter.envelope.partition(b"\n")[2])
+        body = decode_body(body_of(letter, sealer))
     except DecodeError as error:
         raise ConfigurationError(f"the dead letter {as_text(letter.id)!r} cannot be edited: {error}") from None
     about = letter_of(letter.k, letter.id, header_of(letter.envelope))

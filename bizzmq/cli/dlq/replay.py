@@ -21,8 +21,8 @@ from bizzmq.dead_letters.letters import read_letter
 from bizzmq.dead_letters.rates import Pace, checked_rate
 from bizzmq.dead_letters.replay import Replay, replay_letter, replay_steps
 from bizzmq.errors import ConfigurationError
+from bizzmq.protocol import sealing
 from bizzmq.protocol.keys import QueueKeys
-from bizzmq.protocol.signing import Signer, keys_from_environment
 from bizzmq.utils import logs
 from bizzmq.utils.console import FAILED, CommandError
 
@@ -102,7 +102,7 @@ def replay(redis_url: str, queue: str | None, message_ids: Sequence[str], option
         else:
             show_count(_steps(broker, queue, message_ids, options), "messages replayed")
             return
-    sys.exit(debug_letter(letter, options.handler, redis_url, _signer()))
+    sys.exit(debug_letter(letter, options.handler, redis_url, sealing.from_environment()))
 
 
 def missing(queue: str | None, message_id: str) -> NoReturn:
@@ -153,13 +153,8 @@ def _stored(broker: Broker, queue: str | None, message_id: str) -> StoredLetter:
 
 
 def _replay_edited(broker: Broker, letter: StoredLetter, options: ReplayOptions) -> None:
-    with editing(letter, options.edited, _signer(), opens=options.edit) as changed:
+    with editing(letter, options.edited, sealing.from_environment(), opens=options.edit) as changed:
         if not broker.perform(edit.replay_edited(changed)):
             text = "the dead letter was replayed, deleted or has failed again meanwhile, so nothing was replayed"
             raise CommandError(logs.escape(text), FAILED)
     show_done("1 message replayed, as edited")
-
-
-def _signer() -> Signer | None:
-    keys = keys_from_environment()
-    return None if keys is None else Signer(keys)

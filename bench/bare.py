@@ -19,7 +19,7 @@ def messages_per_s(server: Server, messages: int, prefetch: int) -> float:
     server.mq.publish_messages_to_queue(QUEUE, [{"n": n} for n in range(messages)])
     supervisor = ids.supervisor_id()
     worker = ids.worker_id(supervisor, 0)
-    broker.register(QUEUE, supervisor, 1, worker)
+    broker.register(QUEUE, supervisor, worker)
     finished: list[bytes] = []
     begin_s = time.perf_counter()
     while True:

@@ -127,7 +127,7 @@ def consume(on: Lab, prefetch: int, handler: Handler | None = None) -> None:
     """Run a worker's loop in this thread until the queue is empty. The default handler does nothing."""
     broker, supervisor = broker_of(on.url), ids.supervisor_id()
     worker = ids.worker_id(supervisor, 0)
-    broker.register(QUEUE, supervisor, 1, worker)
+    broker.register(QUEUE, supervisor, worker)
     options, stop = ConsumerOptions(prefetch=prefetch, burst=True), StopEvent()
     Consumer(broker, worker, [QUEUE], handler or Handler(_nothing), stop, options).run()
     broker.unregister(QUEUE, supervisor)

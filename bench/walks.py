@@ -51,7 +51,7 @@ def consumer(on: Lab, handler: Callable[..., Any]) -> Iterator[Consumer]:
     """A worker's loop, after it has run enough messages to claim several at once."""
     broker, supervisor, stop = broker_of(on.url), ids.supervisor_id(), StopEvent()
     worker = ids.worker_id(supervisor, 0)
-    broker.register(QUEUE, supervisor, 1, worker)
+    broker.register(QUEUE, supervisor, worker)
     loop = Consumer(broker, worker, [QUEUE], Handler(handler), stop, ConsumerOptions(burst=True))
     loop.run()
     yield loop

@@ -28,7 +28,7 @@ def claims_per_s(lab: Lab, messages: int, connections: int, prefetch: int) -> fl
         mq.publish_messages_to_queue(QUEUE, [{"n": n, "us": 0} for n in range(messages)])
     broker = broker_of(lab.url)
     for worker in workers:
-        broker.register(QUEUE, supervisor, connections, worker)
+        broker.register(QUEUE, supervisor, worker)
         broker.claim(QUEUE, worker, 0)  # the script is loaded
     commands = [claim_command(QUEUE, worker, prefetch) for worker in workers]
     spans = in_processes([_claim_loop] * connections, lab.url, commands)
@@ -111,7 +111,7 @@ def redis_benchmark(lab: Lab, requests: int) -> dict[str, float]:
     with BizzMQ(lab.url) as mq:
         mq.create_queue(QUEUE, QueueOptions())
         mq.publish_message_to_queue(QUEUE, {"n": 0, "us": 0})
-    broker.register(QUEUE, supervisor, 1, worker)
+    broker.register(QUEUE, supervisor, worker)
     broker.claim(QUEUE, worker, 1)
     broker.connection.drop()
     claim = [str(part) for part in claim_command(QUEUE, worker, 1)]

@@ -76,7 +76,7 @@ def calls_s(on: Lab, depth: int) -> list[float]:
     worker = ids.worker_id(supervisor, 0)
     (last,) = in_processes([_publish], on.url, depth)  # this process keeps the identity under which it has published
     broker = broker_of(on.url)
-    broker.register("bench", supervisor, 1, worker)
+    broker.register("bench", supervisor, worker)
     broker.claim("bench", worker, 0)
     broker.connection.drop()
     on.wait_written()

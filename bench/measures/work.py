@@ -128,7 +128,7 @@ def _ready(on: Lab) -> tuple[Raw, tuple[Any, ...]]:
         mq.create_queue("bench")
         mq.publish_message_to_queue("bench", None)
     broker = broker_of(on.url)
-    broker.register("bench", supervisor, 1, worker)
+    broker.register("bench", supervisor, worker)
     held = broker.claim("bench", worker, 1).entries
     broker.claim("bench", worker, 1, [entry[0] for entry in held])
     broker.connection.drop()

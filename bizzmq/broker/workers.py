@@ -77,9 +77,9 @@ class Workers:
         self._keys, self._run = runner.keys, runner.run
         self._connection = runner.connection
 
-    def register(self, queue: str, supervisor: str, counter: int, worker: str = "") -> None:
+    def register(self, queue: str, supervisor: str, worker: str = "") -> None:
         """Let a supervisor, and one of its workers, work on a queue. Raises QueueNotFoundError."""
-        call = register_call(self._keys(queue), supervisor, counter, worker)
+        call = register_call(self._keys(queue), supervisor, worker)
         register_result(self._run("register", call), queue)
 
     def heartbeat(self, queue: str, supervisor: str) -> int:
@@ -120,8 +120,8 @@ class Workers:
         return {as_text(name): as_text(value) for name, value in pairs(flat)}
 
 
-def register_call(k: QueueKeys, supervisor: str, counter: int, worker: str) -> Call:
-    return [k.meta, k.supervisors, k.workers], [supervisor, counter, worker]
+def register_call(k: QueueKeys, supervisor: str, worker: str) -> Call:
+    return [k.meta, k.supervisors, k.workers], [supervisor, worker]
 
 
 def register_result(reply: Any, queue: str) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import random
-import secrets
 from dataclasses import dataclass
 from typing import Callable, Collection, Sequence
 
@@ -125,7 +124,7 @@ class Lease:
         shards = self._broker.shards(queue)  # each time: the queue may have been created again
         for name in shards:
             for worker in workers:
-                self._broker.register(name, self._supervisor, secrets.randbelow(2**40), worker)
+                self._broker.register(name, self._supervisor, worker)
         self._shards[queue] = shards
 
     def _register_late(self, queue: str) -> None:
@@ -225,10 +224,10 @@ class Lease:
         log(_logger, logging.WARNING, "this supervisor was not registered any more, registering anew",
             queue=queue, supervisor=self._supervisor)  # fmt: skip
         try:
-            self._broker.register(queue, self._supervisor, secrets.randbelow(2**40))
+            self._broker.register(queue, self._supervisor)
         except QueueNotFoundError:
             log(_logger, logging.ERROR, QUEUE_GONE, queue=queue)
             if self._create is not None:
                 logical = logical_queue(queue)
                 self._create(logical, len(self.shards_of(logical)))
-                self._broker.register(queue, self._supervisor, secrets.randbelow(2**40))
+                self._broker.register(queue, self._supervisor)

@@ -81,7 +81,7 @@ def test_a_purge_deletes_the_oldest_messages_first(mq: BizzMQ, redis: Redis, bro
 
 def claim_all_after_the_first_read(mq: BizzMQ, broker: Broker, then: int) -> List[str]:
     """After the purge has read once, a worker claims 100 messages; publish `then` new ones and return their ids."""
-    broker.register("q", "s", 1, "w")
+    broker.register("q", "s", "w")
     execute = broker.connection.execute
     new: List[str] = []
     looks = iter([True])

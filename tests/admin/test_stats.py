@@ -33,7 +33,7 @@ def test_all_places_are_counted(mq: BizzMQ, broker: Broker, queue: str) -> None:
     mq.publish_messages_to_queue("q", range(5))
     mq.publish_messages_to_queue("q", range(2), MessageOptions(priority=-1))
     mq.publish_messages_to_queue("q", range(3), MessageOptions(delay_s=60))
-    broker.register("q", "s", 1, "w")
+    broker.register("q", "s", "w")
 
     broker.claim("q", "w", 2)
 
@@ -54,7 +54,7 @@ def test_all_outcomes_are_counted(mq: BizzMQ, queue: str) -> None:
 
 def test_requeued_messages_are_counted(mq: BizzMQ, broker: Broker, queue: str) -> None:
     mq.publish_messages_to_queue("q", range(3))
-    broker.register("q", "s", 1, "w")
+    broker.register("q", "s", "w")
     broker.claim("q", "w", 2)
 
     broker.requeue("q", "w", DeadWorker("stopped"))

@@ -48,7 +48,7 @@ class Operations:
 
     def _register(self, queue: str) -> str:
         self._workers += 1
-        self._broker.register(queue, "s", 1, f"w{self._workers}")
+        self._broker.register(queue, "s", f"w{self._workers}")
         self._held[queue] = []
         return f"w{self._workers}"
 

@@ -74,7 +74,7 @@ def test_messages_that_move_during_a_pass_are_suspects_but_not_findings(
     monkeypatch.setattr("bizzmq.audit.scan.PAGE", 7)
     monkeypatch.setattr("bizzmq.audit.scan.HASH_PAGE", 7)
     scene.publish(*[{}] * 60)
-    broker.register(QUEUE, "s1", 1, "w1")
+    broker.register(QUEUE, "s1", "w1")
     scan = QueueScan(broker, QUEUE)
     execute, busy, numbers = broker.connection.execute, [], itertools.count(1)
 

@@ -464,7 +464,7 @@ def test_an_ack_of_an_earlier_version_which_stores_no_result_ends_the_wait(
 ) -> None:
     mq.create_queue("q")
     message = mq.publish_message_to_queue("q", 1, KEPT)
-    broker.register("q", "s1", 1, "w1")
+    broker.register("q", "s1", "w1")
 
     def ack() -> None:
         broker.claim("q", "w1", 1)

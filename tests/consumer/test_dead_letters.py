@@ -141,7 +141,7 @@ def test_a_purge_deletes_up_to_its_limit(mq: BizzMQ, broker: Broker, queue: str)
 
 def test_an_implicit_dead_letter_queue_is_listed(mq: BizzMQ, broker: Broker) -> None:
     mq.create_queue("plain")
-    broker.register("plain", "s", 1, "w")
+    broker.register("plain", "s", "w")
     mq.publish_message_to_queue("plain", 1)
     message_id = broker.claim("plain", "w", 1).entries[0][0]
 

@@ -22,11 +22,11 @@ def silent(redis: Redis) -> Containers:
 def test_it_sends_heartbeats_at_its_interval(broker: Broker, redis: Redis) -> None:
     put(redis, "q", Containers())
     watcher = TickedLease(broker)
-    first = int(look(redis, "q").supervisors["watcher"])
+    first = int(broker.supervisors("q")["watcher"])
 
     watcher.pass_time(30)
 
-    assert int(look(redis, "q").supervisors["watcher"]) - first in (10, 11)
+    assert int(broker.supervisors("q")["watcher"]) - first in (10, 11)
 
 
 def test_a_tick_returns_when_the_next_one_is_due(broker: Broker, redis: Redis) -> None:
@@ -91,12 +91,12 @@ def test_a_registration_without_a_supervisor_is_reaped(broker: Broker, redis: Re
 def test_an_unregistered_supervisor_registers_again_with_another_counter(broker: Broker, redis: Redis) -> None:
     put(redis, "q", Containers())
     watcher = TickedLease(broker)
-    before = look(redis, "q").supervisors["watcher"]
+    before = broker.supervisors("q")["watcher"]
     broker.unregister("q", "watcher")
 
     watcher.pass_time(OPTIONS.beat_s)
 
-    assert look(redis, "q").supervisors["watcher"] != before
+    assert broker.supervisors("q")["watcher"] != before
 
 
 def test_leaving_unregisters_it(broker: Broker, redis: Redis) -> None:

@@ -13,7 +13,7 @@ from bizzmq.connection.base import Connection
 from bizzmq.errors import BrokerUnavailableError
 from bizzmq.testing.proxy import Proxy
 from tests.consumer.ticked_lease import OPTIONS, REAPED_BY_S, TickedLease
-from tests.scripts.containers import Containers, look, put
+from tests.scripts.containers import FRESH, Containers, look, put
 from tests.scripts.moves import held
 
 
@@ -61,7 +61,7 @@ def test_a_heartbeat_just_before_the_reaping_prevents_it(redis: Redis, url: str,
 def test_a_supervisor_that_returns_while_its_worker_is_reaped_stays_registered(redis: Redis, url: str) -> None:
     put(redis, "q", held("m1", supervisors={}))
     broker = Broker(Connection(url))
-    calls = before_each_requeue(broker, lambda queue: broker.register(queue, "s1", 7))
+    calls = before_each_requeue(broker, lambda queue: broker.register(queue, "s1"))
     watcher = TickedLease(broker)
 
     watcher.until(lambda: bool(calls), REAPED_BY_S)
@@ -69,7 +69,7 @@ def test_a_supervisor_that_returns_while_its_worker_is_reaped_stays_registered(r
     after = look(redis, "q")
     broker.connection.drop()
     assert after.processing == {"w1": ("m1",)}
-    assert after.supervisors.get("s1") == "7"
+    assert after.supervisors.get("s1") == FRESH
 
 
 def test_an_outage_of_redis_restarts_the_observation(

@@ -177,7 +177,7 @@ def test_an_error_that_is_hard_to_render_counts_like_any_other(
 def test_a_message_that_killed_its_workers_is_kept_without_a_dead_letter_queue_too(mq: BizzMQ, broker: Broker) -> None:
     mq.create_queue("plain")
     mq.publish_message_to_queue("plain", "killer")
-    broker.register("plain", "s1", 1, "w1")
+    broker.register("plain", "s1", "w1")
     message_id = broker.claim("plain", "w1", 1).entries[0][0].decode()
 
     broker.requeue("plain", "w1", DeadWorker("crash", running=message_id, crash_limit=1, record=b'{"error":"SIGSEGV"}'))

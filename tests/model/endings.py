@@ -8,6 +8,8 @@ from tests.model.queue import Counts, Outcome, Queue, changed, totals
 
 CRASH_LIMIT = 2
 CRASH = "\t{}"
+BETWEEN_REGISTRATIONS = 1000
+"""More than the heartbeats of any supervisor here."""
 
 
 class Fate(NamedTuple):
@@ -81,10 +83,15 @@ def _settled(queue: Queue, fate: Fate, crashes: int) -> Outcome | None:
     return Outcome(queue.without_messages(running), None, totals(discarded=1))
 
 
-def register(queue: Queue, supervisor: str, counter: int, worker: str) -> Outcome:
-    supervisors = changed(queue.supervisors, {supervisor: queue.counter(supervisor) or counter})
+def register(queue: Queue, supervisor: str, worker: str) -> Outcome:
+    """The counter of a new registration is above all that have been. Redis's clock makes it so."""
     workers = changed(queue.workers, {worker: supervisor}) if worker else queue.workers
-    return Outcome(queue._replace(supervisors=supervisors, workers=workers), None)
+    queue = queue._replace(workers=workers)
+    if queue.counter(supervisor):
+        return Outcome(queue, None)
+    number = queue.registrations + 1
+    supervisors = changed(queue.supervisors, {supervisor: number * BETWEEN_REGISTRATIONS})
+    return Outcome(queue._replace(supervisors=supervisors, registrations=number), None)
 
 
 def heartbeat(queue: Queue, supervisor: str) -> Outcome:

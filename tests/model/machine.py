@@ -37,7 +37,7 @@ class Machine(Actors):
     def start(self, supervisor: str, again: int) -> None:
         self.started += 1
         process = Process(f"w{self.started}", supervisor)
-        self.ask(Request("register", supervisor, (100 * self.started, process.id)), again)
+        self.ask(Request("register", supervisor, (process.id,)), again)
         self.processes[process.id] = process
 
     @precondition(lambda self: self.processes)
@@ -143,8 +143,7 @@ class Machine(Actors):
     @rule(supervisor=st.sampled_from(SUPERVISORS), again=times)
     def heartbeat(self, supervisor: str, again: int) -> None:
         if not self.ask(Request("heartbeat", supervisor), again):
-            self.started += 1
-            self.ask(Request("register", supervisor, (100 * self.started, "")))
+            self.ask(Request("register", supervisor, ("",)))
 
     @precondition(lambda self: self.sent)
     @rule(number=st.integers(0, 30))

@@ -47,7 +47,7 @@ class Queue(NamedTuple):
 
     `due` and `delayed` are the two parts of the delayed set: due now, and due later. Pairs are
     sorted and hold no empty lists, so that equal queues are equal values. `request` is the publisher's last number,
-    `releases` are those of workers.
+    `releases` are those of workers. `registrations` is how many supervisors have been registered.
     """
 
     waiting: Ids = ()
@@ -61,6 +61,7 @@ class Queue(NamedTuple):
     supervisors: Tuple[Tuple[str, int], ...] = ()
     request: int = 0
     releases: Tuple[Tuple[str, int], ...] = ()
+    registrations: int = 0
 
     def held(self, worker: str) -> Ids:
         """What a worker holds, oldest first."""

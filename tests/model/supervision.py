@@ -6,7 +6,7 @@ from typing import Any, Iterator, Tuple
 
 from tests.model.endings import Fate
 from tests.model.queue import Counts, Request
-from tests.model.world import ALIVE, BURIED, FIRST_COUNTER, KILLED, Rules, Worker, World, fate_of
+from tests.model.world import ALIVE, BURIED, KILLED, Rules, Worker, World, fate_of
 
 
 def requests(world: World, rules: Rules, slot: int) -> Iterator[Request]:
@@ -65,8 +65,7 @@ def _after_requeue(world: World, rules: Rules, slot: int) -> Iterator[Request]:
         yield Request("requeue", worker.id, (Fate("silent"),))
     generation = int(worker.id[1:])
     if generation < rules.generations:
-        fresh = (supervisor.registrations + 1) * FIRST_COUNTER
-        yield Request("register", supervisor.id, (fresh, f"{supervisor.id}{generation + 1}"))
+        yield Request("register", supervisor.id, (f"{supervisor.id}{generation + 1}",))
 
 
 def _reaping(world: World, slot: int, watched: int) -> Iterator[Request]:
@@ -84,12 +83,9 @@ def answered(world: World, _rules: Rules, slot: int, request: Request, reply: An
     supervisor, worker = world.supervisors[slot], world.workers[slot]
     world = world.with_supervisor(slot, asking=None)
     if request.script == "heartbeat" and not reply:
-        anew = Request("register", supervisor.id, ((supervisor.registrations + 1) * FIRST_COUNTER, ""))
-        return world.with_supervisor(slot, asking=anew)
+        return world.with_supervisor(slot, asking=Request("register", supervisor.id, ("",)))
     if request.script == "register":
-        if world.queue.counter(supervisor.id) == request.args[0]:
-            world = world.with_supervisor(slot, registrations=request.args[0] // FIRST_COUNTER)
-        return world.with_worker(slot, **Worker(request.args[1])._asdict()) if request.args[1] else world
+        return world.with_worker(slot, **Worker(request.args[0])._asdict()) if request.args[0] else world
     if request.script == "unregister":
         return world.with_supervisor(slot, watched=None)
     if request.script == "requeue" and request.who == worker.id and worker.is_gone:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import Iterator
 
 import pytest
@@ -19,11 +18,8 @@ from tests.mutation.plugin import LUA_VARIABLE
 # The same examples each time. A failure prints its steps and a blob to repeat it. Where any failure will do, as in the
 # mutation run, it is not shrunk.
 IS_BRIEF = LUA_VARIABLE in os.environ
-# Known and not mended: of 50 examples on CPython 3.8, one has a late copy of a reap that ends a supervisor which has
-# registered again under the same id and has the same beat counter. See docs/internals/reliability.md.
-MEETS_THE_LATE_REAP = sys.version_info < (3, 9)
 SETTINGS = settings(
-    max_examples=20 if IS_BRIEF or MEETS_THE_LATE_REAP else 50,
+    max_examples=20 if IS_BRIEF else 50,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,

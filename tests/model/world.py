@@ -54,7 +54,6 @@ class Supervisor(NamedTuple):
 
     id: str
     is_alive: bool = True
-    registrations: int = 1
     watched: Optional[int] = None
     asking: Optional[Request] = None
 

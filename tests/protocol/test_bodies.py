@@ -55,7 +55,7 @@ def test_special_values_arrive_as_published(mq: BizzMQ, queue: str, name: str) -
 
 
 def test_any_value_arrives_as_published(mq: BizzMQ, broker: Broker, queue: str) -> None:
-    broker.register("q", "s", 1, "w")
+    broker.register("q", "s", "w")
 
     # Claimed here and not by a consumer, whose threads draw random numbers that hypothesis would use as its own.
     @quickly

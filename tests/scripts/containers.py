@@ -13,6 +13,9 @@ from bizzmq.testing.layout import Keys
 
 Ids = Tuple[str, ...]
 LATER_MS = 60_000
+FRESH = "fresh"
+"""How `look` shows a counter that began with Redis's clock: its number differs each time."""
+_CLOCK_DIGITS = 16
 
 
 class Ranked(Dict[str, int]):
@@ -129,7 +132,10 @@ def look(redis: Redis, queue: str) -> Containers:
         processing={worker: _in_order(redis, keys.processing(worker)) for worker in holders},
         attempts=redis.hgetall(keys.attempts),
         workers=redis.hgetall(keys.workers),
-        supervisors=redis.hgetall(keys.supervisors),
+        supervisors={
+            name: FRESH if len(counter) == _CLOCK_DIGITS else counter
+            for name, counter in redis.hgetall(keys.supervisors).items()
+        },
         releases=redis.hgetall(keys.releases),
         stats={name: int(value) for name, value in redis.hgetall(keys.stats).items()},
         wake=_has_marker(redis, keys.wake),

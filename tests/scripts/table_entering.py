@@ -6,7 +6,7 @@ from typing import Any
 
 from bizzmq.broker.broker import Broker
 from bizzmq.queue import QueueOptions
-from tests.scripts.containers import NO_QUEUE, Containers
+from tests.scripts.containers import FRESH, NO_QUEUE, Containers
 from tests.scripts.moves import DEAD, QUEUE, Call, Move, held
 
 
@@ -63,12 +63,12 @@ ROWS = [
          Containers(delayed=("m1",), attempts={"m1": "0 0 0 -1"}, wake=True, stats={"published": 1})),
     Move("publish", "starts with the retry count of its queue", Containers(retry="2"), publishing("m1"), None,
          Containers(retry="2", waiting=("m1",), attempts={"m1": "2 0 0 0"}, wake=True, stats={"published": 1})),
-    Move("register", "a supervisor", Containers(), lambda broker: broker.register(QUEUE, "s1", 7), None,
-         Containers(supervisors={"s1": "7"})),
+    Move("register", "a supervisor", Containers(), lambda broker: broker.register(QUEUE, "s1"), None,
+         Containers(supervisors={"s1": FRESH})),
     Move("register", "a worker of a new supervisor", Containers(),
-         lambda broker: broker.register(QUEUE, "s1", 7, "w1"), None, held()),
+         lambda broker: broker.register(QUEUE, "s1", "w1"), None, held(supervisors={"s1": FRESH})),
     Move("register", "one that beats keeps its counter", held(supervisors={"s1": "8"}),
-         lambda broker: broker.register(QUEUE, "s1", 99, "w2"), None,
+         lambda broker: broker.register(QUEUE, "s1", "w2"), None,
          held(supervisors={"s1": "8"}, workers={"w1": "s1", "w2": "s1"})),
     Move("heartbeat", "counts on", held(), lambda broker: broker.heartbeat(QUEUE, "s1"),
          8, held(supervisors={"s1": "8"}),

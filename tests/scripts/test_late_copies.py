@@ -12,7 +12,7 @@ from bizzmq.broker.queues import Deletion
 from bizzmq.broker.workers import DeadWorker
 from bizzmq.queue import QueueOptions
 from bizzmq.testing.layout import Keys
-from tests.scripts.containers import Containers, everything, look, put
+from tests.scripts.containers import FRESH, Containers, everything, look, put
 from tests.scripts.moves import QUEUE, claim_ids, held
 from tests.support import pipelined_publish
 
@@ -193,13 +193,32 @@ def test_a_late_requeue_takes_nothing_from_the_next_worker_of_the_slot(broker: B
     put(redis, QUEUE, held("m1"))
     death = DeadWorker("crash", running="m1")
     broker.requeue(QUEUE, "w1", death)
-    broker.register(QUEUE, "s1", 0, "w2")
+    broker.register(QUEUE, "s1", "w2")
     assert claim_ids(broker, 1, worker="w2") == ["m1"]
 
     assert broker.requeue(QUEUE, "w1", death) is None
 
     assert look(redis, QUEUE).processing == {"w2": ("m1",)}
     assert look(redis, QUEUE).attempts == {"m1": "0 1 0 0\t{}"}
+
+
+def test_a_late_reap_never_ends_a_later_registration(broker: Broker, redis: Redis) -> None:
+    """Not even one by a late copy of the registration that the reaper has ended."""
+    put(redis, QUEUE, Containers(waiting=("m1",)))
+    broker.register(QUEUE, "s1", "w1")
+    counter = broker.supervisors(QUEUE)["s1"]
+    death = DeadWorker("silent", supervisor="s1", counter=counter)
+    broker.requeue(QUEUE, "w1", death)
+    broker.unregister(QUEUE, "s1", counter)
+    broker.register(QUEUE, "s1", "w1")  # the copy
+    broker.register(QUEUE, "s1", "w2")
+    assert claim_ids(broker, 1, worker="w2") == ["m1"]
+
+    assert broker.requeue(QUEUE, "w2", death) is None
+    assert not broker.unregister(QUEUE, "s1", counter)
+
+    assert look(redis, QUEUE).processing == {"w2": ("m1",)}
+    assert look(redis, QUEUE).supervisors == {"s1": FRESH}
 
 
 def test_the_next_claim_returns_the_messages_of_a_late_one(broker: Broker, redis: Redis) -> None:

@@ -33,7 +33,7 @@ WORKING: Dict[str, Callable[[Broker], Any]] = {
     "release_prefetched": lambda broker: broker.release_prefetched(QUEUE, "w1", "m1", 1),
     "requeue": lambda broker: broker.requeue(QUEUE, "w1", DeadWorker("crash", running="m1")),
     "quarantine": lambda broker: broker.requeue(QUEUE, "w1", DeadWorker("crash", running="m1", crash_limit=1)),
-    "register": lambda broker: broker.register(QUEUE, "s2", 1, "w2") is None,
+    "register": lambda broker: broker.register(QUEUE, "s2", "w2") is None,
     "heartbeat": lambda broker: broker.heartbeat(QUEUE, "s1"),
     "unregister": lambda broker: broker.unregister(QUEUE, "s1"),
     "replay": lambda broker: broker.replay(QUEUE, "d1", 0),
@@ -90,7 +90,7 @@ def test_publish_fails_with_its_own_error(broker: Broker, full: Redis) -> None:
 
 def test_the_queue_drains_at_the_limit(broker: Broker, full: Redis) -> None:
     assert broker.requeue(QUEUE, "w1", DeadWorker("stopped")) == Requeued(2, 0, "", 0)
-    broker.register(QUEUE, "s1", 7, "w2")
+    broker.register(QUEUE, "s1", "w2")
     handled: list[str] = []
 
     while claim_ids(broker, 2, worker="w2"):

@@ -103,7 +103,7 @@ def test_a_late_drop_of_missing_messages_leaves_an_id_whose_message_is_there(bro
 
 def test_a_late_requeue_takes_nothing_from_a_worker_that_registered(broker: Broker, redis: Redis) -> None:
     put(redis, QUEUE, Containers(processing={"w9": ("m1",)}))
-    broker.register(QUEUE, "s1", 7, "w9")
+    broker.register(QUEUE, "s1", "w9")
     before = everything(redis)
 
     assert requeueing_unregistered(broker) is None

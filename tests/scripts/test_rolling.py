@@ -54,7 +54,7 @@ class Deploy:
         self.published: Dict[str, int] = {}
         self.done: List[str] = []
         for broker, worker in zip(brokers, self._workers):
-            broker.register(QUEUE, "s", 1, worker)
+            broker.register(QUEUE, "s", worker)
 
     def step(self) -> None:
         index = self._random.randrange(len(self._brokers))
@@ -85,7 +85,7 @@ class Deploy:
         assert broker.requeue(QUEUE, self._workers[index], DeadWorker("stopped")) is not None
         self._deaths += 1
         self._workers[index] = f"w{index}.{self._deaths}"
-        broker.register(QUEUE, "s", 1, self._workers[index])
+        broker.register(QUEUE, "s", self._workers[index])
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_each_version_claims_what_the_other_has_published_highest_first(
     publisher, claimer = both[order[0]], both[order[1]]
     for number, priority in enumerate(PRIORITIES):
         publisher.publish(QUEUE, "p", number + 1, 0, priority, [f"m{priority}", b"1\n1"])
-    claimer.register(QUEUE, "s", 1, "w")
+    claimer.register(QUEUE, "s", "w")
 
     claimed = [entry[0].decode() for entry in claimer.claim(QUEUE, "w", 100).entries]
 

@@ -44,7 +44,7 @@ REFUSED: Dict[str, Call] = {
 }
 UNKNOWN: Dict[str, Call] = {
     "publish": lambda broker: broker.publish(QUEUE, "pub", 1, 0, 0, ["m1", b"1\n1"]),
-    "register": lambda broker: broker.register(QUEUE, "s1", 7, "w1"),
+    "register": lambda broker: broker.register(QUEUE, "s1", "w1"),
     "replay": lambda broker: broker.replay(QUEUE, "m1", 0),
     "options": lambda broker: broker.options(QUEUE),
     "stats": lambda broker: queue_stats.stats(broker, QUEUE),

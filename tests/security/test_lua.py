@@ -88,7 +88,7 @@ def test_published_data_is_never_part_of_a_script(url: str, redis: Any, wiretap:
     command(redis, "SCRIPT", "FLUSH")  # so that every script is sent as text
     broker = Broker(wiretap)
     broker.create("q", QueueOptions(config_dead_letter_queue=True))
-    broker.register("q", CODE, 1, CODE)
+    broker.register("q", CODE, CODE)
     with BizzMQ(url) as mq:
         published = mq.publish_messages_to_queue("q", HOSTILE, MessageOptions(retries=0))
     command(redis, "SCRIPT", "FLUSH")

@@ -1,6 +1,6 @@
 -- heartbeat: increments the counter of a supervisor, which shows that it is alive.
 --
--- uses     guards, time
+-- uses     guards, counters
 -- KEYS[1]  supervisors  HASH  supervisor id -> beat counter
 -- ARGV[1]  supervisor id
 -- returns  the new counter, 0 not registered
@@ -11,6 +11,6 @@ allow_when_full(supervisors)
 local counter = redis.pcall('HINCRBY', supervisors, ARGV[1], 1)
 if type(counter) == 'number' and counter > 0 then return counter end
 -- It was not a counter, or has no room left. Any other number shows watchers that the supervisor is alive.
-counter = now_ms()
-redis.call('HSET', supervisors, ARGV[1], string.format('%.0f', counter))
-return counter
+counter = fresh_counter()
+redis.call('HSET', supervisors, ARGV[1], counter)
+return tonumber(counter)

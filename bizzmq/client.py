@@ -13,6 +13,7 @@ from bizzmq.connection.factory import connect
 from bizzmq.consumer.handler import Handler, UserHandler
 from bizzmq.consumer.in_process import InProcessConsumer
 from bizzmq.consumer.options import ConsumerOptions, ExitReason
+from bizzmq.control.control_client import ControlClient
 from bizzmq.dead_letters.client import DeadLetterClient
 from bizzmq.embedded import server as embedded
 from bizzmq.errors import BizzMQError, ClosedError
@@ -37,7 +38,7 @@ from bizzmq.validation import checks
 T = TypeVar("T")
 
 
-class BizzMQ(PublishingClient, DeadLetterClient, ResultClient):
+class BizzMQ(PublishingClient, DeadLetterClient, ControlClient, ResultClient):
     """A client for the queues on a Redis server. A context manager that several threads can share.
 
     After `close` every method raises ClosedError; closing or stopping again is harmless.

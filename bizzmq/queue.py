@@ -173,12 +173,14 @@ class QueueStats:
     This always holds for a queue::
 
         published + replayed = waiting + delayed + processing
-                               + acked + discarded + purged + dead_lettered_total + written_off + unaccounted
+                               + acked + discarded + purged + cancelled + dead_lettered_total + written_off
+                               + unaccounted
 
     And for a dead-letter queue::
 
         published + dead_lettered_total = waiting + delayed + processing + dead_lettered
-                                          + acked + discarded + purged + replayed + written_off + unaccounted
+                                          + acked + discarded + purged + cancelled + replayed + written_off
+                                          + unaccounted
 
     `unaccounted` is 0 unless another program has written to these keys, or Redis has evicted some. It is positive if
     messages are missing, and negative if there are messages that were not published. `bizzmq audit` finds them.
@@ -195,6 +197,7 @@ class QueueStats:
     discarded: int = 0
     dead_lettered_total: int = 0
     purged: int = 0
+    cancelled: int = 0
     replayed: int = 0
     missing: int = 0
     written_off: int = 0

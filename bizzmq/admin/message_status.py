@@ -24,15 +24,16 @@ class MessageStatus:
     Attributes:
         id: the message's id.
         queue: the name of its queue.
-        state: `waiting`, `delayed` (also until its next retry), `processing`, `succeeded`, `dead_lettered` or
-            `discarded`; `unknown` if it has ended and its result is not kept, or was never published.
+        state: `waiting`, `delayed` (also until its next retry), `processing`, `succeeded`, `dead_lettered`,
+            `discarded` or `cancelled`; `unknown` if it has ended and its result is not kept, or was never published.
         delivery: the number of its last delivery; 0 before the first one, and if it is not known.
         published_at_s: when it was published, by Redis's clock; None if BizzMQ did not make the id.
         started_at_s, finished_at_s: when its last delivery began and ended, by the worker's clock; None while that is
             not known. All times are seconds since the epoch.
         due_at_s: when a delayed message becomes waiting, by Redis's clock; None for others.
         worker: the id of the worker that holds it; "" if none does.
-        error: the record of the error by which it has failed for good (see `Context.error`); empty if it has not.
+        error: the record of the error by which it has failed for good (see `Context.error`), or of its cancel, with
+            `by` and `reason`; empty if there is none.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""The client for asyncio: publish, consume beside the event loop, and everything that AsyncQueueClient does."""
+"""The client for asyncio: publish, consume beside the event loop, and everything that AsyncControlClient does."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, AsyncIterable, Awaitable, Callable, Iterable, Mapping, S
 from bizzmq.admin.queue_client import checked_name
 from bizzmq.aio.broker import AsyncBroker
 from bizzmq.aio.consumer import LoopConsumer
+from bizzmq.aio.control_client import AsyncControlClient
 from bizzmq.aio.dead_letters import AsyncDeadLetterClient
 from bizzmq.aio.factory import AnyAsyncConnection, connect
 from bizzmq.aio.publisher import AsyncPublisher
@@ -43,7 +44,7 @@ T = TypeVar("T")
 _DEFAULTS = MessageOptions()
 
 
-class AsyncBizzMQ(AsyncDeadLetterClient, AsyncResultClient):
+class AsyncBizzMQ(AsyncDeadLetterClient, AsyncControlClient, AsyncResultClient):
     """A client for asyncio, with the methods of BizzMQ. A context manager (`async with`) that many tasks can share.
 
     It works on the sockets of the event loop, without threads; only consumers have threads. The constructor neither

@@ -37,6 +37,9 @@ class LoopHandler(Handler):
         super().__init__(function, middlewares)
         self._home = loop
         self._is_stopping = is_stopping
+        self._task: asyncio.Task[Any] | None = None
+        self._interrupt: BaseException | None = None
+        self.interrupt_from_thread = self._interrupt_task
 
     def is_running_here(self) -> bool:
         """Whether the current task is the handler, or was started by it."""
@@ -73,10 +76,25 @@ class LoopHandler(Handler):
 
     async def _inside(self, awaitable: Any) -> Tuple[Any, SystemExit | None]:
         _running.set(self)
+        self._interrupt, self._task = None, asyncio.current_task()
         try:
-            return await handler_result.awaited(awaitable, self._home, lambda: None), None
+            return await handler_result.awaited(awaitable, self._home, self._take_interrupt), None
         except SystemExit as error:  # it would end the event loop, and with it the program
             return None, error
+        finally:
+            self._task = None
+
+    def _interrupt_task(self, error: BaseException) -> bool:
+        task = self._task
+        if task is None:
+            return False
+        self._interrupt = error
+        self._home.call_soon_threadsafe(task.cancel)
+        return True
+
+    def _take_interrupt(self) -> BaseException | None:
+        error, self._interrupt = self._interrupt, None
+        return error
 
 
 def _gone() -> Draining:

@@ -78,6 +78,7 @@ class Handle(Generic[R]):
 
         Raises:
             HandlerFailedError: the message has failed for good: it is dead-lettered, or discarded.
+            MessageCancelled: the message was cancelled.
             ResultNotKept: the task has no `result_ttl_s`. Raised at once.
             ResultExpired: the message has ended or was deleted, and no result is kept.
             TimeoutError: the message has not ended in time.
@@ -121,6 +122,30 @@ class Handle(Generic[R]):
         """As `status`, for asyncio."""
         aclient = self._clients.aclient
         return self.status() if aclient is None else await aclient.status(self.queue, self.id)
+
+    def cancel(self, *, by: str = "", reason: str = "") -> bool:
+        """Cancel the message: it ends at once, or, if it is running, within a second and its pool's grace period.
+
+        See `BizzMQ.cancel`.
+
+        Args:
+            by: who cancels it; the default is the user and the host of this process.
+            reason: why, for those who wait for its result.
+
+        Returns:
+            False if there is no such message: it has ended, or never was.
+
+        Raises:
+            ConfigurationError, QueueNotFoundError, DecodeError, WrongTypeError, BrokerUnavailableError, ClosedError
+        """
+        return self._clients.client.cancel(self.id, self.queue, by=by, reason=reason)
+
+    async def acancel(self, *, by: str = "", reason: str = "") -> bool:
+        """As `cancel`, for asyncio."""
+        aclient = self._clients.aclient
+        if aclient is None:
+            return self.cancel(by=by, reason=reason)
+        return await aclient.cancel(self.id, self.queue, by=by, reason=reason)
 
     def known(self) -> Resolution | None:
         """What has become of the message, if that is known without a request. For code of BizzMQ."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import Iterator
 
+from bizzmq.broker.cancels import Cancels
 from bizzmq.broker.dead_letters import DeadLetters
 from bizzmq.broker.maintenance import Maintenance
 from bizzmq.broker.messages import Messages
@@ -20,8 +21,8 @@ from bizzmq.embedded import server as embedded
 class Broker:
     """All transitions of all queues over one connection. Its users retry and log.
 
-    The constructor binds the methods of `Queues`, `Messages`, `DeadLetters`, `Results`, `Workers` and `Maintenance`,
-    so a call costs no delegation, and a subclass cannot override them.
+    The constructor binds the methods of `Queues`, `Messages`, `DeadLetters`, `Results`, `Cancels`, `Workers` and
+    `Maintenance`, so a call costs no delegation, and a subclass cannot override them.
     """
 
     def __init__(self, connection: AnyConnection) -> None:
@@ -49,6 +50,9 @@ class Broker:
 
         results = Results(runner)
         self.finish = results.finish
+
+        cancels = Cancels(runner)
+        self.cancel, self.cancelled_among = cancels.cancel, cancels.cancelled_among
 
         workers = Workers(runner)
         self.register, self.heartbeat, self.unregister = workers.register, workers.heartbeat, workers.unregister

@@ -9,6 +9,7 @@ from bizzmq.broker.replies import check_lease
 from bizzmq.broker.results import result_key
 from bizzmq.errors import BrokerReplyError, LeaseLostError, QueueNotFoundError
 from bizzmq.protocol.keys import QueueKeys
+from bizzmq.protocol.results import DISCARDED
 
 
 class Claimed(NamedTuple):
@@ -94,9 +95,11 @@ def dead_letter_keys(k: QueueKeys) -> list[str]:
     return [k.parked if k.is_dead_letter_queue else dead.waiting, dead.messages, dead.meta, dead.wake]
 
 
-def discard_call(k: QueueKeys, worker: str, message_id: str, attempts_before: str, record: bytes) -> Call:
+def discard_call(
+    k: QueueKeys, worker: str, message_id: str, attempts_before: str, record: bytes, state: str = DISCARDED
+) -> Call:
     key_names = [k.workers, k.processing(worker), k.messages, k.attempts, k.stats, k.result(message_id)]
-    return key_names, [worker, message_id, attempts_before, record]
+    return key_names, [worker, message_id, attempts_before, record, state]
 
 
 def discard_result(reply: Any, queue: str, worker: str) -> bool:

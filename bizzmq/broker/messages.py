@@ -29,6 +29,7 @@ from bizzmq.broker.message_calls import (
 from bizzmq.broker.script_runner import ScriptRunner
 from bizzmq.connection.error_mapping import NoScriptError
 from bizzmq.errors import BrokerReplyError
+from bizzmq.protocol.results import DISCARDED
 
 BATCH_LIMIT = 100
 """Messages in one script call at most, so that no script blocks Redis for more than a few milliseconds."""
@@ -111,9 +112,16 @@ class Messages:
         call = dead_letter_call(self._keys(queue), worker, message_id, attempts_before, record)
         return dead_letter_result(self._run("dead_letter", call), queue, worker)
 
-    def discard(self, queue: str, worker: str, message_id: str, attempts_before: str, record: bytes = b"{}") -> bool:
-        """Delete a message that is not retried. Returns False if that is already done. Raises LeaseLostError."""
-        call = discard_call(self._keys(queue), worker, message_id, attempts_before, record)
+    def discard(
+        self, queue: str, worker: str, message_id: str, attempts_before: str, record: bytes = b"{}",
+        state: str = DISCARDED,
+    ) -> bool:  # fmt: skip
+        """Delete a message that is not retried. Returns False if that is already done. Raises LeaseLostError.
+
+        Args:
+            state: `discarded` after a failure, or `cancelled`.
+        """
+        call = discard_call(self._keys(queue), worker, message_id, attempts_before, record, state)
         return discard_result(self._run("discard", call), queue, worker)
 
     def release(

@@ -51,7 +51,7 @@ class DeadWorker:
         last_finished: id of the last message that it finished, or "".
         crash_limit: number of crashes that quarantines a message.
         record: error record of a quarantined message, JSON.
-        outcome: of a `failed` message: `retry`, `dead-letter` or `discard`.
+        outcome: of a `failed` message: `retry`, `dead-letter`, `discard` or `cancel`.
         attempts_after, delay_ms: for a retry, its new attempts and its delay.
         results: by id, of the finished messages that keep one.
         supervisor, counter: requeue only if this supervisor's beat counter is still `counter`; "" if known dead.

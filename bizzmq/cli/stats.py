@@ -21,11 +21,11 @@ def stats(redis_url: str, queue: str, as_json: bool) -> None:
     \b
     This always holds for a queue:
       published + replayed = waiting + delayed + processing + acked + discarded
-        + purged + dead_lettered_total + written_off + unaccounted
+        + purged + cancelled + dead_lettered_total + written_off + unaccounted
     And for a dead-letter queue:
       published + dead_lettered_total = waiting + delayed + processing
-        + dead_lettered + acked + discarded + purged + replayed + written_off
-        + unaccounted
+        + dead_lettered + acked + discarded + purged + cancelled + replayed
+        + written_off + unaccounted
 
     unaccounted is 0 unless another program has deleted or written messages; bizzmq audit QUEUE finds the reason.
     """  # noqa: D301 - click reads \b as the beginning of lines that it leaves as they are

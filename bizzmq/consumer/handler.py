@@ -46,7 +46,7 @@ class Handler:
             point.
         when_spent: called when `is_spent` becomes true.
         chain: the middleware around the handler; None without middleware.
-        interrupt: see `HandlerLoop.interrupt`.
+        interrupt, interrupt_from_thread: see `HandlerLoop`.
     """
 
     is_spent = False
@@ -58,6 +58,7 @@ class Handler:
         self._takes_context = takes_context(function)
         self._loop = HandlerLoop()
         self.interrupt = self._loop.interrupt
+        self.interrupt_from_thread = self._loop.interrupt_from_thread
         self._process = os.getpid()
         tasks: Any = function
         self._tasks: TaskDispatcher = tasks if issubclass(type(tasks), TaskDispatcher) else _NO_TASKS

@@ -23,6 +23,15 @@ class HandlerLoop:
         self._interrupt = error
         self._loop.call_soon_threadsafe(self._running.cancel)
 
+    def interrupt_from_thread(self, error: BaseException) -> bool:
+        """Raise an error in what is async, where it waits. False if the thread runs no async code, or computes."""
+        running, loop = self._running, self._loop
+        if running is None or loop is None or asyncio.current_task(loop) is running:
+            return False
+        self._interrupt = error
+        loop.call_soon_threadsafe(running.cancel)
+        return True
+
     def close(self) -> None:
         """Close the event loop, if there is one, and cancel the tasks that hooks have left in it."""
         if self._loop is not None:

@@ -2,102 +2,31 @@
 
 from __future__ import annotations
 
-import _thread
 import atexit
 import logging
 import os
-import threading
 from typing import Callable
 
 from bizzmq.broker.broker import Broker
+from bizzmq.broker.cancels import CANCEL_CHECK_S, CANCELS_UNREADABLE
 from bizzmq.broker.workers import DeadWorker, DeathKind
+from bizzmq.connection.error_mapping import CommandRefusedError
 from bizzmq.connection.retry import CURABLE, Outage, retry
 from bizzmq.consumer.consumer import Consumer
 from bizzmq.consumer.handler import Handler, UserHandler
 from bizzmq.consumer.hooks import ConsumerHooks
 from bizzmq.consumer.lease import Lease, LeaseOptions
 from bizzmq.consumer.options import ConsumerOptions, ExitReason
+from bizzmq.consumer.threads.consumer_thread import ConsumerThread
+from bizzmq.consumer.threads.running_message import RunningMessage, shard_of
 from bizzmq.errors import QUEUE_TROUBLE, BizzMQError
 from bizzmq.protocol import ids
 from bizzmq.protocol.envelope import decode_envelope
 from bizzmq.protocol.sealing import Decode
-from bizzmq.utils import clock
 from bizzmq.utils.logs import log
 from bizzmq.utils.stop_event import StopEvent
 
 _logger = logging.getLogger("bizzmq.consumer")
-_BEGIN_S, _CHECK_S = 1.0, 0.5
-"""How long a thread may take to begin after its start was interrupted, and how often that is checked, seconds."""
-
-
-class _Thread:
-    """A thread whose `start` and `wait` may be interrupted by an exception from a signal handler.
-
-    `threading.Thread` does not support that: an exception in its `start` leaves a lock of its event held, and the new
-    thread waits forever to report that it has started. So another thread starts it: signal handlers run in the main
-    thread only.
-    """
-
-    def __init__(self, work: Callable[[], None], name: str) -> None:
-        self._work = work
-        self._over = StopEvent()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._runs = self._is_given_up = False
-        self._failure: RuntimeError | None = None
-        self.has_begun = False
-
-    @property
-    def is_current(self) -> bool:
-        return threading.current_thread() is self._thread
-
-    def start(self) -> None:
-        """Start the thread. Raises RuntimeError if the system has no thread left."""
-        self.has_begun = True  # first: after an interrupt it is unknown whether the thread runs
-        _thread.start_new_thread(self._begin, ())
-        while not self._runs and self._failure is None:
-            self._over.wait(_CHECK_S)
-        if self._failure is not None:
-            self.has_begun = False
-            raise self._failure
-
-    def _begin(self) -> None:
-        try:
-            self._thread.start()
-        except RuntimeError as error:
-            self._failure = error
-            self._over.wake()
-
-    def wait(self) -> bool:
-        """Wait for the end of the thread; False if it does not exist, because its start was interrupted too early."""
-        begin_by_s = clock.monotonic() + _BEGIN_S
-        while self.has_begun and not self._over.requested and not self._is_given_up:
-            if not self._runs and clock.monotonic() > begin_by_s:
-                self._is_given_up = True
-                if not self._runs:
-                    break
-            self._over.wait(_CHECK_S)
-        self._over.close()
-        return self._runs
-
-    def ends_within(self, timeout_s: float) -> bool:
-        """Wait for the end of the thread, at most `timeout_s`; whether it has ended."""
-        give_up_s = clock.monotonic() + timeout_s
-        while not self._over.requested:
-            left_s = give_up_s - clock.monotonic()
-            if left_s <= 0:
-                return False
-            self._over.wait(min(_CHECK_S, left_s))
-        return True
-
-    def _run(self) -> None:
-        self._runs = True
-        self._over.wake()
-        if self._is_given_up:
-            return
-        try:
-            self._work()
-        finally:
-            self._over.request()
 
 
 class InProcessConsumer:
@@ -127,6 +56,8 @@ class InProcessConsumer:
         self._options = options
         self._queue = queue
         self._handler = handler if isinstance(handler, Handler) else Handler(handler)
+        self._running = RunningMessage(self._handler)
+        self._reads_cancels = True
         self._decode = decode
         self._supervisor = ids.supervisor_id()
         self._broker = new_broker()
@@ -137,8 +68,8 @@ class InProcessConsumer:
         self._starts = 0
         self._worker = ""
         self._process = os.getpid()
-        self._consuming = _Thread(self._consume, f"bizzmq-consume-{queue}")
-        self._leasing = _Thread(self._keep_lease, f"bizzmq-lease-{queue}")
+        self._consuming = ConsumerThread(self._consume, f"bizzmq-consume-{queue}")
+        self._leasing = ConsumerThread(self._keep_lease, f"bizzmq-lease-{queue}")
 
     def start(self) -> None:
         self._register()
@@ -271,12 +202,25 @@ class InProcessConsumer:
         outage = Outage(_logger, self._supervisor)
         while not self._lease_stop.requested:
             try:
-                wait_s = self._lease.tick()
+                wait_s = min(self._lease.tick(), CANCEL_CHECK_S)
+                self._check_cancel()
                 outage.over()
             except BizzMQError as error:
                 wait_s = outage.failed(error)
             self._lease_stop.wait(wait_s)
         self._end_lease()
+
+    def _check_cancel(self) -> None:
+        """Cancel the running message if that is requested. The user of a Redis may lack the permission to see it."""
+        context = self._running.context
+        if context is None or not self._reads_cancels:
+            return
+        try:
+            if self._lease_broker.cancelled_among(shard_of(context), [context.id]):
+                self._running.cancel(context)
+        except CommandRefusedError as error:
+            self._reads_cancels = False
+            log(_logger, logging.WARNING, CANCELS_UNREADABLE, error=str(error))
 
     def _end_lease(self) -> None:
         try:

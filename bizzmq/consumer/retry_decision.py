@@ -1,4 +1,4 @@
-"""The retry decision: what happens to a message after an attempt (ack, retry, dead-letter, discard, release).
+"""The retry decision: what happens to a message after an attempt (ack, retry, dead-letter, discard, release, cancel).
 
 The decision is a value and has no effect by itself; `settlement` carries it out.
 """
@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import Union
 
-from bizzmq.errors import ArgumentsError, Draining, Reject, RetryLater, UnknownTaskError
+from bizzmq.errors import ArgumentsError, Draining, MessageCancelled, Reject, RetryLater, UnknownTaskError
 from bizzmq.failure_policy import NO_POLICY, FailurePolicy
 from bizzmq.message import MAX_DELAY_S
 from bizzmq.protocol.attempts import Attempts
@@ -64,7 +64,12 @@ class Release:
     number: int = 0
 
 
-Settlement = Union[Ack, Retry, Postpone, MoveToDeadLetters, Discard, Release]
+@dataclass(frozen=True)
+class Cancel:
+    """The message was cancelled while it ran, and ends."""
+
+
+Settlement = Union[Ack, Retry, Postpone, MoveToDeadLetters, Discard, Release, Cancel]
 
 
 def backoff_s(options: QueueOptions, retry_count: int, jitter: float | None = None) -> float:
@@ -86,6 +91,7 @@ def settle(
     is_dead_letter_queue: bool = False,
     policy: FailurePolicy = NO_POLICY,
     published_at_s: float | None = None,
+    message_id: str = "",
     jitter: float | None = None,
 ) -> Settlement:
     """The decision about a message after an attempt.
@@ -95,12 +101,15 @@ def settle(
         own_retries: the message's own number of retries; None if the policy's or the queue's number applies.
         policy: what the message's task says.
         published_at_s: when the message was published, seconds since the epoch; None if that is unknown.
+        message_id: the id of the message: only its own cancel ends it, not that of a message whose result it awaits.
         jitter: as for `backoff_s`.
     """
     if error is None:
         return Ack()
     if isinstance(error, Draining):
         return Release()
+    if isinstance(error, MessageCancelled) and error.message_id == message_id:
+        return Cancel()
     if isinstance(error, UnknownTaskError):
         delay_s = postpone_s(attempts.requeues, error.limit_s)
         if delay_s is not None:

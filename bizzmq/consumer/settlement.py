@@ -12,6 +12,7 @@ from bizzmq.broker.workers import DeadWorker, DeathKind
 from bizzmq.connection.retry import QUOTE_LIMIT
 from bizzmq.consumer.retry_decision import (
     Ack,
+    Cancel,
     Discard,
     MoveToDeadLetters,
     Postpone,
@@ -28,6 +29,7 @@ from bizzmq.protocol.attempts import Attempts
 from bizzmq.protocol.envelope import decode_body
 from bizzmq.protocol.error_record import error_record
 from bizzmq.protocol.ids import published_us
+from bizzmq.protocol.results import CANCELLED
 from bizzmq.queue import QueueOptions
 from bizzmq.utils.logs import log
 
@@ -63,7 +65,7 @@ class Settler:
         is_dead = self._broker.keys(message.queue).is_dead_letter_queue
         decision = settle(
             attempt.error, attempts, message.retries, attempt.options, is_dead_letter_queue=is_dead,
-            policy=attempt.policy, published_at_s=published_us(message.id) / 1e6,
+            policy=attempt.policy, published_at_s=published_us(message.id) / 1e6, message_id=message.id,
         )  # fmt: skip
         if isinstance(decision, Release):
             decision = Release(self.next_release_number())
@@ -92,6 +94,9 @@ class Settler:
             self._broker.dead_letter(queue, worker, message.id, attempts_before, self._record_of(attempt))
         elif isinstance(decision, Discard):
             self._broker.discard(queue, worker, message.id, attempts_before, self._record_if_kept(attempt))
+        elif isinstance(decision, Cancel):
+            record = self._record_of(attempt)
+            self._broker.discard(queue, worker, message.id, attempts_before, record, CANCELLED)
         elif isinstance(decision, Release):
             self._broker.release(queue, worker, decision.number, [message.id], started=True)
         else:
@@ -109,6 +114,8 @@ class Settler:
         if isinstance(decision, Discard):
             record = self._record_if_kept(attempt)
             return DeadWorker(DeathKind.FAILED, message.id, record=record, outcome="discard")
+        if isinstance(decision, Cancel):
+            return DeadWorker(DeathKind.FAILED, message.id, record=self._record_of(attempt), outcome="cancel")
         return DeadWorker(DeathKind.STOPPED, message.id)
 
     def _record_if_kept(self, attempt: FailedAttempt) -> bytes:
@@ -143,6 +150,8 @@ class Settler:
             log(_logger, logging.ERROR, "message failed, dead-lettered", error=error, **facts)
         elif isinstance(decision, Discard):
             log(_logger, logging.ERROR, "message failed, discarded", error=error, **facts)
+        elif isinstance(decision, Cancel):
+            log(_logger, logging.INFO, "message cancelled while it ran", **facts)
         elif isinstance(decision, Release):
             log(_logger, logging.INFO, "message put back, the pool is draining", **facts)
         elif isinstance(decision, Postpone):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from bizzmq.errors import Draining, MessageTimeout, Reject, RetryLater
+from bizzmq.errors import Draining, MessageCancelled, MessageTimeout, Reject, RetryLater
 from bizzmq.protocol import nesting
 from bizzmq.validation.checks import shown
 
 TOO_DEEP = f"is {nesting.TOO_DEEP}, or contains itself"
-INTERRUPTIONS = (MemoryError, Draining, MessageTimeout, Reject, RetryLater)
+INTERRUPTIONS = (MemoryError, Draining, MessageCancelled, MessageTimeout, Reject, RetryLater)
 """Exceptions that say nothing about the value that is being converted: limits, and instructions of handlers."""
 
 _MAX_PATH = 80

@@ -76,7 +76,8 @@ def _of_dead_letters(kind: str) -> str:
 _FORGET = [
     _use("extras", "hdel hmget"),
     _use("unique", "hdel hget"),
-    _use("checkpoints progress history cancels", "hdel"),
+    _use("checkpoints progress history", "hdel"),
+    _use("cancels", "hdel hmget"),
 ]
 ROLES: Dict[str, List[Use]] = {
     "publisher": [

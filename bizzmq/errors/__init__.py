@@ -13,7 +13,15 @@ from bizzmq.errors.broker import (
     LeaseLostError,
     WrongTypeError,
 )
-from bizzmq.errors.handlers import CpuTimeExceeded, Draining, MemoryLimitExceeded, MessageTimeout, Reject, RetryLater
+from bizzmq.errors.handlers import (
+    CpuTimeExceeded,
+    Draining,
+    MemoryLimitExceeded,
+    MessageCancelled,
+    MessageTimeout,
+    Reject,
+    RetryLater,
+)
 from bizzmq.errors.messages import (
     QUEUE_TROUBLE,
     DecodeError,
@@ -58,6 +66,7 @@ __all__ = (
     "HandlerResultError",
     "LeaseLostError",
     "MemoryLimitExceeded",
+    "MessageCancelled",
     "MessageInUseError",
     "MessageTimeout",
     "MissingKeyError",

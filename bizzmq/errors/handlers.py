@@ -68,6 +68,26 @@ class MemoryLimitExceeded(BizzMQError):  # noqa: N818 - like MessageTimeout, the
     """A worker was killed because it exceeded its hard memory limit while it ran a message."""
 
 
+class MessageCancelled(PickledWhole, Exception):  # noqa: N818 - the word of the published design
+    """The message was cancelled. Raised in its handler while it runs, and instead of its result afterwards.
+
+    A handler may catch it to clean up, and should raise it again: one that returns has succeeded. If the handler does
+    not end within a grace period, its worker is killed.
+
+    Attributes:
+        message_id: the id of the message.
+        by: who has cancelled it; "" if that is not known, as in its handler.
+        reason: why; "" if no reason was given.
+    """
+
+    def __init__(self, message_id: str, by: str = "", reason: str = "") -> None:
+        about = "".join((f" by {by}" if by else "", f": {reason}" if reason else ""))
+        super().__init__(f"message {message_id} was cancelled{about}")
+        self.message_id = message_id
+        self.by = by
+        self.reason = reason
+
+
 class Draining(PickledWhole, Exception):  # noqa: N818 - an instruction, not an error
     """Raised in a handler shortly before the deadline of a drain, if it has called `Context.raise_on_drain`.
 

@@ -162,11 +162,11 @@ class Middleware:
         """
 
     def on_release(self, context: Context, error: BaseException, delay_s: float) -> None:
-        """Called when a message goes back without blame, before the outcome is sent to Redis.
+        """Called when a message goes back without blame, or ends as cancelled, before the outcome is sent to Redis.
 
         Args:
-            error: `Draining`; or `UnknownTaskError` for a task that this worker does not know, which it has not run:
-                neither `before_handler` nor `after_handler` was called.
+            error: `Draining`; `MessageCancelled` for a message that ends; or `UnknownTaskError` for a task that this
+                worker does not know, which it has not run: neither `before_handler` nor `after_handler` was called.
             delay_s: how long it waits, seconds.
         """
 

@@ -7,7 +7,15 @@ from contextvars import Context as Variables
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Callable, List, Mapping, Sequence, Tuple
 
-from bizzmq.errors import CpuTimeExceeded, Draining, MemoryLimitExceeded, MessageTimeout, Reject, RetryLater
+from bizzmq.errors import (
+    CpuTimeExceeded,
+    Draining,
+    MemoryLimitExceeded,
+    MessageCancelled,
+    MessageTimeout,
+    Reject,
+    RetryLater,
+)
 from bizzmq.middleware.base import WorkerCrash
 from bizzmq.middleware.checks import distinct, hook_of
 from bizzmq.middleware.publishing import log_failure
@@ -15,8 +23,8 @@ from bizzmq.middleware.publishing import log_failure
 if TYPE_CHECKING:
     from bizzmq.context import Context
 
-LIMITS = (CpuTimeExceeded, Draining, MemoryLimitExceeded, MessageTimeout)
-"""The errors that are raised in a handler because its message has reached a limit."""
+LIMITS = (CpuTimeExceeded, Draining, MemoryLimitExceeded, MessageCancelled, MessageTimeout)
+"""The errors that are raised in a handler because its message has reached a limit, or was cancelled."""
 Call = Callable[[Callable[..., Any], Sequence[Any]], Any]
 Attempt = Callable[[Any, "Context"], Tuple[Any, "BaseException | None"]]
 

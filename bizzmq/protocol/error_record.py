@@ -6,7 +6,7 @@ import time
 import traceback
 from typing import Any, Mapping
 
-from bizzmq.errors import EncodeError
+from bizzmq.errors import EncodeError, MessageCancelled
 from bizzmq.protocol import json_codec
 from bizzmq.protocol.attempts import Attempts
 from bizzmq.protocol.ids import host_name
@@ -54,6 +54,15 @@ def error_record(
         except EncodeError:  # a forged record can hold what JSON cannot express, such as 1e999
             return json_codec.dumps(record)
     return json_codec.dumps(record)
+
+
+def cancel_record(by: str, reason: str) -> bytes:
+    """The record of a cancel, as JSON: who has requested it, when and why."""
+    about = "".join((f" by {by}" if by else "", f": {reason}" if reason else ""))
+    return json_codec.dumps({
+        "error_type": MessageCancelled.__name__, "error": shorten(f"cancelled{about}"), "by": by, "reason": reason,
+        "cancelled_at": _now(), "host": host_name(),
+    })  # fmt: skip
 
 
 def crash_record(reason: str, facts: Mapping[str, Any], *, queue: str, worker: str) -> bytes:

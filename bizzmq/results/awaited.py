@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from typing import Any, Sequence, Union
 
-from bizzmq.errors import BizzMQError, DecodeError, HandlerFailedError, ResultExpired, ResultNotKept
+from bizzmq.errors import (
+    BizzMQError,
+    DecodeError,
+    HandlerFailedError,
+    MessageCancelled,
+    ResultExpired,
+    ResultNotKept,
+)
 from bizzmq.protocol.envelope import decode_body, decode_envelope
 from bizzmq.protocol.keys import QueueKeys
-from bizzmq.protocol.results import SUCCEEDED, Ending
+from bizzmq.protocol.results import CANCELLED, SUCCEEDED, Ending
 
 Resolution = Union[Ending, BizzMQError]
 """What has become of a message, or why that is not known any more."""
@@ -59,6 +66,7 @@ def value_of(message_id: str, resolution: Resolution) -> Any:
 
     Raises:
         HandlerFailedError: the message has failed for good.
+        MessageCancelled: the message was cancelled.
         ResultExpired, ResultNotKept, DecodeError, WrongTypeError
     """
     if isinstance(resolution, BizzMQError):
@@ -66,6 +74,8 @@ def value_of(message_id: str, resolution: Resolution) -> Any:
     if resolution.state == SUCCEEDED:
         return decode_body(resolution.result)
     record = resolution.error or {}
+    if resolution.state == CANCELLED:
+        raise MessageCancelled(message_id, _text(record.get("by")), _text(record.get("reason")))
     retries = record.get("retry_count")
     raise HandlerFailedError(
         message_id,

@@ -34,6 +34,7 @@ class ResultClient:
 
         Raises:
             HandlerFailedError: the message has failed for good: it is dead-lettered, or discarded.
+            MessageCancelled: the message was cancelled.
             ResultNotKept: the message was published without `result_ttl_s`. Raised at once while it is stored.
             ResultExpired: the message has ended, or was deleted, or was never published, and no result is kept.
             TimeoutError: the message has not ended in time.

@@ -9,7 +9,7 @@ import sys
 import time
 from typing import Any, Mapping
 
-from bizzmq.errors import Draining, MemoryLimitExceeded, MessageTimeout
+from bizzmq.errors import Draining, MemoryLimitExceeded, MessageCancelled, MessageTimeout
 from bizzmq.utils.log_stream import LineHandler, LineWriter
 
 FORMATS = ("text", "json")
@@ -19,7 +19,7 @@ FIELD_LIMIT = 1_000
 TRACE_LIMIT = 10_000
 _FIELDS = "bizzmq_fields"
 _TRACE_TEXT = "bizzmq_trace"
-_LIMITS = (Draining, MemoryLimitExceeded, MessageTimeout)
+_LIMITS = (Draining, MemoryLimitExceeded, MessageCancelled, MessageTimeout)
 _survives_handlers = False
 
 

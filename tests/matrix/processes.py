@@ -239,4 +239,9 @@ PROCESSES = (
         "switched or removed directories, closed terminals, disabled loggers, output without a reader",
         ("preload/test_environment.py", "preload/test_output.py", "preload/test_bare_system.py"),
     ),
+    Row(
+        "P34",
+        "a message cancelled while its worker, janitor or supervisor dies, in a drain, while Redis is away",
+        ("faults/test_p_cancel.py",),
+    ),
 )

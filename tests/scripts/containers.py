@@ -38,7 +38,8 @@ class Containers:
     no list or set. `due` and `delayed` are the two parts of the delayed set: due now, and due in a minute. `retry` is
     the initial retry count, or None if the queue does not exist. `wake` says whether the marker exists: one member
     with the score 0. The messages of `keeps` keep their results for a minute. `results` are the stored ones: id ->
-    state, value or error, and for a value the delivery and the times.
+    state, value or error, and for a value the delivery and the times. `cancels` are the requests to cancel:
+    id -> record; those of a dead-letter queue are with its queue.
     """
 
     waiting: Ids = ()
@@ -57,6 +58,7 @@ class Containers:
     wake: bool = False
     keeps: Ids = ()
     results: Mapping[str, str] = field(default_factory=dict)
+    cancels: Mapping[str, str] = field(default_factory=dict)
     retry: str | None = "0"
 
     def __post_init__(self) -> None:
@@ -98,6 +100,7 @@ def put(redis: Redis, queue: str, wanted: Containers) -> None:
         keys.messages: envelopes, keys.attempts: wanted.attempts, keys.workers: wanted.workers,
         keys.supervisors: wanted.supervisors, keys.releases: wanted.releases, keys.stats: wanted.stats,
         keys.meta: {} if wanted.retry is None else {"retry": wanted.retry},
+        keys.prefix + "cancels": wanted.cancels, keys.prefix + "extras": dict.fromkeys(wanted.cancels, "{}"),
     }  # fmt: skip
     for key, ids in lists.items():
         if ids:
@@ -139,6 +142,7 @@ def look(redis: Redis, queue: str) -> Containers:
         releases=redis.hgetall(keys.releases),
         stats={name: int(value) for name, value in redis.hgetall(keys.stats).items()},
         wake=_has_marker(redis, keys.wake),
+        cancels=redis.hgetall(keys.prefix + "cancels"),
         retry=redis.hget(keys.meta, "retry"),
     )
     envelopes = redis.hgetall(keys.messages)

@@ -61,8 +61,8 @@ def plants(move: Move) -> Dict[str, Plant]:
 
 
 COUNTED = (
-    "published", "acked", "retried", "requeued", "discarded", "dead_lettered", "purged", "replayed", "missing",
-    "restored", "written_off",
+    "published", "acked", "retried", "requeued", "discarded", "dead_lettered", "purged", "cancelled", "replayed",
+    "missing", "restored", "written_off",
 )  # fmt: skip
 
 

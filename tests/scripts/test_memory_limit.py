@@ -38,6 +38,8 @@ WORKING: Dict[str, Callable[[Broker], Any]] = {
     "unregister": lambda broker: broker.unregister(QUEUE, "s1"),
     "replay": lambda broker: broker.replay(QUEUE, "d1", 0),
     "purge": lambda broker: purge.purge(broker, QUEUE),
+    "cancel": lambda broker: broker.cancel(QUEUE, b"{}", ["m3"]).ended,
+    "cancel of a held one": lambda broker: broker.cancel(QUEUE, b"{}", ["m1"]).requested,
     "delete_message": lambda broker: broker.delete_message(QUEUE, "m3"),
     "delete_queue": lambda broker: broker.delete_queue(
         QUEUE, [broker.keys(QUEUE).processing("w1").encode()], "all", b""

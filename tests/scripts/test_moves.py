@@ -11,11 +11,18 @@ from bizzmq.broker import scripts
 from bizzmq.broker.broker import Broker
 from bizzmq.errors import BrokerUnavailableError
 from bizzmq.testing.proxy import Proxy
-from tests.scripts import table_claim, table_entering, table_leaving, table_repairs, table_results
+from tests.scripts import table_cancel, table_claim, table_entering, table_leaving, table_repairs, table_results
 from tests.scripts.containers import look, put
 from tests.scripts.moves import DEAD, QUEUE, Move
 
-MOVES = [*table_entering.ROWS, *table_claim.ROWS, *table_leaving.ROWS, *table_results.ROWS, *table_repairs.ROWS]
+MOVES = [
+    *table_entering.ROWS,
+    *table_claim.ROWS,
+    *table_leaving.ROWS,
+    *table_results.ROWS,
+    *table_cancel.ROWS,
+    *table_repairs.ROWS,
+]
 every_move = pytest.mark.parametrize("move", MOVES, ids=str)
 
 

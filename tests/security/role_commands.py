@@ -80,6 +80,7 @@ def _keep_a_lease(queue: str) -> Action:
         broker.supervisors(queue)
         broker.workers(queue)
         broker.stored(queue, "x")
+        broker.cancelled_among(queue, ["x"])
         broker.outstanding(queue)
         stats(broker, queue)
         broker.connection.wait(broker.block([queue], 0.01))

@@ -11,7 +11,7 @@ import time
 from typing import Any, Callable
 
 from bizzmq.context import Context
-from bizzmq.errors import Draining, MessageTimeout
+from bizzmq.errors import Draining, MessageCancelled, MessageTimeout
 from bizzmq.testing.ledger import record
 from tests import handlers
 from tests.support import actions
@@ -31,7 +31,7 @@ def handler(body: Any, context: Context) -> Any:
         record(LIMIT, context.id, timeout_s=context.timeout_s, left_s=context.time_left_s)
         try:
             return _action(body, context)
-        except (MessageTimeout, Draining) as late:
+        except (MessageTimeout, MessageCancelled, Draining) as late:
             _caught(context, late)
             return _then(body, late)
         finally:
@@ -49,7 +49,7 @@ async def async_handler(body: Any, context: Context) -> Any:
                 context.raise_on_drain()
             if context.delivery <= body.get("times", 1):
                 await asyncio.sleep(3600)
-        except (MessageTimeout, Draining) as late:
+        except (MessageTimeout, MessageCancelled, Draining) as late:
             await asyncio.sleep(0.01)  # cleaning up may take a moment, and await
             _caught(context, late)
             return _then(body, late)

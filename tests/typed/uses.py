@@ -129,12 +129,16 @@ def client() -> None:
         options = MessageOptions(priority=1, result_ttl_s=60, headers={"trace": "x"}, key="tenant-7")
         assert_type(mq.publish_message_to_queue("mail", {"to": "ada"}, options), str)
         assert_type(mq.dead_letter_groups("mail", older_than_s=timedelta(days=1)), List[DeadLetterGroup])
+        assert_type(mq.cancel("id", by="ada", reason="not needed"), bool)
+        assert_type(mq.cancel_all("mail", task="send", key="7"), int)
+        assert_type(thumbnail.publish("a.png").cancel(reason="not needed"), bool)
         assert_type(mq.dead_letters("mail", error_type="ValueError", text="no"), MessagePage)
         assert_type(mq.replay("mail", fingerprint="0123456789ab", rate="10/s"), int)
         assert_type(mq.replay("mail", "id", body={"to": "bob"}, options={"priority": 3, "key": None}), int)
 
 
 async def publishes_from_asyncio() -> None:
+    assert_type(await thumbnail.handle("id").acancel(), bool)
     assert_type(await thumbnail.apublish("a.png", width=100), Handle[str])
     assert_type(await fetch.using(priority=1).apublish("https://example.org"), Handle[bytes])
     assert_type(await thumbnail.apublish_many([("a.png",)]), List[Handle[str]])

@@ -129,6 +129,21 @@ class Unusable(ChannelMessage):
 
 
 @dataclass(frozen=True)
+class CancelRunning(ChannelMessage):
+    """Reports that the cancel of a message that a worker runs is requested. Sent again while it runs.
+
+    Attributes:
+        delivery: the number of its delivery, modulo 65536.
+    """
+
+    op: ClassVar[Enum] = Op.CANCEL
+
+    worker: str
+    message_id: str
+    delivery: int
+
+
+@dataclass(frozen=True)
 class Gauges(ChannelMessage):
     """Reports how many messages wait in all queues, and how many were settled since the queues were created."""
 
@@ -152,8 +167,8 @@ class Described(ChannelMessage):
 
 
 JanitorRequest = Union[Register, Adopt, Requeue, ReleasePrefetched, Described, SignOff]
-JanitorReply = Union[Alive, JanitorReady, Unusable, Registered, Requeued, SignedOff, Gauges]
+JanitorReply = Union[Alive, JanitorReady, Unusable, Registered, Requeued, SignedOff, Gauges, CancelRunning]
 TO_JANITOR: Direction[JanitorRequest] = Direction(Register, Adopt, Requeue, ReleasePrefetched, Described, SignOff)
 FROM_JANITOR: Direction[JanitorReply] = Direction(
-    Alive, JanitorReady, Unusable, Registered, Requeued, SignedOff, Gauges
+    Alive, JanitorReady, Unusable, Registered, Requeued, SignedOff, Gauges, CancelRunning
 )

@@ -32,6 +32,7 @@ class Op(Enum):
     ALIVE = "alive"
     UNUSABLE = "unusable"
     GAUGES = "gauges"
+    CANCEL = "cancel"
     DESCRIBED = "described"
 
     CHANGED = "changed"

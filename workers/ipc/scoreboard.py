@@ -9,6 +9,7 @@ id. It has a checksum, so half of one is no result.
 from __future__ import annotations
 
 import mmap
+import signal
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
@@ -40,7 +41,11 @@ _CPU_AT = 80
 _EXIT_REASON_AT = 74
 _RELEASE_REQUESTED_AT = 75
 _FAILED_AT = 88
+_CANCEL_AT = 96
+_CANCEL = struct.Struct("=20sH")  # id of a message, its delivery modulo 65536
 _EXIT_REASONS = list(ExitReason)
+REMINDER = signal.SIGWINCH
+"""The signal after which a worker looks whether its message is cancelled, or has passed a limit."""
 
 
 class Activity(IntEnum):
@@ -100,6 +105,7 @@ class SlotActivity(ActivityRecorder):
         self._exit_reason_at = self._at + _EXIT_REASON_AT
         self._release_requested_at = self._at + _RELEASE_REQUESTED_AT
         self._failed_at = self._at + _FAILED_AT
+        self._cancel_at = self._at + _CANCEL_AT
         self._handled = self._failed = 0
         self._report_holding: Callable[[], None] | None = None
         self._before_waiting: Callable[[], None] | None = None
@@ -177,6 +183,15 @@ class SlotActivity(ActivityRecorder):
     def request_release(self) -> None:
         """Have the worker start nothing more of what it has claimed. It may be starting a message at this moment."""
         self._memory[self._release_requested_at] = 1
+
+    def request_cancel(self, message_id: str, delivery: int) -> None:
+        """Have this delivery of a message cancelled. The worker looks when it is signalled."""
+        _CANCEL.pack_into(self._memory, self._cancel_at, message_id.encode(), delivery & 0xFFFF)
+
+    def is_cancel_requested(self, message_id: str, delivery: int) -> bool:
+        """Whether the cancel of this delivery of a message is requested."""
+        asked_id, asked_delivery = _CANCEL.unpack_from(self._memory, self._cancel_at)
+        return _text(asked_id) == message_id and asked_delivery == delivery & 0xFFFF
 
     def claims(self) -> None:
         if self._memory[self._release_requested_at]:

@@ -9,11 +9,11 @@ from bizzmq.app.description import AppDescription
 from bizzmq.broker.broker import Broker
 from bizzmq.broker.workers import DeadWorker, DeathKind
 from bizzmq.consumer.retry_decision import MoveToDeadLetters, Retry, settle
-from bizzmq.errors import CpuTimeExceeded, DecodeError, MemoryLimitExceeded, MessageTimeout
+from bizzmq.errors import CpuTimeExceeded, DecodeError, MemoryLimitExceeded, MessageCancelled, MessageTimeout
 from bizzmq.failure_policy import NO_POLICY, FailurePolicy, layered
 from bizzmq.protocol.attempts import NO_ATTEMPTS, Attempts
 from bizzmq.protocol.envelope import decode_envelope
-from bizzmq.protocol.error_record import crash_record, error_record
+from bizzmq.protocol.error_record import cancel_record, crash_record, error_record
 from bizzmq.protocol.ids import published_us
 from bizzmq.protocol.results import results_of_stored
 from bizzmq.queue import QueueOptions
@@ -58,7 +58,12 @@ def _crash(broker: Broker, queue: str, worker_exit: WorkerExit, crash_limit: int
 def _failure(
     broker: Broker, queue: str, worker_exit: WorkerExit, crash_limit: int, app: AppDescription | None
 ) -> DeadWorker:
-    """A message that has passed a limit: retried, dead-lettered or discarded like any other failure."""
+    """A message that has passed a limit: retried, dead-lettered or discarded like any other failure; or cancelled."""
+    if worker_exit.error_type == MessageCancelled.__name__:
+        record = cancel_record("", "")  # if Redis has lost the request, which has the record
+        return DeadWorker(
+            DeathKind.FAILED, worker_exit.running, worker_exit.last_finished, crash_limit, record, "cancel"
+        )
     error = _LIMITS[worker_exit.error_type]()
     error.args = (f"the worker {worker_exit.reason}",)
     envelope, stored = broker.stored(queue, worker_exit.running)

@@ -38,6 +38,7 @@ from bizzmq.workers.ipc.channel import Channel
 from bizzmq.workers.ipc.janitor_messages import (
     TO_JANITOR,
     Alive,
+    CancelRunning,
     Described,
     Gauges,
     JanitorReady,
@@ -47,6 +48,7 @@ from bizzmq.workers.ipc.janitor_messages import (
     Unusable,
 )
 from bizzmq.workers.ipc.scoreboard import Scoreboard
+from bizzmq.workers.janitor.cancels import RunningCancels
 from bizzmq.workers.janitor.orphans import OrphanedWorkers
 from bizzmq.workers.janitor.pending_requests import PendingRequests, concerns_one_queue
 from bizzmq.workers.janitor.queues import PoolQueues
@@ -87,6 +89,10 @@ class Janitor:
         self._pending = PendingRequests(
             self._broker, self._lease, self._orphans, self._recovery, channel, self._queues, config
         )
+        self._cancels = RunningCancels(
+            self._broker, config.queues, scoreboard, lambda: self._orphans.slots, self._lease.shards_of,
+            self._cancel_running,
+        )  # fmt: skip
         self._ready = self._is_checked = False
         self._next_gauges_s = 0.0
 
@@ -125,7 +131,7 @@ class Janitor:
             failure = self._pending.process()
             if not self._pending.signed_off:  # before others are reaped: journals know better what they had finished
                 failure = self._recover_journals() or failure
-            wait_s = 0.0 if self._pending.signed_off else self._lease.tick()
+            wait_s = 0.0 if self._pending.signed_off else min(self._lease.tick(), self._cancels.tick())
             if failure is not None:
                 raise failure
             if self._config.min_concurrency and not self._pending.signed_off:
@@ -217,6 +223,13 @@ class Janitor:
             has = f"{logical!r} has {count} (shards are counted from 0)" if count else f"there is no queue {logical!r}"
             self._channel.send(Unusable(f"there is no shard {queue!r}: {has}"))
         raise QueueNotFoundError(queue)
+
+    def _cancel_running(self, worker: str, message_id: str, delivery: int) -> None:
+        """Cancel what a worker runs: the supervisor does it, while there is one."""
+        if self._channel.closed:
+            self._orphans.cancel(worker, message_id, delivery)
+        else:
+            self._channel.send(CancelRunning(worker, message_id, delivery))
 
     def _living_workers(self) -> set[str]:
         return self._pending.living_workers()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from dataclasses import dataclass
 
 import psutil
 
 from bizzmq.utils import clock
 from bizzmq.workers.config import WorkerConfig
-from bizzmq.workers.ipc.scoreboard import Scoreboard
+from bizzmq.workers.ipc.scoreboard import REMINDER, Activity, Scoreboard
 from bizzmq.workers.ipc.worker_exit import WorkerExit
 from bizzmq.workers.process.descendants import Descendants
 
@@ -31,6 +33,7 @@ class OrphanedWorkers:
         self._scoreboard = scoreboard
         self._adopted: dict[str, _Adopted] = {}
         self._deadline_s: float | None = None
+        self._cancelled: dict[str, tuple[str, int, float]] = {}  # message, delivery, when to kill the worker
         self._descendants = Descendants()
 
     @property
@@ -42,6 +45,11 @@ class OrphanedWorkers:
     def workers(self) -> list[str]:
         """The ids of those that are left."""
         return list(self._adopted)
+
+    @property
+    def slots(self) -> dict[str, int]:
+        """The slot of each that is left, by its id."""
+        return {worker: adopted.slot for worker, adopted in self._adopted.items()}
 
     def adopt(self, worker: str, pid: int, slot: int) -> bool:
         """Watch a worker that was just started; False if it is dead already.
@@ -59,6 +67,27 @@ class OrphanedWorkers:
         """Stop watching a worker: the supervisor has reaped it."""
         self._adopted.pop(worker, None)
 
+    def cancel(self, worker: str, message_id: str, delivery: int) -> None:
+        """Cancel the message that an orphan runs, as its supervisor would."""
+        adopted, known = self._adopted.get(worker), self._cancelled.get(worker)
+        if adopted is None or (known is not None and known[:2] == (message_id, delivery)):
+            return
+        self._cancelled[worker] = message_id, delivery, clock.monotonic() + self._config.grace_s
+        self._scoreboard.slot(adopted.slot).request_cancel(message_id, delivery)
+        with contextlib.suppress(psutil.Error):
+            adopted.process.send_signal(REMINDER)
+
+    def _kill_at_s(self, worker: str, slot: int) -> float:
+        """When an orphan is killed because it still runs a cancelled message. Monotonic seconds."""
+        message_id, delivery, at_s = self._cancelled.get(worker, ("", 0, math.inf))
+        snapshot = self._scoreboard.slot(slot).read()
+        still_runs = (snapshot.activity, snapshot.running, snapshot.delivery) == (
+            Activity.RUNNING,
+            message_id,
+            delivery,
+        )
+        return at_s if still_runs else math.inf
+
     def collect(self) -> list[WorkerExit]:
         """The orphans that have ended since the last call. After the drain timeout, the others are killed.
 
@@ -70,7 +99,7 @@ class OrphanedWorkers:
         gone = []
         for worker, adopted in list(self._adopted.items()):
             if _is_alive(adopted.process):
-                if now_s >= self._deadline_s:
+                if now_s >= min(self._deadline_s, self._kill_at_s(worker, adopted.slot)):
                     self._descendants.end(adopted.process.pid, worker)
                 continue
             del self._adopted[worker]

@@ -37,7 +37,10 @@ from bizzmq.workers.journal.recovery import JournalRecovery
 
 _logger = logging.getLogger("bizzmq.janitor")
 
-_OUTCOMES = {"retry": "will be retried", "dead-letter": "dead-lettered", "discard": "discarded"}
+_OUTCOMES = {
+    "retry": "message failed, will be retried", "dead-letter": "message failed, dead-lettered",
+    "discard": "message failed, discarded", "cancel": "message cancelled, its worker was killed",
+}  # fmt: skip
 _PATIENCE_S = 2.0
 """How long a sign-off waits for a queue that is out of order; the lease returns what is held there."""
 
@@ -236,5 +239,5 @@ def _log_failure(queue: str, worker_exit: WorkerExit, dead_worker: DeadWorker) -
     if dead_worker.outcome == "retry":
         facts["delay_s"] = dead_worker.delay_ms / 1000
     error = f"{worker_exit.error_type}: the worker {worker_exit.reason}"
-    level = logging.WARNING if dead_worker.outcome == "retry" else logging.ERROR
-    log(_logger, level, f"message failed, {_OUTCOMES[dead_worker.outcome]}", **facts, error=error)
+    levels = {"retry": logging.WARNING, "cancel": logging.INFO}
+    log(_logger, levels.get(dead_worker.outcome, logging.ERROR), _OUTCOMES[dead_worker.outcome], **facts, error=error)

@@ -27,7 +27,7 @@ _NAME = re.compile(_WORKER.pattern.replace("/", "_") + re.escape(SUFFIX))
 _PROBE = re.compile(r"\.probe-[0-9]{1,10}")
 _UNFINISHED = ".unfinished"
 _ID_LIMIT = 100
-_OUTCOMES = ("retry", "dead-letter", "discard")
+_OUTCOMES = ("retry", "dead-letter", "discard", "cancel")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Hard limits of time, CPU time and memory: the supervisor kills a worker whose handler did not end by itself."""
+"""Hard limits of time, CPU time and memory, and cancels: a worker whose handler did not end by itself is killed."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from typing import Any, Iterable, NamedTuple
 
 import psutil
 
-from bizzmq.errors import CpuTimeExceeded, MemoryLimitExceeded, MessageTimeout
+from bizzmq.errors import CpuTimeExceeded, MemoryLimitExceeded, MessageCancelled, MessageTimeout
 from bizzmq.utils import clock
 from bizzmq.utils.logs import log
 from bizzmq.workers.config import WorkerConfig
-from bizzmq.workers.ipc.scoreboard import Activity, Snapshot
+from bizzmq.workers.ipc.scoreboard import REMINDER, Activity, Snapshot
 from bizzmq.workers.process.usage import MEGABYTE, memory_reader
 from bizzmq.workers.supervisor.rolling_restart import RollingRestart
 from bizzmq.workers.supervisor.slot import Slot
 from bizzmq.workers.supervisor.worker_pool import STACK_WAIT_S, WorkerPool
-from bizzmq.workers.worker.soft_limits import REMINDER
 
 _logger = logging.getLogger("bizzmq.supervisor")
 _MEASURE_S = 0.5
@@ -51,7 +50,20 @@ class HardLimits:
         self._processes: dict[int, psutil.Process] = {}
         self._planned: dict[int, _PlannedKill] = {}
         self._reminded: dict[int, tuple[Any, ...]] = {}
+        self._cancelled: dict[int, _PlannedKill] = {}
         self._remind_s = min(_REMIND_S, config.grace_s / 2)
+
+    def cancel(self, worker: str, message_id: str, delivery: int) -> None:
+        """Cancel the message that a worker runs: first in its handler, after the grace by SIGKILL."""
+        for slot in self._worker_pool.up:
+            snapshot = slot.activity.read()
+            run, known = (worker, Activity.RUNNING, message_id, delivery), self._cancelled.get(slot.index)
+            if _run_of(slot, snapshot) != run or slot.ended_by_us or (known is not None and known.run == run):
+                continue
+            reason, at_s = "was killed because its message was cancelled", clock.monotonic() + self._config.grace_s
+            self._cancelled[slot.index] = _PlannedKill(run, reason, MessageCancelled.__name__, at_s)
+            slot.activity.request_cancel(message_id, delivery)
+            self._worker_pool.signal(slot, REMINDER)
 
     def tick(self) -> None:
         """Kill workers that have passed a hard limit, replace those that have passed the soft memory limit."""
@@ -62,19 +74,22 @@ class HardLimits:
         for slot in self._worker_pool.up:
             if not slot.working or slot.ended_by_us:
                 self._planned.pop(slot.index, None)
+                self._cancelled.pop(slot.index, None)
                 continue
             if slot.index in self._planned:
                 self._kill_if_due(slot, now_s)
                 continue
+            self._check_cancel(slot, now_s)
             self._check_time(slot, now_s)
             if measure and not slot.ended_by_us:
                 try:
                     self._measure(slot)
                 except (psutil.Error, OSError):
                     continue  # it has just died, or no descriptor is left to read its figures
-        if self._planned:
+        if self._planned or self._cancelled:
             up = {slot.index for slot in self._worker_pool.up}
             self._planned = {index: planned for index, planned in self._planned.items() if index in up}
+            self._cancelled = {index: cancel for index, cancel in self._cancelled.items() if index in up}
         if measure:
             alive = {slot.pid for slot in self._worker_pool.up}
             self._processes = {pid: process for pid, process in self._processes.items() if pid in alive}
@@ -87,7 +102,7 @@ class HardLimits:
             if snapshot.activity is Activity.RUNNING and snapshot.deadline_s:
                 is_reminded = self._reminded.get(slot.index) == _run_of(slot, snapshot)
                 due_s.append(snapshot.deadline_s + (self._config.grace_s if is_reminded else self._remind_s))
-        due_s += [planned.at_s for planned in self._planned.values()]
+        due_s += [planned.at_s for planned in (*self._planned.values(), *self._cancelled.values())]
         return min(due_s, default=float("inf"))
 
     def _plan_kill(self, slot: Slot, snapshot: Snapshot, reason: str, failure: str) -> None:
@@ -113,9 +128,20 @@ class HardLimits:
             self._reminded[slot.index] = run
             self._worker_pool.signal(slot, REMINDER)
 
+    def _check_cancel(self, slot: Slot, now_s: float) -> None:
+        cancel = self._cancelled.get(slot.index)
+        if cancel is None:
+            return
+        snapshot = slot.activity.read()
+        if _run_of(slot, snapshot) != cancel.run:
+            del self._cancelled[slot.index]
+        elif now_s >= cancel.at_s:
+            del self._cancelled[slot.index]
+            self._plan_kill(slot, snapshot, cancel.reason, cancel.failure)
+
     def _check_time(self, slot: Slot, now_s: float) -> None:
         snapshot = slot.activity.read()
-        if snapshot.activity is not Activity.RUNNING or not snapshot.deadline_s:
+        if slot.index in self._planned or snapshot.activity is not Activity.RUNNING or not snapshot.deadline_s:
             return
         if now_s >= snapshot.deadline_s + self._config.grace_s:
             limit_s = round(snapshot.deadline_s - snapshot.started_s, 3)

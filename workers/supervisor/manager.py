@@ -11,7 +11,7 @@ from bizzmq.consumer.options import ExitReason
 from bizzmq.utils import clock
 from bizzmq.utils.logs import log
 from bizzmq.workers.config import WorkerConfig
-from bizzmq.workers.ipc.janitor_messages import Gauges, JanitorReady, Registered, Unusable
+from bizzmq.workers.ipc.janitor_messages import CancelRunning, Gauges, JanitorReady, Registered, Unusable
 from bizzmq.workers.ipc.scoreboard import Activity, Snapshot
 from bizzmq.workers.ipc.worker_messages import BootFailure
 from bizzmq.workers.process import syscalls
@@ -96,6 +96,8 @@ class Manager:
                 startup_state.note_unusable(message.why)
             elif isinstance(message, Registered):
                 self._worker_pool.registered(message.worker, message.without)
+            elif isinstance(message, CancelRunning):
+                self._components.hard_limits.cancel(message.worker, message.message_id, message.delivery)
             elif isinstance(message, Gauges) and not self._drain.begun:
                 self._components.autoscaler.scale(message)
 

@@ -8,7 +8,7 @@ import time
 from typing import Any, Mapping, Sequence
 
 from bizzmq.broker.workers import DeathKind
-from bizzmq.errors import MessageTimeout
+from bizzmq.errors import MessageCancelled, MessageTimeout
 from bizzmq.middleware.base import WorkerCrash
 from bizzmq.protocol.ids import host_name
 from bizzmq.utils import clock
@@ -91,7 +91,8 @@ class PostMortem:
             about["message"] = snapshot.running
             about["queue"] = self._queues[snapshot.queue_index]
         about.update((name, value) for name, value in facts.items() if name != "stack")
-        is_ours = (slot.ended_by_us and not slot.blame) or _is_by_our_signal(status, slot)
+        is_cancelled = slot.failure == MessageCancelled.__name__
+        is_ours = (slot.ended_by_us and not slot.blame) or is_cancelled or _is_by_our_signal(status, slot)
         level = logging.INFO if is_ours else logging.ERROR
         if not is_ours:
             self._worker_pool.crash_reports.add(self._crash(slot, status, snapshot, reason, facts))

@@ -1,11 +1,11 @@
-"""Soft limits of a message: exceptions in the handler. The supervisor enforces the hard limits.
+"""Soft limits of a message, and its cancel: exceptions in the handler. The supervisor enforces the hard limits.
 
 SIGALRM limits the time that a message takes, SIGPROF its CPU time. Their handlers raise only while the user's handler
 runs, never while the worker talks to Redis: an exception there could leave half a reply unread.
 
 A message's handler may use the same timers and signals; they are restored afterwards. If a limit expires meanwhile and
-the message still runs, the supervisor sends REMINDER. Hardly any library handles that signal, and by default it has no
-effect.
+the message still runs, the supervisor sends REMINDER, as it does for a cancel. Hardly any library handles that signal,
+and by default it has no effect.
 
 RLIMIT_CPU with SIGXCPU is no alternative. It counts whole seconds, and the kernel compares it with a sum of clock
 ticks. On a busy machine that sum differs from the CPU time by several percent of the worker's whole life.
@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import math
+import os
 import resource
 import signal
 import sys
@@ -24,19 +25,29 @@ from typing import Any, Callable
 
 from bizzmq.consumer.handler import Handler, UserHandler
 from bizzmq.context import Context, wants_draining
-from bizzmq.errors import CpuTimeExceeded, Draining, MemoryLimitExceeded, MessageTimeout, Reject, RetryLater
+from bizzmq.errors import (
+    CpuTimeExceeded,
+    Draining,
+    MemoryLimitExceeded,
+    MessageCancelled,
+    MessageTimeout,
+    Reject,
+    RetryLater,
+)
 from bizzmq.utils import clock
-from bizzmq.workers.ipc.scoreboard import SlotActivity
+from bizzmq.workers.ipc.scoreboard import REMINDER, SlotActivity
 from bizzmq.workers.process.descendants import ticks_now
 
-REMINDER = signal.SIGWINCH
 DRAIN_SHARE = 0.8
 """The share of the drain timeout after which `Draining` is raised in handlers that asked for it."""
 _MAX_CAUSES = 100
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _CPU_CHECK_SHARE = 0.8
 """The share of the remaining CPU time after which it is checked again: the timer counts ticks and may be late."""
 
-OWN_MEANING = (CpuTimeExceeded, Draining, MemoryLimitExceeded, MessageTimeout, Reject, RetryLater)
+OWN_MEANING = (
+    CpuTimeExceeded, Draining, MemoryLimitExceeded, MessageCancelled, MessageTimeout, Reject, RetryLater,
+)  # fmt: skip
 """Errors that mean the same whether the worker has to leave or not."""
 END_REQUESTS = (KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError)
 """Errors that ask code to end."""
@@ -100,6 +111,9 @@ class LimitedHandler(Handler):
             return late
         finally:
             self._context = None
+            if self._is_over_limit:
+                self._be_spent(ticks_now() - math.ceil(context.running_for_s * _TICKS_PER_S) - 1)
+                self._disarm()
             if _handler_of(_ALARM) is not self._alarm_handler:
                 self.restore_signals()  # and the timer, which would interrupt another message or the worker
 
@@ -118,11 +132,15 @@ class LimitedHandler(Handler):
             self._context = None
             self._disarm()
             if self._is_over_limit:
-                self._is_over_limit = False
-                self.is_spent = True  # the exception may have left a connection, a lock or a file half done
-                self.when_spent()
-                self._activity.request_release()  # the messages behind it must not run here
-                self._end_started(began_ticks)
+                self._be_spent(began_ticks)
+
+    def _be_spent(self, began_ticks: int) -> None:
+        """Run no further message: the exception may have left a connection, a lock or a file half done."""
+        self._is_over_limit = False
+        self.is_spent = True
+        self.when_spent()
+        self._activity.request_release()  # the messages behind it must not run here
+        self._end_started(began_ticks)
 
     def failure_of(self, error: BaseException) -> BaseException:
         failure = self._limit_behind(super().failure_of(error))
@@ -203,10 +221,13 @@ class LimitedHandler(Handler):
             self._set_timer()
 
     def _on_reminder(self, _number: int, _frame: FrameType | None) -> None:
-        """A limit has expired and the message still runs: it may have stopped the timer, or blocked its signal."""
+        """The message is cancelled, or has passed a limit: it may have stopped the timer, or blocked its signal."""
         context = self._context
         if context is None:
             return
+        if not self._is_over_limit and self._activity.is_cancel_requested(context.id, context.delivery):
+            self._is_over_limit = True
+            self._raise_in_handler(MessageCancelled(context.id))
         if clock.monotonic() >= self._timeout_at_s:
             self._time_out(context)
         elif _cpu_s() >= self._cpu_at_s:

@@ -1,9 +1,10 @@
 -- dead_letter: keeps a message that is not retried, with its error record.
 --
--- On a dead-letter queue the message is parked: such a queue never discards.
+-- On a dead-letter queue the message is parked: such a queue never discards. A message whose cancel was requested ends
+-- instead.
 --
--- uses      totals, guards, held, results, dead_letters
--- edge      processing -> dead-lettered | parked
+-- uses      totals, guards, held, results, dead_letters, extras, cancels
+-- edge      processing -> dead-lettered | parked, processing -> gone (cancel)
 -- KEYS[1]   workers        HASH         worker id -> supervisor id
 -- KEYS[2]   processing     LIST         ids that the worker holds
 -- KEYS[3]   messages       HASH         id -> envelope
@@ -27,8 +28,14 @@ if redis.call('HEXISTS', workers, worker) == 0 then return -1 end
 if (redis.call('HGET', attempts, id) or '0 0 0 0') ~= attempts_before then return 0 end
 if not is_held(processing, id) then return 0 end
 check_types({messages, stats, dead_messages, dead_meta}, {dead_list}, {dead_wake})
+local cancelled = cancelled_among(workers, {id})[id]
 allow_when_full(workers)
 
+if cancelled then
+  end_cancelled(workers, id, cancelled)
+  redis.call('LREM', processing, -1, id)
+  return 1
+end
 move_to_dead_letters(id, record, result, messages, dead_list, dead_messages, dead_meta, dead_wake)
 redis.call('LREM', processing, -1, id)
 redis.call('HDEL', attempts, id)

@@ -1,12 +1,13 @@
 -- release: returns messages that the worker cannot finish to the head of the queue, without blame.
 --
--- An unstarted message keeps its counts. A started one counts one more delivery.
+-- An unstarted message keeps its counts. A started one counts one more delivery. One whose cancel was requested ends
+-- instead.
 --
 -- A worker numbers its releases and sends one at a time. Nothing else tells a release from a copy that executes late,
 -- after the same worker has claimed the same message again. A known number changes nothing.
 --
--- uses      numbers, attempts, enqueue, guards, held
--- edge      processing -> waiting
+-- uses      numbers, attempts, totals, enqueue, guards, held, results, extras, cancels
+-- edge      processing -> waiting, processing -> gone (cancel)
 -- KEYS[1]   workers      HASH  worker id -> supervisor id
 -- KEYS[2]   processing   LIST  ids that the worker holds
 -- KEYS[3]   waiting      LIST  ids of default priority
@@ -25,15 +26,21 @@ local releases, worker, number, started = KEYS[7], ARGV[1], tonumber(ARGV[2]), A
 if redis.call('HEXISTS', workers, worker) == 0 then return -1 end
 if (count_of(redis.call('HGET', releases, worker)) or 0) >= number then return 0 end
 check_types({}, {processing, waiting}, {prioritized, wake}) -- a read checks `attempts` before the first write
+local cancelled = cancelled_among(workers, {unpack(ARGV, 4)})
+if next(cancelled) then check_cancel_types(workers) end
 allow_when_full(workers)
 local released = 0
 for i = 4, #ARGV do
   if is_held(processing, ARGV[i]) then
     local retries, crashes, requeues, priority, crash = attempts_of(attempts, ARGV[i])
-    if started then
-      redis.call('HSET', attempts, ARGV[i], attempts_text(retries, crashes, requeues + 1, priority, crash))
+    if cancelled[ARGV[i]] then
+      end_cancelled(workers, ARGV[i], cancelled[ARGV[i]])
+    else
+      if started then
+        redis.call('HSET', attempts, ARGV[i], attempts_text(retries, crashes, requeues + 1, priority, crash))
+      end
+      enqueue(waiting, prioritized, ARGV[i], priority, true)
     end
-    enqueue(waiting, prioritized, ARGV[i], priority, true)
     redis.call('LREM', processing, 1, ARGV[i])
     released = released + 1
   end

@@ -1,7 +1,9 @@
 -- retry: returns a message to the tail of its queue, now or after a delay: it has failed, or no worker knows its task.
 --
--- uses      numbers, attempts, totals, enqueue, guards, held, time
--- edge      processing -> waiting | delayed
+-- One whose cancel was requested ends instead.
+--
+-- uses      numbers, attempts, totals, enqueue, guards, held, time, results, extras, cancels
+-- edge      processing -> waiting | delayed, processing -> gone (cancel)
 -- KEYS[1]   workers      HASH  worker id -> supervisor id
 -- KEYS[2]   processing   LIST  ids that the worker holds
 -- KEYS[3]   waiting      LIST  ids of default priority
@@ -28,8 +30,15 @@ if redis.call('HEXISTS', workers, worker) == 0 then return -1 end
 if (redis.call('HGET', attempts, id) or '0 0 0 0') ~= attempts_before then return 0 end
 if not is_held(processing, id) then return 0 end
 check_types({stats}, {waiting}, {prioritized, delayed, wake})
+local cancelled = cancelled_among(workers, {id})[id]
+if cancelled then check_cancel_types(workers) end
 allow_when_full(workers)
 
+if cancelled then
+  end_cancelled(workers, id, cancelled)
+  redis.call('LREM', processing, -1, id)
+  return 1
+end
 redis.call('HSET', attempts, id, attempts_after)
 local _, _, _, priority = attempts_of(attempts, id)
 if delay_ms > 0 then

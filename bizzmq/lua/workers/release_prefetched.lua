@@ -2,10 +2,10 @@
 --
 -- The supervisor sends it after it has made sure that the worker starts nothing more of this claim. The script acts
 -- only while the worker holds the same message in the same delivery: until then it cannot have claimed again. So a copy
--- that executes late, after the worker has gone on, changes nothing.
+-- that executes late, after the worker has gone on, changes nothing. A message whose cancel was requested ends instead.
 --
--- uses      numbers, attempts, enqueue, guards
--- edge      processing -> waiting
+-- uses      numbers, attempts, totals, enqueue, guards, results, extras, cancels
+-- edge      processing -> waiting, processing -> gone (cancel)
 -- KEYS[1]   workers      HASH  worker id -> supervisor id
 -- KEYS[2]   processing   LIST  ids that the worker holds
 -- KEYS[3]   waiting      LIST  ids of default priority
@@ -29,10 +29,16 @@ if newer < 1 then return 0 end
 local retries, crashes, requeues = attempts_of(attempts, running)
 if (1 + retries + crashes + requeues) % 65536 ~= delivery then return 0 end
 check_types({}, {waiting}, {prioritized, wake})
+local cancelled = cancelled_among(workers, {unpack(ids, 1, math.min(newer, 1000))})
+if next(cancelled) then check_cancel_types(workers) end
 allow_when_full(workers)
 for i = 1, newer do
-  local _, _, _, priority = attempts_of(attempts, ids[i])
-  enqueue(waiting, prioritized, ids[i], priority, true)
+  if cancelled[ids[i]] then
+    end_cancelled(workers, ids[i], cancelled[ids[i]])
+  else
+    local _, _, _, priority = attempts_of(attempts, ids[i])
+    enqueue(waiting, prioritized, ids[i], priority, true)
+  end
 end
 redis.call('LTRIM', processing, newer, -1)
 redis.call('ZADD', wake, 0, 'm')

@@ -3,12 +3,13 @@
 -- The worker's registration ends in the same step, so two workers never own a message. Messages that it had finished
 -- are acked on its behalf, and their results are stored. One that keeps its result, which is lost, is not finished: it
 -- runs again. Only the running message is blamed, and only for a crash or an exceeded limit. Its last permitted crash
--- quarantines it. An exceeded limit is a failure like any other: the caller has decided its outcome.
+-- quarantines it. An exceeded limit is a failure like any other: the caller has decided its outcome. A message whose
+-- cancel was requested ends instead.
 --
--- uses      numbers, attempts, totals, enqueue, guards, time, results, dead_letters, extras
+-- uses      numbers, attempts, totals, enqueue, guards, time, results, dead_letters, extras, cancels
 -- edge      processing -> waiting (requeue), processing -> gone (ack), processing -> gone (discard),
 -- edge      processing -> waiting | delayed (retry), processing -> dead-lettered | parked (dead-letter),
--- edge      processing -> dead-lettered | parked (quarantine)
+-- edge      processing -> dead-lettered | parked (quarantine), processing -> gone (cancel)
 -- KEYS[1]   workers        HASH    worker id -> supervisor id
 -- KEYS[2]   supervisors    HASH    supervisor id -> beat counter
 -- KEYS[3]   processing     LIST    ids that the worker holds
@@ -35,7 +36,7 @@
 --           no message), 'silent' (what ran is unknown)
 -- ARGV[7]   how many crashes quarantine a message
 -- ARGV[8]   error record of the crash or of the failure, JSON
--- ARGV[9]   for 'failed': 'retry', 'dead-letter' or 'discard'
+-- ARGV[9]   for 'failed': 'retry', 'dead-letter', 'discard' or 'cancel'
 -- ARGV[10]  for a retry: its attempts after
 -- ARGV[11]  for a retry: delay in ms
 -- ARGV[12..] of each finished message that keeps its result, at most 100: id, how long in ms, the result as JSON, number
@@ -113,6 +114,7 @@ local function settle_failed(id, priority)
   end
 end
 
+local cancelled = cancelled_among(workers, left)
 local requeued, quarantined, crash_count = 0, '', 0
 for _, id in ipairs(left) do
   local retries, crashes, requeues, priority, crash = attempts_of(attempts, id)
@@ -124,7 +126,9 @@ for _, id in ipairs(left) do
   elseif ran then
     requeues = requeues + 1
   end
-  if is_running and what == 'failed' then
+  if cancelled[id] or (is_running and what == 'failed' and outcome == 'cancel') then
+    end_cancelled(workers, id, cancelled[id] or record)
+  elseif is_running and what == 'failed' then
     settle_failed(id, priority)
   elseif is_running and what == 'crash' and crashes >= crash_limit then
     local crash_record = record

@@ -1,0 +1,1 @@
+"""The threads of a consumer in the program's own process."""

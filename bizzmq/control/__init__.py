@@ -1,0 +1,1 @@
+"""What operators tell messages and queues: to end, to wait, to go on."""

@@ -1,0 +1,44 @@
+-- cancel: ends messages as cancelled, or requests that of those that a worker holds.
+--
+-- The supervisor of the worker finds the request. Until the message has ended, whatever returns it to its queue ends it.
+-- The first request for a message stays, so a repetition changes nothing.
+--
+-- uses      totals, guards, results, extras, cancels
+-- edge      waiting -> gone, delayed -> gone, parked -> gone
+-- KEYS[1]   waiting      LIST  ids of default priority
+-- KEYS[2]   prioritized  ZSET  ids of other priorities
+-- KEYS[3]   delayed      ZSET  id -> due time in ms
+-- KEYS[4]   parked       LIST  ids that were parked
+-- KEYS[5]   messages     HASH  id -> envelope
+-- KEYS[6]   attempts     HASH  id -> counts and priority
+-- KEYS[7]   stats        HASH  totals
+-- ARGV[1]   record of the cancel, JSON: who, when and why
+-- ARGV[2]   'anywhere', or 'held' for ids that were seen in a worker's list: the lists are not searched for them
+-- ARGV[3..] ids, at most 100
+-- returns   {how many have ended, how many are requested}: ids that are not stored are neither
+local waiting, prioritized, delayed, parked = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local messages, attempts, stats, record = KEYS[5], KEYS[6], KEYS[7], ARGV[1]
+local extras, cancels = beside(messages, 'extras'), beside(messages, 'cancels')
+local ended, requested = 0, 0
+
+check_types({messages, attempts, stats, extras, cancels}, {waiting, parked}, {prioritized, delayed})
+allow_when_full(stats)
+for i = 3, #ARGV do
+  local id = ARGV[i]
+  if redis.call('HEXISTS', messages, id) == 1 then
+    local copies = 0
+    if ARGV[2] == 'anywhere' then
+      copies = redis.call('ZREM', delayed, id) + redis.call('ZREM', prioritized, id)
+      if copies == 0 then copies = redis.call('LREM', waiting, -1, id) + redis.call('LREM', parked, -1, id) end
+    end
+    if copies > 0 then
+      end_cancelled(messages, id, redis.call('HGET', cancels, id) or record)
+      ended = ended + 1
+    else
+      redis.call('HSETNX', extras, id, '{}')
+      redis.call('HSETNX', cancels, id, record)
+      requested = requested + 1
+    end
+  end
+end
+return {ended, requested}

@@ -1,0 +1,40 @@
+-- cancels: ends messages as cancelled. Needs guards, totals, results, extras.
+--
+-- A request to cancel a message that a worker holds is in the hash `cancels`: id -> record, JSON. A transition that
+-- would give such a message back, or keep it as a dead letter, ends it instead.
+
+-- A key of the same queue, or of the same dead-letter queue.
+local function sibling(key, name)
+  return (string.match(key, '^bizzmq:{[^}]*}:dlq:') or string.match(key, '^bizzmq:{[^}]*}:')) .. name
+end
+
+-- Those of some ids whose cancel is requested: id -> record. What Redis refuses to tell counts as not requested.
+local function cancelled_among(key, ids)
+  local cancels, found = beside(key, 'cancels'), {}
+  if #ids == 0 or not has_beside(key) then return found end
+  for first = 1, #ids, 1000 do -- Lua cannot unpack a forged list of many thousands at once
+    local last = math.min(first + 999, #ids)
+    local records = redis.pcall('HMGET', cancels, unpack(ids, first, last))
+    for i = first, records.err and 0 or last do
+      if records[i - first + 1] then found[ids[i]] = records[i - first + 1] end
+    end
+  end
+  return found
+end
+
+-- Types that `end_cancelled` relies on. A script that may end a message checks them before its first write.
+local function check_cancel_types(key)
+  check_types({sibling(key, 'messages'), sibling(key, 'attempts'), sibling(key, 'stats')}, {}, {})
+end
+
+-- Ends a message as cancelled; the caller removes it from its place. A dead letter has its result already.
+local function end_cancelled(key, id, record)
+  local messages = sibling(key, 'messages')
+  if not string.find(messages, '}:dlq:', 1, true) then
+    store_failure(sibling(key, 'result:') .. id, redis.call('HGET', messages, id), 'cancelled', record)
+  end
+  redis.call('HDEL', messages, id)
+  redis.call('HDEL', sibling(key, 'attempts'), id)
+  forget(messages, {id})
+  count(sibling(key, 'stats'), 'cancelled', 1)
+end

@@ -17,6 +17,7 @@ test:
 nightly:
 	$(PYTHON) -m pytest -m "nightly"
 	BIZZMQ_TEST_PER_KIND=24 $(PYTHON) -m pytest tests/model/test_conformance.py
+	BIZZMQ_TEST_EXAMPLES=4 $(PYTHON) -m pytest -m "not soak and not matrix" $$(grep -rl --include="*.py" "support.examples import" tests)
 	$(PYTHON) -m tests.matrix
 	$(PYTHON) -m tests.mutation
 	$(PYTHON) -m tests.model

@@ -48,14 +48,15 @@ def pytest_runtest_makereport() -> Iterator[None]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep `count` cases of each test marked `usually(count)` in ordinary runs; mark the others `nightly`."""
+    """Keep `count` cases of each test marked `usually(count, every=1)` in ordinary runs; mark the others `nightly`."""
     cases: Counter[str] = Counter()
     for item in items:
         usually = item.get_closest_marker("usually")
         if usually is not None:
             name = item.nodeid.partition("[")[0]
+            turn, rest = divmod(cases[name], usually.kwargs.get("every", 1))
             cases[name] += 1
-            if cases[name] > usually.args[0]:
+            if rest or turn >= usually.args[0]:
                 item.add_marker(pytest.mark.nightly)
 
 

@@ -16,8 +16,9 @@ from bizzmq.app.arguments import Arguments
 from bizzmq.errors import ArgumentsError, ConfigurationError, DecodeError, EncodeError
 from bizzmq.protocol import json_codec
 from tests.protocol.test_bodies import json_values, same
+from tests.support.examples import examples
 
-often = settings(max_examples=50, deadline=None, database=None)
+often = settings(max_examples=examples(50), deadline=None, database=None)
 
 
 def of(function: Callable[..., Any], *, takes_context: bool = False) -> Arguments:

@@ -64,6 +64,7 @@ def _layered(url: str, mq: BizzMQ, option: str, layers: tuple[str, ...], functio
     return app
 
 
+@pytest.mark.usually(11, every=3)
 @pytest.mark.parametrize(
     "layers", [layers for count in range(5) for layers in itertools.combinations(LAYERS, count)], ids="-".join
 )
@@ -101,7 +102,7 @@ def test_new_options_apply_to_messages_that_wait_already(
     assert counts(url).retried == 1
 
 
-@pytest.mark.usually(6)
+@pytest.mark.usually(3, every=3)
 @pytest.mark.parametrize("preload", ["on", "off"])
 @pytest.mark.parametrize(
     ("app", "options", "retried"),

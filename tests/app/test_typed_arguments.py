@@ -35,12 +35,13 @@ from bizzmq.app.arguments import Arguments
 from bizzmq.errors import ArgumentsError, ConfigurationError, Draining, MessageTimeout
 from bizzmq.protocol import json_codec
 from tests.protocol.test_bodies import json_values
+from tests.support.examples import examples
 
 msgspec = pytest.importorskip("msgspec")
 pydantic = pytest.importorskip("pydantic")
 from typing_extensions import Annotated, NotRequired, TypedDict  # noqa: E402 - it comes with pydantic
 
-often = settings(max_examples=20, deadline=None, database=None)
+often = settings(max_examples=examples(20), deadline=None, database=None)
 T = TypeVar("T")
 
 

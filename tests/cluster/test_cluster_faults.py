@@ -197,7 +197,7 @@ def test_an_unavailable_node_stops_only_its_own_queues(cluster: Cluster, cluster
     scene.retire(pool)
 
 
-@pytest.mark.usually(2)
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("name", ["meta", "waiting", "messages", "stats", "wake"])
 @pytest.mark.parametrize("cluster", [{"replicas": False}], indirect=True)
 def test_a_wrong_type_stops_only_its_own_queue_until_it_is_repaired(

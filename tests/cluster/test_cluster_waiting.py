@@ -32,6 +32,7 @@ def wakes(cluster: Cluster) -> list[str]:
     return [Keys(name).wake for name in cluster.names_on_each_node()]
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("woken_by", [0, 1, 2])
 def test_a_marker_on_any_node_wakes_and_ends_the_waiting_on_all(
     cluster: Cluster, connection: ClusterConnection, wakes: list[str], woken_by: int

@@ -33,7 +33,7 @@ def start_tasks(scene: Scene, tmp_path: Path) -> StartTasks:
     return start
 
 
-@pytest.mark.usually(4)
+@pytest.mark.usually(2)
 @pytest.mark.parametrize(
     ("source", "name", "reported"),
     [
@@ -117,6 +117,7 @@ def test_the_traceback_has_frames_of_the_user_and_none_of_ours(
     assert str(ROOT / "workers") not in pool.log()
 
 
+@pytest.mark.usually(1)
 @preloading
 def test_nothing_is_claimed_before_a_slow_import_is_complete(
     scene: Scene, start_tasks: StartTasks, tmp_path: Path, preload: str

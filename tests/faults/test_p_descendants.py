@@ -55,6 +55,7 @@ def describe(found: list[int]) -> str:
     return "".join(f"{process}\n" for process in psutil.process_iter() if process.pid in found)
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("preload", ["on", "off"])
 def test_at_a_hard_time_limit(scene: Scene, pids: Path, preload: str) -> None:
     args = ["--timeout-grace=0.2", f"--preload={preload}"]

@@ -38,6 +38,7 @@ def control() -> Iterator[Path]:
         yield Path(directory) / "pool.sock"
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("preload", ["on", "off"])
 def test_a_supervisor_without_descriptors_survives_its_workers_deaths(scene: Scene, preload: str) -> None:
     pool = scene.pool(f"--preload={preload}", "--kill-memory=2000")
@@ -54,6 +55,7 @@ def test_a_supervisor_without_descriptors_survives_its_workers_deaths(scene: Sce
     scene.retire(pool)
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("role", ["janitor", "template"])
 def test_a_supervisor_without_descriptors_survives_its_helpers_deaths(scene: Scene, role: str) -> None:
     pool = scene.pool()

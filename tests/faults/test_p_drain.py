@@ -33,6 +33,7 @@ def _to_every_process(pool: Pool) -> None:
     pool.signal_all(signal.SIGINT)
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("send", [_twice, _to_the_terminals_group, _to_every_process])
 def test_a_drain_lets_running_messages_finish_and_gives_the_rest_back(
     scene: Scene, send: Callable[[Pool], None]
@@ -75,6 +76,7 @@ def test_repeated_signals_are_ignored_for_a_second_and_then_stop_the_pool_at_onc
     _cut_off_without_blame(scene, pool, message)
 
 
+@pytest.mark.usually(2)
 @pytest.mark.parametrize("numbers", [[signal.SIGTERM, signal.SIGQUIT], [signal.SIGQUIT], [signal.SIGQUIT] * 3])
 def test_sigquit_stops_at_once_and_gives_everything_back(scene: Scene, numbers: list[int]) -> None:
     pool = scene.pool(handler=HANDLER)

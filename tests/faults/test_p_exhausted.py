@@ -47,6 +47,7 @@ def limit_tasks(scene: Scene) -> Iterator[LimitTasks]:
         tasks.close()
 
 
+@pytest.mark.usually(2, every=3)
 @pytest.mark.parametrize("preload", ["on", "off"])
 @pytest.mark.parametrize("spare", [0, 1], ids=["no fork at all", "one fork only"])
 def test_a_worker_that_cannot_be_forked_is_retried_with_back_off(

@@ -27,6 +27,7 @@ def _runs(pid: int) -> bool:
     return psutil.pid_exists(pid) and is_living(psutil.Process(pid))
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("preload", ["on", "off"])
 def test_a_worker_stopped_beyond_its_limit_is_killed_before_its_message_is_requeued(scene: Scene, preload: str) -> None:
     pool = scene.pool("--timeout=1", "--timeout-grace=0.2", f"--preload={preload}", handler=HANDLER, concurrency=1)

@@ -11,6 +11,7 @@ from tests.faults.gated_handler import HANDLER
 from tests.faults.scene import QUEUE, Scene, log_says
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("code", [0, 3, 70])
 def test_an_exit_with_any_code_is_a_crash_of_the_worker(scene: Scene, code: int) -> None:
     pool = scene.pool(handler=HANDLER)
@@ -28,6 +29,7 @@ def test_an_exit_with_any_code_is_a_crash_of_the_worker(scene: Scene, code: int)
     scene.retire(pool)
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("action", ["exit", "keyboard_interrupt", "base_exception"])
 def test_any_exception_of_a_handler_fails_its_message_and_not_its_worker(scene: Scene, action: str) -> None:
     pool = scene.pool(handler=HANDLER, concurrency=1)

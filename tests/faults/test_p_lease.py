@@ -69,6 +69,7 @@ def test_workers_of_a_killed_supervisor_finish_and_leave(scene: Scene) -> None:
     assert not snapshot(scene.redis, QUEUE)[0].supervisors, "the janitor exited without unregistering"
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("action", ["ignore_sigterm_sleep", "hold_gil"])
 def test_no_orphan_outlives_the_drain_of_a_killed_supervisor(scene: Scene, action: str) -> None:
     pool = scene.pool(SHORT_LEASE, "--drain-timeout=1")

@@ -17,6 +17,7 @@ MEGABYTE = 1_000_000
 METRICS = pytest.mark.parametrize("metric", ["rss", "pss"])
 
 
+@pytest.mark.usually(1)
 @METRICS
 def test_a_leak_beyond_the_hard_limit_costs_its_worker_and_fails_its_message(scene: Scene, metric: str) -> None:
     pool = scene.pool("--kill-memory=200", f"--memory-metric={metric}", handler=HANDLER)
@@ -51,6 +52,7 @@ def test_a_killed_leak_is_a_failure_and_not_a_crash(scene: Scene) -> None:
     scene.retire(pool)
 
 
+@pytest.mark.usually(1)
 @METRICS
 def test_a_worker_that_has_grown_is_replaced_after_its_message_and_never_in_it(
     scene: Scene, tmp_path: Path, metric: str

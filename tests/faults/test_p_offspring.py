@@ -76,6 +76,7 @@ def only_workers_ran(scene: Scene, pool: Pool) -> None:
 FORKS = ["fork_and_return", "fork_and_raise", "fork_and_exit"]
 
 
+@pytest.mark.usually(2)
 @pytest.mark.parametrize("action", FORKS)
 def test_a_forked_copy_that_leaves_the_handler_ends_there_and_settles_nothing(
     scene: Scene, gate: Path, action: str
@@ -97,6 +98,7 @@ def test_a_forked_copy_that_leaves_the_handler_ends_there_and_settles_nothing(
     scene.retire(pool, tracebacks=1)  # the copy's exception is logged
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("action", FORKS)
 def test_the_end_of_a_forked_copy_is_not_the_end_of_its_message(scene: Scene, gate: Path, action: str) -> None:
     pool = scene.pool(handler=HANDLER, concurrency=1)
@@ -113,6 +115,7 @@ def test_the_end_of_a_forked_copy_is_not_the_end_of_its_message(scene: Scene, ga
     scene.retire(pool, tracebacks=1)
 
 
+@pytest.mark.usually(2)
 @pytest.mark.parametrize("how", ["killed", "os_exit", "abort", "hold_gil"])
 def test_a_workers_group_is_dead_before_its_message_runs_again(scene: Scene, gate: Path, how: str) -> None:
     pool = scene.pool("--timeout-grace=0.2", handler=HANDLER, concurrency=1)
@@ -150,6 +153,7 @@ def test_a_drain_ends_processes_of_a_busy_worker_before_its_message_is_requeued(
     scene.retire(second)
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("ends", ["killed", "drained"])
 def test_a_daemon_with_the_workers_descriptors_neither_works_nor_blocks_the_pool(
     scene: Scene, gate: Path, daemons: None, ends: str

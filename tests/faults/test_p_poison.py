@@ -15,6 +15,7 @@ from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 DEAD = f"{QUEUE}_dlq"
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("has_dead_letter_queue", [True, False])
 def test_poison_among_a_thousand_is_quarantined_and_all_others_are_handled(
     scene: Scene, rng: random.Random, has_dead_letter_queue: bool

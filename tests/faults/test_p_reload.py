@@ -60,7 +60,7 @@ def _tried_in_vain(pool: Pool, control: Path, times: int) -> None:
     assert status["last_reload_error"]
 
 
-@pytest.mark.usually(5)
+@pytest.mark.usually(3)
 @pytest.mark.parametrize("name", [*sorted(CANARY_DIES), *sorted(BROKEN)])
 def test_broken_code_changes_nothing_and_repaired_code_takes_over(
     scene: Scene, start: Callable[..., Pool], edit: Edit, control: Path, name: str
@@ -97,6 +97,7 @@ def test_broken_code_changes_nothing_and_repaired_code_takes_over(
     scene.retire(pool, tracebacks=2)
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("source", [BROKEN["raises"], BROKEN["os._exit(0)"], BROKEN["killed"]])
 def test_without_a_template_a_worker_with_broken_code_dies_alone(
     scene: Scene, start: Callable[..., Pool], edit: Edit, control: Path, source: str

@@ -46,6 +46,7 @@ def ended_without_a_result(redis: Redis, ids: Iterable[str]) -> list[str]:
     ]
 
 
+@pytest.mark.usually(7, every=3)
 @pytest.mark.parametrize("size", [0, LARGE], ids=["small", "large"])
 @pytest.mark.parametrize("messages", [1, 60])
 @pytest.mark.parametrize("step", failpoints.NAMES)
@@ -148,6 +149,7 @@ def test_a_lost_reply_stores_one_result(scene: Scene, proxy: Proxy, lose: Lose, 
     scene.retire(pool, tracebacks=dead_lettered)
 
 
+@pytest.mark.usually(2, every=3)
 @pytest.mark.parametrize("size", [0, LARGE], ids=["small", "large"])
 @pytest.mark.parametrize("with_journal", [True, False], ids=["journal", "no journal"])
 def test_a_worker_that_is_killed_while_redis_is_away_leaves_its_results(
@@ -178,6 +180,7 @@ def test_a_worker_that_is_killed_while_redis_is_away_leaves_its_results(
     scene.retire(pool)
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("action", ["ok", "reject"])
 def test_results_survive_in_the_journal_when_the_whole_pool_dies_while_redis_is_away(
     own_scene: OwnScene, tmp_path: Path, action: str

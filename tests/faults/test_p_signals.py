@@ -46,7 +46,7 @@ def gate(tmp_path: Path) -> Path:
     return tmp_path / "gate"
 
 
-@pytest.mark.usually(6)
+@pytest.mark.usually(3)
 @pytest.mark.parametrize("action", ["fork", "take alarm", "raise exit", *NOT_HEARD, "take usr1", "unregister usr1"])
 def test_signal_settings_of_a_message_are_restored_and_an_idle_worker_leaves_at_once(scene: Scene, action: str) -> None:
     pool = scene.pool(handler=HANDLER, concurrency=1)
@@ -65,7 +65,7 @@ def test_signal_settings_of_a_message_are_restored_and_an_idle_worker_leaves_at_
     assert "worker died" not in pool.log()
 
 
-@pytest.mark.usually(2)
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("action", NOT_HEARD)
 def test_three_reloads_during_a_message_that_handles_sigterm_itself_blame_no_message(
     scene: Scene, gate: Path, action: str
@@ -88,6 +88,7 @@ def test_three_reloads_during_a_message_that_handles_sigterm_itself_blame_no_mes
     assert "ERROR" not in pool.log()
 
 
+@pytest.mark.usually(2)
 @pytest.mark.parametrize("action", RAISING)
 def test_a_message_that_fails_because_of_the_deployments_sigterm_is_released_without_blame(
     scene: Scene, gate: Path, action: str
@@ -102,6 +103,7 @@ def test_a_message_that_fails_because_of_the_deployments_sigterm_is_released_wit
     invariants.check_blame(scene.redis, QUEUE, message, retries=0, crashes=0, requeues=1)
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("action", ["swallow", "block"])
 def test_a_worker_that_missed_sigterm_exits_after_its_message(scene: Scene, gate: Path, action: str) -> None:
     pool = scene.pool(handler=HANDLER, concurrency=1)

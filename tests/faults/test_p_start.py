@@ -17,6 +17,7 @@ BEFORE_THE_PROGRAM = -signal.SIGTERM
 """The exit status that a shell shows as 143: the signal came before the pool handled signals."""
 
 
+@pytest.mark.usually(4, every=3)
 @pytest.mark.parametrize("offset_ms", [0, 20, 50, 100, 150, 200, 250, 300, 400, 500])
 def test_sigterm_at_a_time_after_the_start_leaves_nothing_behind(scene: Scene, offset_ms: int) -> None:
     message = scene.publish_one({"do": "ok"})
@@ -30,6 +31,7 @@ def test_sigterm_at_a_time_after_the_start_leaves_nothing_behind(scene: Scene, o
     _nothing_is_left(scene, pool, message)
 
 
+@pytest.mark.usually(3, every=2)
 @pytest.mark.parametrize(
     "moment", ["pool started", "janitor started", "worker started", "slot=1", "queue did not exist", "worker ready"]
 )

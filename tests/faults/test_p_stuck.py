@@ -17,7 +17,7 @@ DEAF = ["hold_gil", "deadlock_in_c", "swallow", "swallow_in_a_lock"]
 """Actions that do not notice MessageTimeout, or swallow it."""
 
 
-@pytest.mark.usually(2)
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("action", DEAF)
 def test_only_a_worker_that_misses_its_limit_is_killed(scene: Scene, action: str) -> None:
     pool = scene.pool(*ARGS, handler=HANDLER)
@@ -45,7 +45,7 @@ def test_only_a_worker_that_misses_its_limit_is_killed(scene: Scene, action: str
     scene.retire(pool)
 
 
-@pytest.mark.usually(3)
+@pytest.mark.usually(2)
 @pytest.mark.parametrize("action", ["match", "power", "sleep_in_c", "wait_for_lock", "hang"])
 def test_a_limit_ends_any_hanging_handler_and_its_message_may_still_succeed(scene: Scene, action: str) -> None:
     pool = scene.pool(*ARGS, handler=HANDLER, concurrency=1)
@@ -62,7 +62,7 @@ def test_a_limit_ends_any_hanging_handler_and_its_message_may_still_succeed(scen
     scene.retire(pool, tracebacks=1)
 
 
-@pytest.mark.usually(2)
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("action", DEAF)
 def test_it_is_a_failure_and_not_a_crash(scene: Scene, action: str) -> None:
     pool = scene.pool(*ARGS, handler=HANDLER, concurrency=1)

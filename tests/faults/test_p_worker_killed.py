@@ -78,7 +78,8 @@ def test_kills_under_load_lose_nothing(scene: Scene, rng: random.Random) -> None
     scene.retire(pool)
 
 
-@pytest.mark.parametrize("messages", [1, 200])
+@pytest.mark.usually(5, every=2)
+@pytest.mark.parametrize("messages", [200, 1])
 @pytest.mark.parametrize("step", failpoints.NAMES)
 def test_a_kill_at_this_step_runs_no_message_twice_and_blames_none(
     scene: Scene, tmp_path: Path, step: str, messages: int

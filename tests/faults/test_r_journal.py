@@ -33,6 +33,7 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path / "below" / "journal"
 
 
+@pytest.mark.usually(2)
 @pytest.mark.parametrize(
     ("action", "options", "totals"),
     [

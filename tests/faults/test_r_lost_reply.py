@@ -24,6 +24,7 @@ def publisher(proxy: Proxy, scene: Scene) -> Iterator[BizzMQ]:
         yield mq
 
 
+@pytest.mark.usually(2)
 @pytest.mark.parametrize("options", [{}, {"priority": 5}, {"delay_s": 0.05}], ids=str)
 def test_a_lost_reply_to_publish_stores_each_message_once(
     scene: Scene, lose: Lose, publisher: BizzMQ, options: dict[str, Any]
@@ -55,6 +56,7 @@ def test_a_lost_reply_to_a_claim_runs_each_message_once(scene: Scene, proxy: Pro
     scene.retire(pool)
 
 
+@pytest.mark.usually(2, every=2)
 @pytest.mark.parametrize(
     ("script", "action", "counted"),
     [

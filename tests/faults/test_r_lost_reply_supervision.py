@@ -49,6 +49,7 @@ def test_a_lost_reply_to_create_creates_a_complete_queue(scene: Scene, proxy: Pr
     scene.retire(pool)
 
 
+@pytest.mark.usually(2)
 @pytest.mark.parametrize("nth", [1, 2, 3], ids=["supervisor", "first worker", "second worker"])
 def test_a_lost_reply_to_register_registers_once(scene: Scene, proxy: Proxy, lose: Lose, nth: int) -> None:
     lost = lose("register", nth)

@@ -26,6 +26,7 @@ OwnScene = Callable[..., "tuple[RedisServer, Scene]"]
 REFUSED_S = 2.0
 
 
+@pytest.mark.usually(1)
 @pytest.mark.skipif(not can_mount(), reason="needs permission to mount a tmpfs")
 @pytest.mark.parametrize("persistence", ["aof", "rdb"])
 def test_a_full_disk_is_an_outage_until_there_is_room(

@@ -182,6 +182,7 @@ with BizzMQ(sys.argv[1]) as mq:
 """
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("call", ["mq.stats('far').published", "mq.publish_message_to_queue('far', 1)[:0]"])
 def test_a_silently_dropped_connection_is_replaced_within_the_call(
     far: RemoteHost, remote_scene: tuple[Scene, str], call: str

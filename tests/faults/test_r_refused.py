@@ -25,6 +25,7 @@ WRONG_PASSWORD = re.compile("invalid username-password pair|invalid password")
 LOCKED_OUT_S = 1.5
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("pool_is_there", [True, False])
 def test_a_full_redis_refuses_to_publish_and_is_drained(own_scene: OwnScene, *, pool_is_there: bool) -> None:
     _, scene = own_scene(config=["maxmemory-policy noeviction"])
@@ -52,6 +53,7 @@ def test_a_full_redis_refuses_to_publish_and_is_drained(own_scene: OwnScene, *, 
     scene.retire(pool, tracebacks=20)
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("queue", ["bare", "bare_dlq", f"{QUEUE}_dlq"])
 def test_a_pool_on_any_queue_that_exists_starts_while_redis_is_full(own_scene: OwnScene, queue: str) -> None:
     _, scene = own_scene(config=["maxmemory-policy noeviction"])

@@ -122,6 +122,7 @@ def test_the_caller_gets_an_error_with_the_key(url: str, redis: Redis, key: str,
         assert mq.stats(QUEUE).delayed == 1
 
 
+@pytest.mark.usually(2)
 @pytest.mark.parametrize("name", ["waiting", "delayed", "attempts", "stats", "wake"])
 def test_a_pool_logs_a_wrong_type_and_continues_when_it_is_repaired(scene: Scene, name: str) -> None:
     pool = scene.pool("--lease=1", handler=HANDLER)

@@ -105,6 +105,7 @@ def stop(pool: Any) -> None:
     assert pool.wait(PATIENCE_S) == 0
 
 
+@pytest.mark.usually(2, every=3)
 @pytest.mark.parametrize("preload", ["auto", "off"])
 @pytest.mark.parametrize("how", ["segv", "SIGKILL", "exit"])
 def test_the_next_worker_is_told_of_a_crash_before_it_claims(home: Home, app: App, how: str, preload: str) -> None:
@@ -236,6 +237,7 @@ def handler(body):
 """
 
 
+@pytest.mark.usually(2)
 @pytest.mark.parametrize("hook", ["before_handler", "after_handler", "on_dead_letter"])
 def test_a_hook_that_never_ends_meets_the_limit_of_its_message(home: Home, hook: str) -> None:
     home.write(SLOW.replace("{hook}", hook))

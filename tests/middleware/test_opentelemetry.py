@@ -341,6 +341,7 @@ def pool_of(home: Home, *args: str, **how: Any) -> Any:
     return home.pool(*args, **{"handler": "app:app", "concurrency": 1, **how})
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("preload", ["auto", "off"])
 def test_recycling_and_draining_lose_no_span(home: Home, provider: Any, preload: str) -> None:
     pool = pool_of(home, "--max-messages=3", f"--preload={preload}", concurrency=2)

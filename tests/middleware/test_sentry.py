@@ -313,6 +313,7 @@ def items(home: Home) -> list[Any]:
     return [json.loads(line) for line in home.lines()]
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("preload", ["auto", "off"])
 def test_recycling_and_draining_lose_nothing(home: Home, preload: str) -> None:
     pool = pool_of(home, "--max-messages=3", f"--preload={preload}", concurrency=2)

@@ -11,7 +11,7 @@ from tests.model.history import Executed
 from tests.model.scenarios import QUICK, explored
 
 LISTS = ("waiting", "prioritized", "due", "delayed", "dead")
-PER_KIND = int(os.environ.get("BIZZMQ_TEST_PER_KIND", "3"))
+PER_KIND = int(os.environ.get("BIZZMQ_TEST_PER_KIND", "1"))
 
 
 @lru_cache(maxsize=None)

@@ -23,6 +23,7 @@ def broker(url: str) -> Iterator[Broker]:
     broker.connection.drop()
 
 
+@pytest.mark.timeout(600)  # the first one in each process computes all explorations
 @pytest.mark.parametrize("script", EXPLORED)
 def test_a_script_does_what_the_model_does(redis: Redis, broker: Broker, script: str) -> None:
     chosen = [executed for executed in sample.transitions() if executed.request.script == script]

@@ -14,12 +14,13 @@ from bizzmq.broker.broker import Broker
 from bizzmq.connection.base import Connection
 from tests.model.machine import Machine
 from tests.mutation.plugin import LUA_VARIABLE
+from tests.support.examples import examples
 
 # The same examples each time. A failure prints its steps and a blob to repeat it. Where any failure will do, as in the
 # mutation run, it is not shrunk.
 IS_BRIEF = LUA_VARIABLE in os.environ
 SETTINGS = settings(
-    max_examples=20 if IS_BRIEF else 50,
+    max_examples=20 if IS_BRIEF else examples(80),
     stateful_step_count=40,
     deadline=None,
     derandomize=True,

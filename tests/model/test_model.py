@@ -26,6 +26,7 @@ def test_the_promises_hold_in_every_state(name: str) -> None:
     assert set(found.taken) <= {"requeue"}
 
 
+@pytest.mark.timeout(600)  # it computes all explorations if their tests run in another process
 def test_every_script_is_explored() -> None:
     executed = {executed.request.script for name in QUICK for executed in explored(name).executed}
 
@@ -109,6 +110,7 @@ BROKEN: Dict[str, tuple[str, Callable[..., Outcome], Rules, str]] = {
 }
 
 
+@pytest.mark.usually(3)
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_protocol_is_detected(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     script, act, rules, promise = BROKEN[name]

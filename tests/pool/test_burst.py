@@ -44,6 +44,7 @@ def test_a_burst_does_not_leave_a_crash_behind(scene: Scene) -> None:
     invariants.check_blame(scene.redis, f"{QUEUE}_dlq", poison)
 
 
+@pytest.mark.usually(2)
 @pytest.mark.parametrize("queues", [["bad"], ["bad", QUEUE], [QUEUE, "bad"]])
 def test_a_burst_gives_up_an_unusable_queue_after_its_patience(scene: Scene, queues: list[str]) -> None:
     scene.mq.create_queue("bad")

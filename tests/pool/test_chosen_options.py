@@ -57,6 +57,7 @@ def test_a_pool_that_started_first_uses_the_chosen_options(url: str, pool: Pool,
         eventually(fails_once, SOON_S, pool.log)
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("chosen", [True, False])
 def test_the_known_options_are_restored_after_redis_was_emptied(
     url: str, redis: Redis, pool: Pool, ledger: Any, chosen: bool

@@ -72,6 +72,7 @@ def test_a_death_settled_long_ago_does_not_delay_the_exit_of_an_idle_pool(
     _exits_soon(pool)
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 def test_a_pool_that_never_found_redis_logs_that_once_and_exits_at_once(
     pool_factory: Callable[..., Pool], number: int

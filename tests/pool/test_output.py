@@ -73,6 +73,7 @@ def test_a_password_is_in_no_output_of_a_pool_in_trouble(own_scene: OwnScene) ->
     pool.assert_no_process_left()
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("form", ["redis://:{}@{}", "redis://me:{}@{}", "redis://{1}/0?password={0}"])
 def test_a_wrong_password_is_reported_and_not_shown(
     own_scene: OwnScene, pool_factory: Callable[..., Pool], form: str

@@ -60,6 +60,7 @@ class Cut:
         return match.groupdict()
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_reports_exactly_what_is_stored_and_publishing_can_continue_there(
     redis: Redis, url: str, number: signal.Signals

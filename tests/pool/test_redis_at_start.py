@@ -74,6 +74,7 @@ def test_the_bizzmq_command_and_the_client_report_a_permanent_error(addresses: d
             BizzMQ(url)
 
 
+@pytest.mark.usually(2)
 @pytest.mark.parametrize("what", ["database", "wrong password", "cluster", "sentinel"])
 def test_a_pool_does_not_wait_after_a_permanent_error(addresses: dict[str, str], what: str) -> None:
     ended = run(WORKER, NOOP, "--concurrency=1", "--log-level=error", BIZZMQ_REDIS_URL=addresses[what])
@@ -103,7 +104,7 @@ NO_HOSTS = ["redis://a..b:6379", "redis://.redis.svc/0", "rediss://a..b", f"redi
             "embedded:///tmp/\udcff"]  # fmt: skip
 
 
-@pytest.mark.usually(4)
+@pytest.mark.usually(2)
 @pytest.mark.parametrize("url", NO_HOSTS)
 def test_an_impossible_address_is_invalid_input(url: str) -> None:
     for command in (["queues"], ["doctor"], ["publish", "q", "1"]):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import unicodedata
 from pathlib import Path
 from typing import Any, Sequence
@@ -10,9 +9,9 @@ from typing import Any, Sequence
 import pytest
 from redis import Redis
 
-from bizzmq.cli.dlq import _age
 from bizzmq.cli.pool import _duration
 from bizzmq.cli.tables import ago
+from bizzmq.dead_letters.letters import failed_at_s
 from bizzmq.testing.wait import eventually
 from bizzmq.workers.control import control_socket
 from bizzmq.workers.control.control_socket import STATUS, answer_with
@@ -118,6 +117,6 @@ def test_queues_fit(redis: Redis, url: str) -> None:
 def test_ages_are_shown_in_words() -> None:
     reported = {-5: "just now", 0.4: "just now", 12.9: "12 s ago", 190: "3 min ago", 7300: "2 h ago", 10**6: "11 d ago"}
     assert {seconds: ago(seconds) for seconds in reported} == reported
-    assert _age(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 190))) == "3 min ago"
-    assert [_age(text) for text in ("", "soon", "\x1b")] == [""] * 3
+    assert failed_at_s({"failed_at": "2026-01-02T03:04:05Z"}) == 1767323045
+    assert [failed_at_s({"failed_at": text}) for text in ("", "soon", "\x1b")] == [None] * 3
     assert _duration(-0.01) == "0.0 s"

@@ -95,6 +95,7 @@ def test_a_limit_that_a_library_wraps_is_still_that_limit(home: Home) -> None:
     assert "DriverError" in error["traceback"] or "time.sleep" in error["traceback"]
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("limit", ["timeout", "cpu-limit"])
 def test_the_record_of_a_hard_kill_shows_where_the_handler_was(home: Home, limit: str) -> None:
     home.write(
@@ -127,6 +128,7 @@ def test_a_message_ended_by_a_hard_limit_is_logged_like_any_failure(home: Home) 
     eventually(lambda: "message failed, dead-lettered" in pool.log(), PATIENCE_S, pool.log)
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("how", ["child", "pool"])
 def test_a_memory_limit_includes_processes_of_the_handler(home: Home, how: str) -> None:
     home.write(

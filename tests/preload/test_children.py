@@ -24,6 +24,7 @@ WAYS = {
 IMPORTS = "import multiprocessing, os, signal, subprocess, sys, time\nfrom concurrent import futures\n"
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("preload", ["auto", "off"])
 def test_children_end_when_their_handler_ends_them(home: Home, preload: str) -> None:
     """Each way fails its message if it takes as long as a drain may take."""

@@ -30,6 +30,7 @@ os.umask(UMASK)
 SHOW = f"import os\ndef handler(body):\n    say(*(os.environ.get(name, '-') for name in {VARIABLES!r}))\n"
 
 
+@pytest.mark.usually(3, every=2)
 @pytest.mark.parametrize("preload", ["auto", "off"])
 @pytest.mark.parametrize(
     ("args", "count"),
@@ -57,6 +58,7 @@ def test_a_wrong_number_of_library_threads_is_refused(wrong: str) -> None:
     assert "--library-threads" in refused(WORKER, "tests.handlers:noop", f"--library-threads={wrong}")
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("preload", ["auto", "off"])
 def test_a_switched_link_is_followed_at_a_reload(home: Home, preload: str) -> None:
     releases = [home.folder / "1", home.folder / "2"]
@@ -220,6 +222,7 @@ def test_a_logging_handler_that_raises_ends_no_worker(home: Home) -> None:
     assert "worker died" not in pool.log()
 
 
+@pytest.mark.usually(2)
 @pytest.mark.parametrize(
     ("code", "seen"),
     [("repr(input())", "EOFError"), ("open('/dev/tty').read(1)", "OSError"),
@@ -309,6 +312,7 @@ def test_an_error_names_the_module_that_shadows_the_requested_one(
     )
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("preload", ["auto", "off"])
 def test_the_directory_and_umask_of_a_failed_message_do_not_affect_the_next(home: Home, preload: str) -> None:
     (home.folder / "work" / "inner").mkdir(parents=True)
@@ -341,6 +345,7 @@ def test_a_limit_that_replaces_a_worker_is_logged(home: Home) -> None:
     assert "a limit has struck in a worker, another one takes its place slot=0" in pool.log()
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("preload", ["auto", "off"])
 def test_a_signal_handler_installed_by_the_module_is_active_in_each_worker(home: Home, preload: str) -> None:
     home.write(

@@ -28,7 +28,7 @@ def squeezed(text: str) -> str:
     return re.sub(r" {2,}", "  ", text)
 
 
-@pytest.mark.usually(16)
+@pytest.mark.usually(6)
 @pytest.mark.parametrize("what", OFF)
 def test_objects_that_do_not_survive_a_fork_are_found_and_named(write: Write, url: str, what: str) -> None:
     code, named = OFF[what]
@@ -58,7 +58,7 @@ def test_the_import_runs_as_in_a_pool_and_leaves_nothing(write: Write, tmp_path:
     assert not list(tmp_path.glob("kept*"))
 
 
-@pytest.mark.usually(10)
+@pytest.mark.usually(4)
 @pytest.mark.parametrize("what", HARMLESS)
 def test_objects_that_survive_a_fork_do_not_prevent_preloading(write: Write, what: str) -> None:
     found = check(write(HARMLESS[what]))
@@ -67,6 +67,7 @@ def test_objects_that_survive_a_fork_do_not_prevent_preloading(write: Write, wha
     assert FORKED in found.out
 
 
+@pytest.mark.usually(3)
 @pytest.mark.parametrize("what", SAFE)
 def test_the_users_declaration_overrides_a_finding(write: Write, url: str, what: str) -> None:
     found = check(write(SAFE[what].replace("PORT'", f"{port_of(url)}'")))
@@ -109,6 +110,7 @@ def test_the_line_that_opened_it_is_named(write: Write) -> None:
     assert re.search(r"thread  poller  \(\S*other.py:[46]\)", out), out
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize(
     ("code", "line"),
     [("import nowhere\n", "importing 'users_module' failed: ModuleNotFoundError: No module named 'nowhere'"),

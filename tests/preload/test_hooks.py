@@ -74,6 +74,7 @@ def check_ends(home: Home, workers: int, messages: int) -> None:
     assert not any(Path(path).is_dir() for (path,) in reported(home, "folder"))
 
 
+@pytest.mark.usually(2, every=3)
 @pytest.mark.parametrize("preload", ["auto", "off"])
 @pytest.mark.parametrize("end", ["drain", "burst"])
 def test_an_orderly_worker_ends_like_a_program(home: Home, preload: str, end: str) -> None:
@@ -120,6 +121,7 @@ def test_no_worker_runs_more_messages_than_it_may(home: Home) -> None:
     assert "worker died" not in pool.log()
 
 
+@pytest.mark.usually(2)
 @pytest.mark.parametrize("what", ["thread", "atexit", "hook"])
 def test_an_end_that_takes_too_long_is_cut_off_and_logged(home: Home, what: str) -> None:
     home.write(
@@ -156,6 +158,7 @@ def test_an_error_at_the_end_is_logged_and_the_rest_is_done(home: Home) -> None:
     assert "a hook has failed hook=app.broken of=on_worker_shutdown" in pool.log()
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("preload", ["auto", "off"])
 def test_a_boot_hook_that_raises_is_a_failed_start(home: Home, preload: str) -> None:
     home.write(

@@ -42,6 +42,7 @@ def printed(home: Home) -> list[str]:
     return (home.folder / "printed").read_text().splitlines()
 
 
+@pytest.mark.usually(2)
 @pytest.mark.parametrize(("stream", "preload"), [*zip(STREAMS, ["auto", "off", "auto"])])
 def test_printed_output_is_written_at_once_and_survives_a_crash(home: Home, stream: str, preload: str) -> None:
     home.write(
@@ -77,6 +78,7 @@ def test_lines_of_several_workers_stay_whole_in_a_pipe_and_each_character_is_sho
     assert len(lines) == 4 * 302
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("to", ["a full disk", "a pipe whose reader has gone"])
 def test_a_message_does_not_fail_because_its_output_has_no_reader(home: Home, to: str) -> None:
     """Nor if the module has restored the default of SIGPIPE, which ends a program."""

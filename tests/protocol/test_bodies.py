@@ -16,6 +16,7 @@ from bizzmq.broker.broker import Broker
 from bizzmq.errors import DecodeError
 from bizzmq.protocol import json_codec
 from bizzmq.protocol.envelope import MAX_PAYLOAD_BYTES, decode_envelope
+from tests.support.examples import examples
 from tests.support.recording_handler import RecordingHandler
 
 SPECIAL: dict[str, Any] = {
@@ -35,7 +36,7 @@ texts = st.text(st.characters(blacklist_categories=()) | st.characters(whitelist
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts
 json_values = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(texts, inner), max_leaves=20)
 quickly = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None
+    max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None
 )
 
 
@@ -70,7 +71,7 @@ def test_any_value_arrives_as_published(mq: BizzMQ, broker: Broker, queue: str) 
     check()
 
 
-@settings(max_examples=200, deadline=None, database=None)
+@settings(max_examples=examples(200), deadline=None, database=None)
 @given(json_values)
 def test_a_body_is_stored_as_the_standard_library_writes_it(value: Any) -> None:
     try:
@@ -81,7 +82,7 @@ def test_a_body_is_stored_as_the_standard_library_writes_it(value: Any) -> None:
     assert json_codec.dumps(value) == plain
 
 
-@settings(max_examples=200, deadline=None, database=None)
+@settings(max_examples=examples(200), deadline=None, database=None)
 @given(json_values)
 def test_the_codec_reads_what_it_writes(value: Any) -> None:
     data = json_codec.dumps(value)
@@ -91,7 +92,7 @@ def test_the_codec_reads_what_it_writes(value: Any) -> None:
     assert b"\t" not in data
 
 
-@settings(max_examples=200, deadline=None, database=None)
+@settings(max_examples=examples(200), deadline=None, database=None)
 @given(st.binary())
 def test_the_codec_refuses_other_bytes_with_its_own_error(data: bytes) -> None:
     try:

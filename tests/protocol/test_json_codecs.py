@@ -17,13 +17,14 @@ from hypothesis import strategies as st
 from bizzmq.errors import DecodeError, EncodeError
 from bizzmq.protocol import json_codec, json_stdlib
 from tests.protocol.test_bodies import SPECIAL, json_values, same, texts
+from tests.support.examples import examples
 
 codec_msgspec = pytest.importorskip(
     "bizzmq.protocol.json_msgspec",
     reason="the extra `speed` (msgspec) is not installed, or is too old",
     exc_type=ImportError,
 )
-often = settings(max_examples=500, deadline=None, database=None)
+often = settings(max_examples=examples(500), deadline=None, database=None)
 
 
 class Colour(enum.Enum):

@@ -21,6 +21,7 @@ from bizzmq.protocol.nesting import MAX_DEPTH, is_deep, is_deep_value
 from bizzmq.testing.wait import eventually
 from tests.consumer.test_malformed import plant
 from tests.protocol.test_bodies import json_values
+from tests.support.examples import examples
 from tests.support.recording_handler import RecordingHandler, at_rest
 
 WRAPPINGS: dict[str, Callable[[Any, int], Any]] = {
@@ -104,7 +105,7 @@ def test_many_brackets_are_not_deep(written_by: str) -> None:
         assert decode_body(encode_body(flat)) == flat
 
 
-@settings(max_examples=300, deadline=None, database=None)
+@settings(max_examples=examples(300), deadline=None, database=None)
 @given(json_values, st.integers(0, 30))
 def test_the_depth_of_json_text_is_that_of_its_value(value: Any, more: int) -> None:
     for _ in range(more):

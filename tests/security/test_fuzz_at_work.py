@@ -172,6 +172,7 @@ def fight(battle: FuzzRun, rights: str, seconds: float) -> None:
     battle.end()
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("rights", ["publisher", "all"])
 def test_arbitrary_data_in_one_queue_affects_only_this_queue(battle: Callable[[str], FuzzRun], rights: str) -> None:
     fight(battle(rights), rights, 4.0)

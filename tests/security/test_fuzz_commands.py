@@ -26,10 +26,13 @@ from bizzmq.utils.redaction import redact, scheme_and_host
 from bizzmq.workers import WorkerConfig, exit_codes
 from bizzmq.workers import cli as worker_cli
 from bizzmq.workers.control import control_socket, health
+from tests.support.examples import examples
 
 CANARY = "canary-77aa"
 bounded = settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=examples(100),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 words = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
@@ -125,7 +128,7 @@ tails = st.text(st.sampled_from("ab:/?#@[]%&=,+.*0123456789\n\0é\udcff"), max_s
 addresses = st.one_of(st.text(max_size=40), st.builds("{}://{}".format, schemes, tails))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(text=addresses)
 @example(text="redis://h/?connection_class=x")
 @example(text="redis://h/?redis_connect_func=x")
@@ -139,7 +142,7 @@ def test_any_address_works_or_is_refused(text: str) -> None:
             Connection(text)
 
 
-@settings(max_examples=300, deadline=None, report_multiple_bugs=False)
+@settings(max_examples=examples(300), deadline=None, report_multiple_bugs=False)
 @given(before=tails, after=tails, scheme=schemes)
 def test_a_refused_address_shows_no_password(before: str, after: str, scheme: str) -> None:
     text = f"{scheme}://{before.replace('@', '')}:{CANARY}@{after}"
@@ -181,7 +184,7 @@ _WRONG = (
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(text=st.one_of(st.sampled_from(_WRONG), st.builds("redis://{}@h:1/{{s}}{}".format, tails, tails),
                       st.builds("redis://h:1/{}{{s}}{}".format, tails, tails),
                       st.builds("rediss+cluster://h,i?{}{{s}}{}".format, tails, tails)))  # fmt: skip
@@ -221,7 +224,7 @@ def test_scheme_and_host_of_a_wrong_address(text: str, shown: str) -> None:
     assert scheme_and_host(text) == shown
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(request=st.one_of(st.binary(max_size=100), st.builds(lambda head: head + b"\r\n\r\n", st.binary(max_size=60))))
 @example(request=b"GET /live HTTP/1.1\r\nAuthorization: Bearer \xff\r\n\r\n")
 def test_a_listening_socket_answers_any_request(request: bytes) -> None:

@@ -31,10 +31,13 @@ from bizzmq.protocol.ids import published_us
 from bizzmq.protocol.keys import INDEX
 from bizzmq.protocol.sealing import Sealer
 from bizzmq.testing.layout import Keys
+from tests.support.examples import examples
 
 # All examples of a test share one server; each example empties it first.
 on_a_server = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=examples(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 QUICK = LeaseOptions(beat_s=1.0, lease_s=10.0, scan_s=0.0)
 
@@ -57,7 +60,7 @@ names = st.one_of(st.binary(max_size=60), st.text(max_size=20).map(lambda text: 
 entries = st.dictionaries(names, names, max_size=5)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(envelopes)
 def test_an_envelope_is_a_message_or_undecodable(envelope: bytes) -> None:
     for decode in (decode_envelope, Sealer([b"k" * 32], 0, {"k": b"k" * 32}).decode):
@@ -68,7 +71,7 @@ def test_an_envelope_is_a_message_or_undecodable(envelope: bytes) -> None:
             MessageOptions(message.priority, message.retries, timeout_s=message.timeout_s)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(st.one_of(st.none(), st.binary(max_size=100), st.from_regex(rb"\d+ \d+ \d+ -?\d+(\t.*)?", fullmatch=True)))
 def test_attempts_are_counts_or_undecodable(stored: bytes | None) -> None:
     with contextlib.suppress(DecodeError):

@@ -16,6 +16,7 @@ from bizzmq.testing.wait import eventually
 from bizzmq.utils.logs import JsonFormatter, TextFormatter, escape, log
 from tests.faults.scene import PATIENCE_S, Scene, log_says
 from tests.pool.command import OPERATOR, run
+from tests.support.examples import examples
 
 FORGED = "x\n2026-01-01T00:00:00.000Z ERROR   forged\r\x1b[31m\u2028\x85\x00"
 outside = st.one_of(st.text(), st.binary().map(lambda data: data.decode("utf-8", "surrogateescape")), st.just(FORGED))
@@ -36,7 +37,7 @@ def lines(sentence: str, **about: Any) -> tuple[str, str]:
     return TextFormatter().format(written[0]), JsonFormatter().format(written[0])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(name=outside, error=outside)
 def test_fields_and_errors_cannot_forge_a_line(name: str, error: str) -> None:
     for given_error in (error, ValueError(error)):
@@ -51,7 +52,7 @@ def test_fields_and_errors_cannot_forge_a_line(name: str, error: str) -> None:
         assert " queue=" in first
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(outside)
 def test_escaped_text_is_one_printable_line(text: str) -> None:
     assert escape(text).isprintable() or not escape(text)

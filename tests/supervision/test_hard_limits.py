@@ -68,6 +68,7 @@ def test_a_handler_that_cleans_up_within_the_grace_is_not_killed(scene: Scene) -
     scene.retire(pool)
 
 
+@pytest.mark.usually(1)
 @pytest.mark.parametrize("handler", [HANDLER, ASYNC_HANDLER])
 def test_a_handler_that_computes_too_long_gets_an_exception_and_fails(scene: Scene, handler: str) -> None:
     pool = scene.pool("--cpu-limit=0.5", "--timeout-grace=30", handler=handler, concurrency=1)

@@ -61,6 +61,7 @@ def test_without_any_limit_there_is_none(scene: Scene) -> None:
     assert events_of(scene, LIMIT, message) == [{"timeout_s": None, "left_s": None}]
 
 
+@pytest.mark.usually(2)
 @pytest.mark.parametrize("source", ["message", "queue", "command line"])
 def test_the_limit_works_from_each_source(scene: Scene, source: str) -> None:
     on_queue = QueueOptions(config_dead_letter_queue=True, timeout_s=LIMIT_S if source == "queue" else None)
@@ -78,7 +79,7 @@ def test_the_limit_works_from_each_source(scene: Scene, source: str) -> None:
     assert pool.started_worker_pids() == pool.worker_pids(), "no worker had to be killed for it"
 
 
-@pytest.mark.usually(3)
+@pytest.mark.usually(2, every=3)
 @pytest.mark.parametrize(
     ("handler", "action"),
     [

@@ -172,6 +172,7 @@ def test_an_interrupt_leaves_nothing_behind(torture: Any) -> None:
     assert command.ends_with(130).endswith("bizzmq: interrupted\n")
 
 
+@pytest.mark.usually(3, every=2)
 @pytest.mark.parametrize(
     ("arguments", "reported"),
     [

@@ -53,6 +53,7 @@ with QuietImports():
         ResultNotKept,
         ResultTooLargeError,
         RetryLater,
+        ScheduleNotFoundError,
         SignatureError,
         UnknownTaskError,
         UnsignedError,
@@ -62,6 +63,7 @@ with QuietImports():
     from bizzmq.middleware.base import Middleware, Publication, WorkerCrash
     from bizzmq.middleware.registry import add_middleware
     from bizzmq.queue import QueueOptions, QueueStats
+    from bizzmq.schedules.info import ScheduleInfo, SchedulePause
     from bizzmq.utils.detached import detached
 
 __version__ = "0.1.0"
@@ -113,6 +115,9 @@ __all__ = [
     "ResultNotKept",
     "ResultTooLargeError",
     "RetryLater",
+    "ScheduleInfo",
+    "ScheduleNotFoundError",
+    "SchedulePause",
     "SignatureError",
     "StoredMessage",
     "Task",

@@ -30,6 +30,8 @@ from bizzmq.publisher.publishing_client import PublishingClient
 from bizzmq.queue import QueueOptions
 from bizzmq.results.reader import ResultReaders
 from bizzmq.results.result_client import ResultClient
+from bizzmq.schedules.client import Encoding, ScheduleClient
+from bizzmq.schedules.schedule import Schedule
 from bizzmq.utils.clock import ServerClock
 from bizzmq.utils.object_pool import LIMIT
 from bizzmq.utils.redaction import redact
@@ -38,7 +40,7 @@ from bizzmq.validation import checks
 T = TypeVar("T")
 
 
-class BizzMQ(PublishingClient, DeadLetterClient, ControlClient, ResultClient):
+class BizzMQ(PublishingClient, DeadLetterClient, ControlClient, ResultClient, ScheduleClient):
     """A client for the queues on a Redis server. A context manager that several threads can share.
 
     After `close` every method raises ClosedError; closing or stopping again is harmless.
@@ -162,6 +164,14 @@ class BizzMQ(PublishingClient, DeadLetterClient, ControlClient, ResultClient):
         if self._closed:
             raise ClosedError("this client is closed; make a new one")
 
+    def _encoding(self) -> Encoding:
+        self._require_open()
+        return Encoding(body_encoder(self._encode), self._sealer)
+
+    def _publish_encoded(self, schedule: Schedule) -> str:
+        facts = schedule.queue, schedule.envelope, schedule.delay_ms, schedule.priority
+        return self._with_publisher(lambda publisher: [publisher.publish_encoded(*facts)])[0]
+
     def consume_message_from_queue(self, queue_name: str, handler: UserHandler) -> Callable[[], None]:
         """Start to handle this queue's messages in a background thread of this process, one at a time.
 
@@ -216,9 +226,8 @@ class BizzMQ(PublishingClient, DeadLetterClient, ControlClient, ResultClient):
 
     def _start_consuming(self, queue_name: str, handler: UserHandler, options: ConsumerOptions) -> InProcessConsumer:
         self._require_open()
-        decode = decoder(self._sealer)
         name, chosen = checked_name(queue_name), Handler(handler, self._middlewares)
-        consumer = InProcessConsumer(self._new_broker, name, chosen, decode=decode, options=options)
+        consumer = InProcessConsumer(self._new_broker, name, chosen, sealer=self._sealer, options=options)
         for earlier in [one for one in self._consumers if one.is_stopped]:
             self._forget(earlier)
         self._consumers.append(consumer)  # before the start, so that `close` stops it even if the start is interrupted

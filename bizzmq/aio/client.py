@@ -16,6 +16,7 @@ from bizzmq.aio.factory import AnyAsyncConnection, connect
 from bizzmq.aio.publisher import AsyncPublisher
 from bizzmq.aio.publishers import AsyncPublisherPool
 from bizzmq.aio.results import AsyncResultClient, AsyncResultReaders
+from bizzmq.aio.schedules import AsyncScheduleClient
 from bizzmq.aio.threads import in_thread
 from bizzmq.broker.broker import Broker
 from bizzmq.connection.factory import connect as connect_blocking
@@ -29,12 +30,14 @@ from bizzmq.middleware.checks import all_checked
 from bizzmq.middleware.publishing import PublishingHooks
 from bizzmq.middleware.registry import registered
 from bizzmq.protocol.encryption import EncryptionKeys
-from bizzmq.protocol.sealing import Sealer, decoder
+from bizzmq.protocol.sealing import Sealer
 from bizzmq.protocol.signing import Key
 from bizzmq.publisher.client_settings import FROM_ENVIRONMENT, checked_settings
 from bizzmq.publisher.conversion import body_encoder
 from bizzmq.publisher.requests import set_published_ids
 from bizzmq.queue import QueueOptions
+from bizzmq.schedules.client import Encoding
+from bizzmq.schedules.schedule import Schedule
 from bizzmq.utils.clock import ServerClock
 from bizzmq.utils.object_pool import LIMIT
 from bizzmq.utils.redaction import redact
@@ -44,7 +47,7 @@ T = TypeVar("T")
 _DEFAULTS = MessageOptions()
 
 
-class AsyncBizzMQ(AsyncDeadLetterClient, AsyncControlClient, AsyncResultClient):
+class AsyncBizzMQ(AsyncDeadLetterClient, AsyncControlClient, AsyncResultClient, AsyncScheduleClient):
     """A client for asyncio, with the methods of BizzMQ. A context manager (`async with`) that many tasks can share.
 
     It works on the sockets of the event loop, without threads; only consumers have threads. The constructor neither
@@ -167,6 +170,14 @@ class AsyncBizzMQ(AsyncDeadLetterClient, AsyncControlClient, AsyncResultClient):
             lambda publisher: publisher.publish(one.queue, one.bodies, one.options, published, one.task, one.version)
         )
 
+    def _encoding(self) -> Encoding:
+        self._require_open()
+        return Encoding(body_encoder(self._settings.encode), self._sealer)
+
+    async def _publish_encoded(self, schedule: Schedule) -> str:
+        facts = schedule.queue, schedule.envelope, schedule.delay_ms, schedule.priority
+        return await self._with_publisher(lambda publisher: publisher.publish_encoded(*facts))
+
     async def consume_message_from_queue(self, queue_name: str, handler: UserHandler) -> Callable[[], Awaitable[None]]:
         """Start to handle this queue's messages, one at a time.
 
@@ -210,8 +221,7 @@ class AsyncBizzMQ(AsyncDeadLetterClient, AsyncControlClient, AsyncResultClient):
     async def _start_consuming(self, queue_name: str, handler: UserHandler, options: ConsumerOptions) -> LoopConsumer:
         await self._prepare()
         name = checked_name(queue_name)
-        decode = decoder(self._sealer)
-        consumer = LoopConsumer(self._new_blocking_broker, name, handler, decode, options, self._middlewares)
+        consumer = LoopConsumer(self._new_blocking_broker, name, handler, self._sealer, options, self._middlewares)
         for earlier in [one for one in self._consumers if one.is_stopped]:
             self._forget_consumer(earlier)
         self._consumers.append(consumer)  # before the start, so that `close` stops it even if the start is cancelled

@@ -12,7 +12,7 @@ from bizzmq.broker.broker import Broker
 from bizzmq.consumer.handler import UserHandler
 from bizzmq.consumer.in_process import InProcessConsumer
 from bizzmq.consumer.options import ConsumerOptions, ExitReason
-from bizzmq.protocol.sealing import Decode
+from bizzmq.protocol.sealing import Sealer
 
 
 class LoopConsumer:
@@ -30,13 +30,13 @@ class LoopConsumer:
         new_broker: Callable[[], Broker],
         queue: str,
         handler: UserHandler,
-        decode: Decode,
+        sealer: Sealer | None,
         options: ConsumerOptions,
         middlewares: Sequence[Any] = (),
     ) -> None:
         loop = asyncio.get_running_loop()
         self._handler = LoopHandler(handler, loop, lambda: self._consumer.is_stop_requested, middlewares)
-        self._consumer = InProcessConsumer(new_broker, queue, self._handler, decode=decode, options=options)
+        self._consumer = InProcessConsumer(new_broker, queue, self._handler, sealer=sealer, options=options)
         self._turn = threading.Lock()  # a cancelled start goes on in its thread
 
     @property

@@ -114,6 +114,12 @@ class AsyncPublisher(RequestMaker):
                 await asyncio.sleep(0)
         return envelopes
 
+    async def publish_encoded(self, queue: str, envelope: bytes, delay_ms: int, priority: int) -> str:
+        """As Publisher.publish_encoded."""
+        await self._until_done(self._read_time)
+        (message_id,) = await self._send(queue, [envelope], _Send(priority, delay_ms, None))
+        return message_id
+
     async def _read_time(self) -> None:
         self._clock.sync(*await self.broker.time())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from types import SimpleNamespace
 from typing import (
@@ -21,6 +22,7 @@ from bizzmq.app.dispatcher import Dispatcher
 from bizzmq.app.for_tests import AppForTests
 from bizzmq.app.handle import Clients, Handle, StandIn
 from bizzmq.app.registry import TaskRegistry, checked_queue_name
+from bizzmq.app.schedules import ScheduleRegistry
 from bizzmq.app.task import R, TaskMessage, TaskPublisher
 from bizzmq.client import BizzMQ, create_implicitly, publish_to_task
 from bizzmq.errors import BrokerUnavailableError, ConfigurationError, QueueNotFoundError, UnknownTaskError
@@ -43,7 +45,7 @@ M = TypeVar("M")
 DEFAULT_QUEUE = "default"
 
 
-class App(TaskRegistry, AppForTests):
+class App(TaskRegistry, ScheduleRegistry, AppForTests):
     """A set of tasks. Nothing is connected before the first message is published.
 
     `bizzmq-worker MODULE:APP` runs a pool for its tasks, on all of its queues.
@@ -87,7 +89,8 @@ class App(TaskRegistry, AppForTests):
         compress_above_bytes: int | None = None,
         encryption_keys: EncryptionKeys | None = None,
     ) -> None:
-        super().__init__(queue, middleware)
+        TaskRegistry.__init__(self, queue, middleware)
+        ScheduleRegistry.__init__(self, sys._getframe(1).f_globals.get("__name__", ""))  # noqa: SLF001 - the app's module
         self._redis_url = None if redis_url is None else checks.secret("redis_url", redis_url)
         self._policy = failure_policy(max_retries, timeout_s, retry_on, dead_letter_on, retry_delays_s, retry_for_s)
         self._signing_keys, self._encryption_keys = signing_keys, encryption_keys

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import asdict, dataclass, field
-from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from bizzmq.errors import CpuTimeExceeded, MemoryLimitExceeded, MessageTimeout
 from bizzmq.failure_policy import NO_POLICY, FailurePolicy
 from bizzmq.queue import QueueOptions
+from bizzmq.schedules.schedule import Schedule, decode
 
 _LIMITS = {limit.__name__: limit for limit in (CpuTimeExceeded, MemoryLimitExceeded, MessageTimeout)}
 """The errors of limits at which a worker is killed, and whose messages the janitor settles."""
@@ -49,6 +50,22 @@ class TaskDescription:
 
 
 @dataclass(frozen=True)
+class ScheduleDescription:
+    """A schedule, as data. `definition` is what is stored of it, as text with one character for each byte."""
+
+    name: str
+    queue: str
+    definition: str
+
+    @classmethod
+    def of(cls, schedule: Schedule) -> ScheduleDescription:
+        return cls(schedule.name, schedule.queue, schedule.encode().decode("latin-1"))
+
+    def schedule(self) -> Schedule:
+        return decode(self.name, self.queue, self.definition.encode("latin-1"))
+
+
+@dataclass(frozen=True)
 class AppDescription:
     """An app, as data.
 
@@ -56,6 +73,8 @@ class AppDescription:
         queues: its queues in declared order, each with its options as stored fields, or None if it declares none.
         max_retries, timeout_s: those of the app.
         redis_url: the address that its code names; "" if it names none. A secret.
+        module: the module that makes it.
+        schedules: its schedules.
     """
 
     queues: Mapping[str, Optional[Mapping[str, str]]]
@@ -63,11 +82,15 @@ class AppDescription:
     max_retries: Optional[int] = None
     timeout_s: Optional[float] = None
     redis_url: str = field(default="", repr=False)
+    module: str = ""
+    schedules: Sequence[ScheduleDescription] = ()
 
     @classmethod
     def of_data(cls, data: Mapping[str, Any]) -> AppDescription:
         """From `as_data`, also after JSON."""
-        return cls(**{**data, "tasks": [TaskDescription(**task) for task in data["tasks"]]})
+        tasks = [TaskDescription(**task) for task in data["tasks"]]
+        schedules = [ScheduleDescription(**one) for one in data.get("schedules", ())]
+        return cls(**{**data, "tasks": tasks, "schedules": schedules})
 
     def as_data(self) -> Dict[str, Any]:
         """The description as JSON takes it."""
@@ -77,6 +100,10 @@ class AppDescription:
         """The options that the app declares for a queue, or None."""
         fields = self.queues.get(queue)
         return None if fields is None else QueueOptions.from_meta(fields)
+
+    def schedules_of(self, queue: str) -> List[Schedule]:
+        """The schedules that the app declares on a queue."""
+        return [one.schedule() for one in self.schedules if one.queue == queue]
 
     @property
     def policy(self) -> FailurePolicy:

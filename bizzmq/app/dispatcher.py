@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Mapping, Protocol, Sequence
+from typing import Any, Callable, Dict, List, Mapping, Protocol, Sequence
 
-from bizzmq.app.description import AppDescription, TaskDescription, limits_refused_by, signature_of
+from bizzmq.app.description import AppDescription, ScheduleDescription, TaskDescription, limits_refused_by, signature_of
 from bizzmq.app.task import Task
 from bizzmq.consumer import handler
 from bizzmq.consumer.task_dispatcher import TaskDispatcher
@@ -13,6 +13,7 @@ from bizzmq.errors import ArgumentsError, UnknownTaskError
 from bizzmq.failure_policy import NO_POLICY, FailurePolicy
 from bizzmq.properties import NO_PROPERTIES, MessageProperties
 from bizzmq.queue import QueueOptions
+from bizzmq.schedules.schedule import Schedule
 
 handler.OWN_FILES.add(__file__)
 
@@ -26,6 +27,9 @@ class ServedApp(Protocol):
     def own_redis_url(self) -> str: ...
     @property
     def unknown_task_limit_s(self) -> float: ...
+    @property
+    def module(self) -> str: ...
+    def schedules_of(self, queue: str) -> List[Schedule]: ...
     def use_server(self, redis_url: str) -> None: ...
 
 
@@ -78,7 +82,10 @@ class Dispatcher(TaskDispatcher):
         app, policy = self._app, self.app_policy
         queues = {name: None if options is None else options.to_meta() for name, options in app.queues.items()}
         tasks = [self._described(task) for name, task in self._tasks.items() if name == task.name]
-        return AppDescription(queues, tasks, policy.max_retries, policy.timeout_s, app.own_redis_url).as_data()
+        schedules = [ScheduleDescription.of(one) for queue in queues for one in app.schedules_of(queue)]
+        return AppDescription(
+            queues, tasks, policy.max_retries, policy.timeout_s, app.own_redis_url, app.module, schedules
+        ).as_data()
 
     def _described(self, task: Task[Any, Any]) -> TaskDescription:
         own = task.options.policy

@@ -34,13 +34,14 @@ def default_name(function: Any) -> str:
             f"{qualified} is inside another function, where a worker does not find it: move it to the module's level, "
             "or give the task a name"
         )
-    if module == "__main__":
-        module = _name_of_main()
+    module = module_name(module)
     return f"{module}.{qualified or type(function).__name__}" if module else str(qualified)
 
 
-def _name_of_main() -> str:
-    """The name under which a worker imports the module that this program was started as."""
+def module_name(module: str) -> str:
+    """The name under which a worker imports a module, also that of the program."""
+    if module != "__main__":
+        return module
     main = sys.modules["__main__"]
     spec = getattr(main, "__spec__", None)
     if spec is not None:

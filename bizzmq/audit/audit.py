@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Sequence
 
-from bizzmq.audit import accounts, findings
+from bizzmq.audit import accounts, findings, schedules
 from bizzmq.audit.accounts import Accounts
 from bizzmq.audit.findings import Finding, Holder, Kind
 from bizzmq.audit.locations import DEAD, OWN, MessageLocations
@@ -74,6 +74,7 @@ def diagnose(scan: QueueScan, lease_s: float) -> Diagnosis:
         *_misplaced(scan),
         *_unregistered(scan),
         *_unsupervised(scan, lease_s),
+        *schedules.findings_of(scan.broker, scan.sides[OWN]),
     ]
     pair = accounts.read_settled(scan)
     return Diagnosis(pair, (*found, *_account_findings(scan, pair, found)))
@@ -94,8 +95,9 @@ def _misplaced(scan: QueueScan) -> list[Finding]:
 def _types(k: QueueKeys) -> dict[str, str]:
     hashes = [k.meta, k.messages, k.attempts, k.supervisors, k.workers, k.releases, k.stats]
     if not k.is_dead_letter_queue:
-        hashes += k.beside
+        hashes += [*k.beside, k.schedules, k.fires]
     return {
+        **({} if k.is_dead_letter_queue else {k.due: "zset"}),
         **dict.fromkeys(hashes, "hash"),
         **dict.fromkeys((k.waiting, k.parked), "list"),
         **dict.fromkeys((k.prioritized, k.delayed, k.wake), "zset"),

@@ -23,6 +23,7 @@ class Kind(Enum):
     UNREGISTERED = "orphaned"
     UNSUPERVISED = "unsupervised"
     ACCOUNTS = "books"
+    SCHEDULES = "schedules"
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,26 @@ def unsupervised(side: int, queue: str, held: Sequence[Holder]) -> Finding:
         f"a pool on this queue requeues their messages within its lease; without a pool, {_REPAIR}",
         "unregistered, and their messages put back to the head of the queue", holders=tuple(held),
     )  # fmt: skip
+
+
+def schedule_without_due_time(queue: str, names: Sequence[bytes]) -> Finding:
+    done = "due at their next time"
+    return _about_schedules(queue, names, "without a due time, so they never fire", f"{_REPAIR}: {done}", done)
+
+
+def rest_of_schedule(queue: str, names: Sequence[bytes]) -> Finding:
+    what = "without a definition, of which only a due time or a state is left"
+    return _about_schedules(queue, names, what, f"{_REPAIR}: removed", "removed")
+
+
+def unreadable_schedule(queue: str, names: Sequence[bytes]) -> Finding:
+    do = "bizzmq schedule remove NAME, and add it again; an app's pool stores its schedules when it starts"
+    return _about_schedules(queue, names, "with a definition that cannot be read, so they never fire", do, "")
+
+
+def _about_schedules(queue: str, names: Sequence[bytes], what: str, do: str, done: str) -> Finding:
+    subjects = tuple(name.decode("utf-8", "surrogateescape") for name in names)
+    return Finding(Kind.SCHEDULES, OWN, queue, subjects, f"{_count(len(names), 'schedule')} {what}", do, done)
 
 
 def unbalanced(side: int, queue: str, difference: int, *, explained: bool) -> Finding:

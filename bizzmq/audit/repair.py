@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Callable
 
-from bizzmq.audit import accounts
+from bizzmq.audit import accounts, schedules
 from bizzmq.audit.audit import Diagnosis, combine, diagnose, shards_of
 from bizzmq.audit.findings import Finding, Kind
 from bizzmq.audit.locations import OWN, batches
@@ -21,6 +21,7 @@ _ORDER = (
     Kind.UNPLACED,
     Kind.UNREGISTERED,
     Kind.UNSUPERVISED,
+    Kind.SCHEDULES,
 )
 """Duplicates come before the repairs that requeue messages, so that none of these adds another copy."""
 
@@ -69,6 +70,7 @@ def _repair_findings(scan: QueueScan, found: Diagnosis) -> list[tuple[Finding, i
         Kind.UNPLACED: _requeue_unplaced,
         Kind.UNREGISTERED: _requeue_unregistered,
         Kind.UNSUPERVISED: _requeue_unsupervised,
+        Kind.SCHEDULES: lambda scan, finding: schedules.repair(scan.broker, finding),
     }
     done = []
     for kind in _ORDER:

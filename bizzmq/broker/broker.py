@@ -11,6 +11,7 @@ from bizzmq.broker.maintenance import Maintenance
 from bizzmq.broker.messages import Messages
 from bizzmq.broker.queues import Queues
 from bizzmq.broker.results import Results
+from bizzmq.broker.schedules import Schedules
 from bizzmq.broker.script_runner import ScriptRunner
 from bizzmq.broker.workers import Workers
 from bizzmq.connection.factory import AnyConnection, connect
@@ -21,8 +22,8 @@ from bizzmq.embedded import server as embedded
 class Broker:
     """All transitions of all queues over one connection. Its users retry and log.
 
-    The constructor binds the methods of `Queues`, `Messages`, `DeadLetters`, `Results`, `Cancels`, `Workers` and
-    `Maintenance`, so a call costs no delegation, and a subclass cannot override them.
+    The constructor binds the methods of `Queues`, `Messages`, `DeadLetters`, `Results`, `Cancels`, `Schedules`,
+    `Workers` and `Maintenance`, so a call costs no delegation, and a subclass cannot override them.
     """
 
     def __init__(self, connection: AnyConnection) -> None:
@@ -53,6 +54,13 @@ class Broker:
 
         cancels = Cancels(runner)
         self.cancel, self.cancelled_among = cancels.cancel, cancels.cancelled_among
+
+        schedules = Schedules(runner)
+        self.has_schedules, self.due_schedules, self.fire = (
+            schedules.has_schedules, schedules.due_schedules, schedules.fire,
+        )  # fmt: skip
+        self.put_schedule, self.remove_schedule = schedules.put_schedule, schedules.remove_schedule
+        self.pause_schedule, self.resume_schedule = schedules.pause_schedule, schedules.resume_schedule
 
         workers = Workers(runner)
         self.register, self.heartbeat, self.unregister = workers.register, workers.heartbeat, workers.unregister

@@ -195,7 +195,8 @@ def restore_call(k: QueueKeys, flat: Sequence[bytes]) -> Call:
 
 def delete_queue_call(k: QueueKeys, lists: Sequence[bytes], mode: str, created_ms: bytes) -> Call:
     """`k` are the keys of the original queue, not of its dead-letter queue."""
-    return [*_all_keys(k), *_all_keys(k.dead_letters()), *lists], [mode, created_ms]
+    own = [*_all_keys(k), *_all_keys(k.dead_letters()), k.schedules, k.due, k.fires]
+    return [*own, *lists], [mode, created_ms]
 
 
 def delete_queue_result(reply: Any) -> Deletion | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Mapping
+from typing import Any, Mapping, NamedTuple
 
 from bizzmq.broker.message_calls import dead_letter_keys
 from bizzmq.broker.operations import Call
@@ -70,6 +70,18 @@ class DeadWorker:
     results: Mapping[str, KeptResult] = field(default_factory=dict)
 
 
+class Heartbeat(NamedTuple):
+    """Result of a heartbeat.
+
+    Attributes:
+        counter: the new beat counter; 0 if the supervisor is not registered.
+        has_schedules: whether the queue has schedules.
+    """
+
+    counter: int
+    has_schedules: bool
+
+
 class Workers:
     """Transitions that begin and end a worker's right to a queue."""
 
@@ -82,8 +94,8 @@ class Workers:
         call = register_call(self._keys(queue), supervisor, worker)
         register_result(self._run("register", call), queue)
 
-    def heartbeat(self, queue: str, supervisor: str) -> int:
-        """Show that a supervisor is alive. Returns its new beat counter, or 0 if it is not registered."""
+    def heartbeat(self, queue: str, supervisor: str) -> Heartbeat:
+        """Show that a supervisor is alive."""
         return heartbeat_result(self._run("heartbeat", heartbeat_call(self._keys(queue), supervisor)))
 
     def unregister(self, queue: str, supervisor: str, counter: str = "") -> bool:
@@ -134,9 +146,9 @@ def heartbeat_call(k: QueueKeys, supervisor: str) -> Call:
     return [k.supervisors], [supervisor]
 
 
-def heartbeat_result(reply: Any) -> int:
-    """New beat counter, 0 if the supervisor is not registered."""
-    return int(reply)
+def heartbeat_result(reply: Any) -> Heartbeat:
+    counter, has_schedules = reply
+    return Heartbeat(int(counter), bool(has_schedules))
 
 
 def unregister_call(k: QueueKeys, supervisor: str, counter: str) -> Call:

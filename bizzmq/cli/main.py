@@ -17,6 +17,7 @@ from bizzmq.cli.publish import publish
 from bizzmq.cli.purge import purge
 from bizzmq.cli.queue import queue
 from bizzmq.cli.queues import queues
+from bizzmq.cli.schedule import schedule
 from bizzmq.cli.stats import stats
 from bizzmq.cli.tasks import tasks
 from bizzmq.cli.torture import torture
@@ -63,6 +64,7 @@ for _subcommand in (
     queue,
     queues,
     replay_command,
+    schedule,
     stats,
     tasks,
     torture,

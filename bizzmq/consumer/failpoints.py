@@ -1,4 +1,4 @@
-"""Failpoints: the steps of the protocol at which a test can kill a worker.
+"""Failpoints: the steps of the protocol at which a test can kill a worker, a janitor or a consumer.
 
 `BIZZMQ_FAILPOINT=NAME:FILE` kills one process that reaches the step NAME: the one that manages to remove FILE. Without
 that variable nothing here runs.
@@ -13,13 +13,14 @@ from typing import Callable
 
 VARIABLE = "BIZZMQ_FAILPOINT"
 NAMES = ("after-claim", "before-handler", "after-handler", "before-ack", "after-ack")
+SCHEDULER_NAMES = ("before-fire", "after-fire")
 
 
 def armed() -> Callable[[str], None] | None:
     """The function to call at each step, with the name of the step; None if no failpoint is set."""
     setting = os.environ.get(VARIABLE, "")
     wanted, _, fuse = setting.partition(":")
-    if wanted not in NAMES:
+    if wanted not in (*NAMES, *SCHEDULER_NAMES):
         return None
 
     def reach(name: str) -> None:

@@ -12,6 +12,7 @@ from bizzmq.broker.cancels import CANCEL_CHECK_S, CANCELS_UNREADABLE
 from bizzmq.broker.workers import DeadWorker, DeathKind
 from bizzmq.connection.error_mapping import CommandRefusedError
 from bizzmq.connection.retry import CURABLE, Outage, retry
+from bizzmq.consumer import failpoints
 from bizzmq.consumer.consumer import Consumer
 from bizzmq.consumer.handler import Handler, UserHandler
 from bizzmq.consumer.hooks import ConsumerHooks
@@ -21,8 +22,8 @@ from bizzmq.consumer.threads.consumer_thread import ConsumerThread
 from bizzmq.consumer.threads.running_message import RunningMessage, shard_of
 from bizzmq.errors import QUEUE_TROUBLE, BizzMQError
 from bizzmq.protocol import ids
-from bizzmq.protocol.envelope import decode_envelope
-from bizzmq.protocol.sealing import Decode
+from bizzmq.protocol.sealing import Sealer, decoder
+from bizzmq.schedules.scheduler import Scheduler
 from bizzmq.utils.logs import log
 from bizzmq.utils.stop_event import StopEvent
 
@@ -47,7 +48,7 @@ class InProcessConsumer:
         queue: str,
         handler: UserHandler | Handler,
         lease: LeaseOptions = LeaseOptions(),
-        decode: Decode = decode_envelope,
+        sealer: Sealer | None = None,
         options: ConsumerOptions = ConsumerOptions(),
     ) -> None:
         self.handled = 0
@@ -58,11 +59,12 @@ class InProcessConsumer:
         self._handler = handler if isinstance(handler, Handler) else Handler(handler)
         self._running = RunningMessage(self._handler)
         self._reads_cancels = True
-        self._decode = decode
+        self._decode = decoder(sealer)
         self._supervisor = ids.supervisor_id()
         self._broker = new_broker()
         self._lease_broker = new_broker()
-        self._lease = Lease(self._lease_broker, self._supervisor, [queue], lease)
+        self._scheduler = Scheduler(self._lease_broker, sealer, reach=failpoints.armed())
+        self._lease = Lease(self._lease_broker, self._supervisor, [queue], lease, on_heartbeat=self._scheduler.note)
         self._stop = StopEvent()
         self._lease_stop = StopEvent()
         self._starts = 0
@@ -202,7 +204,7 @@ class InProcessConsumer:
         outage = Outage(_logger, self._supervisor)
         while not self._lease_stop.requested:
             try:
-                wait_s = min(self._lease.tick(), CANCEL_CHECK_S)
+                wait_s = min(self._lease.tick(), CANCEL_CHECK_S, self._scheduler.tick(self._lease))
                 self._check_cancel()
                 outage.over()
             except BizzMQError as error:

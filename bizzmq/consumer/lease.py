@@ -61,6 +61,7 @@ class Lease:
             is ended if it is still there at the next scan. A delayed request can leave one after its worker's end.
         before_queue: called before the work on each queue, which can take as long as a reply of Redis.
         on_scan: called with each queue at each scan.
+        on_heartbeat: called with each queue after each heartbeat, and with whether it has schedules.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Lease:
         living_workers: Callable[[], Collection[str]] | None = None,
         before_queue: Callable[[], None] = lambda: None,
         on_scan: Callable[[str], None] = lambda _queue: None,
+        on_heartbeat: Callable[[str, bool], None] = lambda _queue, _has_schedules: None,
     ) -> None:
         self._broker = broker
         self._supervisor = supervisor
@@ -86,6 +88,7 @@ class Lease:
         self._living_workers = living_workers
         self._before_queue = before_queue
         self._on_scan = on_scan
+        self._on_heartbeat = on_heartbeat
         self._set_aside: dict[str, dict[str, str]] = {}  # by queue and action: the error text
         self._outages: dict[str, Outage] = {}
         self._unregistered: dict[str, set[str]] = {}  # by queue: workers to register once it works
@@ -219,7 +222,9 @@ class Lease:
         self._reaper.scan(queue)
 
     def _heartbeat(self, queue: str) -> None:
-        if self._broker.heartbeat(queue, self._supervisor):
+        counter, has_schedules = self._broker.heartbeat(queue, self._supervisor)
+        if counter:
+            self._on_heartbeat(queue, has_schedules)
             return
         log(_logger, logging.WARNING, "this supervisor was not registered any more, registering anew",
             queue=queue, supervisor=self._supervisor)  # fmt: skip

@@ -64,6 +64,7 @@ _WORK = [
     _use("releases", "hdel hget hlen hset"),
     _use("wake", "bzpopmin zadd zcard"),
     _use("stats", "hgetall hincrby hlen"),
+    _use("due", "exists"),
 ]
 _SHARED = ("extras", "pauses")
 
@@ -100,6 +101,19 @@ ROLES: Dict[str, List[Use]] = {
         _use("result:MESSAGE", "xread"),
     ],
     "creator": [_use("", "ping time eval evalsha"), *_CREATE],
+    "scheduler": [
+        _use("", "time multi exec eval evalsha"),
+        _use("meta", "exists hget"),
+        _use("messages", "hexists hlen hsetnx"),
+        _use("attempts", "hlen hset"),
+        _use("waiting", "llen lpush"),
+        _use("prioritized delayed wake", "zadd zcard"),
+        _use("prioritized", "zrevrangebyscore"),
+        _use("stats", "hincrby hlen"),
+        _use("schedules", "hexists hget hgetall hset"),
+        _use("due", "exists zadd zcard zrange zrangebyscore zscore"),
+        _use("fires", "hdel hget hgetall hlen hset"),
+    ],
     "worker": [
         _use("", "ping info time multi exec eval evalsha"),
         _use("queues", "sadd"),

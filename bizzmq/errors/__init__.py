@@ -31,6 +31,7 @@ from bizzmq.errors.messages import (
     PayloadTooLargeError,
     QueueInUseError,
     QueueNotFoundError,
+    ScheduleNotFoundError,
     SignatureError,
     UnsignedError,
 )
@@ -79,6 +80,7 @@ __all__ = (
     "ResultNotKept",
     "ResultTooLargeError",
     "RetryLater",
+    "ScheduleNotFoundError",
     "SignatureError",
     "UnknownTaskError",
     "UnsignedError",

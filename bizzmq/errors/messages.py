@@ -18,6 +18,21 @@ class QueueNotFoundError(BizzMQError, ValueError):
         self.queue = queue
 
 
+class ScheduleNotFoundError(BizzMQError, ValueError):
+    """There is no schedule with this name.
+
+    Attributes:
+        name: the name.
+        queue: the name of the queue that was searched; "" for all queues.
+    """
+
+    def __init__(self, name: str, queue: str = "") -> None:
+        where = f"queue {queue!r} has no" if queue else "no queue has a"
+        super().__init__(f"{where} schedule {name!r}")
+        self.name = name
+        self.queue = queue
+
+
 class QueueInUseError(BizzMQError):
     """A queue is not deleted, because it has messages or workers; nothing was changed.
 

@@ -24,6 +24,15 @@ def nonce(length: int = _NONCE_LENGTH) -> str:
     return "".join(secrets.choice(_ALPHABET) for _ in range(length))
 
 
+def derived_id(micros: int, number: int) -> str:
+    """A message's id that others derive from the same facts: a time in microseconds, and a number, such as a hash."""
+    letters = []
+    for _ in range(_NONCE_LENGTH):
+        number, place = divmod(number, len(_ALPHABET))
+        letters.append(_ALPHABET[place])
+    return f"{min(micros, 16**_TIME_DIGITS - 1):0{_TIME_DIGITS}x}" + "".join(letters)
+
+
 class MessageIds:
     """Creates the ids of one publisher: 13 hex digits of microseconds, then the publisher's nonce.
 

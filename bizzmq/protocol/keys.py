@@ -20,7 +20,7 @@ _TYPES = {
     "delayed": "zset", "parked": "list", "processing": "list", "supervisors": "hash", "workers": "hash",
     "releases": "hash", "wake": "zset", "stats": "hash", "publisher": "string",
     "result": "stream", "extras": "hash", "unique": "hash", "checkpoints": "hash", "progress": "hash",
-    "history": "hash", "cancels": "hash",
+    "history": "hash", "cancels": "hash", "schedules": "hash", "due": "zset", "fires": "hash",
 }  # fmt: skip
 
 
@@ -130,6 +130,12 @@ class QueueKeys:
         self.cancels = f"bizzmq:{{{owner}}}:cancels"
         """HASH  id -> a request to cancel a message that a worker holds."""
         self.beside = [self.extras, self.unique, self.checkpoints, self.progress, self.history, self.cancels]
+        self.schedules, self.due, self.fires = base + "schedules", base + "due", base + "fires"
+        """HASH  name of a schedule -> definition: a line of JSON, and the envelope of its messages.
+
+        ZSET  name of a schedule -> when it fires next, milliseconds by Redis's clock; +inf for never.
+        HASH  name of a schedule -> "due at id fired skipped" of its last fire, and the record of its pause.
+        """
 
     def processing(self, worker: str) -> str:
         """LIST  ids that this worker has claimed; the oldest is the right end."""

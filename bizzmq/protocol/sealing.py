@@ -7,10 +7,18 @@ from __future__ import annotations
 
 from typing import Any, Callable, Sequence
 
+from bizzmq.errors import DecodeError
 from bizzmq.message import Message
 from bizzmq.protocol import compression, encryption, json_codec, signing
 from bizzmq.protocol.encryption import Cipher, EncryptionKeys
-from bizzmq.protocol.envelope import MAX_PAYLOAD_BYTES, SealedBody, check_size, decode_body, decode_envelope
+from bizzmq.protocol.envelope import (
+    MAX_PAYLOAD_BYTES,
+    SealedBody,
+    check_size,
+    decode_body,
+    decode_envelope,
+    encode_body,
+)
 from bizzmq.protocol.signing import Key, Signer
 from bizzmq.validation import checks
 
@@ -83,6 +91,28 @@ class Sealer:
             self._signer.check(message_id, queue, envelope)
         message = decode_envelope(message_id, queue, envelope)
         return self.opened(message) if type(message.body) is SealedBody else message
+
+    def unsealed(self, message_id: str, queue: str, envelope: bytes) -> bytes:
+        """The envelope before it was sealed.
+
+        Raises:
+            UnsignedError, SignatureError: see `Signer.decode`.
+            DecodeError: the envelope is malformed or damaged, or the key of its body is unknown.
+        """
+        line, _, body = envelope.partition(b"\n")
+        if self._signer is None and b'"sig"' not in line and b'"encoding"' not in line:
+            return envelope
+        sealed = self.decode(message_id, queue, envelope).body
+        version, _, rest = line.partition(b"\t")
+        options = decode_body(rest) if rest else {}
+        if type(sealed) is SealedBody:
+            raise DecodeError(f"the body is encrypted with the key {sealed.key_id!r}, which is unknown here")
+        if not {"sig", "encoding"} & {*options}:
+            return envelope
+        if "encoding" in options:
+            body = encode_body(sealed)
+        kept = {name: value for name, value in options.items() if name not in ("sig", "encoding")}
+        return version + (b"\t" + json_codec.dumps(kept) if kept else b"") + b"\n" + body
 
     def opened(self, message: Message) -> Message:
         """The message with its body, if the key is known. Raises DecodeError."""

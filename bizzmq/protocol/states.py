@@ -22,6 +22,7 @@ class State(Enum):
 
 EDGES: dict[tuple[State, str], tuple[State, ...]] = {
     (State.NEW, "publish"): (State.WAITING, State.DELAYED),
+    (State.NEW, "fire"): (State.WAITING, State.DELAYED),
     (State.DELAYED, "promote"): (State.WAITING,),
     (State.WAITING, "claim"): (State.PROCESSING,),
     (State.WAITING, "expire"): (State.GONE, State.DEAD_LETTERED),

@@ -54,6 +54,9 @@ class Keys:
         self.wake = self.prefix + "wake"
         self.stats = self.prefix + "stats"
         self.meta = self.prefix + "meta"
+        self.schedules = self.prefix + "schedules"
+        self.due = self.prefix + "due"
+        self.fires = self.prefix + "fires"
 
     def processing(self, worker: str) -> str:
         return f"{self.prefix}processing:{worker}"

@@ -79,6 +79,10 @@ DAMAGES: Dict[str, Damage] = {
         lambda r, _: r.hset(K.messages, "0" * 20, '1\n{"n": 10}'),
         [(Kind.UNPLACED, QUEUE, 1), (Kind.ACCOUNTS, QUEUE, 0)], extra=1,
     ),
+    "a schedule without a due time": Damage(
+        lambda r, _: r.hset(K.schedules, "s", '{"every_ms":3600000}\n1\n1'), [(Kind.SCHEDULES, QUEUE, 1)]
+    ),
+    "a due time without a schedule": Damage(lambda r, _: r.zadd(K.due, {"s": 4e12}), [(Kind.SCHEDULES, QUEUE, 1)]),
     "a place without a message": Damage(
         lambda r, ids: r.hdel(K.messages, ids[3]), [(Kind.MISSING_BODY, QUEUE, 1), (Kind.ACCOUNTS, QUEUE, 0)], lost=1
     ),

@@ -85,3 +85,14 @@ def test_the_web_form_shows_a_failure_and_refuses_what_is_no_number(web: http.cl
     web.request("POST", "/", urlencode({"limit": "many"}), {"Content-Type": "application/x-www-form-urlencoded"})
     answer = web.getresponse()
     assert (answer.status, b"a whole number" in answer.read()) == (400, True)
+
+
+def test_the_nightly_report_and_its_pings_are_scheduled(run: StartProgram, url: str) -> None:
+    pool = run(*POOL, "nightly_report:app", BIZZMQ_REDIS_URL=url)
+    for region in ("eu", "us"):
+        pool.wait_for(f"ping {region}")
+    run("-m", "bizzmq", "schedule", "run", "nightly_report", BIZZMQ_REDIS_URL=url).succeeds()
+    pool.wait_for("report of 1 day(s)")
+    following = run("-m", "bizzmq", "schedule", "next", "nightly_report", "-n", "3", BIZZMQ_REDIS_URL=url)
+    following.succeeds()
+    assert following.output().count("T03:00:00+0") == 3

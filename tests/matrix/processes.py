@@ -244,4 +244,9 @@ PROCESSES = (
         "a message cancelled while its worker, janitor or supervisor dies, in a drain, while Redis is away",
         ("faults/test_p_cancel.py",),
     ),
+    Row(
+        "P35",
+        "schedules: the janitor killed around a fire, a lost host, a lost reply, Redis away, clocks an hour off",
+        ("faults/test_schedules.py",),
+    ),
 )

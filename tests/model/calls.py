@@ -106,7 +106,7 @@ _CALLS: Dict[str, Callable[..., Any]] = {
     ),
     "requeue": _requeue,
     "register": lambda broker, supervisor, worker: broker.register(QUEUE, supervisor, worker),
-    "heartbeat": lambda broker, supervisor: broker.heartbeat(QUEUE, supervisor),
+    "heartbeat": lambda broker, supervisor: broker.heartbeat(QUEUE, supervisor).counter,
     "unregister": lambda broker, supervisor, counter: broker.unregister(QUEUE, supervisor, str(counter or "")),
     "replay": _replay,
     "delete_message": lambda broker, _, message_id: broker.delete_message(QUEUE, message_id),

@@ -16,6 +16,7 @@ LATER_MS = 60_000
 FRESH = "fresh"
 """How `look` shows a counter that began with Redis's clock: its number differs each time."""
 _CLOCK_DIGITS = 16
+NOW, SOON = "NOW", "SOON"
 
 
 class Ranked(Dict[str, int]):
@@ -39,7 +40,8 @@ class Containers:
     the initial retry count, or None if the queue does not exist. `wake` says whether the marker exists: one member
     with the score 0. The messages of `keeps` keep their results for a minute. `results` are the stored ones: id ->
     state, value or error, and for a value the delivery and the times. `cancels` are the requests to cancel:
-    id -> record; those of a dead-letter queue are with its queue.
+    id -> record; those of a dead-letter queue are with its queue. `schedules` are definitions, `next_due` and `fires`
+    the due times and states of schedules: NOW stands for the present time, SOON for up to a minute later.
     """
 
     waiting: Ids = ()
@@ -60,6 +62,9 @@ class Containers:
     results: Mapping[str, str] = field(default_factory=dict)
     cancels: Mapping[str, str] = field(default_factory=dict)
     retry: str | None = "0"
+    schedules: Mapping[str, str] = field(default_factory=dict)
+    next_due: Mapping[str, Any] = field(default_factory=dict)
+    fires: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "prioritized", Ranked(self.prioritized))
@@ -96,11 +101,13 @@ def put(redis: Redis, queue: str, wanted: Containers) -> None:
     lists = {keys.waiting: wanted.waiting, keys.parked: wanted.parked}
     lists.update({keys.processing(worker): ids for worker, ids in wanted.processing.items()})
     sets = {keys.prioritized: scores, keys.delayed: {**held_back, **due}, keys.wake: {"m": 0} if wanted.wake else {}}
+    sets[keys.due] = dict(wanted.next_due)
     hashes: dict[str, Mapping[str, Any]] = {
         keys.messages: envelopes, keys.attempts: wanted.attempts, keys.workers: wanted.workers,
         keys.supervisors: wanted.supervisors, keys.releases: wanted.releases, keys.stats: wanted.stats,
         keys.meta: {} if wanted.retry is None else {"retry": wanted.retry},
         keys.prefix + "cancels": wanted.cancels, keys.prefix + "extras": dict.fromkeys(wanted.cancels, "{}"),
+        keys.schedules: wanted.schedules, keys.fires: wanted.fires,
     }  # fmt: skip
     for key, ids in lists.items():
         if ids:
@@ -144,6 +151,12 @@ def look(redis: Redis, queue: str) -> Containers:
         wake=_has_marker(redis, keys.wake),
         cancels=redis.hgetall(keys.prefix + "cancels"),
         retry=redis.hget(keys.meta, "retry"),
+        schedules=redis.hgetall(keys.schedules),
+        next_due={
+            name: SOON if 0 <= score - now_ms < LATER_MS else score
+            for name, score in redis.zrange(keys.due, 0, -1, withscores=True)
+        },
+        fires={name: _with_now(text, now_ms) for name, text in redis.hgetall(keys.fires).items()},
     )
     envelopes = redis.hgetall(keys.messages)
     stored = set(envelopes)
@@ -151,6 +164,11 @@ def look(redis: Redis, queue: str) -> Containers:
     forged, unplaced = tuple(sorted(found.ids() - stored)), tuple(sorted(stored - found.ids()))
     kept = {"keeps": keeps, "results": _results(redis, keys.result(""))}
     return Containers(**{**vars(found), "forged": forged, "unplaced": unplaced, **kept})
+
+
+def _with_now(state: str, now_ms: float) -> str:
+    due, at, rest = state.split(" ", 2)
+    return f"{due} {NOW if abs(int(at) - now_ms) < LATER_MS else at} {rest}"
 
 
 def _results(redis: Redis, prefix: str) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bizzmq.broker.broker import Broker
+from bizzmq.broker.workers import Heartbeat
 from bizzmq.queue import QueueOptions
 from tests.scripts.containers import FRESH, NO_QUEUE, Containers
 from tests.scripts.moves import DEAD, QUEUE, Call, Move, held
@@ -71,11 +72,11 @@ ROWS = [
          lambda broker: broker.register(QUEUE, "s1", "w2"), None,
          held(supervisors={"s1": "8"}, workers={"w1": "s1", "w2": "s1"})),
     Move("heartbeat", "counts on", held(), lambda broker: broker.heartbeat(QUEUE, "s1"),
-         8, held(supervisors={"s1": "8"}),
-         again=9, after_again=held(supervisors={"s1": "9"})),
+         Heartbeat(8, False), held(supervisors={"s1": "8"}),
+         again=Heartbeat(9, False), after_again=held(supervisors={"s1": "9"})),
     Move("heartbeat", "counts from nothing", held(supervisors={"s1": "0"}),
-         lambda broker: broker.heartbeat(QUEUE, "s1"), 1,
-         held(supervisors={"s1": "1"}), again=2, after_again=held(supervisors={"s1": "2"})),
+         lambda broker: broker.heartbeat(QUEUE, "s1"), Heartbeat(1, False),
+         held(supervisors={"s1": "1"}), again=Heartbeat(2, False), after_again=held(supervisors={"s1": "2"})),
     Move("unregister", "unconditionally", Containers(supervisors={"s1": "7", "s2": "1"}),
          lambda broker: broker.unregister(QUEUE, "s1"), True, Containers(supervisors={"s2": "1"}), again=False),
     Move("unregister", "with an unchanged counter", Containers(supervisors={"s1": "7"}),

@@ -9,13 +9,17 @@ from redis import Redis
 
 from bizzmq.broker import scripts
 from bizzmq.broker.broker import Broker
+from bizzmq.broker.schedules import Fired, ScheduleState
 from bizzmq.broker.workers import DeadWorker
 from bizzmq.errors import BrokerReplyError
 from bizzmq.message import PRIORITY_LIMIT
 from bizzmq.protocol.attempts import Attempts
+from bizzmq.schedules.planning import plan
+from bizzmq.schedules.schedule import decode
 from bizzmq.testing.layout import Keys
-from tests.scripts.containers import Containers, everything, look, put
+from tests.scripts.containers import NOW, Containers, everything, look, put
 from tests.scripts.moves import DEAD, QUEUE, Move, claim_ids, held
+from tests.scripts.table_schedules import occurrence, one
 from tests.scripts.test_moves import MOVES
 from tests.scripts.test_wrong_types import given
 
@@ -151,7 +155,7 @@ def look_stats(redis: Redis) -> Dict[str, Any]:
 def test_a_heartbeat_replaces_any_invalid_counter(broker: Broker, redis: Redis, value: str) -> None:
     put(redis, QUEUE, held(supervisors={"s1": value}))
 
-    first, second = broker.heartbeat(QUEUE, "s1"), broker.heartbeat(QUEUE, "s1")
+    first, second = broker.heartbeat(QUEUE, "s1").counter, broker.heartbeat(QUEUE, "s1").counter
 
     assert 0 < first < second
     assert redis.hget(KEYS[0].supervisors, "s1") == str(second)
@@ -228,3 +232,28 @@ def test_an_empty_id_in_the_list_of_a_dead_worker_hides_no_finished_message(brok
     assert done.requeued == 1
     assert look(redis, QUEUE).waiting == ("m2",)
     assert redis.hget(KEYS[0].messages, "m1") is None
+
+
+@pytest.mark.parametrize("score", ["-inf", "-1e300", "1.5", "1e12", "-1"])
+def test_a_schedule_with_a_forged_due_time_fires_once(broker: Broker, redis: Redis, score: str) -> None:
+    put(redis, QUEUE, one(score))
+    (due,) = broker.due_schedules(QUEUE).due
+    schedule = decode("s", QUEUE, due.definition)
+
+    outcomes = [broker.fire(QUEUE, plan(due, schedule, 2_000_000_000_000)) for _ in range(2)]
+
+    assert outcomes == [[Fired.FIRED], [Fired.ELSEWHERE]]
+    assert len(look(redis, QUEUE).waiting) == 1
+
+
+@pytest.mark.parametrize(
+    "state", ["", "x", "1 2 m 3", f"{DIGITS} 0 m 0 0", "0 0 m -1 0", "0 0 m 0 0\t", "0 0 m 0 0\t\n"]
+)
+def test_an_unreadable_state_of_a_schedule_counts_as_none(broker: Broker, redis: Redis, state: str) -> None:
+    put(redis, QUEUE, one(waiting=("m",)))
+    redis.hset(KEYS[0].fires, "s", state)
+
+    assert broker.due_schedules(QUEUE).due[0].state == ScheduleState()
+    assert broker.fire(QUEUE, [occurrence(action="skip")]) == [Fired.FIRED]
+
+    assert look(redis, QUEUE).fires == {"s": f"1000 {NOW} m1 1 0"}

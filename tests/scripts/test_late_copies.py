@@ -9,11 +9,13 @@ from redis import Redis
 
 from bizzmq.broker.broker import Broker
 from bizzmq.broker.queues import Deletion
+from bizzmq.broker.schedules import Fired
 from bizzmq.broker.workers import DeadWorker
 from bizzmq.queue import QueueOptions
 from bizzmq.testing.layout import Keys
 from tests.scripts.containers import FRESH, Containers, everything, look, put
 from tests.scripts.moves import QUEUE, claim_ids, held
+from tests.scripts.table_schedules import DEFINITION, ONE, OTHER, occurrence, one, putting, removing
 from tests.support import pipelined_publish
 
 NEW, ONCE = "0 0 0 0", "1 0 0 0"
@@ -240,3 +242,26 @@ def test_a_copy_that_executes_late_spares_a_new_queue(broker: Broker, redis: Red
     assert broker.delete_queue(QUEUE, [], "empty", created_ms) is None
 
     assert everything(redis) == before
+
+
+def test_a_late_fire_changes_nothing_also_when_its_message_is_finished(broker: Broker, redis: Redis) -> None:
+    put(redis, QUEUE, held(**ONE))
+    fire = occurrence(1000, 2000)
+    assert broker.fire(QUEUE, [fire]) == [Fired.FIRED]
+    assert claim_ids(broker, 1) == ["m1"]
+    claim_ids(broker, 0, "m1")
+    before = everything(redis)
+
+    assert broker.fire(QUEUE, [fire]) == [Fired.ELSEWHERE]
+
+    assert everything(redis) == before
+
+
+def test_a_late_copy_of_an_addition_does_not_bring_a_removed_schedule_back(broker: Broker, redis: Redis) -> None:
+    put(redis, QUEUE, one())
+    assert putting(DEFINITION, OTHER)(broker)
+    assert removing(OTHER)(broker)
+
+    assert not putting(DEFINITION, OTHER)(broker)
+
+    assert look(redis, QUEUE) == Containers()

@@ -16,6 +16,7 @@ from bizzmq.queue import QueueOptions
 from bizzmq.testing.server import RedisServer
 from tests.scripts.containers import Containers, everything, look, put
 from tests.scripts.moves import DEAD, QUEUE, claim_ids, held
+from tests.scripts.table_schedules import ONE, occurrence, pausing, removing, resuming
 
 NEW, ONCE = "0 0 0 0", "1 0 0 0"
 FULL = {"maxmemory": "1", "maxmemory-policy": "noeviction"}
@@ -34,7 +35,7 @@ WORKING: Dict[str, Callable[[Broker], Any]] = {
     "requeue": lambda broker: broker.requeue(QUEUE, "w1", DeadWorker("crash", running="m1")),
     "quarantine": lambda broker: broker.requeue(QUEUE, "w1", DeadWorker("crash", running="m1", crash_limit=1)),
     "register": lambda broker: broker.register(QUEUE, "s2", "w2") is None,
-    "heartbeat": lambda broker: broker.heartbeat(QUEUE, "s1"),
+    "heartbeat": lambda broker: broker.heartbeat(QUEUE, "s1").counter,
     "unregister": lambda broker: broker.unregister(QUEUE, "s1"),
     "replay": lambda broker: broker.replay(QUEUE, "d1", 0),
     "purge": lambda broker: purge.purge(broker, QUEUE),
@@ -44,6 +45,9 @@ WORKING: Dict[str, Callable[[Broker], Any]] = {
     "delete_queue": lambda broker: broker.delete_queue(
         QUEUE, [broker.keys(QUEUE).processing("w1").encode()], "all", b""
     ),
+    "pause_schedule": pausing(),
+    "resume_schedule": lambda broker: pausing()(broker) and resuming()(broker),
+    "remove_schedule": removing(),
     "update": lambda broker: broker.update(QUEUE, {"retry": "2", "max_retries": "5"}, dead_letters=False),
 }
 
@@ -62,7 +66,7 @@ def full(own_server: RedisServer) -> Iterator[Redis]:
     with own_server.client() as client:
         client.config_set("maxmemory", 0)
         client.flushall()
-        put(client, QUEUE, held("m1", "m2", waiting=("m3",), due=("m4",)))
+        put(client, QUEUE, held("m1", "m2", waiting=("m3",), due=("m4",), **ONE))
         put(client, DEAD, Containers(waiting=("d1",)))
         for name, value in FULL.items():
             client.config_set(name, value)
@@ -84,6 +88,8 @@ def test_publish_fails_with_its_own_error(broker: Broker, full: Redis) -> None:
 
     with pytest.raises(BrokerFullError):
         broker.publish(QUEUE, "pub", 1, 0, 0, ["m9", b"1\n1"])
+    with pytest.raises(BrokerFullError):
+        broker.fire(QUEUE, [occurrence(name="m9")])
     with pytest.raises(BrokerFullError):
         broker.create("other", QueueOptions())
 

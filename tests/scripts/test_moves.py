@@ -11,7 +11,15 @@ from bizzmq.broker import scripts
 from bizzmq.broker.broker import Broker
 from bizzmq.errors import BrokerUnavailableError
 from bizzmq.testing.proxy import Proxy
-from tests.scripts import table_cancel, table_claim, table_entering, table_leaving, table_repairs, table_results
+from tests.scripts import (
+    table_cancel,
+    table_claim,
+    table_entering,
+    table_leaving,
+    table_repairs,
+    table_results,
+    table_schedules,
+)  # fmt: skip
 from tests.scripts.containers import look, put
 from tests.scripts.moves import DEAD, QUEUE, Move
 
@@ -22,6 +30,7 @@ MOVES = [
     *table_results.ROWS,
     *table_cancel.ROWS,
     *table_repairs.ROWS,
+    *table_schedules.ROWS,
 ]
 every_move = pytest.mark.parametrize("move", MOVES, ids=str)
 

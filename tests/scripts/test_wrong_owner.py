@@ -14,6 +14,7 @@ from bizzmq.errors import LeaseLostError, QueueNotFoundError
 from bizzmq.protocol.results import KeptResult
 from tests.scripts.containers import NO_QUEUE, Containers, everything, put
 from tests.scripts.moves import QUEUE
+from tests.scripts.table_schedules import occurrence
 
 Call = Callable[[Broker], Any]
 
@@ -35,7 +36,7 @@ FENCED: Dict[str, Call] = {
 REFUSED: Dict[str, Call] = {
     "requeue": lambda broker: broker.requeue(QUEUE, "w1", DeadWorker("crash", running="m1")),
     "release_prefetched": lambda broker: broker.release_prefetched(QUEUE, "w1", "m1", 2),
-    "heartbeat": lambda broker: broker.heartbeat(QUEUE, "s1"),
+    "heartbeat": lambda broker: broker.heartbeat(QUEUE, "s1").counter,
     "unregister": lambda broker: broker.unregister(QUEUE, "s1"),
     "requeue of a live supervisor's worker": lambda broker: broker.requeue(
         QUEUE, "w2", DeadWorker("silent", supervisor="s2", counter="6")
@@ -44,6 +45,8 @@ REFUSED: Dict[str, Call] = {
 }
 UNKNOWN: Dict[str, Call] = {
     "publish": lambda broker: broker.publish(QUEUE, "pub", 1, 0, 0, ["m1", b"1\n1"]),
+    "fire": lambda broker: broker.fire(QUEUE, [occurrence()]),
+    "put_schedule": lambda broker: broker.put_schedule(QUEUE, "s", b"", b"{}\n1\n1", "1000", replaces_due=True),
     "register": lambda broker: broker.register(QUEUE, "s1", "w1"),
     "replay": lambda broker: broker.replay(QUEUE, "m1", 0),
     "options": lambda broker: broker.options(QUEUE),

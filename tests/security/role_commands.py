@@ -13,6 +13,8 @@ from bizzmq.broker.server_info import info, warn_of_eviction
 from bizzmq.connection.factory import connect
 from bizzmq.results.awaited import Awaited, value_of
 from bizzmq.results.result_client import ending_of, result_readers
+from bizzmq.schedules import operations
+from bizzmq.schedules.schedule import checked_options, new_schedule
 
 Action = Callable[[str], Any]
 
@@ -97,10 +99,19 @@ def _view(broker: Broker) -> None:
     _count(broker)
 
 
+def _declare(broker: Broker) -> None:
+    options = checked_options(None, 60, "UTC", "last", "allow", 0)
+    schedule = new_schedule("s", "q", options, b"1", MessageOptions(), app="tasks")
+    for schedules in ([schedule], []):
+        broker.perform(operations.declare(broker.keys("q"), schedules, "tasks", None))
+    broker.has_schedules("q")
+
+
 ACTIONS: dict[str, list[Action]] = {
     "publisher": [publish, confirm, _with_broker(_look_up), _with_broker(_count)],
     "waiter": [wait],
     "creator": [create, create_dead],
+    "scheduler": [_with_broker(_declare)],
     "worker": [_keep_a_lease("q"), create],
     "dead-letter-worker": [_keep_a_lease("q_dlq"), create_dead],
     "viewer": [_with_broker(_view)],

@@ -17,6 +17,7 @@ from bizzmq import (
     MessageOptions,
     MessagePage,
     QueueOptions,
+    ScheduleInfo,
     Task,
     as_completed,
     async_as_completed,
@@ -112,6 +113,31 @@ def publishes() -> None:
     assert_type(urgent.publish("a.png"), Handle[str])
     assert_type(urgent.message("a.png", 3).publish(), Handle[str])
     thumbnail.using(result_ttl_s=timedelta(days=1), timeout_s=5.0, confirm="replicas:1").publish_many([("a.png",)])
+
+
+@app.schedule(cron="0 3 * * *", timezone="Europe/Berlin", missed="skip")
+@app.task
+def nightly(days: int = 1) -> int:
+    return days
+
+
+@app.schedule("hourly-check", every_s=timedelta(hours=1), overlap="queue-one", jitter_s=5)
+@app.task(queue="images")
+def check(context: Context) -> None: ...
+
+
+app.schedule("send-ada", send.message("ada@example.org"), every_s=60)
+
+
+def schedules() -> None:
+    assert_type(nightly.publish(days=2), Handle[int])
+    assert_type(app.declare_schedules(), List[str])
+    with BizzMQ() as mq:
+        info = mq.schedule("s", "mail", {"to": "ada"}, MessageOptions(priority=1), every_s=60)
+        assert_type(info, ScheduleInfo)
+        assert_type(mq.run_schedule("s"), str)
+        assert_type([one.next_at_s for one in mq.schedules()], "list[float | None]")
+        mq.pause_schedule("s", "mail", by="ada", why="migration")
 
 
 def describes() -> List[str]:

@@ -42,3 +42,6 @@ app.task(max_retries="3")  # wrong: the type of an option
 app.task(retries=3)  # wrong: an option that does not exist
 app.queue("images", {"max_retries": 3})  # wrong: options are QueueOptions
 number: int = thumbnail.publish("a.png").result()  # wrong: the type of a result
+app.schedule("s", thumbnail.message("a.png"), every_s="60")  # wrong: an interval is a number or a timedelta
+app.schedule("s", thumbnail, every_s=60)  # wrong: a message, not a task
+app.schedule(every_s=60, crom="")  # wrong: an option that does not exist

@@ -18,6 +18,7 @@ from bizzmq.broker.server_info import missing_commands, warn_of_eviction
 from bizzmq.connection.error_mapping import SlotMovedError
 from bizzmq.connection.factory import AnyConnection
 from bizzmq.connection.retry import CURABLE, Outage
+from bizzmq.consumer import failpoints
 from bizzmq.consumer.lease import QUEUE_GONE, Lease, LeaseOptions
 from bizzmq.doctor.roles import OPTIONAL, needed
 from bizzmq.errors import (
@@ -30,6 +31,7 @@ from bizzmq.errors import (
 )
 from bizzmq.protocol.keys import logical_queue
 from bizzmq.queue import QueueStats
+from bizzmq.schedules.scheduler import Scheduler
 from bizzmq.utils import clock
 from bizzmq.utils.logs import log
 from bizzmq.workers import exit_codes
@@ -73,12 +75,15 @@ class Janitor:
         self._config = config
         self._channel = channel
         self._broker = Broker(connection)
-        self._queues = PoolQueues(self._broker, config.description, self._report_alive)
+        sealer = config.sealer()
+        self._queues = PoolQueues(self._broker, config.description, self._report_alive, sealer)
         self._unprepared: set[str] = set()  # whose options are to be compared with those that the app declares now
+        self._scheduler = Scheduler(self._broker, sealer, before_request=self._report_alive, reach=failpoints.armed())
         lease = LeaseOptions(config.beat_s, config.lease_s, config.scan_s)
         self._lease = Lease(
             self._broker, supervisor, config.queues, lease, create=self._queues.create,
             living_workers=self._living_workers, before_queue=self._report_alive, on_scan=self._remember_options,
+            on_heartbeat=self._scheduler.note,
         )  # fmt: skip
         self._orphans = OrphanedWorkers(config, scoreboard)
         self._recovery = JournalRecovery(
@@ -131,7 +136,7 @@ class Janitor:
             failure = self._pending.process()
             if not self._pending.signed_off:  # before others are reaped: journals know better what they had finished
                 failure = self._recover_journals() or failure
-            wait_s = 0.0 if self._pending.signed_off else min(self._lease.tick(), self._cancels.tick())
+            wait_s = 0.0 if self._pending.signed_off else self._tick_parts()
             if failure is not None:
                 raise failure
             if self._config.min_concurrency and not self._pending.signed_off:
@@ -149,6 +154,10 @@ class Janitor:
         except QUEUE_TROUBLE:  # only an operator can repair it; the lease has logged it
             self._outage.over()
             return min(_RETRY_S, self._config.beat_s)
+
+    def _tick_parts(self) -> float:
+        """Do what is due of what repeats; returns the seconds until the next time."""
+        return min(self._lease.tick(), self._cancels.tick(), self._scheduler.tick(self._lease))
 
     def _report_if_unusable(self, error: BizzMQError) -> None:
         """Report an error that no waiting repairs, unless Redis has served this janitor before."""

@@ -8,8 +8,12 @@ from typing import Callable, Optional
 from bizzmq.admin import create
 from bizzmq.app.description import AppDescription
 from bizzmq.broker.broker import Broker
+from bizzmq.connection.error_mapping import CommandRefusedError
+from bizzmq.errors import BrokerFullError
 from bizzmq.protocol.keys import shard_of
+from bizzmq.protocol.sealing import Sealer
 from bizzmq.queue import QueueOptions
+from bizzmq.schedules import operations
 from bizzmq.utils.logs import log
 
 _logger = logging.getLogger("bizzmq.janitor")
@@ -21,14 +25,22 @@ class PoolQueues:
     Args:
         app: what the handler's app declares; None for a plain handler.
         before_request: called before each request to Redis.
+        sealer: signs the app's schedules; None leaves them unsigned.
 
     Attributes:
         app: as given, or as described later.
     """
 
-    def __init__(self, broker: Broker, app: Optional[AppDescription], before_request: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        app: Optional[AppDescription],
+        before_request: Callable[[], None],
+        sealer: Optional[Sealer] = None,
+    ) -> None:
         self._broker = broker
         self._before_request = before_request
+        self._sealer = sealer
         self._known: dict[str, tuple[QueueOptions, bool]] = {}  # by queue: options, whether created implicitly
         self._first_queues = None if app is None else {*app.queues}
         self._warned: set[str] = set()  # differences
@@ -50,6 +62,7 @@ class PoolQueues:
         if declared is not None:
             self._compare(queue, declared)
         self.remember(queue)
+        self._declare_schedules(queue)
 
     def remember(self, queue: str) -> None:
         """Remember a queue's options, in case Redis loses its data. Raises QueueNotFoundError."""
@@ -66,6 +79,28 @@ class PoolQueues:
         if self._broker.create(queue, options, implicit=implicit):
             log(_logger, logging.INFO, "queue did not exist and was created", queue=queue,
                 dead_letter_queue=options.config_dead_letter_queue)  # fmt: skip
+            self._declare_schedules(queue)
+
+    def _declare_schedules(self, queue: str) -> None:
+        """Store the schedules that the app declares, and mark those that it no longer declares."""
+        if self.app is None or queue not in self.app.queues:
+            return
+        schedules, module = self.app.schedules_of(queue), self.app.module
+        self._before_request()
+        try:
+            if not schedules and not self._broker.has_schedules(queue):
+                return
+            declare = operations.declare(self._broker.keys(queue), schedules, module, self._sealer)
+            changed = self._broker.perform(declare)
+        except (BrokerFullError, CommandRefusedError) as error:  # it can work nevertheless; the next start tries again
+            if not schedules:
+                return
+            log(_logger, logging.ERROR, "the app's schedules cannot be stored", queue=queue, error=str(error))
+            return
+        if changed:
+            log(
+                _logger, logging.INFO, "schedules of the app stored or marked", queue=queue, schedules=",".join(changed)
+            )
 
     def _declared(self, queue: str) -> Optional[QueueOptions]:
         return None if self.app is None else self.app.options_of(queue)

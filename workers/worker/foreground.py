@@ -24,7 +24,6 @@ from bizzmq.consumer.lease import LeaseOptions
 from bizzmq.consumer.options import ConsumerOptions
 from bizzmq.embedded import server as embedded
 from bizzmq.errors import ConfigurationError, Draining
-from bizzmq.protocol.sealing import decoder
 from bizzmq.queue import QueueOptions
 from bizzmq.utils.logs import log
 from bizzmq.workers.config import WorkerConfig
@@ -80,7 +79,7 @@ def _consume(config: WorkerConfig, url: str, debugged: _DebuggedHandler) -> None
     consumer = InProcessConsumer(
         lambda: Broker(connect(url)), queue, debugged,
         LeaseOptions(beat_s=config.beat_s, lease_s=config.lease_s, scan_s=config.scan_s),
-        decoder(config.sealer()),
+        config.sealer(),
         ConsumerOptions(prefetch=1, block_s=config.block_s, burst=config.burst),
     )  # fmt: skip
     debugged.on_quit = consumer.ask_to_stop

@@ -30,7 +30,10 @@
 -- KEYS[22]   dead_prioritized  ZSET
 -- KEYS[23]   dead_delayed      ZSET
 -- KEYS[24]   dead_wake         ZSET
--- KEYS[25..] processing        LIST  of each worker of both queues, registered or not
+-- KEYS[25]   schedules         HASH  schedule -> definition
+-- KEYS[26]   due               ZSET  schedule -> when it fires next, in ms
+-- KEYS[27]   fires             HASH  schedule -> last fire, counts, pause
+-- KEYS[28..] processing        LIST  of each worker of both queues, registered or not
 -- ARGV[1]    'count' changes nothing, 'empty' deletes a queue without messages and workers, 'all' deletes any
 -- ARGV[2]    its time of creation, as the caller has read it; '' if it has none
 -- returns    {1 deleted | 0 not deleted, messages, dead letters, registered workers or supervisors} |
@@ -40,15 +43,16 @@ local stats, waiting, parked, prioritized, delayed, wake = KEYS[7], KEYS[8], KEY
 local dead_meta, dead_messages, dead_attempts, dead_supervisors = KEYS[13], KEYS[14], KEYS[15], KEYS[16]
 local dead_workers, dead_releases, dead_stats, dead_waiting = KEYS[17], KEYS[18], KEYS[19], KEYS[20]
 local dead_parked, dead_prioritized, dead_delayed, dead_wake = KEYS[21], KEYS[22], KEYS[23], KEYS[24]
+local schedules, due, fires = KEYS[25], KEYS[26], KEYS[27]
 local mode, created_ms = ARGV[1], ARGV[2]
 
-if redis.call('EXISTS', unpack(KEYS, 1, 24)) == 0 then return {-1} end
+if redis.call('EXISTS', unpack(KEYS, 1, 27)) == 0 then return {-1} end
 if (redis.call('HGET', meta, 'created_ms') or '') ~= created_ms then return {-1} end
 local lists = {waiting, parked, dead_waiting, dead_parked}
-for i = 25, #KEYS do lists[#lists + 1] = KEYS[i] end
+for i = 28, #KEYS do lists[#lists + 1] = KEYS[i] end
 if not registered_lists(lists, workers, dead_workers) then return {-2} end
-check_types({attempts, releases, stats, dead_meta, dead_attempts, dead_releases, dead_stats}, lists,
-  {prioritized, delayed, wake, dead_prioritized, dead_delayed, dead_wake}) -- reads check the other types
+check_types({attempts, releases, stats, dead_meta, dead_attempts, dead_releases, dead_stats, schedules, fires}, lists,
+  {prioritized, delayed, wake, dead_prioritized, dead_delayed, dead_wake, due}) -- reads check the other types
 
 local stored, dead_letters = redis.call('HLEN', messages), redis.call('HLEN', dead_messages)
 local registered = math.max(redis.call('HLEN', workers), redis.call('HLEN', supervisors))

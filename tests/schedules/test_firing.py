@@ -1,0 +1,331 @@
+"""What a scheduler does with a schedule that is due: missed times, overlap, jitter, pauses, several schedulers."""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime, timedelta, timezone
+from typing import Any, List
+
+import pytest
+from redis import Redis
+
+from bizzmq import BizzMQ, MessageOptions
+from bizzmq.broker.broker import Broker
+from bizzmq.connection.base import Connection
+from bizzmq.consumer.lease import LeaseOptions
+from bizzmq.protocol.ids import published_us
+from bizzmq.testing.layout import Keys
+from bizzmq.testing.wait import eventually
+from tests.schedules.conftest import HOUR_MS, Clockwork, Finish, K
+
+
+def test_a_due_schedule_publishes_once_and_is_due_again_after_its_interval(clockwork: Clockwork) -> None:
+    clockwork.add()
+    due_ms = clockwork.set_due(ago_ms=1000)
+
+    clockwork.tick()
+    clockwork.tick()
+
+    (message,) = clockwork.waiting()
+    assert published_us(message) == due_ms * 1000
+    assert clockwork.redis.zscore(K.due, "s") == due_ms + HOUR_MS
+    info = clockwork.mq.show_schedule("s")
+    assert (info.fired, info.skipped, info.last_message_id) == (1, 0, message)
+
+
+def test_a_schedule_that_is_not_due_publishes_nothing(clockwork: Clockwork) -> None:
+    clockwork.add()
+
+    clockwork.tick()
+
+    assert clockwork.waiting() == []
+
+
+def test_of_many_schedulers_one_fires(clockwork: Clockwork) -> None:
+    """Also if all have read the schedule as due: the due time is the fence."""
+    clockwork.add(every_s=1, missed="all")
+    clockwork.set_due(ago_ms=20_500)
+    barrier = threading.Barrier(4)
+
+    def fire() -> None:
+        broker = Broker(Connection(clockwork.mq._url))
+        mine = Clockwork(clockwork.mq, clockwork.redis, broker)
+        barrier.wait()
+        mine.tick()
+        broker.connection.drop()
+
+    threads = [threading.Thread(target=fire) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    found = clockwork.waiting()
+    assert len(found) == len(set(found)) >= 21
+    assert clockwork.mq.show_schedule("s").fired == len(found)
+
+
+@pytest.mark.parametrize(("missed", "late_ms", "published", "skipped"), [
+    ("last", 3 * HOUR_MS, 1, 0), ("skip", 3 * HOUR_MS, 0, 1), ("all", 3 * HOUR_MS, 4, 0),
+    ("last", 30_000, 1, 0), ("skip", 30_000, 1, 0), ("all", 30_000, 1, 0), ("skip", 90_000, 0, 1),
+])  # fmt: skip
+def test_missed_times(clockwork: Clockwork, missed: str, late_ms: int, published: int, skipped: int) -> None:
+    clockwork.add(missed=missed)
+    clockwork.set_due(late_ms + 1000)
+
+    clockwork.tick()
+
+    assert len(clockwork.waiting()) == len(set(clockwork.waiting())) == published
+    assert clockwork.mq.show_schedule("s").skipped == skipped
+    assert 0 < clockwork.next_in_ms() <= HOUR_MS
+
+
+def test_hundreds_of_missed_times_are_published_in_order(clockwork: Clockwork) -> None:
+    clockwork.add(every_s=1, missed="all")
+    due_ms = clockwork.set_due(350_500)
+
+    clockwork.tick()
+
+    found = [published_us(one) for one in clockwork.waiting()]
+    assert found[:350] == [(due_ms + 1000 * n) * 1000 for n in range(350)]
+
+
+def test_missed_times_of_a_cron_line(clockwork: Clockwork) -> None:
+    clockwork.add(every_s=None, cron="0 0 * * *", missed="all")
+    clockwork.set_due(3 * 24 * HOUR_MS)
+
+    clockwork.tick()
+
+    assert len(clockwork.waiting()) in (3, 4)
+    assert 0 < clockwork.next_in_ms() <= 24 * HOUR_MS
+
+
+def test_overlap_allow_publishes_beside_an_unfinished_message(clockwork: Clockwork) -> None:
+    clockwork.add()
+
+    for number in range(2):
+        clockwork.set_due(1000 - number)
+        clockwork.tick()
+
+    assert len(clockwork.waiting()) == 2
+
+
+def test_overlap_skip_leaves_out_times_until_the_last_message_is_finished(clockwork: Clockwork, finish: Finish) -> None:
+    clockwork.add(overlap="skip")
+    for number in range(3):
+        clockwork.set_due(1000 - number)
+        clockwork.tick()
+
+    (first,) = clockwork.waiting()
+    assert clockwork.mq.show_schedule("s").skipped == 2
+    finish(first)
+    clockwork.set_due(500)
+    clockwork.tick()
+
+    assert len(clockwork.waiting()) == 1
+    assert clockwork.waiting() != [first]
+
+
+def test_overlap_queue_one_publishes_once_when_the_last_message_is_finished(
+    clockwork: Clockwork, finish: Finish
+) -> None:
+    clockwork.add(overlap="queue-one")
+    for number in range(4):
+        clockwork.set_due(1000 - number)
+        clockwork.tick()
+
+    (first,) = clockwork.waiting()
+    assert 0 < clockwork.next_in_ms() <= 1000  # it looks again
+    finish(first)
+    clockwork.set_due(0)
+    clockwork.tick()
+
+    assert len(clockwork.waiting()) == 1
+    assert clockwork.waiting() != [first]
+    assert clockwork.next_in_ms() > 1000
+
+
+def test_a_dead_letter_is_finished(clockwork: Clockwork) -> None:
+    clockwork.add(overlap="skip")
+    clockwork.set_due(1000)
+    clockwork.tick()
+    (message,) = clockwork.waiting()
+    clockwork.redis.rename(K.waiting, Keys("q_dlq").waiting)
+    clockwork.redis.rename(K.messages, Keys("q_dlq").messages)
+
+    clockwork.set_due(500)
+    clockwork.tick()
+
+    assert len(clockwork.waiting()) == 1
+    assert clockwork.waiting() != [message]
+
+
+def test_jitter_and_delay_delay_the_message_and_not_the_schedule(clockwork: Clockwork) -> None:
+    clockwork.mq.schedule("s", "q", 1, MessageOptions(delay_s=100), every_s=3600, jitter_s=50)
+    due_ms = clockwork.set_due(1000)
+
+    clockwork.tick()
+
+    ((_, at_ms),) = clockwork.redis.zrange(K.delayed, 0, -1, withscores=True)
+    assert 99_000 <= at_ms - due_ms <= 160_000
+    assert clockwork.redis.zscore(K.due, "s") == due_ms + HOUR_MS
+
+
+def test_the_message_is_the_one_that_was_given_with_its_options(clockwork: Clockwork) -> None:
+    options = MessageOptions(priority=7, retries=9, timeout_s=3, headers={"trace": "1"})
+    clockwork.mq.schedule("s", "q", {"to": "ada"}, options, every_s=3600)
+    clockwork.set_due(1000)
+
+    clockwork.tick()
+
+    (message,) = clockwork.mq.messages("q").messages
+    assert message.message is not None
+    assert (message.body, message.priority, message.message.retries) == ({"to": "ada"}, 7, 9)
+    assert message.message.properties is not None
+    assert message.message.properties.headers == {"trace": "1"}
+
+
+def test_a_paused_schedule_does_not_fire_and_what_it_missed_is_left_out(clockwork: Clockwork) -> None:
+    clockwork.add(missed="all")
+    clockwork.set_due(1000)
+    clockwork.mq.pause_schedule("s", by="ada", why="migration")
+
+    clockwork.tick()
+    info = clockwork.mq.show_schedule("s")
+    assert (clockwork.waiting(), info.state, info.next_at_s) == ([], "paused", None)
+    assert info.pause is not None
+    assert (info.pause.by, info.pause.why, info.pause.until_s) == ("ada", "migration", None)
+
+    clockwork.mq.resume_schedule("s")
+    clockwork.tick()
+
+    assert clockwork.waiting() == []
+    assert clockwork.next_in_ms() > HOUR_MS - 60_000
+
+
+def test_a_pause_ends_at_its_time(clockwork: Clockwork) -> None:
+    clockwork.add()
+    clockwork.mq.pause_schedule("s", until=datetime.now(timezone.utc) - timedelta(seconds=1))
+
+    clockwork.tick()
+
+    assert clockwork.mq.show_schedule("s").state == "active"
+    assert clockwork.waiting() == []
+    assert clockwork.next_in_ms() > HOUR_MS - 60_000
+
+
+def test_a_longer_pause_is_not_ended_by_a_scheduler_that_has_read_the_shorter_one(
+    clockwork: Clockwork, broker: Broker
+) -> None:
+    clockwork.add()
+    clockwork.mq.pause_schedule("s", until=datetime.now(timezone.utc) - timedelta(seconds=1))
+    (due,) = broker.due_schedules("q").due
+    clockwork.mq.pause_schedule("s", why="longer")
+
+    assert not broker.resume_schedule("q", "s", due.state.pause, "1000")
+
+    assert clockwork.mq.show_schedule("s").state == "paused"
+
+
+def test_a_damaged_schedule_is_logged_once_and_keeps_no_other_from_firing(
+    clockwork: Clockwork, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(150):
+        clockwork.redis.hset(K.schedules, f"bad{number:03}", "x")
+        clockwork.redis.zadd(K.due, {f"bad{number:03}": 1000})
+    clockwork.add()
+    clockwork.set_due(1000)
+
+    clockwork.tick()
+    clockwork.tick()
+
+    assert len(clockwork.waiting()) == 1
+    assert len([record for record in caplog.records if "cannot fire" in record.getMessage()]) == 150
+
+
+def test_a_schedule_whose_cron_line_is_forged_does_not_end_the_scheduler(clockwork: Clockwork) -> None:
+    for name, line, zone in (("a", "x", "UTC"), ("b", "0 0 31 2 *", "UTC"), ("c", "0 0 * * *", "Mars")):
+        clockwork.redis.hset(K.schedules, name, f'{{"cron":"{line}","timezone":"{zone}"}}\n1\n1')
+        clockwork.redis.zadd(K.due, {name: 1000})
+    clockwork.add()
+    clockwork.set_due(1000)
+
+    clockwork.tick()
+
+    assert len(clockwork.waiting()) == 1
+
+
+def test_a_new_interval_counts_from_now_and_another_message_keeps_the_due_time(clockwork: Clockwork) -> None:
+    clockwork.add()
+    due_ms = clockwork.set_due(-5000)
+
+    clockwork.mq.schedule("s", "q", {"n": 2}, every_s=3600)
+    assert clockwork.redis.zscore(K.due, "s") == due_ms
+
+    clockwork.mq.schedule("s", "q", {"n": 2}, every_s=60)
+    assert 50_000 < clockwork.next_in_ms() <= 60_000
+
+
+def test_an_in_process_consumer_fires(mq: BizzMQ, queue: str, consumer_factory: Any, url: str) -> None:
+    handled: List[Any] = []
+    mq.schedule("s", queue, {"n": 1}, every_s=1)
+
+    consumer_factory(url, queue, handled.append, LeaseOptions(beat_s=0.2))
+
+    eventually(lambda: len(handled) >= 2, 30.0)
+    assert handled[:2] == [{"n": 1}] * 2
+
+
+def test_a_signed_schedule_fires_signed_messages_and_a_forged_one_does_not(url: str, redis: Redis) -> None:
+    key = "k" * 43 + "="
+    handled: List[Any] = []
+    with BizzMQ(url, signing_keys=[key]) as mq:
+        mq.create_queue("q")
+        mq.schedule("s", "q", {"n": 1}, every_s=1)
+        stop = mq.consume_message_from_queue("q", handled.append)
+        eventually(lambda: handled, 30.0)
+        stored = redis.hget(K.schedules, "s")
+        assert stored is not None
+        redis.hset(K.schedules, "forged", stored.replace('{"n":1}', '{"n":2}'))
+        redis.zadd(K.due, {"forged": 1000})
+        seen = len(handled)
+        eventually(lambda: len(handled) > seen, 30.0)
+        stop()
+        assert redis.zscore(K.due, "forged") == 1000
+        assert {"n": 2} not in handled
+        assert mq.run_schedule("s")
+
+
+def test_a_secret_schedule_fires_secret_messages_and_nobody_reads_it_without_the_key(url: str, redis: Redis) -> None:
+    pytest.importorskip("cryptography")
+    keys = {"k1": "k" * 43 + "="}
+    handled: List[Any] = []
+    with BizzMQ(url, encryption_keys=keys, compress_above_bytes=100) as mq:
+        mq.create_queue("q")
+        mq.schedule("s", "q", {"secret": "x" * 200}, every_s=1)
+        seen = mq.schedule("s", "q", {"secret": "x" * 200}, every_s=1)
+        with BizzMQ(url) as plain:
+            assert "encrypted with key 'k1'" in str(plain.show_schedule("s").body)
+            assert plain.show_schedule("s").next_at_s == seen.next_at_s
+        stop = mq.consume_message_from_queue("q", handled.append)
+        eventually(lambda: handled, 30.0)
+        stop()
+        mq.schedule("s", "q", {"secret": 1}, every_s=3600)
+        assert mq.run_schedule("s")
+
+    assert handled[0] == {"secret": "x" * 200}
+    assert not any("secret" in value for value in redis.hvals(K.schedules))
+
+
+def test_a_process_without_the_key_does_not_fire_a_secret_schedule(
+    url: str, clockwork: Clockwork, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("cryptography")
+    with BizzMQ(url, encryption_keys={"k1": "k" * 43 + "="}) as mq:
+        mq.schedule("s", "q", 1, every_s=3600)
+    clockwork.set_due(1000)
+
+    clockwork.tick()
+
+    assert clockwork.waiting() == []
+    assert "encrypted with the key 'k1', which is unknown here" in caplog.text

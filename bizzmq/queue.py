@@ -36,6 +36,10 @@ class QueueOptions:
         timeout_s: the time limit of one delivery, seconds or a timedelta; None sets no limit.
         shards: into how many shards the queue is divided, from 1 to 256. Shards can be on different nodes of a
             cluster. Messages keep their order only within a shard.
+        dead_letter_ttl_s: delete dead letters of the queue this long after they have failed, seconds or a timedelta;
+            None keeps them.
+        dead_letter_limit: the most dead letters of the queue; the oldest beyond it are deleted. Each shard has an equal
+            part of the number. None sets no limit.
 
     Raises:
         ConfigurationError: a value has the wrong type or is out of range.
@@ -48,6 +52,8 @@ class QueueOptions:
     retry_backoff_max_s: float
     timeout_s: float | None
     shards: int
+    dead_letter_ttl_s: float | None
+    dead_letter_limit: int | None
 
     def __init__(
         self,
@@ -58,6 +64,9 @@ class QueueOptions:
         retry_backoff_max_s: Seconds = 300.0,
         timeout_s: Seconds | None = None,
         shards: int = 1,
+        *,
+        dead_letter_ttl_s: Seconds | None = None,
+        dead_letter_limit: int | None = None,
     ) -> None:
         given = self.__dict__  # frozen: set once, here
         given["config_dead_letter_queue"] = checks.flag("config_dead_letter_queue", config_dead_letter_queue)
@@ -70,6 +79,13 @@ class QueueOptions:
         )
         given["timeout_s"] = limit_s
         given["shards"] = checks.integer("shards", shards, 1, MAX_SHARDS)
+        given["dead_letter_ttl_s"] = given["dead_letter_limit"] = None
+        if dead_letter_ttl_s is not None:
+            ttl_s = checks.seconds("dead_letter_ttl_s", dead_letter_ttl_s, above=True, otherwise=NO_LIMIT)
+            given["dead_letter_ttl_s"] = ttl_s
+        if dead_letter_limit is not None:
+            limit = checks.integer("dead_letter_limit", dead_letter_limit, 1, MAX_RETRIES, otherwise=NO_LIMIT)
+            given["dead_letter_limit"] = limit
 
     def difference(self, stored: QueueOptions) -> str:
         """The options whose stored values differ from these, with both values; "" if there are none."""
@@ -95,6 +111,8 @@ class QueueOptions:
             "retry_backoff_max_s": repr(float(self.retry_backoff_max_s)),
             "timeout_s": "" if self.timeout_s is None else repr(float(self.timeout_s)),
             **({"shards": str(int(self.shards))} if self.shards > 1 else {}),
+            "dead_letter_ttl_s": "" if self.dead_letter_ttl_s is None else repr(float(self.dead_letter_ttl_s)),
+            "dead_letter_limit": "" if self.dead_letter_limit is None else str(int(self.dead_letter_limit)),
         }
 
     @classmethod
@@ -117,6 +135,10 @@ class QueueOptions:
             retry_backoff_max_s=_seconds(meta, "retry_backoff_max_s", default.retry_backoff_max_s),
             timeout_s=_seconds(meta, "timeout_s", 0.0, least=_LEAST) if meta.get("timeout_s") else None,
             shards=stored_shards(meta.get("shards", "1")),
+            dead_letter_ttl_s=(
+                _seconds(meta, "dead_letter_ttl_s", 0.0, least=_LEAST) if meta.get("dead_letter_ttl_s") else None
+            ),
+            dead_letter_limit=(max(1, _count(meta, "dead_letter_limit", 1)) if meta.get("dead_letter_limit") else None),
         )
 
 
@@ -167,20 +189,21 @@ class QueueStats:
 
     All others are totals since the queue was created. `dead_lettered_total` and `replayed` have the same values for a
     queue and its dead-letter queue: how many messages moved to the dead-letter queue, and back. `missing` counts ids
-    that were skipped because no message was stored for them, `written_off` losses that an operator has accepted, and
+    that were skipped because no message was stored for them, `expired` dead letters that were older or more than the
+    options of their queue allow, `written_off` losses that an operator has accepted, and
     `unreadable` the counters that are not numbers and count as 0.
 
     This always holds for a queue::
 
         published + replayed = waiting + delayed + processing
-                               + acked + discarded + purged + cancelled + dead_lettered_total + written_off
-                               + unaccounted
+                               + acked + discarded + purged + cancelled + expired + dead_lettered_total
+                               + written_off + unaccounted
 
     And for a dead-letter queue::
 
         published + dead_lettered_total = waiting + delayed + processing + dead_lettered
-                                          + acked + discarded + purged + cancelled + replayed + written_off
-                                          + unaccounted
+                                          + acked + discarded + purged + cancelled + expired + replayed
+                                          + written_off + unaccounted
 
     `unaccounted` is 0 unless another program has written to these keys, or Redis has evicted some. It is positive if
     messages are missing, and negative if there are messages that were not published. `bizzmq audit` finds them.
@@ -198,6 +221,7 @@ class QueueStats:
     dead_lettered_total: int = 0
     purged: int = 0
     cancelled: int = 0
+    expired: int = 0
     replayed: int = 0
     missing: int = 0
     written_off: int = 0

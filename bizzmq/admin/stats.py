@@ -16,7 +16,8 @@ from bizzmq.protocol import keys, totals
 from bizzmq.protocol.keys import QueueKeys
 from bizzmq.queue import QueueStats
 
-_TOTALS = ("published", "acked", "retried", "requeued", "discarded", "purged", "cancelled", "missing", "written_off")
+_ENDED = ("acked", "discarded", "purged", "cancelled", "expired", "written_off")
+_TOTALS = ("published", "retried", "requeued", "missing", *_ENDED)
 
 
 def stats(broker: Broker, queue: str) -> QueueStats:
@@ -61,7 +62,7 @@ def stats_result(k: QueueKeys, replies: Sequence[Any]) -> QueueStats:
     # every stored message that is in no other place is in a processing list
     processing = max(0, stored - waiting - prioritized - delayed - parked)
     came, went = ("dead_lettered_total", "replayed") if is_dead else ("replayed", "dead_lettered_total")
-    ended = sum(counted[name] for name in ("acked", "discarded", "purged", "cancelled", "written_off")) + moved[went]
+    ended = sum(counted[name] for name in _ENDED) + moved[went]
     held = waiting + prioritized + delayed + processing + parked
     return QueueStats(
         waiting=waiting + prioritized,

@@ -47,7 +47,8 @@ class Broker:
         self.delayed = messages.delayed
         self.block, self.woken = messages.block, messages.woken
 
-        self.read_headers = DeadLetters(runner).read_headers
+        dead_letters = DeadLetters(runner)
+        self.read_headers, self.expire_dead_letters = dead_letters.read_headers, dead_letters.expire_dead_letters
 
         results = Results(runner)
         self.finish = results.finish

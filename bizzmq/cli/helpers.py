@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from contextlib import contextmanager
 from typing import Any, Iterable, Iterator
@@ -19,6 +20,9 @@ from bizzmq.utils.standard_streams import OutputError, show, show_on_stderr
 
 _CANNOT_IMPORT = 2
 
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(s|m|h|d|w)?\Z")
+_UNITS_S = {None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+
 yes_option = click.option("--yes", is_flag=True, allow_from_autoenv=False, help="Do not ask first. A script needs it.")
 """Consent to a deletion. Only the command line can give it: an environment variable also affects later commands."""
 
@@ -31,6 +35,16 @@ class Number(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value!r} is not a finite number", param, ctx)
         return number
+
+
+class Duration(Number):
+    """A time span such as 90, 90s, 5m, 2h, 7d or 1w, as seconds."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        found = _DURATION.match(str(value).strip())
+        if found is None:
+            self.fail(f"{value!r} is no time span: write 90s, 5m, 2h, 7d or 1w", param, ctx)
+        return super().convert(float(found[1]) * _UNITS_S[found[2]], param, ctx)
 
 
 def option_of(setting: str) -> str:

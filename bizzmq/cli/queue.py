@@ -13,7 +13,7 @@ from bizzmq.admin import show as queue_info
 from bizzmq.admin import update as queue_update
 from bizzmq.admin.stats import queue_names
 from bizzmq.broker.broker import open_broker
-from bizzmq.cli.helpers import Number, confirm_deletion, naming_options, option_of, show_done, yes_option
+from bizzmq.cli.helpers import Duration, Number, confirm_deletion, naming_options, option_of, show_done, yes_option
 from bizzmq.cli.tables import table, utc
 from bizzmq.errors import QUEUE_TROUBLE, QueueInUseError
 from bizzmq.queue import MAX_RETRIES, MAX_SHARDS, QueueOptions
@@ -50,6 +50,10 @@ def _options(**defaults: Any) -> Callable[[F], F]:
         option("--retry-backoff", type=Number(min=0), metavar="SECONDS",
                help="The wait before the first retry; doubles with each retry."),
         option("--retry-backoff-max", type=Number(min=0), metavar="SECONDS", help="The longest wait before a retry."),
+        click.option("--dead-letter-ttl", type=Duration(min=0, min_open=True), metavar="TIME",
+                     help="Delete dead letters this long after they have failed, such as 30d."),
+        click.option("--dead-letter-limit", type=click.IntRange(1, MAX_RETRIES), metavar="N",
+                     help="The most dead letters; the oldest beyond it are deleted."),
     ]  # fmt: skip
 
     def decorate(function: F) -> F:
@@ -85,6 +89,8 @@ def create(
     retry_backoff_max: float,
     timeout: float | None,
     shards: int,
+    dead_letter_ttl: float | None,
+    dead_letter_limit: int | None,
 ) -> None:
     """Create the queue NAME. An existing queue keeps its options; a difference is a warning."""
     with naming_options(**_NAMES):
@@ -96,6 +102,8 @@ def create(
             retry_backoff_max_s=retry_backoff_max,
             timeout_s=timeout,
             shards=shards,
+            dead_letter_ttl_s=dead_letter_ttl,
+            dead_letter_limit=dead_letter_limit,
         )
     with open_broker(redis_url) as broker:
         created = broker.create(name, wanted)
@@ -115,6 +123,8 @@ def create(
 @click.option("--timeout", type=Number(min=0, min_open=True), metavar="SECONDS",
               help="The time limit of one delivery.")  # fmt: skip
 @click.option("--no-timeout", is_flag=True, help="No time limit.")
+@click.option("--no-dead-letter-ttl", is_flag=True, help="Keep dead letters however old they are.")
+@click.option("--no-dead-letter-limit", is_flag=True, help="Keep dead letters however many they are.")
 @click.option("--shards", type=click.IntRange(1, MAX_SHARDS), hidden=True)
 @click.pass_obj
 def update(
@@ -129,6 +139,10 @@ def update(
     timeout: float | None,
     no_timeout: bool,
     shards: int | None,
+    dead_letter_ttl: float | None,
+    dead_letter_limit: int | None,
+    no_dead_letter_ttl: bool,
+    no_dead_letter_limit: bool,
 ) -> None:
     """Change the given options of the queue NAME; the others stay. Pools use them within 5 seconds.
 
@@ -143,12 +157,20 @@ def update(
         "retry_backoff_max_s": retry_backoff_max,
         "timeout_s": timeout,
         "shards": shards,
+        "dead_letter_ttl_s": dead_letter_ttl,
+        "dead_letter_limit": dead_letter_limit,
+    }
+    removed = {
+        "timeout_s": no_timeout,
+        "dead_letter_ttl_s": no_dead_letter_ttl,
+        "dead_letter_limit": no_dead_letter_limit,
     }
     changes = {option: value for option, value in given.items() if value is not None}
-    if no_timeout and timeout is not None:
-        raise click.UsageError("--timeout and --no-timeout contradict each other")
-    if no_timeout:
-        changes["timeout_s"] = None
+    for option in (one for one, is_removed in removed.items() if is_removed):
+        if option in changes:
+            flag = _option(option)
+            raise click.UsageError(f"{flag} and --no-{flag[2:]} contradict each other")
+        changes[option] = None
     if not changes:
         raise click.UsageError("name at least one option to change, for example --max-retries 5")
     with open_broker(redis_url) as broker, naming_options(**_NAMES):
@@ -251,6 +273,8 @@ def _option(field: str) -> str:
 def _word(value: object) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
+    if isinstance(value, float) and value.is_integer() and value < 1e15:
+        return str(int(value))
     if isinstance(value, float):
         return f"{value:g}" if float(f"{value:g}") == value else repr(value)
     return "no limit" if value is None else str(value)

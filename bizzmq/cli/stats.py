@@ -21,10 +21,11 @@ def stats(redis_url: str, queue: str, as_json: bool) -> None:
     \b
     This always holds for a queue:
       published + replayed = waiting + delayed + processing + acked + discarded
-        + purged + cancelled + dead_lettered_total + written_off + unaccounted
+        + purged + cancelled + expired + dead_lettered_total + written_off
+        + unaccounted
     And for a dead-letter queue:
       published + dead_lettered_total = waiting + delayed + processing
-        + dead_lettered + acked + discarded + purged + cancelled + replayed
+        + dead_lettered + acked + discarded + purged + cancelled + expired + replayed
         + written_off + unaccounted
 
     unaccounted is 0 unless another program has deleted or written messages; bizzmq audit QUEUE finds the reason.

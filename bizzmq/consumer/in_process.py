@@ -20,6 +20,7 @@ from bizzmq.consumer.lease import Lease, LeaseOptions
 from bizzmq.consumer.options import ConsumerOptions, ExitReason
 from bizzmq.consumer.threads.consumer_thread import ConsumerThread
 from bizzmq.consumer.threads.running_message import RunningMessage, shard_of
+from bizzmq.dead_letters.retention import Retention
 from bizzmq.errors import QUEUE_TROUBLE, BizzMQError
 from bizzmq.protocol import ids
 from bizzmq.protocol.sealing import Sealer, decoder
@@ -64,7 +65,10 @@ class InProcessConsumer:
         self._broker = new_broker()
         self._lease_broker = new_broker()
         self._scheduler = Scheduler(self._lease_broker, sealer, reach=failpoints.armed())
-        self._lease = Lease(self._lease_broker, self._supervisor, [queue], lease, on_heartbeat=self._scheduler.note)
+        self._lease = Lease(
+            self._lease_broker, self._supervisor, [queue], lease, on_scan=Retention(self._lease_broker).enforce,
+            on_heartbeat=self._scheduler.note,
+        )  # fmt: skip
         self._stop = StopEvent()
         self._lease_stop = StopEvent()
         self._starts = 0

@@ -114,7 +114,7 @@ def read_letters(k: QueueKeys, cursor: Cursor, limit: int = BATCH_LIMIT) -> Oper
         return LetterPage([], (), None)
     shard, section, cursor = where
     page = yield from section.source.page(cursor.position, limit)
-    letters = yield from _read(shard, page.ids, section.place)
+    letters = yield from read_of(shard, page.ids, section.place)
     if page.following is not None:
         return LetterPage(letters, page.ids, cursor._replace(position=page.following))
     return LetterPage(letters, page.ids, Cursor(cursor.shard, section.name + "z"))  # after this section
@@ -147,8 +147,8 @@ def read_end(section: Section) -> Operation[SectionEnd]:
     return SectionEnd(int(size), newest[0] if newest else None)
 
 
-def _read(k: QueueKeys, ids: Any, place: str = "") -> Operation[list[DeadLetter]]:
-    """The dead letters with these ids. Ids without a message are left out: it has just ended."""
+def read_of(k: QueueKeys, ids: Sequence[bytes], place: str = "") -> Operation[list[DeadLetter]]:
+    """The dead letters of a shard with these ids (at most 100). Ids of messages that have just ended are left out."""
     if not ids:
         return []
     reply = yield Script("read_headers", read_headers_call(k, ids))
@@ -164,7 +164,7 @@ def read_letter(k: QueueKeys, message_id: bytes) -> Operation[DeadLetter | None]
     """
     yield from check_exists(k)
     for shard in (yield from read_shards(k)):
-        for letter in (yield from _read(shard, [message_id])):
+        for letter in (yield from read_of(shard, [message_id])):
             return letter
     return None
 

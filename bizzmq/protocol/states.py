@@ -43,6 +43,8 @@ EDGES: dict[tuple[State, str], tuple[State, ...]] = {
     (State.WAITING, "purge"): (State.GONE,),
     (State.DELAYED, "purge"): (State.GONE,),
     (State.PARKED, "purge"): (State.GONE,),
+    (State.DEAD_LETTERED, "expire"): (State.GONE,),
+    (State.PARKED, "expire"): (State.GONE,),
 }
 """The transitions of a message, and the states in which they can end.
 

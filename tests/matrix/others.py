@@ -111,6 +111,31 @@ DATA = (
             ),
         ),
     ),
+    Row(
+        "D11",
+        "dead letters are replayed, edited and deleted by age: killed half-way, Redis restarted, by several people at "
+        "once, while workers fail them again; forged ones among them",
+        (
+            "dead_letters/test_crashes.py",
+            *tests_of(
+                "dead_letters/test_replay.py",
+                "messages_that_fail_again_are_replayed_once",
+                "several_people_replay_each_letter_once",
+                "a_letter_that_has_failed_again_since_it_was_read_stays",
+            ),
+            *tests_of(
+                "dead_letters/test_edit.py",
+                "several_people_edit_one_letter_and_one_of_them_replays_it",
+                "an_edit_vouches_for_no_letter_that_others_have_forged",
+            ),
+            *tests_of("dead_letters/test_groups.py", "all_kinds_of_letters_are_grouped"),
+            *tests_of(
+                "dead_letters/test_retention.py",
+                "two_pools_together_delete_no_more_than_one",
+                "a_worker_whose_clock_is_wrong_costs_no_letter",
+            ),
+        ),
+    ),
 )
 
 TIME_AND_OUTPUT = (

@@ -37,7 +37,7 @@ def test_stats_count_stored_messages_and_outcomes(scene: Scene, letters: list[st
     assert counts == {
         "waiting": 2, "delayed": 1, "processing": 0, "dead_lettered": 3, "published": 6, "acked": 0, "retried": 0,
         "requeued": 0, "discarded": 0, "dead_lettered_total": 3, "missing": 0, "purged": 0,
-        "cancelled": 0, "replayed": 0, "written_off": 0, "unaccounted": 0, "unreadable": 0,
+        "cancelled": 0, "expired": 0, "replayed": 0, "written_off": 0, "unaccounted": 0, "unreadable": 0,
     }  # fmt: skip
     assert [line.split() for line in _run(scene, "stats", QUEUE).lines()] == [[k, str(v)] for k, v in counts.items()]
 

@@ -49,6 +49,11 @@ def replaying_read(header: bytes, edited: bytes = b"") -> Call:
     return lambda broker: broker.replay(QUEUE, "m1", 0, hashlib.sha1(header).hexdigest(), edited)
 
 
+def expiring(place: str, *letters: tuple[str, str], least: int = 0) -> Call:
+    given = [(message_id.encode(), version) for message_id, version in letters]
+    return lambda broker: broker.expire_dead_letters(QUEUE, getattr(broker.keys(DEAD), place), least, given)
+
+
 def purging(queue: str, name: str, limit: int = 100, newer: int = -1, *marks: bytes) -> Call:
     return lambda broker: broker.purge(queue, getattr(broker.keys(queue), name), limit, newer, marks)
 
@@ -281,6 +286,23 @@ REPLAY = [
     Move("replay", "not a missing message", Containers(), replaying, False, Containers(),
          before_dead=Containers(), after_dead=Containers()),
 ]  # fmt: skip
+PLAIN = hashlib.sha1(b"1\n").hexdigest()
+EXPIRE = [
+    Move("expire_dead_letters", f"those that were read, from {place}", Containers(),
+         expiring(place, ("m1", PLAIN), ("m2", PLAIN)), 2, Containers(),
+         before_dead=Containers(**{place: ("m1", "m2", "m3")}, attempts={"m1": ONCE, "m3": ONCE}),
+         after_dead=Containers(**{place: ("m3",)}, attempts={"m3": ONCE}, stats={"expired": 2}), again=0)
+    for place in ("waiting", "parked")
+] + [
+    Move("expire_dead_letters", "not more than are too many", Containers(),
+         expiring("waiting", ("m1", PLAIN), ("m2", PLAIN), least=3), 1, Containers(),
+         before_dead=Containers(waiting=("m1", "m2", "m3"), parked=("m4",)),
+         after_dead=Containers(waiting=("m2", "m3"), parked=("m4",), stats={"expired": 1}), again=0),
+    Move("expire_dead_letters", "not one that has failed again, is held, elsewhere or gone", Containers(),
+         expiring("waiting", ("m1", "x"), ("m2", PLAIN), ("m3", PLAIN), ("m4", PLAIN)), 0, Containers(),
+         before_dead=held("m2", waiting=("m1",), parked=("m3",)),
+         after_dead=held("m2", waiting=("m1",), parked=("m3",))),
+]  # fmt: skip
 PURGE = [
     Move("purge", "waiting messages, not held ones", held("m1", waiting=("m2", "m3"), attempts={"m3": ONCE}),
          purging(QUEUE, "waiting"), (2, -1, []), held("m1", stats={"purged": 2}), again=(0, -1, [])),
@@ -381,4 +403,16 @@ DELETE_QUEUE = [
     Move("delete_queue", "not another one of its name", Containers(),
          lambda broker: broker.delete_queue(QUEUE, [], "all", b"1700000000000"), None, Containers()),
 ]  # fmt: skip
-ROWS = [*RETRY, *DEAD_LETTER, *DISCARD, *RELEASE, *REQUEUE, *REPLAY, *PURGE, *DELETE, *DELETE_MESSAGE, *DELETE_QUEUE]
+ROWS = [
+    *RETRY,
+    *DEAD_LETTER,
+    *DISCARD,
+    *RELEASE,
+    *REQUEUE,
+    *REPLAY,
+    *EXPIRE,
+    *PURGE,
+    *DELETE,
+    *DELETE_MESSAGE,
+    *DELETE_QUEUE,
+]

@@ -20,6 +20,7 @@ NUMBERS: Tuple[bytes, ...] = (
 )  # fmt: skip
 FIELDS: Tuple[bytes, ...] = (
     b"max_retries", b"retry", b"retry_backoff_s", b"retry_backoff_max_s", b"timeout_s", b"shards", b"layout",
+    b"dead_letter_ttl_s", b"dead_letter_limit",
     b"dead_letter", b"implicit", b"acked", b"published", b"missing", b"requeued", b"dead_lettered",
 )  # fmt: skip
 ATTEMPTS: Tuple[bytes, ...] = (

@@ -18,8 +18,8 @@ from bizzmq.testing.server import RedisServer
 ROLES = tuple(roles.ROLES)
 PASSWORD = "role-password"
 WORKER_SCRIPTS = (
-    "heartbeat", "claim", "create", "dead_letter", "discard", "finish", "unregister", "release_prefetched", "register",
-    "release", "requeue", "retry"
+    "heartbeat", "claim", "create", "dead_letter", "discard", "expire_dead_letters", "finish", "unregister",
+    "release_prefetched", "register", "release", "requeue", "retry",
 )  # fmt: skip
 SCHEDULER_SCRIPTS = ("due_schedules", "fire", "put_schedule", "resume_schedule")
 SCRIPTS = {

@@ -14,13 +14,14 @@ from bizzmq import QueueOptions
 from bizzmq.broker import scripts
 from bizzmq.broker.broker import Broker
 from bizzmq.connection.base import Connection
+from bizzmq.dead_letters.retention import Retention
 from bizzmq.doctor import roles
 from bizzmq.errors import BizzMQError, BrokerRefusesError, BrokerReplyError
 from bizzmq.protocol.keys import QueueKeys
 from bizzmq.testing.binaries import server_binary
 from bizzmq.testing.layout import command
 from bizzmq.testing.server import RedisServer
-from tests.scripts.containers import NO_QUEUE, everything, look, put
+from tests.scripts.containers import NO_QUEUE, Containers, everything, look, put
 from tests.scripts.moves import DEAD, QUEUE, Move, held
 from tests.scripts.test_moves import MOVES
 from tests.security.monitor import Pair, monitored
@@ -145,6 +146,7 @@ def acts(role: str) -> list[Act]:
         *[_of_move(move) for move in MOVES if is_of(role, move)],
         *[Act(_create, action) for action in ACTIONS[role]],
         *[_of_extras(queue) for queue, worker in WORKERS.items() if worker == role],
+        *[_of_retention(queue) for queue, worker in WORKERS.items() if worker == role],
     ]
 
 
@@ -165,6 +167,24 @@ def _of_extras(queue: str) -> Act:
         broker = Broker(Connection(url))
         try:
             broker.claim(queue, "w1", 0, [b"m1"])
+        finally:
+            broker.connection.drop()
+
+    return Act(prepare, do)
+
+
+def _of_retention(queue: str) -> Act:
+    """Deletes dead letters that are too many."""
+
+    def prepare(_server: RedisServer, admin: Redis) -> None:
+        put(admin, QUEUE, Containers())
+        put(admin, DEAD, Containers(waiting=("m1",), parked=("m2", "m3")))
+        admin.hset(QueueKeys(QUEUE).meta, "dead_letter_limit", "1")
+
+    def do(url: str) -> None:
+        broker = Broker(Connection(url))
+        try:
+            Retention(broker).enforce(queue)
         finally:
             broker.connection.drop()
 

@@ -82,7 +82,7 @@ class Janitor:
         lease = LeaseOptions(config.beat_s, config.lease_s, config.scan_s)
         self._lease = Lease(
             self._broker, supervisor, config.queues, lease, create=self._queues.create,
-            living_workers=self._living_workers, before_queue=self._report_alive, on_scan=self._remember_options,
+            living_workers=self._living_workers, before_queue=self._report_alive, on_scan=self._look_after,
             on_heartbeat=self._scheduler.note,
         )  # fmt: skip
         self._orphans = OrphanedWorkers(config, scoreboard)
@@ -270,15 +270,8 @@ class Janitor:
         except QUEUE_TROUBLE:
             return []
 
-    def _remember_options(self, queue: str) -> None:
-        """Remember a queue's options, in case Redis loses its data. A queue that has vanished is created again."""
-        if queue != logical_queue(queue):
-            return
-        try:
-            self._queues.remember(queue)
-        except QueueNotFoundError:
-            log(_logger, logging.ERROR, QUEUE_GONE, queue=queue)
-            self._queues.create(queue, len(self._lease.shards_of(queue)))
+    def _look_after(self, queue: str) -> None:
+        self._queues.look_after(queue, len(self._lease.shards_of(queue)))
 
     def _wait(self, timeout_s: float) -> None:
         poller = select.poll()

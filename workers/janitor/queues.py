@@ -9,8 +9,10 @@ from bizzmq.admin import create
 from bizzmq.app.description import AppDescription
 from bizzmq.broker.broker import Broker
 from bizzmq.connection.error_mapping import CommandRefusedError
-from bizzmq.errors import BrokerFullError
-from bizzmq.protocol.keys import shard_of
+from bizzmq.consumer.lease import QUEUE_GONE
+from bizzmq.dead_letters.retention import Retention
+from bizzmq.errors import BrokerFullError, QueueNotFoundError
+from bizzmq.protocol.keys import logical_queue, shard_of
 from bizzmq.protocol.sealing import Sealer
 from bizzmq.queue import QueueOptions
 from bizzmq.schedules import operations
@@ -41,6 +43,7 @@ class PoolQueues:
         self._broker = broker
         self._before_request = before_request
         self._sealer = sealer
+        self._retention = Retention(broker)
         self._known: dict[str, tuple[QueueOptions, bool]] = {}  # by queue: options, whether created implicitly
         self._first_queues = None if app is None else {*app.queues}
         self._warned: set[str] = set()  # differences
@@ -67,6 +70,17 @@ class PoolQueues:
     def remember(self, queue: str) -> None:
         """Remember a queue's options, in case Redis loses its data. Raises QueueNotFoundError."""
         self._known[queue] = self._broker.meta(queue)
+
+    def look_after(self, queue: str, shards: int) -> None:
+        """Delete old dead letters, and remember a queue's options; create it again if it has vanished."""
+        self._retention.enforce(queue)
+        if queue != logical_queue(queue):
+            return
+        try:
+            self.remember(queue)
+        except QueueNotFoundError:
+            log(_logger, logging.ERROR, QUEUE_GONE, queue=queue)
+            self.create(queue, shards)
 
     def create(self, queue: str, shards: int = 1) -> None:
         """Create a queue if a shard of it is missing: with the options that it had, or those that the app declares."""

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Callable, Sequence, TypeVar
 
 import click
 
-from bizzmq.cli.helpers import Number
+from bizzmq.cli.helpers import Duration
 from bizzmq.dead_letters.filters import LetterFilter, checked_filter
 
 F = TypeVar("F", bound=Callable[..., Any])
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(s|m|h|d|w)?\Z")
-_UNITS_S = {None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-
-
-class Duration(Number):
-    """A time span such as 90, 90s, 5m, 2h, 7d or 1w, as seconds."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        found = _DURATION.match(str(value).strip())
-        if found is None:
-            self.fail(f"{value!r} is no time span: write 90s, 5m, 2h, 7d or 1w", param, ctx)
-        return super().convert(float(found[1]) * _UNITS_S[found[2]], param, ctx)
 
 
 _FILTERS = [

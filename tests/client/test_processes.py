@@ -17,6 +17,7 @@ from bizzmq import BizzMQ
 from bizzmq.consumer.in_process import InProcessConsumer
 from bizzmq.consumer.lease import LeaseOptions
 from bizzmq.context import attempts_of
+from bizzmq.testing.layout import Keys
 from tests.scripts.containers import look
 from tests.support.paths import ROOT
 from tests.support.recording_handler import RecordingHandler
@@ -147,9 +148,9 @@ def test_a_living_consumer_keeps_a_long_running_message(
     seen = RecordingHandler()
     consumer_factory(url, "q", seen, SHORT)
     supervisor = next(name for name in look(redis, "q").supervisors if f":{process.pid}:" in name)
-    beats = int(look(redis, "q").supervisors[supervisor])
+    beats = int(redis.hget(Keys("q").supervisors, supervisor))
 
-    while int(look(redis, "q").supervisors[supervisor]) < beats + 20:  # 2 s: more than two leases
+    while int(redis.hget(Keys("q").supervisors, supervisor)) < beats + 20:  # 2 s: more than two leases
         assert seen.bodies == []
 
     assert list(look(redis, "q").processing.values()) != []

@@ -34,5 +34,7 @@ def broker(url: str, broker_factory: Callable[[str], Broker]) -> Broker:
 @pytest.fixture
 def loaded(redis: Redis) -> None:
     """All scripts are in the server's cache, so that each call is one EVALSHA."""
-    for name in scripts.names():
-        redis.script_load(scripts.load(name).source)
+    known = redis.script_exists(*[scripts.load(name).digest for name in scripts.names()])
+    for name, is_there in zip(scripts.names(), known):
+        if not is_there:
+            redis.script_load(scripts.load(name).source)

@@ -109,24 +109,73 @@ def put(redis: Redis, queue: str, wanted: Containers) -> None:
         keys.prefix + "cancels": wanted.cancels, keys.prefix + "extras": dict.fromkeys(wanted.cancels, "{}"),
         keys.schedules: wanted.schedules, keys.fires: wanted.fires,
     }  # fmt: skip
-    for key, ids in lists.items():
-        if ids:
-            redis.lpush(key, *ids)
-    for key, members in sets.items():
-        if members:
-            redis.zadd(key, members)
-    for key, fields in hashes.items():
-        if fields:
-            redis.hset(key, mapping=dict(fields))
-    for message_id, text in wanted.results.items():
-        state, _, value = text.partition(" ")
-        redis.xadd(keys.result(message_id), {"state": state, "result": value})
-        redis.expire(keys.result(message_id), 60)
+    with redis.pipeline() as together:
+        for key, ids in lists.items():
+            if ids:
+                together.lpush(key, *ids)
+        for key, members in sets.items():
+            if members:
+                together.zadd(key, members)
+        for key, fields in hashes.items():
+            if fields:
+                together.hset(key, mapping=dict(fields))
+        for message_id, text in wanted.results.items():
+            state, _, value = text.partition(" ")
+            together.xadd(keys.result(message_id), {"state": state, "result": value})
+            together.expire(keys.result(message_id), 60)
+        together.execute()
 
 
-def look(redis: Redis, queue: str) -> Containers:
+class Copy:
+    """The keys with a prefix, read in three round trips; its methods are those of a client, for these keys."""
+
+    def __init__(self, redis: Redis, prefix: str = "") -> None:
+        self.pttl = redis.pttl
+        names = sorted(redis.keys(prefix + "*"))
+        with redis.pipeline() as together:
+            for name in names:
+                together.type(name)
+            kinds = dict(zip(names, together.execute())) if names else {}
+            readers = {
+                "string": together.get,
+                "hash": together.hgetall,
+                "set": together.smembers,
+                "list": lambda key: together.lrange(key, 0, -1),
+                "zset": lambda key: together.zrange(key, 0, -1, withscores=True),
+                "stream": together.xrange,
+            }
+            there = [name for name, kind in kinds.items() if kind != "none"]  # a worker may have removed it meanwhile
+            for name in there:
+                readers[kinds[name]](name)
+            self.values = dict(zip(there, together.execute())) if there else {}
+
+    def keys(self, pattern: str) -> list[str]:
+        return [name for name in self.values if name.startswith(pattern[:-1])]
+
+    def hgetall(self, key: str) -> dict[str, str]:
+        return dict(self.values.get(key, {}))
+
+    def hget(self, key: str, field: str) -> str | None:
+        return self.hgetall(key).get(field)
+
+    def lrange(self, key: str, _first: int, _last: int) -> list[str]:
+        return list(self.values.get(key, []))
+
+    def zrange(self, key: str, _first: int, _last: int, *, withscores: bool) -> list[tuple[str, float]]:
+        assert withscores
+        return list(self.values.get(key, []))
+
+    def xrange(self, key: str) -> list[tuple[str, dict[str, str]]]:
+        return list(self.values.get(key, []))
+
+    def get(self, key: str) -> str | None:
+        return self.values.get(key)
+
+
+def look(server: Redis, queue: str) -> Containers:
     """The contents of the queue now."""
     keys = Keys(queue)
+    redis = Copy(server, keys.prefix)
     now_ms = time.time() * 1000
     delayed = redis.zrange(keys.delayed, 0, -1, withscores=True)
     prefix = keys.processing("")
@@ -171,7 +220,7 @@ def _with_now(state: str, now_ms: float) -> str:
     return f"{due} {NOW if abs(int(at) - now_ms) < LATER_MS else at} {rest}"
 
 
-def _results(redis: Redis, prefix: str) -> dict[str, str]:
+def _results(redis: Copy, prefix: str) -> dict[str, str]:
     """Id -> state, and value or error. Each is one entry that expires within a minute."""
     found = {}
     for key in redis.keys(prefix + "*"):
@@ -182,7 +231,7 @@ def _results(redis: Redis, prefix: str) -> dict[str, str]:
     return found
 
 
-def _has_marker(redis: Redis, key: str) -> bool:
+def _has_marker(redis: Copy, key: str) -> bool:
     found = redis.zrange(key, 0, -1, withscores=True)
     assert found in ([], [("m", 0.0)])
     return bool(found)
@@ -190,18 +239,10 @@ def _has_marker(redis: Redis, key: str) -> bool:
 
 def everything(redis: Redis) -> dict[str, Any]:
     """All keys of the server with their values, to check that nothing has changed."""
-    readers = {
-        "string": redis.get,
-        "hash": redis.hgetall,
-        "set": redis.smembers,
-        "list": lambda key: redis.lrange(key, 0, -1),
-        "zset": lambda key: redis.zrange(key, 0, -1, withscores=True),
-        "stream": redis.xrange,
-    }
-    return {key: readers[redis.type(key)](key) for key in redis.keys("*")}
+    return Copy(redis).values
 
 
-def _in_order(redis: Redis, key: str) -> Ids:
+def _in_order(redis: Copy, key: str) -> Ids:
     return tuple(reversed(redis.lrange(key, 0, -1)))
 
 

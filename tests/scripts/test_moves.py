@@ -80,7 +80,7 @@ def test_a_call_whose_reply_was_lost_can_be_repeated(
 
 
 @every_move
-def test_a_script_that_is_not_cached_is_sent_as_text(loaded: None, broker: Broker, redis: Redis, move: Move) -> None:
+def test_a_script_that_is_not_cached_is_sent_as_text(broker: Broker, redis: Redis, move: Move) -> None:
     given(redis, move)
     redis.script_flush()
 

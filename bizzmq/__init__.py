@@ -30,6 +30,7 @@ with QuietImports():
         BrokerRefusesError,
         BrokerReplyError,
         BrokerUnavailableError,
+        CheckpointError,
         ClosedError,
         ConfigurationError,
         CpuTimeExceeded,
@@ -62,6 +63,7 @@ with QuietImports():
     from bizzmq.message import Message, MessageOptions
     from bizzmq.middleware.base import Middleware, Publication, WorkerCrash
     from bizzmq.middleware.registry import add_middleware
+    from bizzmq.protocol.records import Progress
     from bizzmq.queue import QueueOptions, QueueStats
     from bizzmq.schedules.info import ScheduleInfo, SchedulePause
     from bizzmq.utils.detached import detached
@@ -78,6 +80,7 @@ __all__ = [
     "BrokerRefusesError",
     "BrokerReplyError",
     "BrokerUnavailableError",
+    "CheckpointError",
     "ClosedError",
     "ConfigurationError",
     "Context",
@@ -102,6 +105,7 @@ __all__ = [
     "MissingKeyError",
     "NotConfirmedError",
     "PayloadTooLargeError",
+    "Progress",
     "Publication",
     "QueueInUseError",
     "QueueInfo",

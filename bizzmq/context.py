@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Mapping
+from typing import Any, Callable, Iterable, Mapping, TypeVar
 
 from bizzmq.message import Message
 from bizzmq.protocol.attempts import Attempts
 from bizzmq.protocol.ids import published_us
 from bizzmq.protocol.keys import logical_queue
+from bizzmq.protocol.records import Progress, encode_progress
+from bizzmq.resume import ResumedLoop
 from bizzmq.utils import clock
+from bizzmq.validation import checks
+from bizzmq.worker_state import WorkerState
 
-
-class DrainDeadline:
-    """The time at which a drain ends; shared by all deliveries of a worker.
-
-    Attributes:
-        at_s: monotonic seconds; None unless the pool is draining.
-    """
-
-    def __init__(self) -> None:
-        self.at_s: float | None = None
+T = TypeVar("T")
 
 
 class Context:
@@ -43,16 +38,16 @@ class Context:
         body: the JSON value that was published; for a task, its arguments by name.
     """
 
-    __slots__ = ("_attempts", "_drain", "_message", "_started_s", "_wants_draining", "timeout_s")
+    __slots__ = ("_attempts", "_loops", "_message", "_started_s", "_state", "_wants_draining", "timeout_s")
 
     def __init__(
-        self, message: Message, attempts: Attempts, started_s: float, timeout_s: float | None, drain: DrainDeadline
+        self, message: Message, attempts: Attempts, started_s: float, timeout_s: float | None, state: WorkerState
     ) -> None:
         self._message = message
         self._started_s = started_s
         self._attempts = attempts
         self.timeout_s = timeout_s
-        self._drain = drain
+        self._state = state
         self._wants_draining = False
 
     def __repr__(self) -> str:
@@ -121,7 +116,7 @@ class Context:
     @property
     def draining(self) -> bool:
         """Whether the pool is draining: it claims no more messages and ends."""
-        return self._drain.at_s is not None
+        return self._state.drain_at_s is not None
 
     def raise_on_drain(self) -> None:
         """Ask for `Draining` to be raised in this handler shortly before the deadline of a drain.
@@ -129,6 +124,78 @@ class Context:
         For handlers that can stop half-way. Without this call a handler runs until it finishes or is killed.
         """
         self._wants_draining = True
+
+    def progress(self, done: float, total: float | None = None, note: str = "") -> None:
+        """Report how far this message is, for `Handle.status`, `bizzmq watch` and `bizzmq show`. Costs microseconds.
+
+        Only the latest report counts; it is stored within a second.
+
+        Args:
+            done: what is done, in any unit.
+            total: all that is to be done, in the same unit; None if that is unknown.
+            note: a short text for people: 100 characters are kept.
+
+        Raises:
+            ConfigurationError: an argument is invalid.
+        """
+        most = None if total is None else checks.number("total", total, 0)
+        progress = Progress(checks.number("done", done, 0), most, checks.text("note", note), time.time())
+        self._state.records.progress(self._message, encode_progress(progress))
+
+    def checkpoint(self, state: Any) -> None:
+        """Save a state, from which the next delivery of this message can go on: it finds it in `last_checkpoint`.
+
+        A state of up to 4,000 bytes as JSON costs microseconds, and survives the death of this process at once, that of
+        the host after a second. A larger one is sent to Redis before this call returns. It ends with the message.
+
+        Args:
+            state: JSON, at most 1 MiB.
+
+        Raises:
+            CheckpointError: the state is no JSON, or too large.
+            BrokerUnavailableError: a large state cannot be sent.
+        """
+        records = self._state.records
+        records.save(self._message, records.load(self._message)._replace(state=state))
+
+    @property
+    def last_checkpoint(self) -> Any:
+        """What the last `checkpoint` has saved, in this delivery or an earlier one; None if there is nothing.
+
+        A checkpoint that another version of the task has saved does not count.
+        """
+        return self._state.records.load(self._message).state
+
+    def resume(
+        self,
+        iterable: Iterable[T],
+        every: int = 100,
+        key: Callable[[T], Any] | None = None,
+        name: str | None = None,
+        state: Any = None,
+    ) -> ResumedLoop[T]:
+        """Loop over something, and go on there in the next delivery, if this one does not reach the end.
+
+        In a drain, `Draining` is raised between two items, and the message goes back without blame.
+
+        Args:
+            iterable: gives the same items in the same order in each delivery. Of a list, a range or another sequence
+                the items that are done are not read again; of others they are skipped.
+            every: save the position each time after so many items. After a kill, that many are done again at most.
+            key: what stands for the position of an item, such as its id, as JSON: items whose key is not greater than
+                the last one that is done are skipped. For items that may come or go between two deliveries.
+            name: of this loop, if a handler has several and does not always begin them in the same order.
+            state: what `state` of the returned loop begins with: JSON that is saved together with the position.
+
+        Raises:
+            ConfigurationError: an argument is invalid.
+            CheckpointError: a key is no JSON.
+        """
+        count = getattr(self, "_loops", 0)
+        self._loops = count + 1
+        loop = str(count) if name is None else f"={checks.text('name', name)}"
+        checks.integer("every", every, 1)
+        return ResumedLoop(self._state, self._message, loop, iterable, every, key, state)
 
     @property
     def running_for_s(self) -> float:
@@ -140,8 +207,8 @@ class Context:
         """Seconds until the time limit or the deadline of a drain, the earlier of the two; None without either."""
         now_s = clock.monotonic()
         ends = [self._started_s + self.timeout_s] if self.timeout_s else []
-        if self._drain.at_s is not None:
-            ends.append(self._drain.at_s)
+        if self._state.drain_at_s is not None:
+            ends.append(self._state.drain_at_s)
         return max(0.0, min(ends) - now_s) if ends else None
 
 

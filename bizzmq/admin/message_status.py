@@ -12,6 +12,7 @@ from bizzmq.broker.queues import read_shards
 from bizzmq.errors import DecodeError
 from bizzmq.protocol.ids import published_us
 from bizzmq.protocol.keys import QueueKeys
+from bizzmq.protocol.records import Progress, decode_progress
 from bizzmq.protocol.results import Ending, read_ending
 
 UNKNOWN = "unknown"
@@ -32,6 +33,7 @@ class MessageStatus:
             not known. All times are seconds since the epoch.
         due_at_s: when a delayed message becomes waiting, by Redis's clock; None for others.
         worker: the id of the worker that holds it; "" if none does.
+        progress: what its handler has reported last (see `Context.progress`); None if it has not, or has ended.
         error: the record of the error by which it has failed for good (see `Context.error`), or of its cancel, with
             `by` and `reason`; empty if there is none.
     """
@@ -46,6 +48,7 @@ class MessageStatus:
     due_at_s: float | None = None
     worker: str = ""
     error: Mapping[str, Any] | None = None
+    progress: Progress | None = None
 
 
 def read_status(k: QueueKeys, message_id: bytes) -> Operation[MessageStatus]:
@@ -61,7 +64,8 @@ def read_status(k: QueueKeys, message_id: bytes) -> Operation[MessageStatus]:
     if ending is None:
         found = yield from find_message(own, message_id)
         if found is not None:
-            return _of_stored(own.queue, name, found)
+            stored = yield command("HGET", QueueKeys(found.queue).progress, message_id)
+            return _of_stored(own.queue, name, found, decode_progress(stored))
         ending = yield from _read_ending(own, message_id)  # it may have ended in between
     return _of_ending(own.queue, name, ending)
 
@@ -74,11 +78,11 @@ def _read_ending(own: QueueKeys, message_id: bytes) -> Operation[Ending | None]:
     return None
 
 
-def _of_stored(queue: str, message_id: str, found: StoredMessage) -> MessageStatus:
+def _of_stored(queue: str, message_id: str, found: StoredMessage, progress: Progress | None) -> MessageStatus:
     error = found.error if found.state == DEAD_LETTERED else None
     return MessageStatus(
         message_id, queue, found.state, found.delivery, _published_s(message_id), due_at_s=found.due_at_s,
-        worker=found.worker, error=error or {},
+        worker=found.worker, error=error or {}, progress=progress,
     )  # fmt: skip
 
 

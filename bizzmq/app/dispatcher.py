@@ -102,6 +102,10 @@ class Dispatcher(TaskDispatcher):
         if unknown_task_limit_s is not None:
             self._unknown_task_limit_s = unknown_task_limit_s
 
+    def version_of(self, properties: MessageProperties) -> int:
+        task = self._tasks.get(properties.task)
+        return 1 if task is None else task.version
+
     def refusal_of(self, properties: MessageProperties) -> UnknownTaskError | None:
         task = self._tasks.get(properties.task)
         if task is not None:

@@ -10,6 +10,7 @@ from bizzmq.broker.dead_letters import DeadLetters
 from bizzmq.broker.maintenance import Maintenance
 from bizzmq.broker.messages import Messages
 from bizzmq.broker.queues import Queues
+from bizzmq.broker.records import Records
 from bizzmq.broker.results import Results
 from bizzmq.broker.schedules import Schedules
 from bizzmq.broker.script_runner import ScriptRunner
@@ -22,8 +23,8 @@ from bizzmq.embedded import server as embedded
 class Broker:
     """All transitions of all queues over one connection. Its users retry and log.
 
-    The constructor binds the methods of `Queues`, `Messages`, `DeadLetters`, `Results`, `Cancels`, `Schedules`,
-    `Workers` and `Maintenance`, so a call costs no delegation, and a subclass cannot override them.
+    The constructor binds the methods of `Queues`, `Messages`, `DeadLetters`, `Records`, `Results`, `Cancels`,
+    `Schedules`, `Workers` and `Maintenance`, so a call costs no delegation, and a subclass cannot override them.
     """
 
     def __init__(self, connection: AnyConnection) -> None:
@@ -62,6 +63,9 @@ class Broker:
         )  # fmt: skip
         self.put_schedule, self.remove_schedule = schedules.put_schedule, schedules.remove_schedule
         self.pause_schedule, self.resume_schedule = schedules.pause_schedule, schedules.resume_schedule
+
+        records = Records(runner)
+        self.record, self.checkpoint = records.record, records.checkpoint
 
         workers = Workers(runner)
         self.register, self.heartbeat, self.unregister = workers.register, workers.heartbeat, workers.unregister

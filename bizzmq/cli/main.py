@@ -21,6 +21,7 @@ from bizzmq.cli.schedule import schedule
 from bizzmq.cli.stats import stats
 from bizzmq.cli.tasks import tasks
 from bizzmq.cli.torture import torture
+from bizzmq.cli.watch import watch
 from bizzmq.utils import console, environment, logs, standard_streams
 
 _OWN_SERVER = ("demo", "torture")
@@ -68,6 +69,7 @@ for _subcommand in (
     stats,
     tasks,
     torture,
+    watch,
 ):
     command.add_command(_subcommand)
 

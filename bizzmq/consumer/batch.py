@@ -12,6 +12,7 @@ from bizzmq.consumer import failpoints
 from bizzmq.consumer.claims import Claimer
 from bizzmq.consumer.handler import Handler
 from bizzmq.consumer.hooks import ConsumerHooks
+from bizzmq.consumer.message_records import MessageRecords
 from bizzmq.consumer.options import ConsumerOptions
 from bizzmq.consumer.prefetch import AdaptivePrefetch
 from bizzmq.consumer.queues.order import QueueOrder
@@ -59,7 +60,9 @@ class BatchRunner:
         self._max_messages = options.max_messages
         self._timeout_s = options.timeout_s or None
         self._activity = hooks.activity
-        self._drain = hooks.drain
+        self._state = hooks.state
+        self._records = MessageRecords(broker, worker, hooks.activity, handler.version_of)
+        self._state.records = self._records
         self._decode = hooks.decode
         self._settler = Settler(broker, worker)
         self._queue_options = claimer.options
@@ -124,7 +127,7 @@ class BatchRunner:
         if message.properties is not None:
             return self._run_with_properties(message, index, attempts, options, now_s, rest)
         timeout_s = message.timeout_s or options.timeout_s or self._timeout_s
-        context = Context(message, attempts, now_s, timeout_s, self._drain)
+        context = Context(message, attempts, now_s, timeout_s, self._state)
         if self._failpoint:
             self._failpoint("before-handler")
         self._activity.begin(message_id, index, now_s, now_s + timeout_s if timeout_s else 0.0, number, rest)
@@ -146,7 +149,7 @@ class BatchRunner:
         is_implicit = message.queue in self._queue_options.implicit
         policy = self._handler.policy_of(properties, options, is_implicit=is_implicit)
         timeout_s = message.timeout_s or policy.timeout_s or self._timeout_s
-        context = Context(message, attempts, now_s, timeout_s, self._drain)
+        context = Context(message, attempts, now_s, timeout_s, self._state)
         ends_s = now_s + timeout_s if timeout_s else 0.0
         refusal = self._handler.refusal_of(message)
         if refusal is not None and (self._may_refuse(message.queue) or isinstance(refusal, MissingKeyError)):
@@ -195,6 +198,8 @@ class BatchRunner:
         if chain is not None:
             self._settler.notify(chain, attempt, decision)
             self._activity.settling(message_id, index)  # only now: a hook that never returns meets the hard limit
+        if self._records.is_of(attempt.message):
+            self._claimer.send(attempt.message.queue, partial(self._records.settle, attempt.message))
         self._settle_failure(attempt.message.queue, attempt, decision)
         return self._ended_s(attempt.message.queue)
 

@@ -188,6 +188,10 @@ class Handler:
         """Whether this is the handler of an app."""
         return self._tasks is not _NO_TASKS
 
+    def version_of(self, message: Message) -> int:
+        """The version of the task that runs a message; 1 for a plain handler."""
+        return 1 if message.properties is None else self._tasks.version_of(message.properties)
+
     def refusal_of(self, message: Message) -> UnknownTaskError | None:
         """Why this process cannot run a message: it has no key for the body, or does not know the task; else None."""
         properties = message.properties

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Callable, Sequence
 
 from bizzmq.broker.workers import DeadWorker
-from bizzmq.context import DrainDeadline
 from bizzmq.protocol.envelope import decode_envelope
 from bizzmq.protocol.results import KeptResult
 from bizzmq.protocol.sealing import Decode
+from bizzmq.worker_state import WorkerState
 
 
 class ActivityRecorder:
@@ -28,6 +28,16 @@ class ActivityRecorder:
             delivery: the number of this delivery.
             rest: the number of messages behind it that were claimed with it.
         """
+
+    def record_progress(self, queue: str, message_id: str, data: bytes) -> None:
+        """A message reports its progress, as JSON of at most 512 bytes."""
+
+    def record_checkpoint(self, queue: str, message_id: str, number: int, data: bytes) -> bool:  # noqa: ARG002 - as above
+        """Keep a checkpoint where it survives this process. Returns False if there is no such place."""
+        return False
+
+    def forget_checkpoint(self) -> None:
+        """The kept checkpoint counts no more."""
 
     def finish(self, message_id: bytes) -> None:
         """A message has succeeded, as all before it; only their acks have not been sent yet."""
@@ -86,7 +96,7 @@ class ConsumerHooks:
         activity: records what the loop does.
         gate: says whether the loop may claim from a queue.
         journal: stores outcomes while Redis is unavailable.
-        drain: the end of the drain, for the contexts of the messages.
+        state: what the contexts of the messages share.
         is_orphaned: whether the loop must stop because its supervisor has gone.
         descriptors: end a wait when they become readable.
         on_max_messages: requests a replacement; None stops the loop instead.
@@ -96,7 +106,7 @@ class ConsumerHooks:
     activity: ActivityRecorder = field(default_factory=ActivityRecorder)
     gate: ClaimGate = field(default_factory=ClaimGate)
     journal: Journal = field(default_factory=Journal)
-    drain: DrainDeadline = field(default_factory=DrainDeadline)
+    state: WorkerState = field(default_factory=WorkerState)
     is_orphaned: Callable[[], bool] = field(default=lambda: False)
     descriptors: Sequence[int] = ()
     on_max_messages: Callable[[], None] | None = None

@@ -17,6 +17,7 @@ from bizzmq.consumer.consumer import Consumer
 from bizzmq.consumer.handler import Handler, UserHandler
 from bizzmq.consumer.hooks import ConsumerHooks
 from bizzmq.consumer.lease import Lease, LeaseOptions
+from bizzmq.consumer.local_records import LocalRecords
 from bizzmq.consumer.options import ConsumerOptions, ExitReason
 from bizzmq.consumer.threads.consumer_thread import ConsumerThread
 from bizzmq.consumer.threads.running_message import RunningMessage, shard_of
@@ -71,6 +72,7 @@ class InProcessConsumer:
         )  # fmt: skip
         self._stop = StopEvent()
         self._lease_stop = StopEvent()
+        self._records = LocalRecords(self._lease_stop.wake)
         self._starts = 0
         self._worker = ""
         self._process = os.getpid()
@@ -179,7 +181,7 @@ class InProcessConsumer:
     def _consume_once(self) -> ExitReason:
         consumer = Consumer(
             self._broker, self._worker, [self._queue], self._handler, self._stop, self._options,
-            ConsumerHooks(decode=self._decode),
+            ConsumerHooks(activity=self._records, decode=self._decode),
         )  # fmt: skip
         try:
             return consumer.run()
@@ -209,6 +211,7 @@ class InProcessConsumer:
         while not self._lease_stop.requested:
             try:
                 wait_s = min(self._lease.tick(), CANCEL_CHECK_S, self._scheduler.tick(self._lease))
+                wait_s = min(wait_s, self._records.store(self._lease_broker, self._worker))
                 self._check_cancel()
                 outage.over()
             except BizzMQError as error:

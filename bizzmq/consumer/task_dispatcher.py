@@ -37,6 +37,10 @@ class TaskDispatcher:
             return None
         return UnknownTaskError(f"this worker has a plain handler and no task {properties.task!r}")
 
+    def version_of(self, properties: MessageProperties) -> int:  # noqa: ARG002 - a task has one
+        """The version of the message's task in this process."""
+        return 1
+
     def policy_of(self, properties: MessageProperties) -> FailurePolicy:  # noqa: ARG002 - a task has one
         """The policy of the message's task."""
         return NO_POLICY

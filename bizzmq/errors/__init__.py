@@ -37,6 +37,7 @@ from bizzmq.errors.messages import (
 )
 from bizzmq.errors.tasks import (
     ArgumentsError,
+    CheckpointError,
     HandlerFailedError,
     HandlerResultError,
     MissingKeyError,
@@ -56,6 +57,7 @@ __all__ = (
     "BrokerReplyError",
     "BrokerUnavailableError",
     "BrokerUnusableError",
+    "CheckpointError",
     "ClosedError",
     "ConfigurationError",
     "ConnectionLimitError",

@@ -17,6 +17,10 @@ class ArgumentsError(BizzMQError, TypeError):
     is_received = False
 
 
+class CheckpointError(BizzMQError, ValueError):
+    """A checkpoint is no JSON, is larger than 1 MiB, or is made where none can be made."""
+
+
 class UnknownTaskError(BizzMQError):
     """A worker does not know the task of a message, or not that version of it: its code may be older.
 

@@ -15,8 +15,8 @@ import pytest
 
 from bizzmq import ConfigurationError, Context, Message, Reject, RetryLater
 from bizzmq.consumer.handler import Handler
-from bizzmq.context import DrainDeadline
 from bizzmq.protocol.attempts import Attempts
+from bizzmq.worker_state import WorkerState
 
 MESSAGE = Message("0123456789abcABCDEFG", "q", {"body": 1})
 
@@ -27,7 +27,7 @@ def _kind(value: Any) -> str:
 
 
 def context() -> Context:
-    return Context(MESSAGE, Attempts(), 0.0, None, DrainDeadline())
+    return Context(MESSAGE, Attempts(), 0.0, None, WorkerState())
 
 
 def run(function: Any) -> BaseException | None:

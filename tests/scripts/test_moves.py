@@ -16,6 +16,7 @@ from tests.scripts import (
     table_claim,
     table_entering,
     table_leaving,
+    table_records,
     table_repairs,
     table_results,
     table_schedules,
@@ -31,6 +32,7 @@ MOVES = [
     *table_cancel.ROWS,
     *table_repairs.ROWS,
     *table_schedules.ROWS,
+    *table_records.ROWS,
 ]
 every_move = pytest.mark.parametrize("move", MOVES, ids=str)
 

@@ -19,12 +19,14 @@ from bizzmq.consumer.hooks import ActivityRecorder, ClaimGate
 from bizzmq.consumer.options import ExitReason
 from bizzmq.protocol.results import KeptResult
 from bizzmq.utils import clock
+from bizzmq.workers.ipc.records_area import RECORDS_BYTES, RecordsArea
 from bizzmq.workers.ipc.results_area import RESULTS_BYTES, ResultsArea
 
 MAX_QUEUES = 200
 """How many queues of one pool have a place in the header."""
 _PAUSED_AT = 0
 _WATCHED_AT = 1
+_HAS_RECORDS_AT = 2
 _QUEUES_AT = 8
 _SECONDS = struct.Struct("=d")
 _HEADER_BYTES = _QUEUES_AT + MAX_QUEUES * _SECONDS.size
@@ -93,9 +95,10 @@ class Snapshot:
 class SlotActivity(ActivityRecorder):
     """What the worker in one slot does: written by the worker, read by the supervisor and the janitor."""
 
-    def __init__(self, memory: mmap.mmap, slot: int, results_at: int) -> None:
+    def __init__(self, memory: mmap.mmap, slot: int, results_at: int, records_at: int) -> None:
         self._memory = memory
         self._results = ResultsArea(memory, results_at)
+        self.records = RecordsArea(memory, records_at)
         self._at = _HEADER_BYTES + slot * _SLOT_BYTES
         self._finished_at = self._at + _FINISHED_AT
         self._finished_end = self._finished_at + _ID.size
@@ -114,6 +117,7 @@ class SlotActivity(ActivityRecorder):
         """Forget the worker that had this slot. Call it only while the slot has no worker."""
         self._memory[self._at : self._at + _SLOT_BYTES] = bytes(_SLOT_BYTES)
         self._results.clear()
+        self.records.clear()
         self._handled = self._failed = 0
 
     def begin(
@@ -142,6 +146,18 @@ class SlotActivity(ActivityRecorder):
     def results(self) -> Dict[str, KeptResult]:
         """The results of messages that are finished and not acked yet, by id; perhaps of some that are acked, too."""
         return self._results.read()
+
+    def record_progress(self, queue: str, message_id: str, data: bytes) -> None:
+        self.records.write_progress(queue, message_id, data)
+        self._memory[_HAS_RECORDS_AT] = 1
+
+    def record_checkpoint(self, queue: str, message_id: str, number: int, data: bytes) -> bool:
+        self.records.write_checkpoint(queue, message_id, number, data)
+        self._memory[_HAS_RECORDS_AT] = 1
+        return True
+
+    def forget_checkpoint(self) -> None:
+        self.records.forget_checkpoint()
 
     def acked(self) -> None:
         self._memory[self._finished_at : self._finished_end] = _NONE
@@ -272,7 +288,8 @@ class Scoreboard:
 
     def __init__(self, slots: int) -> None:
         self._results_at = _HEADER_BYTES + slots * _SLOT_BYTES
-        self._memory = mmap.mmap(-1, self._results_at + slots * RESULTS_BYTES)
+        self._records_at = self._results_at + slots * RESULTS_BYTES
+        self._memory = mmap.mmap(-1, self._records_at + slots * RECORDS_BYTES)
         self.gate = PoolGate(self._memory)
 
     @property
@@ -286,4 +303,10 @@ class Scoreboard:
 
     def slot(self, index: int) -> SlotActivity:
         """The activity of one slot."""
-        return SlotActivity(self._memory, index, self._results_at + index * RESULTS_BYTES)
+        results_at, records_at = self._results_at + index * RESULTS_BYTES, self._records_at + index * RECORDS_BYTES
+        return SlotActivity(self._memory, index, results_at, records_at)
+
+    @property
+    def has_records(self) -> bool:
+        """Whether any handler of this pool has ever recorded progress or a checkpoint."""
+        return bool(self._memory[_HAS_RECORDS_AT])

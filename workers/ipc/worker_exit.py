@@ -9,6 +9,7 @@ from typing import Any, Mapping, Sequence
 
 from bizzmq.broker.workers import DeathKind
 from bizzmq.protocol.results import KeptResult, results_to_stored
+from bizzmq.workers.ipc.records_area import Record
 from bizzmq.workers.ipc.scoreboard import Activity, Snapshot
 
 
@@ -67,6 +68,7 @@ class WorkerExit:
         error_type: for a passed limit, the name of the error in bizzmq.errors.
         facts: what is known of the death, for the message's error snapshot.
         results: by id, those of finished messages, as of `results_to_stored`.
+        checkpoint: the last one of the running message, as of `Record.to_stored`; empty without one.
     """
 
     worker: str
@@ -78,6 +80,7 @@ class WorkerExit:
     error_type: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
     results: Mapping[str, Any] = field(default_factory=dict)
+    checkpoint: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of_fields(cls, fields: Mapping[str, Any]) -> WorkerExit:
@@ -96,6 +99,7 @@ class WorkerExit:
         error_type: str = "",
         facts: Mapping[str, Any] | None = None,
         results: Mapping[str, KeptResult] | None = None,
+        checkpoint: Record | None = None,
     ) -> WorkerExit:
         """From the last snapshot of a worker's slot.
 
@@ -117,4 +121,7 @@ class WorkerExit:
             error_type=error_type if blamed else "",
             facts=dict(facts or {}),
             results=results_to_stored(results or {}) if snapshot.last_finished else {},
+            checkpoint=checkpoint.to_stored()
+            if checkpoint and ran and checkpoint.message_id == snapshot.running
+            else {},
         )

@@ -54,6 +54,7 @@ from bizzmq.workers.janitor.cancels import RunningCancels
 from bizzmq.workers.janitor.orphans import OrphanedWorkers
 from bizzmq.workers.janitor.pending_requests import PendingRequests, concerns_one_queue
 from bizzmq.workers.janitor.queues import PoolQueues
+from bizzmq.workers.janitor.record_keeper import RecordKeeper
 from bizzmq.workers.journal.file_format import server_of
 from bizzmq.workers.journal.recovery import JournalRecovery
 from bizzmq.workers.process import fork
@@ -90,6 +91,7 @@ class Janitor:
             config.journal, self._broker, server_of(config.redis_url), config.queues, self._living_workers,
             config.scan_s, config.beat_s / 2,
         )  # fmt: skip
+        self._records = RecordKeeper(self._broker, scoreboard, lambda: self._orphans.slots)
         self._outage = Outage(_logger, "janitor")
         self._pending = PendingRequests(
             self._broker, self._lease, self._orphans, self._recovery, channel, self._queues, config
@@ -141,6 +143,7 @@ class Janitor:
                 raise failure
             if self._config.min_concurrency and not self._pending.signed_off:
                 wait_s = min(wait_s, self._send_gauges())
+            wait_s = min(wait_s, self._records.tick())
             self._outage.over()
             return wait_s
         except CURABLE as error:

@@ -106,10 +106,14 @@ class OrphanedWorkers:
             if _is_free(adopted.process):
                 self._descendants.end_rest(adopted.process.pid, worker)
             activity = self._scoreboard.slot(adopted.slot)
-            snapshot, results = activity.read(), activity.results()
+            snapshot, results, checkpoint = activity.read(), activity.results(), activity.records.checkpoint()
             reason = "ended after its supervisor was gone"
             queues = self._config.queues
-            gone.append(WorkerExit.of_snapshot(worker, snapshot, reason, queues, blame=False, results=results))
+            gone.append(
+                WorkerExit.of_snapshot(
+                    worker, snapshot, reason, queues, blame=False, results=results, checkpoint=checkpoint
+                )
+            )
         return gone
 
 

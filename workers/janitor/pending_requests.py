@@ -29,7 +29,9 @@ from bizzmq.workers.ipc.janitor_messages import (
     SignedOff,
     SignOff,
 )
+from bizzmq.workers.ipc.records_area import Record
 from bizzmq.workers.ipc.worker_exit import WorkerExit
+from bizzmq.workers.janitor import record_keeper
 from bizzmq.workers.janitor.crash_outcome import dead_worker_for
 from bizzmq.workers.janitor.orphans import OrphanedWorkers
 from bizzmq.workers.janitor.queues import PoolQueues
@@ -219,6 +221,8 @@ class PendingRequests:
 
     def _requeue_on(self, shard: str, worker_exit: WorkerExit) -> None:
         worker = worker_exit.worker
+        if worker_exit.checkpoint and worker_exit.checkpoint["queue"] == shard:
+            record_keeper.store(self._broker, worker, checkpoint=Record.from_stored(worker_exit.checkpoint))
         dead_worker = dead_worker_for(self._broker, shard, worker_exit, self._max_crashes, self._pool_queues.app)
         done = self._broker.requeue(shard, worker, dead_worker)
         if done is None:

@@ -66,6 +66,7 @@ class PostMortem:
         worker_exit = WorkerExit.of_snapshot(
             slot.worker, snapshot, reason, self._queues, blame=blame, error_type=slot.failure, facts=facts,
             results=slot.activity.results(),
+            checkpoint=slot.activity.records.checkpoint(),
         )  # fmt: skip
         self._janitor.requeue(worker_exit)
         if worker_exit.what is DeathKind.CRASH:

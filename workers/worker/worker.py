@@ -15,12 +15,12 @@ from bizzmq.consumer.consumer import Consumer
 from bizzmq.consumer.handler_loader import HandlerImportError
 from bizzmq.consumer.hooks import ClaimGate, ConsumerHooks, Journal
 from bizzmq.consumer.options import ConsumerOptions, ExitReason
-from bizzmq.context import DrainDeadline
 from bizzmq.errors import BizzMQError, ConfigurationError
 from bizzmq.protocol.sealing import Decode, decoder
 from bizzmq.utils import clock, detached
 from bizzmq.utils.logs import log
 from bizzmq.utils.stop_event import StopEvent
+from bizzmq.worker_state import WorkerState
 from bizzmq.workers import exit_codes
 from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.ipc.channel import Channel
@@ -71,7 +71,7 @@ class Worker:
     slot: int = 0
 
     _stop: StopEvent = field(init=False)
-    _drain: DrainDeadline = field(init=False)
+    _shared: WorkerState = field(init=False)
     _title: Title = field(init=False)
     _signals: WorkerSignals = field(init=False)
     _supervisor: SupervisorChannel = field(init=False)
@@ -104,7 +104,7 @@ class Worker:
 
     def _set_up(self) -> None:
         """Install signals, report the pid, and tie this process to its supervisor."""
-        self._stop, self._drain = StopEvent(), DrainDeadline()
+        self._stop, self._shared = StopEvent(), WorkerState()
         self._supervisor = SupervisorChannel(self.channel, self._leave)
         self._title = Title(f"worker {self.slot}", self.supervisor_pid, self.config.queues)
         self._title.show("booting")
@@ -158,7 +158,7 @@ class Worker:
     def _exit_in_order(self, limited: LimitedHandler, reason: ExitReason) -> int:
         """End what the boot hooks have begun, also in a worker that never ran a message; returns the exit code."""
         self.activity.left(reason)
-        ends_s = self._drain.at_s
+        ends_s = self._shared.drain_at_s
         limit_s = self.config.drain_timeout_s if ends_s is None else ends_s - clock.monotonic()
         orderly_exit.shut_down(limit_s, exit_codes.DRAINED, limited.shut_down, limited.close)
         # A dying supervisor's channel closes before its children get another parent. The janitor may be dead, too.
@@ -184,7 +184,7 @@ class Worker:
                 activity=self.activity,
                 gate=self.gate,
                 journal=self._journal(),
-                drain=self._drain,
+                state=self._shared,
                 is_orphaned=self._has_to_leave,
                 descriptors=[self.channel.fileno()],
                 on_max_messages=lambda: self._supervisor.request_recycling(spent=limited.is_spent),
@@ -213,7 +213,7 @@ class Worker:
         self._stop.request()
         if first:
             self._title.show("draining")
-            self._drain.at_s = clock.monotonic() + timeout_s
+            self._shared.drain_at_s = clock.monotonic() + timeout_s
             if os.getppid() != self.supervisor_pid:
                 # Without a supervisor, nothing else ends a handler that never returns.
                 signal.signal(signal.SIGALRM, signal.SIG_DFL)

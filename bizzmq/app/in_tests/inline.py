@@ -14,7 +14,7 @@ from bizzmq.app.in_tests.recording import Encoded, RecordingClient
 from bizzmq.app.published import PublishedMessage, Run
 from bizzmq.consumer.retry_decision import Ack, MoveToDeadLetters, Postpone, Release, Retry, Settlement, settle
 from bizzmq.consumer.settlement import notify
-from bizzmq.context import Context, DrainDeadline
+from bizzmq.context import Context
 from bizzmq.errors import BizzMQError
 from bizzmq.message import Message, MessageOptions
 from bizzmq.middleware.chain import HandlerChain
@@ -28,6 +28,7 @@ from bizzmq.queue import QueueOptions
 from bizzmq.results.awaited import Resolution, not_kept
 from bizzmq.utils import clock
 from bizzmq.utils.logs import log
+from bizzmq.worker_state import WorkerState
 
 _logger = logging.getLogger("bizzmq.testing")
 MAX_RUNS = 1000
@@ -206,7 +207,7 @@ class _Attempt:
     def _result(self, attempts: Attempts) -> BaseException | bytes | None:
         message = self._message
         timeout_s = message.timeout_s or self._policy.timeout_s
-        context = Context(message, attempts, clock.monotonic(), timeout_s, DrainDeadline())
+        context = Context(message, attempts, clock.monotonic(), timeout_s, WorkerState())
         if self._properties.result_ttl_s:
             return self._handler.run_for_result(message.body, context)
         return self._handler.run(message.body, context)

@@ -13,7 +13,7 @@ from bizzmq.consumer import handler_loader
 from bizzmq.consumer.handler import Handler
 from bizzmq.consumer.handler_loader import HandlerImportError
 from bizzmq.consumer.task_dispatcher import TaskDispatcher
-from bizzmq.context import Context, DrainDeadline
+from bizzmq.context import Context
 from bizzmq.dead_letters.edit import StoredLetter
 from bizzmq.dead_letters.fingerprint import is_user_file
 from bizzmq.errors import ConfigurationError, DecodeError
@@ -23,6 +23,7 @@ from bizzmq.protocol.sealing import Sealer, decoder
 from bizzmq.utils import clock
 from bizzmq.utils.console import CommandError
 from bizzmq.utils.standard_streams import show_on_stderr
+from bizzmq.worker_state import WorkerState
 
 _CANNOT_IMPORT, _FAILED_AGAIN = 2, 1
 _UNTOUCHED = "nothing was changed in Redis"
@@ -91,7 +92,7 @@ def _import_or_fail(action: Any) -> Any:
 
 def _run(handler: Handler, message: Message) -> BaseException | None:
     """Run it once. A failure is examined before the hooks of the handler's end close what it uses."""
-    context = Context(message, Attempts(), clock.monotonic(), None, DrainDeadline())
+    context = Context(message, Attempts(), clock.monotonic(), None, WorkerState())
     failure = handler.run(message.body, context)
     if failure is not None and not isinstance(failure, bdb.BdbQuit):
         show_on_stderr("".join(traceback.format_exception(type(failure), failure, failure.__traceback__)).rstrip())

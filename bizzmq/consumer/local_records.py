@@ -1,0 +1,69 @@
+"""Progress and small checkpoints of a consumer in the caller's process, which its lease thread stores."""
+
+from __future__ import annotations
+
+from typing import Callable, NamedTuple
+
+from bizzmq.broker.broker import Broker
+from bizzmq.consumer.hooks import ActivityRecorder
+from bizzmq.errors import BrokerFullError, BrokerReplyError, LeaseLostError
+from bizzmq.utils import clock
+
+_INTERVAL_S = 0.5
+
+
+class _Record(NamedTuple):
+    queue: str
+    message_id: str
+    data: bytes
+    number: int = 0
+
+
+class LocalRecords(ActivityRecorder):
+    """Keeps the last records until another thread stores them, at most twice a second.
+
+    Args:
+        wake: wakes that thread.
+    """
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        self._progress: _Record | None = None
+        self._checkpoint: _Record | None = None
+        self._next_s = 0.0
+
+    def record_progress(self, queue: str, message_id: str, data: bytes) -> None:
+        is_first, self._progress = self._progress is None, _Record(queue, message_id, data)
+        if is_first:
+            self._wake()
+
+    def record_checkpoint(self, queue: str, message_id: str, number: int, data: bytes) -> bool:
+        is_first, self._checkpoint = self._checkpoint is None, _Record(queue, message_id, data, number)
+        if is_first:
+            self._wake()
+        return True
+
+    def forget_checkpoint(self) -> None:
+        self._checkpoint = None
+
+    def store(self, broker: Broker, worker: str) -> float:
+        """Store what is new; returns the seconds until the next time. Raises BrokerUnavailableError."""
+        progress, checkpoint = self._progress, self._checkpoint
+        if progress is None and checkpoint is None:
+            return 60.0
+        now_s = clock.monotonic()
+        if now_s < self._next_s:
+            return self._next_s - now_s
+        self._next_s = now_s + _INTERVAL_S
+        self._progress = self._checkpoint = None  # a record that comes meanwhile is not lost
+        try:
+            if progress is not None:
+                broker.record(progress.queue, worker, progress.message_id, progress=progress.data)
+            if checkpoint is not None:
+                broker.record(
+                    checkpoint.queue, worker, checkpoint.message_id, checkpoint=checkpoint.data,
+                    number=checkpoint.number,
+                )  # fmt: skip
+        except (BrokerFullError, BrokerReplyError, LeaseLostError):
+            return _INTERVAL_S  # Redis refuses it: the message goes on, and a later one may be stored
+        return _INTERVAL_S

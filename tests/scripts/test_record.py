@@ -1,0 +1,79 @@
+"""`record` keeps the newest progress and checkpoint of a held message, and nothing of others."""
+
+from __future__ import annotations
+
+import pytest
+from redis import Redis
+
+from bizzmq import BrokerReplyError, LeaseLostError
+from bizzmq.broker.broker import Broker
+from bizzmq.protocol.keys import QueueKeys
+from tests.scripts.containers import put
+from tests.scripts.moves import DEAD, QUEUE, held
+
+K = QueueKeys(QUEUE)
+
+
+def record(broker: Broker, checkpoint: bytes, number: int, *, worker: str = "w1", queue: str = QUEUE) -> bool:
+    return broker.record(queue, worker, "m1", progress=b"p%d" % number, checkpoint=checkpoint, number=number)
+
+
+@pytest.mark.parametrize("queue", [QUEUE, DEAD])
+def test_it_is_kept_beside_the_queue(redis: Redis, broker: Broker, queue: str) -> None:
+    put(redis, queue, held("m1"))
+
+    assert record(broker, b"first\nline", 1, queue=queue)
+    assert record(broker, b"", 2, queue=queue)
+
+    assert broker.checkpoint(QUEUE, "m1") == broker.checkpoint(DEAD, "m1") == b"first\nline"
+    assert redis.hgetall(K.progress) == {"m1": "p2"}
+    assert redis.hgetall(K.extras) == {"m1": "{}"}
+    assert broker.checkpoint(QUEUE, "m2") == b""
+
+
+def test_a_late_copy_of_an_older_checkpoint_changes_nothing(redis: Redis, broker: Broker) -> None:
+    put(redis, QUEUE, held("m1"))
+    record(broker, b"old", 9)
+    record(broker, b"new", 10)
+
+    assert record(broker, b"old", 9)
+    assert record(broker, b"same number", 10)
+    assert broker.checkpoint(QUEUE, "m1") == b"new"
+
+
+def test_another_worker_counts_from_the_start(redis: Redis, broker: Broker) -> None:
+    put(redis, QUEUE, held("m1"))
+    record(broker, b"of w1", 700)
+    redis.flushall()
+    put(redis, QUEUE, held(workers={"w2": "s2"}, processing={"w2": ("m1",)}))
+    redis.hset(K.checkpoints, "m1", "w1 700\nof w1")
+
+    assert record(broker, b"of w2", 1, worker="w2")
+    assert broker.checkpoint(QUEUE, "m1") == b"of w2"
+
+
+def test_a_worker_without_a_lease_is_told(redis: Redis, broker: Broker) -> None:
+    put(redis, QUEUE, held("m1"))
+    with pytest.raises(LeaseLostError):
+        record(broker, b"x", 1, worker="w9")
+    assert not redis.exists(K.checkpoints, K.progress, K.extras)
+
+
+@pytest.mark.parametrize("forged", ["", "no number", "w1 x\n", "w1 99999999999999999999\nx", "\x00", "w1 -5\nx"])
+def test_a_forged_checkpoint_is_replaced_or_unreadable(redis: Redis, broker: Broker, forged: str) -> None:
+    put(redis, QUEUE, held("m1"))
+    redis.hset(K.checkpoints, "m1", forged)
+
+    assert record(broker, b"{}", 1)
+    assert broker.checkpoint(QUEUE, "m1") in (b"{}", b"x")
+
+
+@pytest.mark.parametrize("key", [K.checkpoints, K.progress, K.extras])
+def test_a_key_of_the_wrong_type_is_an_error_and_changes_nothing_else(redis: Redis, broker: Broker, key: str) -> None:
+    put(redis, QUEUE, held("m1"))
+    redis.set(key, "forged")
+
+    with pytest.raises(BrokerReplyError):
+        record(broker, b"x", 1)
+
+    assert sum(redis.exists(one) for one in (K.checkpoints, K.progress, K.extras)) == 1

@@ -1,0 +1,65 @@
+"""Stores what running messages record in the shared memory, for those who watch, and for the loss of this host."""
+
+from __future__ import annotations
+
+from typing import Callable, Mapping
+
+from bizzmq.broker.broker import Broker
+from bizzmq.errors import BrokerFullError, BrokerReplyError, LeaseLostError
+from bizzmq.utils import clock
+from bizzmq.workers.ipc.records_area import Record
+from bizzmq.workers.ipc.scoreboard import Scoreboard
+
+INTERVAL_S = 0.5
+_REFUSED = (BrokerFullError, BrokerReplyError, LeaseLostError)
+"""A record that Redis refuses is lost, and its message goes on: a later one is stored, if Redis has room by then."""
+
+
+class RecordKeeper:
+    """Stores new progress and checkpoints of all slots, twice a second. Nothing is done while no handler records any.
+
+    Args:
+        slots: worker id -> the number of its slot, of the workers that live.
+    """
+
+    def __init__(self, broker: Broker, scoreboard: Scoreboard, slots: Callable[[], Mapping[str, int]]) -> None:
+        self._broker, self._scoreboard, self._slots = broker, scoreboard, slots
+        self._stored: dict[str, tuple[int, int]] = {}
+        self._next_s = 0.0
+
+    def tick(self) -> float:
+        """Store what is new; returns the seconds until the next time."""
+        now_s = clock.monotonic()
+        if not self._scoreboard.has_records:
+            return 2 * INTERVAL_S
+        if now_s >= self._next_s:
+            self._next_s = now_s + INTERVAL_S
+            slots = self._slots()
+            self._stored = {worker: numbers for worker, numbers in self._stored.items() if worker in slots}
+            for worker, slot in slots.items():
+                self._store(worker, slot)
+        return max(0.0, self._next_s - now_s)
+
+    def _store(self, worker: str, slot: int) -> None:
+        area = self._scoreboard.slot(slot).records
+        progress, checkpoint = area.progress(), area.checkpoint()
+        before = self._stored.get(worker, (0, 0))
+        found = (progress.number if progress else 0, checkpoint.number if checkpoint else 0)
+        if progress is not None and found[0] != before[0]:
+            store(self._broker, worker, progress=progress)
+        if checkpoint is not None and found[1] != before[1]:
+            store(self._broker, worker, checkpoint=checkpoint)
+        self._stored[worker] = found
+
+
+def store(broker: Broker, worker: str, *, progress: Record | None = None, checkpoint: Record | None = None) -> None:
+    """Store a record, unless Redis refuses it. Raises BrokerUnavailableError."""
+    record = progress or checkpoint
+    assert record is not None
+    try:
+        broker.record(
+            record.queue, worker, record.message_id, number=record.number,
+            progress=progress.data if progress else b"", checkpoint=checkpoint.data if checkpoint else b"",
+        )  # fmt: skip
+    except _REFUSED:
+        return

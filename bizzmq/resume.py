@@ -38,7 +38,8 @@ class ResumedLoop(Generic[T]):
         saved: Any = worker.records.load(message).loops.get(name)
         if not isinstance(saved, list) or len(saved) != 2:
             saved = [None, state]
-        self._position, self.state = saved
+        self._position: Any = saved[0]
+        self.state: Any = saved[1]
 
     def __iter__(self) -> Iterator[T]:
         worker, key, every, unsaved = self._worker, self._key, self._every, 0

@@ -197,7 +197,7 @@ class Handler:
         properties = message.properties
         if properties is None:
             return None
-        if type(message.body) is SealedBody:
+        if properties.encoding and type(message.body) is SealedBody:
             return MissingKeyError(f"this worker has no encryption key {message.body.key_id!r}")
         return self._tasks.refusal_of(properties)
 

@@ -6,10 +6,12 @@ from typing import Callable, NamedTuple
 
 from bizzmq.broker.broker import Broker
 from bizzmq.consumer.hooks import ActivityRecorder
-from bizzmq.errors import BrokerFullError, BrokerReplyError, LeaseLostError
+from bizzmq.errors import BrokerFullError, BrokerRefusesError, BrokerReplyError, LeaseLostError
 from bizzmq.utils import clock
 
 _INTERVAL_S = 0.5
+REFUSED = (BrokerFullError, BrokerReplyError, BrokerRefusesError, LeaseLostError)
+"""Errors of a record that Redis does not keep: its message goes on, and a later record may be kept."""
 
 
 class _Record(NamedTuple):
@@ -64,6 +66,6 @@ class LocalRecords(ActivityRecorder):
                     checkpoint.queue, worker, checkpoint.message_id, checkpoint=checkpoint.data,
                     number=checkpoint.number,
                 )  # fmt: skip
-        except (BrokerFullError, BrokerReplyError, LeaseLostError):
+        except REFUSED:
             return _INTERVAL_S  # Redis refuses it: the message goes on, and a later one may be stored
         return _INTERVAL_S

@@ -8,7 +8,7 @@ from typing import Callable
 
 from bizzmq.broker.broker import Broker
 from bizzmq.consumer.hooks import ActivityRecorder
-from bizzmq.errors import BrokerFullError, BrokerReplyError, CheckpointError
+from bizzmq.errors import BrokerFullError, BrokerRefusesError, BrokerReplyError, CheckpointError
 from bizzmq.message import Message
 from bizzmq.protocol.records import SMALL_BYTES, Checkpoint, decode_checkpoint, encode_checkpoint
 from bizzmq.utils.logs import log
@@ -76,7 +76,7 @@ class MessageRecords(RecordKeeper):
         if self._unsaved:
             try:
                 self._store(message, self._unsaved)
-            except (BrokerFullError, BrokerReplyError) as error:
+            except (BrokerFullError, BrokerReplyError, BrokerRefusesError) as error:
                 log(_logger, logging.WARNING, "the last checkpoint is lost", id=message.id, error=str(error))
         self._message, self._unsaved = None, b""
         self._activity.forget_checkpoint()

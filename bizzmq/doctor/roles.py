@@ -80,6 +80,11 @@ _FORGET = [
     _use("checkpoints progress history", "hdel"),
     _use("cancels", "hdel hmget"),
 ]
+_RECORD = [
+    _use("extras", "hsetnx"),
+    _use("checkpoints", "hget hlen hset"),
+    _use("progress", "hlen hset"),
+]
 ROLES: Dict[str, List[Use]] = {
     "publisher": [
         _use("", "ping time multi exec wait eval evalsha"),
@@ -119,6 +124,7 @@ ROLES: Dict[str, List[Use]] = {
         _use("queues", "sadd"),
         *_WORK,
         *_FORGET,
+        *_RECORD,
         _use("dlq:meta", "exists hlen hset"),
         _use("dlq:messages", "hdel hget hlen hset"),
         _use("dlq:attempts", "hdel hlen"),
@@ -135,6 +141,7 @@ ROLES: Dict[str, List[Use]] = {
         _use("stats", "hgetall"),
         *[Use(tuple(map(_of_dead_letters, use.kinds)), use.commands) for use in _WORK],
         *_FORGET,
+        *_RECORD,
         _use("dlq:meta", "hlen"),
         _use("dlq:messages", "hset"),
         _use("dlq:parked", "lpush lrange lrem"),

@@ -51,6 +51,7 @@ class Header(NamedTuple):
     timeout_s: float | None
     error: Any
     properties: MessageProperties | None
+    encoding: Sequence[str] = ()
 
 
 _headers: dict[bytes, Header] = {}
@@ -132,11 +133,9 @@ def decode_envelope(message_id: str, queue: str, envelope: bytes) -> Message:
     header = _headers.get(line) if newline else None
     if header is None:
         header = decode_header(line, newline)
-    priority, retries, timeout_s, error, properties = header
-    if properties is not None and properties.encoding:
-        return Message(
-            message_id, queue, _opened(properties.encoding, body), retries, timeout_s, priority, error, properties
-        )
+    priority, retries, timeout_s, error, properties, encoding = header
+    if encoding:
+        return Message(message_id, queue, _opened(encoding, body), retries, timeout_s, priority, error, properties)
     decode = _loads if len(body) <= SHORT_BYTES else decode_body
     return _new(Message, (message_id, queue, decode(body), retries, timeout_s, priority, error, properties))
 
@@ -164,7 +163,8 @@ def decode_header(line: bytes, newline: bytes) -> Header:
         properties = read_properties(stored)
     except ConfigurationError as error:
         raise DecodeError(f"an envelope's options are invalid: {error}") from error
-    header = Header(priority, retries, timeout_s, decoded[1] if len(decoded) > 1 else None, properties)
+    record = decoded[1] if len(decoded) > 1 else None
+    header = Header(priority, retries, timeout_s, record, properties, properties.encoding if properties else ())
     if len(parts) == 1 and len(line) <= _MAX_HEADER_BYTES and "headers" not in stored:
         if len(_headers) >= _MAX_HEADERS:
             _headers.clear()  # forged ones, or many tasks: none is kept for ever

@@ -96,3 +96,10 @@ def test_the_nightly_report_and_its_pings_are_scheduled(run: StartProgram, url: 
     following = run("-m", "bizzmq", "schedule", "next", "nightly_report", "-n", "3", BIZZMQ_REDIS_URL=url)
     following.succeeds()
     assert following.output().count("T03:00:00+0") == 3
+
+
+def test_a_long_sum_is_right_although_its_workers_are_killed(run: StartProgram, url: str) -> None:
+    run(*POOL, "long_sum:app", BIZZMQ_REDIS_URL=url)
+    program = run("long_sum.py", "2000000", "--kill", "2", BIZZMQ_REDIS_URL=url)
+    program.succeeds()
+    assert program.output().endswith("1999999000000 is right\n")

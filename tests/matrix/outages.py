@@ -7,6 +7,7 @@ from tests.matrix.row import Row, tests_of
 RESTART, AWAY = "faults/test_r_restart.py", "faults/test_r_away.py"
 CUT, STALL = "faults/test_r_cut.py", "faults/test_r_stall.py"
 RESULTS = "faults/test_p_results.py"
+CHECKPOINTS = "faults/test_p_checkpoints.py"
 BACK_S = 5.0
 
 OUTAGES = (
@@ -49,6 +50,7 @@ OUTAGES = (
                 "a_worker_that_is_killed_while_redis_is_away_leaves_its_results",
                 "results_survive_in_the_journal_when_the_whole_pool_dies_while_redis_is_away",
             ),
+            *tests_of(CHECKPOINTS, "an_outage_costs_no_step_of_a_message_that_runs"),
             "cluster/test_cluster_journal.py",
             "supervision/test_journal_format.py",
         ),

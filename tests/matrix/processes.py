@@ -9,6 +9,7 @@ LEASE_AND_SCAN_S = 1.0 + 1.0 / 3
 """The bound for pools whose hosts are lost: they run with --lease=1."""
 KILLED, FROZEN = "faults/test_p_worker_killed.py", "faults/test_p_frozen.py"
 RESULTS = "faults/test_p_results.py"
+CHECKPOINTS = "faults/test_p_checkpoints.py"
 STEPS = [f"{step}-{messages}" for step in failpoints.NAMES for messages in (1, 60)]
 LEASE, DRAIN = "faults/test_p_lease.py", "faults/test_p_drain.py"
 EXITS, PID1 = "faults/test_p_handler_exits.py", "supervision/test_pid1.py"
@@ -16,7 +17,7 @@ EXITS, PID1 = "faults/test_p_handler_exits.py", "supervision/test_pid1.py"
 PROCESSES = (
     Row(
         "P1",
-        "worker killed while handling, 200 times in a row and under load; with results",
+        "worker killed while handling, 200 times in a row and under load; with results, with checkpoints",
         (
             *tests_of(
                 KILLED,
@@ -30,6 +31,7 @@ PROCESSES = (
                 "a_message_that_kills_its_workers_has_failed_and_one_that_is_retried_has_no_result",
                 *(f"a_kill_at_this_step_loses_no_result_and_blames_no_message[{case}-large]" for case in STEPS),
             ),
+            *tests_of(CHECKPOINTS, "kills_at_random_cost_at_most_one_step_each"),
         ),
         since="the SIGKILL",
         below_s=0.1,
@@ -77,6 +79,7 @@ PROCESSES = (
                 "without_supervisor_and_janitor_the_workers_exit_and_the_lease_returns_the_rest",
             ),
             *tests_of(RESULTS, "a_killed_supervisor_loses_no_result"),
+            *tests_of(CHECKPOINTS, "a_killed_supervisor_or_janitor_loses_no_checkpoint"),
         ),
         since="the SIGKILL of supervisor and janitor; lease 1 s, scan 0.33 s",
         below_s=LEASE_AND_SCAN_S,
@@ -84,11 +87,14 @@ PROCESSES = (
     Row(
         "P6",
         "host lost, ten times in a row and under load; another pool alive",
-        tests_of(
-            LEASE,
-            "a_lost_hosts_messages_run_elsewhere_within_lease_and_scan",
-            "ten_hosts_lost_one_after_the_other_cost_only_time",
-            "a_lost_host_under_load_loses_nothing",
+        (
+            *tests_of(
+                LEASE,
+                "a_lost_hosts_messages_run_elsewhere_within_lease_and_scan",
+                "ten_hosts_lost_one_after_the_other_cost_only_time",
+                "a_lost_host_under_load_loses_nothing",
+            ),
+            *tests_of(CHECKPOINTS, "a_lost_host_costs_the_steps_of_a_second"),
         ),
         since="the SIGKILL of all; lease 1 s, scan 0.33 s",
         below_s=LEASE_AND_SCAN_S,
@@ -131,6 +137,7 @@ PROCESSES = (
         "a handler ignores SIGTERM, or runs past the deadline",
         (
             *tests_of(DRAIN, "unresponsive_handlers_are_killed_in_time_and_not_blamed"),
+            *tests_of(CHECKPOINTS, "a_drain_goes_on_in_the_next_pool"),
             "supervision/test_drain_deadline.py",
         ),
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 from typing_extensions import assert_type
 
@@ -16,6 +16,7 @@ from bizzmq import (
     Handle,
     MessageOptions,
     MessagePage,
+    Progress,
     QueueOptions,
     ScheduleInfo,
     Task,
@@ -143,6 +144,16 @@ def schedules() -> None:
 def describes() -> List[str]:
     tasks: List[Task[..., Any]] = list(app.tasks.values())
     return [task.name for task in tasks] + list(app.queues)
+
+
+def reports(context: Context) -> None:
+    context.progress(1, 10, "note")
+    context.checkpoint({"row": 1})
+    loop = context.resume(["a", "b"], every=10, key=len, name="rows", state=0)
+    for row in loop:
+        assert_type(row, str)
+        loop.state += 1
+    assert_type(thumbnail.handle("x").status().progress, Optional[Progress])
 
 
 def seals() -> None:

@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Callable, Mapping
 
 from bizzmq.broker.broker import Broker
-from bizzmq.errors import BrokerFullError, BrokerReplyError, LeaseLostError
+from bizzmq.consumer.local_records import REFUSED
 from bizzmq.utils import clock
 from bizzmq.workers.ipc.records_area import Record
 from bizzmq.workers.ipc.scoreboard import Scoreboard
 
 INTERVAL_S = 0.5
-_REFUSED = (BrokerFullError, BrokerReplyError, LeaseLostError)
-"""A record that Redis refuses is lost, and its message goes on: a later one is stored, if Redis has room by then."""
 
 
 class RecordKeeper:
@@ -61,5 +59,5 @@ def store(broker: Broker, worker: str, *, progress: Record | None = None, checkp
             record.queue, worker, record.message_id, number=record.number,
             progress=progress.data if progress else b"", checkpoint=checkpoint.data if checkpoint else b"",
         )  # fmt: skip
-    except _REFUSED:
+    except REFUSED:
         return

@@ -18,7 +18,7 @@ local workers, processing, messages = KEYS[1], KEYS[2], KEYS[3]
 local worker, id, progress, checkpoint, number = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 
 if redis.call('HEXISTS', workers, worker) == 0 then return -1 end
-if not is_held(processing, id) or redis.call('HEXISTS', messages, id) == 0 then return 0 end
+if not is_held(processing, id) or not redis.call('HGET', messages, id) then return 0 end
 local checkpoints, all_progress = beside(messages, 'checkpoints'), beside(messages, 'progress')
 check_types({checkpoints, all_progress}, {}, {})
 

@@ -19,6 +19,7 @@ from bench import (
     recovery,
     render,
     respawn,
+    schedules,
     tasks,
     walks,
 )
@@ -30,6 +31,7 @@ SMALL = {
     "respawn": ["--kills=10"],
     "preload": ["--rounds=5"],
     "tasks": ["--quick", "--alone", "--rounds=1"],
+    "schedules": ["--schedules=1000", "--seconds=10"],
     "aio": ["--messages=500", "--rounds=1"],
     "durability": ["--crashes=1", "--waits=10"],
     "memory": ["--messages=1000", "--workers=2"],
@@ -51,6 +53,7 @@ main.add_command(preload.main, "preload")
 main.add_command(library_threads.main, "threads")
 main.add_command(durability.main, "durability")
 main.add_command(tasks.main, "tasks")
+main.add_command(schedules.main, "schedules")
 main.add_command(aio.main, "aio")
 main.add_command(compare.compare, "compare")
 main.add_command(compare.run, "run")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Callable, Iterator, Mapping
@@ -128,6 +129,18 @@ def test_preload_measures_the_check_of_an_import(run: StartProgram, tmp_path: Pa
     assert len(results["look_ms"]["json.tool"]) == 2
     assert all(look_ms > 0 for look_ms in results["look_ms"]["json.tool"])
     assert "json.tool: import " in program.output()
+
+
+def test_schedules_fire_and_their_lateness_is_counted() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "schedules", "--schedules=200", "--seconds=4", "--json"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    spread, at_once = json.loads(done.stdout)
+    assert spread["schedules"] == 200
+    assert at_once["fired"] == 200
+    assert at_once["late_p50_ms"] >= 0
 
 
 @pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="needs the extra bench")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-import subprocess
 import sys
 from datetime import datetime, timedelta, timezone
 from typing import Any, Callable
@@ -15,8 +14,11 @@ import pytest
 from bizzmq import AsyncBizzMQ, BizzMQ, ConfigurationError, QueueNotFoundError, QueueOptions, ScheduleNotFoundError
 from bizzmq.aio.schedules import AsyncScheduleClient
 from bizzmq.schedules.client import ScheduleClient
+from tests.support import forked_command
+from tests.support.forked_command import Finished
+from tests.support.paths import ROOT
 
-Command = Callable[..., "subprocess.CompletedProcess[str]"]
+Command = Callable[..., Finished]
 METHODS = [name for name in vars(ScheduleClient) if not name.startswith("_")]
 
 
@@ -104,36 +106,32 @@ def test_without_cronsim_cron_lines_are_refused_and_intervals_work(mq: BizzMQ, q
 
 @pytest.fixture
 def bizzmq(url: str) -> Command:
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "bizzmq", "--redis-url", url, "schedule", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
-
-    return run
+    return lambda *words: forked_command.bizzmq("schedule", *words, cwd=ROOT / "examples", BIZZMQ_REDIS_URL=url)
 
 
 def test_the_command_adds_shows_pauses_runs_and_removes(bizzmq: Command, mq: BizzMQ, queue: str) -> None:
     added = bizzmq("add", "s", queue, '{"n": 1}', "--cron", "0 3 * * *", "--timezone", "Europe/Berlin")
-    assert (added.returncode, added.stderr) == (0, "")
-    assert added.stdout.startswith("s added, next at 20")
+    assert (added.code, added.err) == (0, "")
+    assert added.out.startswith("s added, next at 20")
 
-    head, row = bizzmq("list").stdout.splitlines()
+    head, row = bizzmq("list").out.splitlines()
     assert head.split() == ["name", "queue", "task", "when", "next", "last", "state"]
     assert row.startswith("s     q      -     0 3 * * * Europe/Berlin  20")
-    assert json.loads(bizzmq("list", "--json").stdout)[0]["body"] == {"n": 1}
-    assert [line[10:19] for line in bizzmq("next", "s", "-n", "2").stdout.splitlines()] == ["T03:00:00"] * 2
+    assert json.loads(bizzmq("list", "--json").out)[0]["body"] == {"n": 1}
+    assert [line[10:19] for line in bizzmq("next", "s", "-n", "2").out.splitlines()] == ["T03:00:00"] * 2
 
-    assert bizzmq("pause", "s", "--by", "ada", "--why", "db", "--until", "2099-01-01T00:00Z").stdout == "s paused\n"
-    shown = bizzmq("show", "s").stdout
+    assert bizzmq("pause", "s", "--by", "ada", "--why", "db", "--until", "2099-01-01T00:00Z").out == "s paused\n"
+    shown = bizzmq("show", "s").out
     assert "pause           by ada since " in shown
     assert " until 2099-01-01T00:00:00Z: db\n" in shown
-    assert bizzmq("resume", "s").stdout.startswith("s active, next at ")
+    assert bizzmq("resume", "s").out.startswith("s active, next at ")
 
-    message_id = bizzmq("run", "s").stdout.strip()
+    message_id = bizzmq("run", "s").out.strip()
     found = mq.find(message_id)
     assert found is not None
     assert found.body == {"n": 1}
-    assert bizzmq("remove", "s").stdout == "removed: s\n"
-    assert bizzmq("remove", "--prune").stdout == "nothing to remove\n"
+    assert bizzmq("remove", "s").out == "removed: s\n"
+    assert bizzmq("remove", "--prune").out == "nothing to remove\n"
 
 
 @pytest.mark.parametrize(("arguments", "code", "line"), [
@@ -154,14 +152,13 @@ def test_the_command_adds_shows_pauses_runs_and_removes(bizzmq: Command, mq: Biz
     (("pause", "there", "--until", "2030-01-01T00:00"), 2, "--until must be a datetime with a time zone"),
 ])  # fmt: skip
 def test_wrong_input_is_one_line_and_changes_nothing(
-    bizzmq: Command, mq: BizzMQ, queue: str, monkeypatch: Any, arguments: Any, code: int, line: str
+    bizzmq: Command, mq: BizzMQ, queue: str, arguments: Any, code: int, line: str
 ) -> None:
-    monkeypatch.chdir("examples")
     mq.schedule("there", queue, 1, every_s=60)
     before = mq.schedules()
 
     done = bizzmq(*arguments)
 
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (code, "", 1), done
-    assert line in done.stderr
+    assert (done.code, done.out, done.err.count("\n")) == (code, "", 1), done
+    assert line in done.err
     assert mq.schedules() == before

@@ -12,13 +12,16 @@ from typing import Any, Callable
 
 import pytest
 
+from bizzmq import MessageOptions
+from bizzmq.client import publish_to_task
 from bizzmq.testing import invariants
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.server import RedisServer
 from bizzmq.testing.wait import eventually
 from bizzmq.workers.journal import file_format
+from tests.faults import gated_release
 from tests.faults.gated_handler import HANDLER, Gate
-from tests.faults.scene import PATIENCE_S, Scene, log_says
+from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 from tests.faults.unrelated_processes import forge
 
 OwnScene = Callable[..., "tuple[RedisServer, Scene]"]
@@ -65,6 +68,28 @@ def test_a_finished_message_does_not_run_again_when_the_whole_pool_dies_before_r
     assert KEPT in pool.log()
     assert second.log().count(SETTLED) == 1
     assert not list(directory.iterdir())
+    scene.retire(second)
+
+
+def test_a_message_of_an_unknown_task_comes_back_without_blame_from_the_journal(
+    own_scene: OwnScene, directory: Path
+) -> None:
+    server, scene = own_scene(persistence="aof")
+    pool, gate = scene.pool(_journal(directory), handler=gated_release.HANDLER, concurrency=1), scene.gate()
+    body = gate.body()
+    (message,) = publish_to_task(scene.mq, QUEUE, [body], MessageOptions(), "added", 1)
+    eventually(gated_release.decided(body["gate"]).exists, PATIENCE_S, pool.log)
+    _end_while_away(server, gate, directory)
+    pool.kill_group()
+    server.start()
+
+    second = scene.pool(_journal(directory), handler=gated_release.HANDLER, concurrency=1)
+
+    log_says(second, SETTLED)
+    assert set(scene.totals()) == {"published", "requeued"}  # it may have been looked at again since
+    found = scene.mq.find(message, QUEUE)
+    assert (found.retry_count, found.crash_count) == (0, 0)
+    scene.mq.purge(QUEUE)
     scene.retire(second)
 
 

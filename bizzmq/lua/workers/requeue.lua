@@ -3,8 +3,8 @@
 -- The worker's registration ends in the same step, so two workers never own a message. Messages that it had finished
 -- are acked on its behalf, and their results are stored. One that keeps its result, which is lost, is not finished: it
 -- runs again. Only the running message is blamed, and only for a crash or an exceeded limit. Its last permitted crash
--- quarantines it. An exceeded limit is a failure like any other: the caller has decided its outcome. A message whose
--- cancel was requested ends instead.
+-- quarantines it. An exceeded limit is a failure like any other: the caller has decided its outcome. So is a message whose
+-- worker did not know its task: it goes back without blame. A message whose cancel was requested ends instead.
 --
 -- uses      numbers, attempts, totals, enqueue, guards, time, results, dead_letters, extras, cancels
 -- edge      processing -> waiting (requeue), processing -> gone (ack), processing -> gone (discard),
@@ -91,15 +91,17 @@ for i = unfinished + 1, #ids do
 end
 
 -- Settles the message that exceeded a limit.
-local function settle_failed(id, priority)
+local function settle_failed(id, priority, retries)
   if outcome == 'retry' then
+    -- Without another retry it was returned without blame: the worker does not know its task.
+    local is_blamed = string.match(attempts_after, '^%d+') ~= string.format('%.0f', retries)
     redis.call('HSET', attempts, id, attempts_after)
     if delay_ms > 0 then
       redis.call('ZADD', delayed, due_after(delay_ms), id)
     else
       enqueue(waiting, prioritized, id, priority)
     end
-    count(stats, 'retried', 1)
+    count(stats, is_blamed and 'retried' or 'requeued', 1)
     redis.call('ZADD', wake, 0, 'm')
   elseif outcome == 'dead-letter' then
     move_to_dead_letters(id, record, failure, messages, dead_list, dead_messages, dead_meta, dead_wake)
@@ -129,7 +131,7 @@ for _, id in ipairs(left) do
   if cancelled[id] or (is_running and what == 'failed' and outcome == 'cancel') then
     end_cancelled(workers, id, cancelled[id] or record)
   elseif is_running and what == 'failed' then
-    settle_failed(id, priority)
+    settle_failed(id, priority, retries)
   elseif is_running and what == 'crash' and crashes >= crash_limit then
     local crash_record = record
     if dead_messages == messages then crash_record = with_handler_error(redis.call('HGET', messages, id), record) end

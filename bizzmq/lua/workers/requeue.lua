@@ -3,8 +3,8 @@
 -- The worker's registration ends in the same step, so two workers never own a message. Messages that it had finished
 -- are acked on its behalf, and their results are stored. One that keeps its result, which is lost, is not finished: it
 -- runs again. Only the running message is blamed, and only for a crash or an exceeded limit. Its last permitted crash
--- quarantines it. An exceeded limit is a failure like any other: the caller has decided its outcome. So is a message whose
--- worker did not know its task: it goes back without blame. A message whose cancel was requested ends instead.
+-- quarantines it. An exceeded limit is a failure like any other: the caller has decided its outcome. So is a message
+-- whose worker did not know its task: it goes back without blame. A message whose cancel was requested ends instead.
 --
 -- uses      numbers, attempts, totals, enqueue, guards, time, results, dead_letters, extras, cancels
 -- edge      processing -> waiting (requeue), processing -> gone (ack), processing -> gone (discard),

@@ -1,0 +1,74 @@
+"""A rolling deploy of two versions: pools of both work on one queue, under kills, and nothing is lost.
+
+The version before is taken from the history of the repository; without a history the test is skipped.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import signal
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from bizzmq.testing.wait import eventually
+from tests.faults.scene import QUEUE, Scene
+from tests.support.paths import ROOT
+
+BEFORE = "b64feee"
+"""The commit before messages had keys, checkpoints and schedules."""
+HANDLER = "tests.handlers:by_body"
+
+
+@pytest.fixture
+def before(tmp_path: Path) -> Path:
+    """A directory with the version before."""
+    packed = subprocess.run(["git", "archive", BEFORE], cwd=ROOT, capture_output=True, check=False)
+    if packed.returncode != 0:
+        pytest.skip(f"no commit {BEFORE} here: {packed.stderr.decode(errors='replace').strip()}")
+    place = tmp_path / "before"
+    with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
+        archive.extractall(place)
+    return place
+
+
+@pytest.mark.usually(1)
+@pytest.mark.parametrize("order", ["new workers first", "new publishers first"])
+def test_both_versions_share_a_queue_and_lose_nothing(
+    scene: Scene, before: Path, rng: random.Random, order: str
+) -> None:
+    scene.publish({"do": "ok"})  # the queue exists
+    old_env = {"PYTHONPATH": str(before)}
+    old = scene.pool("--lease=2", handler=HANDLER, cwd=before, env=old_env)
+    new = scene.pool("--lease=2", handler=HANDLER)
+
+    def publish_by_old(count: int) -> None:
+        code = (
+            "import sys, bizzmq; assert 'before' in bizzmq.__file__, bizzmq.__file__\n"
+            "mq = bizzmq.BizzMQ(sys.argv[1])\n"
+            "print(*mq.publish_messages_to_queue(sys.argv[2], [{'do': 'ok'}] * int(sys.argv[3])), sep='\\n')"
+        )
+        ended = subprocess.run(
+            [sys.executable, "-c", code, scene.url, QUEUE, str(count)], cwd=before, env={**os.environ, **old_env},
+            capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        assert ended.returncode == 0, ended.stderr
+        scene.ledger.record_published(*ended.stdout.split())
+
+    for number in range(4):
+        publish_by_old(100)
+        scene.publish(*[{"do": "ok"}] * 100, key="tenant-7")
+        victim = old if number % 2 else new
+        os.kill(rng.choice(eventually(victim.worker_pids)), signal.SIGKILL)
+    first, last = (old, new) if order == "new workers first" else (new, old)
+    first.signal(signal.SIGTERM)
+
+    scene.settle(extra_runs=4)
+    assert scene.totals()["acked"] == 801
+    scene.gone(first)
+    scene.retire(last)

@@ -1,4 +1,4 @@
-"""Fixtures of the tests with the version before: the scene of the fault tests, and pools with private control sockets."""
+"""Fixtures of the tests with the version before: the scene of the fault tests, and its pools."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ class Copy:
     def __init__(self, redis: Redis, prefix: str = "") -> None:
         self.pttl = redis.pttl
         names = sorted(redis.keys(prefix + "*"))
-        with redis.pipeline() as together:
+        with redis.pipeline(transaction=False) as together:  # Redis at its memory limit refuses MULTI
             for name in names:
                 together.type(name)
             kinds = dict(zip(names, together.execute())) if names else {}

@@ -8,6 +8,11 @@ if _TYPE_CHECKING:
     from bizzmq.aio.client import AsyncBizzMQ
 
 with QuietImports():
+    from bizzmq.admin.activity.pools import PoolInfo
+    from bizzmq.admin.activity.queue_activity import QueueActivity
+    from bizzmq.admin.activity.rates import Rate
+    from bizzmq.admin.explain.details import MessageDetails
+    from bizzmq.admin.explain.explanation import Explanation
     from bizzmq.admin.listing import MessagePage
     from bizzmq.admin.message_status import MessageStatus
     from bizzmq.admin.show import QueueInfo
@@ -89,6 +94,7 @@ __all__ = [
     "DecodeError",
     "Draining",
     "EncodeError",
+    "Explanation",
     "Handle",
     "HandlerFailedError",
     "HandlerResultError",
@@ -96,6 +102,7 @@ __all__ = [
     "MemoryLimitExceeded",
     "Message",
     "MessageCancelled",
+    "MessageDetails",
     "MessageInUseError",
     "MessageOptions",
     "MessagePage",
@@ -105,8 +112,10 @@ __all__ = [
     "MissingKeyError",
     "NotConfirmedError",
     "PayloadTooLargeError",
+    "PoolInfo",
     "Progress",
     "Publication",
+    "QueueActivity",
     "QueueInUseError",
     "QueueInfo",
     "QueueNotFoundError",
@@ -114,6 +123,7 @@ __all__ = [
     "QueueStats",
     "QueueSummary",
     "QueueUpdate",
+    "Rate",
     "Reject",
     "ResultExpired",
     "ResultNotKept",

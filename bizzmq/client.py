@@ -7,7 +7,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Callable, Iterable, Sequence, TypeVar
 
-from bizzmq.admin.queue_client import checked_name
+from bizzmq.admin.arguments import checked_name
 from bizzmq.broker.broker import Broker
 from bizzmq.connection.factory import connect
 from bizzmq.consumer.handler import Handler, UserHandler

@@ -124,7 +124,7 @@ def _command(command: click.Command, name: str, prefix: str, level: str) -> Iter
         yield from ("| option | meaning | default | variable |", "| --- | --- | --- | --- |")
         yield from (*_rows(options, prefix), "")
     if isinstance(command, click.Group):
-        for inner in sorted(command.commands):
+        for inner in sorted(name for name, one in command.commands.items() if not one.hidden):
             own = f"{prefix}_{inner}".upper().replace("-", "_")
             yield from _command(command.commands[inner], f"{name} {inner}", own, "###")
 

@@ -264,6 +264,8 @@ class WorkerConfig:
         meaning="How long a message waits for a worker that knows its task; then it is dead-lettered.",
     )  # fmt: skip
     description: Optional[AppDescription] = field(default=None, repr=False, compare=False)
+    code_version: str = option("--code-version", kind=text("a version", "VERSION"), default="", group=Group.STATUS,
+                               meaning="Version of your code, for bizzmq pools to show.")  # fmt: skip
 
     def __post_init__(self) -> None:
         if not isinstance(self.handler, str):

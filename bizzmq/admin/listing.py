@@ -9,7 +9,9 @@ import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Sequence, Union
 
+from bizzmq.admin.message_filter import ALL, MessageFilter
 from bizzmq.admin.pages import ANCHORS, IdList, IdSet, Page, Position
+from bizzmq.admin.reversed_pages import ReversedList, ReversedSet
 from bizzmq.admin.stored_message import DEAD_LETTERED, DELAYED, PROCESSING, STATES, StoredMessage, stored_message
 from bizzmq.broker.operations import Operation, Together, command
 from bizzmq.broker.queues import read_shards
@@ -20,7 +22,9 @@ from bizzmq.validation import checks
 
 MAX_PAGE = 1000
 """The most messages of a page."""
-_MAX_SECTIONS = 200
+MAX_SEARCHED = 10_000
+"""The most messages that are read for a page with a filter."""
+_MAX_SECTIONS, _CHUNK = 200, 100
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Section(NamedTuple):
 
     name: str
     place: str
-    source: Union[IdList, IdSet]
+    source: Union[IdList, IdSet, ReversedList, ReversedSet]
     worker: str = ""
 
 
@@ -57,43 +61,87 @@ class Cursor(NamedTuple):
     position: Position = Position()
 
 
-def read_page(k: QueueKeys, state: str, limit: int, after: str | None, skip: int = 0) -> Operation[MessagePage]:
+def read_page(
+    k: QueueKeys,
+    state: str,
+    limit: int,
+    after: str | None,
+    skip: int = 0,
+    *,
+    shown: MessageFilter = ALL,
+    newest_first: bool = False,
+) -> Operation[MessagePage]:
     """A page of the messages of a queue in a state.
 
     Args:
         k: the queue's keys; for dead letters, those of the queue or of its dead-letter queue.
         skip: how many messages to leave out at the beginning, without `after`.
+        shown: which messages are shown. A page ends after MAX_SEARCHED others.
+        newest_first: in the opposite order.
 
     Raises:
         ConfigurationError: `after` comes from another listing.
         QueueNotFoundError, DecodeError
     """
     k = k.dead_letters() if state == DEAD_LETTERED else k
-    cursor = decode_cursor(after, k.queue, state)
+    listed = f"{state}, newest first" if newest_first else state
+    cursor = decode_cursor(after, k.queue, listed)
     exists = yield command("EXISTS", k.meta)
     if not exists:
         raise QueueNotFoundError(k.queue)
     shards = yield from read_shards(k)
-    messages: list[StoredMessage] = []
-    passed = 0
+    run = _Run(limit, skip, shown)
     for number in range(cursor.shard, len(shards)):
         sections = yield from read_sections(shards[number], state)
-        for section in sections:
-            if number == cursor.shard and section.name < cursor.section:
-                continue
-            position = cursor.position if (number, section.name) == (cursor.shard, cursor.section) else Position()
-            if len(messages) == limit or passed == _MAX_SECTIONS:
-                return MessagePage(messages, encode_cursor(Cursor(number, section.name, position), k.queue, state))
-            passed += 1
-            if skip:
-                size = yield from section.source.size()
-                position, skip = Position(min(skip, size)), max(0, skip - size)
-            page = yield from section.source.page(position, limit - len(messages))
-            messages += yield from _read(shards[number], section, page)
-            if page.following is not None:
-                following = Cursor(number, section.name, page.following)
-                return MessagePage(messages, encode_cursor(following, k.queue, state))
-    return MessagePage(messages, None)
+        for section in map(_reversed, reversed(sections)) if newest_first else sections:
+            position = Position()
+            if number == cursor.shard and cursor.section:
+                if (section.name > cursor.section) if newest_first else (section.name < cursor.section):
+                    continue
+                position = cursor.position if section.name == cursor.section else position
+            if run.is_full:
+                return run.page(encode_cursor(Cursor(number, section.name, position), k.queue, listed))
+            rest = yield from run.read(shards[number], section, position)
+            if rest is not None:
+                return run.page(encode_cursor(Cursor(number, section.name, rest), k.queue, listed))
+    return run.page(None)
+
+
+class _Run:
+    """Collects the messages of one page."""
+
+    def __init__(self, limit: int, skip: int, shown: MessageFilter) -> None:
+        self._limit, self._skip, self._shown = limit, skip, shown
+        self._messages: list[StoredMessage] = []
+        self._sections = self._searched = 0
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._messages) == self._limit or self._sections == _MAX_SECTIONS or self._searched >= MAX_SEARCHED
+
+    def page(self, following: str | None) -> MessagePage:
+        return MessagePage(self._messages, following)
+
+    def read(self, k: QueueKeys, section: Section, position: Position) -> Operation[Position | None]:
+        """Read from a section on; returns where the next page begins in it, None if it has been read to its end."""
+        self._sections += 1
+        if self._skip:
+            size = yield from section.source.size()
+            position, self._skip = Position(min(self._skip, size)), max(0, self._skip - size)
+        while True:
+            wanted = self._limit - len(self._messages)
+            page = yield from section.source.page(position, wanted if self._shown.is_open else max(wanted, _CHUNK))
+            found = yield from _read(k, section, page)
+            fitting = [message for message in found if self._shown.shows(message)]
+            if len(fitting) > wanted:  # read up to the last one that is wanted: the next page begins after it
+                count = list(page.ids).index(as_bytes(fitting[wanted - 1].id)) + 1
+                page = yield from section.source.page(position, count)
+                fitting = fitting[:wanted]
+            self._messages += fitting
+            self._searched += len(page.ids)
+            if page.following is None or self._shown.is_open or self.is_full:
+                return page.following
+            position = page.following
 
 
 def read_sections(k: QueueKeys, state: str) -> Operation[list[Section]]:
@@ -114,6 +162,13 @@ def read_sections(k: QueueKeys, state: str) -> Operation[list[Section]]:
         Section("1", "prioritized", IdSet(k.prioritized, high=0.0)), Section("2", "waiting", waiting),
         Section("3", "prioritized", IdSet(k.prioritized, low=0.0)),
     ]  # fmt: skip
+
+
+def _reversed(section: Section) -> Section:
+    source = section.source
+    if isinstance(source, IdList):
+        return section._replace(source=ReversedList(source))
+    return section._replace(source=ReversedSet(source)) if isinstance(source, IdSet) else section
 
 
 def _read(k: QueueKeys, section: Section, page: Page) -> Operation[list[StoredMessage]]:

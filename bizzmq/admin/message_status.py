@@ -60,17 +60,18 @@ def read_status(k: QueueKeys, message_id: bytes) -> Operation[MessageStatus]:
     """
     own = QueueKeys(k.owner)
     name = message_id.decode("utf-8", "replace")
-    ending = yield from _read_ending(own, message_id)
+    ending = yield from read_ending_of(own, message_id)
     if ending is None:
         found = yield from find_message(own, message_id)
         if found is not None:
             stored = yield command("HGET", QueueKeys(found.queue).progress, message_id)
             return _of_stored(own.queue, name, found, decode_progress(stored))
-        ending = yield from _read_ending(own, message_id)  # it may have ended in between
+        ending = yield from read_ending_of(own, message_id)  # it may have ended in between
     return _of_ending(own.queue, name, ending)
 
 
-def _read_ending(own: QueueKeys, message_id: bytes) -> Operation[Ending | None]:
+def read_ending_of(own: QueueKeys, message_id: bytes) -> Operation[Ending | None]:
+    """What has become of a message of a queue, if its result is kept. Raises DecodeError."""
     for shard in (yield from read_shards(own)):
         entries = yield command("XRANGE", shard.result("").encode() + message_id, "-", "+", "COUNT", 1)
         if entries:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from bizzmq.admin.explain.details import MessageDetails
+from bizzmq.admin.explain.explanation import Explanation
 from bizzmq.admin.listing import MessagePage
 from bizzmq.admin.stored_message import StoredMessage
 from bizzmq.errors import DecodeError
@@ -23,6 +25,12 @@ def opened(found: T, sealer: Sealer | None) -> T:
         given = MessagePage([_opened(one, sealer) for one in given.messages], given.next)
     elif isinstance(given, StoredMessage):
         given = _opened(given, sealer)
+    elif isinstance(given, Explanation) and given.message is not None:
+        given = replace(given, message=_opened(given.message, sealer))
+    elif isinstance(given, MessageDetails) and given.explanation.message is not None:
+        message = _opened(given.explanation.message, sealer)
+        explanation = replace(given.explanation, message=message)
+        given = replace(given, explanation=explanation, body=message.body, problem=message.problem)
     shown: T = given
     return shown
 

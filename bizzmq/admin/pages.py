@@ -61,40 +61,50 @@ class IdList:
     def page(self, position: Position, limit: int) -> Operation[Page]:
         """Up to `limit` ids from a position on."""
         start = yield from self._start(position)
-        ids = yield from self._slice(start, start + limit + ANCHORS)
+        ids = yield from self.slice(start, start + limit + ANCHORS)
         if len(ids) <= limit:
             return Page(ids, [0.0] * len(ids), None)
-        deliveries = yield from self._deliveries(ids[limit:])
+        deliveries = yield from self.deliveries(ids[limit:])
         following = Position(start + limit, 0.0, tuple(zip(ids[limit:], deliveries)))
         return Page(ids[:limit], [0.0] * limit, following)
 
     def _start(self, position: Position) -> Operation[int]:
-        """The index of the first anchor that is in its place: nearer to the head than before, or behind requeued ones.
+        """The index of the first anchor that is in its place.
 
         If none is there, workers have claimed them, and before them everything that was nearer to the head.
         """
         if not position.anchors:
             return position.offset
-        deliveries = yield from self._deliveries([message_id for message_id, _ in position.anchors])
+        places, searched_from = yield from self.places(position)
+        return min(places) if places else searched_from
+
+    def places(self, position: Position) -> Operation[tuple[list[int], int]]:
+        """The indexes of the anchors that are in their places: nearer to the head than before, or behind requeued ones.
+
+        Also the index from which on the list was searched.
+        """
+        deliveries = yield from self.deliveries([message_id for message_id, _ in position.anchors])
         left = {anchor[0] for anchor, now in zip(position.anchors, deliveries) if anchor[1] == now}
         low = position.offset + _AHEAD
         for _ in range(_WINDOWS):
             high, low = low + _OVERLAP, max(0, low - _WINDOW)
-            ids = yield from self._slice(low, high)
+            ids = yield from self.slice(low, high)
             found = [low + number for number, message_id in enumerate(ids) if message_id in left]
             if found:
                 # A forged copy may be there too: the one that has moved least is the anchor.
                 nearest = {ids[at - low]: at for at in sorted(found, key=lambda at: -abs(at - position.offset))}
-                return min(nearest.values())
+                return list(nearest.values()), low
             if low == 0:
                 break
-        return low
+        return [], low
 
-    def _slice(self, first: int, end: int) -> Operation[list[bytes]]:
+    def slice(self, first: int, end: int) -> Operation[list[bytes]]:
+        """The ids from an index up to another one, excluded."""
         newest_first: Any = yield command("LRANGE", self.key, -end, -first - 1)
         return list(reversed(newest_first))
 
-    def _deliveries(self, ids: Sequence[bytes]) -> Operation[list[int]]:
+    def deliveries(self, ids: Sequence[bytes]) -> Operation[list[int]]:
+        """The number of the next delivery of each id."""
         stored: Any = yield command("HMGET", self.attempts, *ids)
         return [read_attempts(counts).delivery for counts in stored]
 
@@ -109,12 +119,12 @@ class IdSet:
 
     def size(self) -> Operation[int]:
         """The number of ids."""
-        return (yield from self._rank(self.high, b"")) - (yield from self._rank(self.low, b""))
+        return (yield from self.rank(self.high, b"")) - (yield from self.rank(self.low, b""))
 
     def page(self, position: Position, limit: int) -> Operation[Page]:
         """Up to `limit` ids after the anchor, which need not be there any more: scores and ids are in order."""
         start = yield from self._start(position)
-        found = yield from self._slice(start, start + limit)
+        found = yield from self.slice(start, start + limit)
         members = [(message_id, score) for message_id, score in found if score < self.high or self.high == math.inf]
         ids, scores = [one[0] for one in members[:limit]], [one[1] for one in members[:limit]]
         if len(members) <= limit:
@@ -123,13 +133,13 @@ class IdSet:
 
     def _start(self, position: Position) -> Operation[int]:
         if not position.anchors:
-            return position.offset + (yield from self._rank(self.low, b""))
+            return position.offset + (yield from self.rank(self.low, b""))
         last = position.anchors[0][0], position.score
-        if (yield from self._slice(position.offset - 1, position.offset - 1)) == [last]:
+        if (yield from self.slice(position.offset - 1, position.offset - 1)) == [last]:
             return position.offset
-        return (yield from self._rank(position.score, last[0] + b"\0"))
+        return (yield from self.rank(position.score, last[0] + b"\0"))
 
-    def _rank(self, score: float, message_id: bytes) -> Operation[int]:
+    def rank(self, score: float, message_id: bytes) -> Operation[int]:
         """How many members are before this one in the order of the set, which need not be there."""
         if score == -math.inf and not message_id:
             return 0
@@ -138,14 +148,15 @@ class IdSet:
             return high
         while low < high:
             middle = (low + high) // 2
-            found = yield from self._slice(middle, middle)
+            found = yield from self.slice(middle, middle)
             if found and (found[0][1], found[0][0]) < (score, message_id):
                 low = middle + 1
             else:
                 high = middle
         return low
 
-    def _slice(self, first: int, last: int) -> Operation[list[tuple[bytes, float]]]:
+    def slice(self, first: int, last: int) -> Operation[list[tuple[bytes, float]]]:
+        """The members from a rank to another one, included, with their scores."""
         if last < 0:
             return []
         flat: Any = yield command("ZRANGE", self.key, max(0, first), last, "WITHSCORES")

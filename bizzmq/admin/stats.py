@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Sequence
 
+from bizzmq.admin.activity.pools import PoolInfo, read_pools
+from bizzmq.admin.activity.queue_activity import QueueActivity, read_activity
 from bizzmq.broker.broker import Broker
 from bizzmq.broker.operations import Operation, Together, command
 from bizzmq.broker.queue_problems import find_problems
 from bizzmq.broker.queues import read_shards
 from bizzmq.broker.replies import as_text, pairs
+from bizzmq.connection.error_mapping import CommandRefusedError
 from bizzmq.connection.retry import QUOTE_LIMIT
 from bizzmq.errors import QUEUE_TROUBLE, QueueNotFoundError
 from bizzmq.protocol import keys, totals
@@ -83,15 +86,19 @@ class QueueSummary:
     Attributes:
         queue: the name.
         stats: None if the queue cannot be used.
+        activity: None if the queue cannot be used, or if this user of Redis may only count.
         error: why the queue cannot be used; "" if it can.
     """
 
     queue: str
     stats: QueueStats | None
     error: str = ""
+    activity: QueueActivity | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        return {"queue": self.queue, **({"error": self.error} if self.stats is None else self.stats.as_dict())}
+        """For JSON."""
+        counts = {"error": self.error} if self.stats is None else self.stats.as_dict()
+        return {"queue": self.queue, **counts, **(self.activity.as_dict() if self.activity else {})}
 
 
 def overview(broker: Broker) -> list[QueueSummary]:
@@ -109,10 +116,25 @@ def read_overview() -> Operation[list[QueueSummary]]:
             if problems:
                 rows.append(QueueSummary(name, None, "; ".join(problems)[:QUOTE_LIMIT]))
             else:
-                rows.append(QueueSummary(name, (yield from read_stats(k))))
+                counts = yield from read_stats(k)
+                rows.append(QueueSummary(name, counts, activity=(yield from read_permitted_activity(k))))
         except QUEUE_TROUBLE as error:
             rows.append(QueueSummary(name, None, str(error)[:QUOTE_LIMIT]))
     return rows
+
+
+def read_permitted_activity(k: QueueKeys) -> Operation[QueueActivity | None]:
+    """The activity of a queue; None if this user of Redis may only count, as users of earlier versions."""
+    try:
+        return (yield from read_activity(k))
+    except CommandRefusedError:
+        return None
+
+
+def read_all_pools(k: QueueKeys | None) -> Operation[list[PoolInfo]]:
+    """The pools that serve a queue; of all queues and dead-letter queues for None."""
+    names = [k.queue] if k is not None else (yield from read_queue_names())
+    return (yield from read_pools(names))
 
 
 def queue_names(broker: Broker) -> list[str]:

@@ -37,6 +37,7 @@ class StoredMessage:
         crash_count: how often a worker died while running it.
         delivery: how many of its deliveries have ended: the number of the running or next one is higher by one.
         last_crash: the record of the last crash; None if there was none.
+        last_error: the error of its last attempt in one line; "" if there was none, or if its worker died.
         due_at_s: when a delayed message becomes waiting, seconds since the epoch by Redis's clock; None for others.
         worker: the id of the worker that holds it; "" if no worker does.
     """
@@ -54,6 +55,7 @@ class StoredMessage:
     last_crash: Mapping[str, Any] | None = None
     due_at_s: float | None = None
     worker: str = ""
+    last_error: str = ""
 
     @property
     def body(self) -> Any:
@@ -130,4 +132,5 @@ def stored_message(
         attempts.last_crash_record(),
         due_ms / 1000 if due_ms is not None and math.isfinite(due_ms) else None,
         worker,
+        attempts.last_error,
     )

@@ -7,7 +7,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence, TypeVar
 
-from bizzmq.admin.queue_client import checked_name
+from bizzmq.admin.arguments import checked_name
 from bizzmq.aio.broker import AsyncBroker
 from bizzmq.aio.consumer import LoopConsumer
 from bizzmq.aio.control_client import AsyncControlClient

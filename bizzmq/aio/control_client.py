@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bizzmq.admin.queue_client import checked_id, keys_of
+from bizzmq.admin.arguments import checked_id, keys_of
 from bizzmq.aio.queue_client import AsyncQueueClient
 from bizzmq.control import cancel
 

@@ -6,8 +6,8 @@ import asyncio
 from datetime import timedelta
 from typing import Any, Callable, Mapping
 
+from bizzmq.admin.arguments import checked_id, keys_of
 from bizzmq.admin.listing import MessagePage, checked_limit
-from bizzmq.admin.queue_client import checked_id, keys_of
 from bizzmq.aio.queue_client import AsyncQueueClient
 from bizzmq.dead_letters import edit
 from bizzmq.dead_letters.client import check_one

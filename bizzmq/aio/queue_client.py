@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Awaitable, Callable, Mapping, TypeVar
+from typing import Any, Mapping
 
-from bizzmq.admin import delete, delete_queue, find, listing, message_status, purge, show, stats, update
-from bizzmq.admin.opening import opened
-from bizzmq.admin.queue_client import checked_id, checked_name, keys_of
-from bizzmq.admin.stored_message import WAITING, StoredMessage
-from bizzmq.aio.broker import AsyncBroker
-from bizzmq.broker.operations import Operation
-from bizzmq.protocol.sealing import Sealer
+from bizzmq.admin import delete, delete_queue, purge, show, stats, update
+from bizzmq.admin.arguments import checked_id, checked_name, keys_of
+from bizzmq.aio.looking_client import AsyncLookingClient
 from bizzmq.queue import QueueOptions, QueueStats
 from bizzmq.validation import checks
 
-T = TypeVar("T")
 
-
-class AsyncQueueClient:
+class AsyncQueueClient(AsyncLookingClient):
     """What the command `bizzmq` does with queues and their messages, as methods with the same names."""
-
-    _sealer: Sealer | None = None
-
-    async def _execute(self, action: Callable[[AsyncBroker], Awaitable[T]]) -> T:
-        """Run an action that is safe to repeat, over a connection of the client."""
-        raise NotImplementedError  # the client has the connections
 
     async def create_queue(self, queue_name: str, options: QueueOptions | None = None) -> bool:
         """As BizzMQ.create_queue."""
@@ -54,22 +42,6 @@ class AsyncQueueClient:
         """As BizzMQ.stats."""
         return await self._perform(stats.read_stats, keys_of(queue_name))
 
-    async def status(self, queue_name: str, message_id: str) -> message_status.MessageStatus:
-        """As BizzMQ.status."""
-        return await self._perform(message_status.read_status, keys_of(queue_name), checked_id(message_id))
-
-    async def find(self, message_id: str, queue_name: str | None = None) -> StoredMessage | None:
-        """As BizzMQ.find."""
-        k = None if queue_name is None else keys_of(queue_name)
-        return await self._perform(find.find_message, k, checked_id(message_id))
-
-    async def messages(
-        self, queue_name: str, state: str = WAITING, *, limit: int = 100, after: str | None = None
-    ) -> listing.MessagePage:
-        """As BizzMQ.messages."""
-        k, limit = keys_of(queue_name), listing.checked_limit(limit)
-        return await self._perform(listing.read_page, k, listing.checked_state(k, state), limit, after)
-
     async def delete(self, queue_name: str, message_id: str) -> bool:
         """As BizzMQ.delete."""
         return await self._perform(delete.delete_message, keys_of(queue_name), checked_id(message_id))
@@ -83,7 +55,3 @@ class AsyncQueueClient:
                 count, rest = await self._perform(purge.purge_step, rest)
                 deleted += count
         return deleted
-
-    async def _perform(self, operation: Callable[..., Operation[T]], *arguments: Any) -> T:
-        """The result of an operation that is safe to repeat. It begins anew with each try."""
-        return opened(await self._execute(lambda broker: broker.perform(operation(*arguments))), self._sealer)

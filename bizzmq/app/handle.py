@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Callable, Generic, NoReturn, Optional, Protocol, TypeVar
 
+from bizzmq.admin.explain.explanation import Explanation
 from bizzmq.admin.message_status import MessageStatus
 from bizzmq.client import BizzMQ
 from bizzmq.results.awaited import Awaited, Resolution, value_of
@@ -146,6 +147,19 @@ class Handle(Generic[R]):
         if aclient is None:
             return self.cancel(by=by, reason=reason)
         return await aclient.cancel(self.id, self.queue, by=by, reason=reason)
+
+    def explain(self) -> Explanation:
+        """Why the message is where it is, or what has become of it: one sentence, and the facts behind it.
+
+        Raises:
+            DecodeError, WrongTypeError, BrokerUnavailableError, ClosedError
+        """
+        return self._clients.client.explain(self.id, self.queue)
+
+    async def aexplain(self) -> Explanation:
+        """As `explain`, for asyncio."""
+        aclient = self._clients.aclient
+        return self.explain() if aclient is None else await aclient.explain(self.id, self.queue)
 
     def known(self) -> Resolution | None:
         """What has become of the message, if that is known without a request. For code of BizzMQ."""

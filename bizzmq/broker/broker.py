@@ -70,6 +70,7 @@ class Broker:
         workers = Workers(runner)
         self.register, self.heartbeat, self.unregister = workers.register, workers.heartbeat, workers.unregister
         self.requeue, self.release_prefetched = workers.requeue, workers.release_prefetched
+        self.report = workers.report
         self.supervisors, self.workers = workers.supervisors, workers.workers
 
         maintenance = Maintenance(runner)

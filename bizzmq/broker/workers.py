@@ -98,6 +98,14 @@ class Workers:
         """Show that a supervisor is alive."""
         return heartbeat_result(self._run("heartbeat", heartbeat_call(self._keys(queue), supervisor)))
 
+    def report(self, queue: str, supervisor: str, report: bytes, expires_ms: int) -> bool:
+        """Note what a supervisor's pool does, for people. Returns False if the supervisor is not registered.
+
+        Args:
+            report: as `PoolReport.encode` writes it.
+        """
+        return report_result(self._run("report", report_call(self._keys(queue), supervisor, report, expires_ms)))
+
     def unregister(self, queue: str, supervisor: str, counter: str = "") -> bool:
         """Remove a supervisor, if its beat counter is still `counter` ("" for no condition)."""
         call = unregister_call(self._keys(queue), supervisor, counter)
@@ -149,6 +157,15 @@ def heartbeat_call(k: QueueKeys, supervisor: str) -> Call:
 def heartbeat_result(reply: Any) -> Heartbeat:
     counter, has_schedules = reply
     return Heartbeat(int(counter), bool(has_schedules))
+
+
+def report_call(k: QueueKeys, supervisor: str, report: bytes, expires_ms: int) -> Call:
+    return [k.supervisors, k.stats], [supervisor, report, expires_ms]
+
+
+def report_result(reply: Any) -> bool:
+    """Whether the supervisor is registered."""
+    return bool(reply)
 
 
 def unregister_call(k: QueueKeys, supervisor: str, counter: str) -> Call:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import click
 
 import bizzmq
@@ -11,7 +13,10 @@ from bizzmq.cli.demo import demo
 from bizzmq.cli.dlq.group import dlq
 from bizzmq.cli.dlq.replay import replay_command
 from bizzmq.cli.doctor import doctor
-from bizzmq.cli.messages import delete, find, messages
+from bizzmq.cli.looking.explain import explain
+from bizzmq.cli.looking.pools import pools
+from bizzmq.cli.looking.show import show_message
+from bizzmq.cli.messages import delete, find, list_messages
 from bizzmq.cli.pool import pool
 from bizzmq.cli.publish import publish
 from bizzmq.cli.purge import purge
@@ -57,21 +62,28 @@ for _subcommand in (
     demo,
     dlq,
     doctor,
+    explain,
     find,
-    messages,
+    list_messages,
     pool,
+    pools,
     publish,
     purge,
     queue,
     queues,
     replay_command,
     schedule,
+    show_message,
     stats,
     tasks,
     torture,
     watch,
 ):
     command.add_command(_subcommand)
+_former = copy.copy(list_messages)
+_former.name, _former.hidden = "messages", True
+command.add_command(_former)
+"""The name of `list` in earlier versions."""
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""`bizzmq messages`, `find` and `delete`: list messages, find one, delete one."""
+"""`bizzmq list`, `find` and `delete`: list messages, find one, delete one."""
 
 from __future__ import annotations
 
@@ -11,41 +11,66 @@ import click
 from bizzmq.admin import delete as deletion
 from bizzmq.admin import find as search
 from bizzmq.admin import listing
+from bizzmq.admin.message_filter import MessageFilter
 from bizzmq.admin.stored_message import DEAD_LETTERED, STATES, WAITING, StoredMessage
 from bizzmq.broker.broker import open_broker
 from bizzmq.broker.replies import as_bytes
-from bizzmq.cli.helpers import confirm_deletion, show_done, yes_option
+from bizzmq.cli.helpers import Duration, confirm_deletion, show_done, yes_option
 from bizzmq.cli.tables import ago, table, utc
 from bizzmq.utils import logs
 from bizzmq.utils.console import FAILED, CommandError
 from bizzmq.utils.standard_streams import show, show_on_stderr
 
 _BODY, _SHOWN = 60, 10_000
+_PAGES = 10
+"""How many pages one call reads with a filter."""
+_DEAD = "dead"
 
 
-@click.command()
+@click.command("list")
 @click.argument("queue")
 @click.option(
     "--state",
-    type=click.Choice(STATES),
-    help="The state to list.  [default: waiting; dead_lettered for a dead-letter queue]",
+    type=click.Choice([*STATES, _DEAD]),
+    help="The state to list; dead is short for dead_lettered.  [default: waiting; dead for a dead-letter queue]",
 )
+@click.option("--task", default="", metavar="NAME", help="Only messages of this task.")
+@click.option("--key", default="", metavar="KEY", help="Only messages with this key.")
+@click.option("--older", type=Duration(min=0), default=0, metavar="TIME",
+              help="Only those published at least so long ago: 30s, 5m, 2h, 1d.")  # fmt: skip
+@click.option("--error", default="", metavar="TEXT", help="Only those with this in the type or text of their error.")
+@click.option("--newest", is_flag=True, help="The newest first.")
 @click.option("--limit", type=click.IntRange(1, listing.MAX_PAGE), default=50, show_default=True, metavar="N",
               help="The most messages to list.")  # fmt: skip
 @click.option("--after", metavar="CURSOR", help="Continue an earlier list: the CURSOR that it ended with.")
 @click.option("--json", "as_json", is_flag=True, help='One JSON document: "messages", and "next" for --after.')
 @click.pass_obj
-def messages(redis_url: str, queue: str, *, state: str | None, limit: int, after: str | None, as_json: bool) -> None:
-    """List the messages of a queue in one state: waiting ones in the order in which workers claim them."""
+def list_messages(
+    redis_url: str, queue: str, *, state: str | None, task: str, key: str, older: float, error: str, newest: bool,
+    limit: int, after: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """List the messages of a queue in one state: waiting ones in the order in which workers claim them.
+
+    With a filter, one call searches up to 100,000 messages; it ends with a CURSOR to go on from.
+    """
+    shown = MessageFilter(task, key, older, error)
     with open_broker(redis_url) as broker:
         k = broker.keys(queue)
-        state = state or (DEAD_LETTERED if k.is_dead_letter_queue else WAITING)
-        page = broker.perform(listing.read_page(k, listing.checked_state(k, state), limit, after))
+        state = DEAD_LETTERED if state == _DEAD or (state is None and k.is_dead_letter_queue) else state or WAITING
+        state = listing.checked_state(k, state)
+        page = broker.perform(listing.read_page(k, state, limit, after, shown=shown, newest_first=newest))
+        found = list(page.messages)
+        for _ in range(_PAGES - 1):
+            if page.next is None or len(found) == limit or shown.is_open:
+                break
+            rest = limit - len(found)
+            page = broker.perform(listing.read_page(k, state, rest, page.next, shown=shown, newest_first=newest))
+            found += page.messages
     if as_json:
-        show(json.dumps(page.as_dict()))
+        show(json.dumps(listing.MessagePage(found, page.next).as_dict()))
         return
     head = ("id", "published", "priority", "tried", "place", "about", "body")
-    table([_row(message) for message in page.messages], head, optional=("priority", "place", "published", "tried"),
+    table([_row(message) for message in found], head, optional=("priority", "place", "published", "tried"),
           cut={"about": 12, "body": 12})  # fmt: skip
     if page.next is not None:
         show_on_stderr(f"... more: --after {page.next}")
@@ -98,7 +123,7 @@ def _missing(message_id: str, where: str) -> CommandError:
 
 def _row(message: StoredMessage) -> list[Any]:
     published = "" if message.published_at_s is None else ago(time.time() - message.published_at_s)
-    about = message.worker or message.error.get("error_type", "") or message.problem
+    about = message.worker or message.error.get("error_type", "") or message.problem or message.last_error
     if message.due_at_s is not None:
         about = f"due {utc(message.due_at_s)}"
     body = json.dumps(message.body) if message.message else repr(message.envelope[:_BODY])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any, Mapping
+from typing import Any, Container, Iterator, Mapping, Sequence
 
 import click
 
@@ -17,8 +17,8 @@ from bizzmq.workers.control.control_socket import AUTO, STATUS
 _REFRESH_S = 1.0
 _CLEAR = "\x1b[H\x1b[2J"
 _HEAD = (
-    "slot", "pid", "state", "queue", "message", "running", "memory", "cpu", "handled", "failed", "restarts",
-    "last death",
+    "slot", "pid", "state", "queue", "task", "message", "running", "memory", "cpu", "handled", "failed", "restarts",
+    "died", "last death",
 )  # fmt: skip
 _MEGABYTE = 1024 * 1024
 
@@ -61,19 +61,32 @@ def _decode(text: str) -> Mapping[str, Any]:
 def _show(status: Mapping[str, Any]) -> None:
     for line in _summary(status):
         show_folded(line)
+    slots = status["slots"]
+    rows, head = [_row(slot) for slot in slots], list(_HEAD)
+    if not any(row[head.index("task")] for row in rows):  # plain handlers
+        rows = [[cell for name, cell in zip(head, row) if name != "task"] for row in rows]
+        head.remove("task")
     left_out = table(
-        [_row(slot) for slot in status["slots"]],
-        _HEAD,
-        optional=("restarts", "cpu", "memory", "failed", "last death"),
-        cut={"last death": 24, "queue": 10, "message": 20},
+        rows,
+        head,
+        optional=("restarts", "cpu", "memory", "failed", "last death", "handled", "message"),
+        cut={"last death": 24, "task": 12, "queue": 10, "message": 20},
     )
-    for slot in status["slots"]:
+    for line in _notes(slots, left_out):
+        show_folded(line)
+
+
+def _notes(slots: Sequence[Mapping[str, Any]], left_out: Container[str]) -> Iterator[str]:
+    """What is said below the table: also what had no room in it."""
+    for slot in slots:
+        if slot["message"] and "message" in left_out:
+            yield f"the worker of slot {slot['slot']} runs message {slot['message']}"
+    for slot in slots:
         if slot.get("note"):
-            show_folded(f"the worker of slot {slot['slot']} {slot['note']}: try --preload off")
-    if "last death" in left_out:
-        for slot in status["slots"]:
-            if slot["last_death"]:
-                show_folded(f"the last worker of slot {slot['slot']} {_death(slot)}")
+            yield f"the worker of slot {slot['slot']} {slot['note']}: try --preload off"
+    for slot in slots:
+        if slot["last_death"] and "last death" in left_out:
+            yield f"the last worker of slot {slot['slot']} {_death(slot)}"
 
 
 def _summary(status: Mapping[str, Any]) -> list[str]:
@@ -114,6 +127,7 @@ def _row(slot: Mapping[str, Any]) -> list[Any]:
         str(slot["pid"] or ""),
         slot["state"] + waits,
         slot["queue"],
+        slot.get("task", ""),
         slot["message"],
         "" if slot["running_for_s"] is None else _duration(slot["running_for_s"]),
         "" if slot["memory_bytes"] is None else f"{slot['memory_bytes'] / _MEGABYTE:.1f} MB",
@@ -121,7 +135,8 @@ def _row(slot: Mapping[str, Any]) -> list[Any]:
         slot["handled"],
         slot["failed"],
         slot["restarts"],
-        _death(slot),
+        "" if slot.get("last_death_ago_s") is None else ago(slot["last_death_ago_s"]),
+        slot["last_death"],
     ]
 
 

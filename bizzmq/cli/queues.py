@@ -3,29 +3,45 @@
 from __future__ import annotations
 
 import json
+from typing import Any, Mapping
 
 import click
 
 from bizzmq.admin import stats as queue_stats
+from bizzmq.admin.activity.rates import Rate
 from bizzmq.broker.broker import open_broker
 from bizzmq.cli.tables import table
 from bizzmq.utils import logs
 from bizzmq.utils.standard_streams import show, show_on_stderr
+from bizzmq.utils.wording import span
+
+_COUNTS = ("waiting", "delayed", "processing", "dead_lettered", "published", "acked")
+_HEAD = ("queue", "waiting", "oldest", "delayed", "processing", "dead", "workers", "in/min", "out/min",
+         "failed/min", "published", "acked")  # fmt: skip
+_OPTIONAL = ("acked", "published", "failed/min", "delayed")
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @click.pass_obj
 def queues(redis_url: str, as_json: bool) -> None:
-    """List all queues with their counts."""
+    """List all queues with their counts, the age of what waits, and messages a minute over the last minute."""
     with open_broker(redis_url) as broker:
         rows = [summary.as_dict() for summary in queue_stats.overview(broker)]
     if as_json:
         show(json.dumps(rows))
         return
-    shown = ("queue", "waiting", "delayed", "processing", "dead_lettered", "published", "acked")
-    counted = [[row.get(name, "?") for name in shown] for row in rows]
-    table(counted, shown, optional=("acked", "published"), cut={"queue": 16})
+    table([_row(row) for row in rows], _HEAD, optional=_OPTIONAL, cut={"queue": 16})
     for row in rows:
         if "error" in row:
             show_on_stderr(f"{row['queue']}: {logs.escape(row['error'])}")
+
+
+def _row(row: Mapping[str, Any]) -> list[Any]:
+    waiting, delayed, processing, dead, published, acked = (row.get(name, "?") for name in _COUNTS)
+    oldest_s, rates = row.get("oldest_waiting_s"), [row.get(f"{name}_per_minute_1min") for name in Rate._fields]
+    shown = ["" if rate is None else f"{rate:,.0f}" for rate in rates]
+    oldest = "" if oldest_s is None else span(oldest_s)
+    return [
+        row["queue"], waiting, oldest, delayed, processing, dead, row.get("workers", ""), *shown, published, acked
+    ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from functools import partial
 from typing import Any, Sequence
@@ -27,7 +28,10 @@ from bizzmq.protocol.keys import is_dead_letter_queue
 from bizzmq.protocol.results import KeptResult
 from bizzmq.queue import QueueOptions
 from bizzmq.utils import clock
+from bizzmq.utils.logs import log
 from bizzmq.utils.stop_event import StopEvent
+
+_logger = logging.getLogger("bizzmq.consumer")
 
 
 class BatchRunner:
@@ -68,6 +72,8 @@ class BatchRunner:
         self._queue_options = claimer.options
         self._failpoint = failpoints.armed()
         self.handled = 0
+        if _logger.isEnabledFor(logging.DEBUG):  # asked once: other levels pay nothing for the line of each message
+            self._run_one = self._run_one_logged  # type: ignore[method-assign]
 
     def run(self, queue: str, entries: Sequence[Any]) -> None:
         """Run the messages of a claim, and give back those that should not wait for this worker."""
@@ -140,6 +146,15 @@ class BatchRunner:
             self._failpoint("after-handler")
         return clock.monotonic()
 
+    def _run_one_logged(
+        self, queue: str, index: int, entry: Any, options: QueueOptions, now_s: float, rest: int
+    ) -> float:
+        """As `_run_one`, with a line for each message."""
+        ended_s = BatchRunner._run_one(self, queue, index, entry, options, now_s, rest)
+        message_id, duration_s = entry[0].decode("utf-8", "replace"), round(clock.monotonic() - now_s, 6)
+        log(_logger, logging.DEBUG, "message has run", id=message_id, queue=queue, duration_s=duration_s)
+        return ended_s
+
     def _run_with_properties(
         self, message: Message, index: int, attempts: Attempts, options: QueueOptions, now_s: float, rest: int
     ) -> float:
@@ -155,11 +170,11 @@ class BatchRunner:
         if refusal is not None and (self._may_refuse(message.queue) or isinstance(refusal, MissingKeyError)):
             if self._handler.chain is not None:  # its hooks for the decision are part of the message
                 self._handler.chain.enter(context)
-                self._activity.begin(message_id, index, now_s, ends_s, attempts.delivery, rest)
+                self._activity.begin_task(message_id, index, now_s, ends_s, attempts.delivery, rest, properties.task)
             return self._failed(index, FailedAttempt(message, attempts, options, refusal, policy))
         if self._failpoint:
             self._failpoint("before-handler")
-        self._activity.begin(message_id, index, now_s, ends_s, attempts.delivery, rest)
+        self._activity.begin_task(message_id, index, now_s, ends_s, attempts.delivery, rest, properties.task)
         keeps_result = properties.result_ttl_s and not is_dead_letter_queue(message.queue)
         started_ms = clock.wall_ms() if keeps_result else 0
         run = self._handler.run_for_result if keeps_result else self._handler.run

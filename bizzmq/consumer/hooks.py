@@ -29,6 +29,12 @@ class ActivityRecorder:
             rest: the number of messages behind it that were claimed with it.
         """
 
+    def begin_task(
+        self, message_id: bytes, queue_index: int, started_s: float, deadline_s: float, delivery: int, rest: int,
+        task: str,
+    ) -> None:  # fmt: skip
+        """As `begin`, for a message with properties. `task` is the name of its task; "" if it has none."""
+
     def record_progress(self, queue: str, message_id: str, data: bytes) -> None:
         """A message reports its progress, as JSON of at most 512 bytes."""
 

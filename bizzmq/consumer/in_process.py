@@ -17,8 +17,8 @@ from bizzmq.consumer.consumer import Consumer
 from bizzmq.consumer.handler import Handler, UserHandler
 from bizzmq.consumer.hooks import ConsumerHooks
 from bizzmq.consumer.lease import Lease, LeaseOptions
-from bizzmq.consumer.local_records import LocalRecords
 from bizzmq.consumer.options import ConsumerOptions, ExitReason
+from bizzmq.consumer.own_activity import OwnActivity, report_of
 from bizzmq.consumer.threads.consumer_thread import ConsumerThread
 from bizzmq.consumer.threads.running_message import RunningMessage, shard_of
 from bizzmq.dead_letters.retention import Retention
@@ -68,11 +68,13 @@ class InProcessConsumer:
         self._scheduler = Scheduler(self._lease_broker, sealer, reach=failpoints.armed())
         self._lease = Lease(
             self._lease_broker, self._supervisor, [queue], lease, on_scan=Retention(self._lease_broker).enforce,
-            on_heartbeat=self._scheduler.note,
+            on_heartbeat=self._scheduler.note, report=lambda _queue: report_of(
+                self._activity, lease, self._worker, is_stopping=self._stop.requested
+            ),
         )  # fmt: skip
         self._stop = StopEvent()
         self._lease_stop = StopEvent()
-        self._records = LocalRecords(self._lease_stop.wake)
+        self._activity = OwnActivity(self._lease_stop.wake)
         self._starts = 0
         self._worker = ""
         self._process = os.getpid()
@@ -181,7 +183,7 @@ class InProcessConsumer:
     def _consume_once(self) -> ExitReason:
         consumer = Consumer(
             self._broker, self._worker, [self._queue], self._handler, self._stop, self._options,
-            ConsumerHooks(activity=self._records, decode=self._decode),
+            ConsumerHooks(activity=self._activity, decode=self._decode),
         )  # fmt: skip
         try:
             return consumer.run()
@@ -211,7 +213,7 @@ class InProcessConsumer:
         while not self._lease_stop.requested:
             try:
                 wait_s = min(self._lease.tick(), CANCEL_CHECK_S, self._scheduler.tick(self._lease))
-                wait_s = min(wait_s, self._records.store(self._lease_broker, self._worker))
+                wait_s = min(wait_s, self._activity.store(self._lease_broker, self._worker))
                 self._check_cancel()
                 outage.over()
             except BizzMQError as error:

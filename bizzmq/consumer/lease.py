@@ -18,11 +18,14 @@ from bizzmq.connection.retry import QUOTE_LIMIT, Outage
 from bizzmq.consumer.reaper import Reaper
 from bizzmq.errors import QUEUE_TROUBLE, BizzMQError, BrokerUnavailableError, QueueNotFoundError
 from bizzmq.protocol.keys import logical_queue
+from bizzmq.protocol.pool_report import PoolReport
 from bizzmq.utils import clock
 from bizzmq.utils.logs import log
 from bizzmq.validation import checks
 
 _logger = logging.getLogger("bizzmq.lease")
+_REPORT_S, _REPORT_LEASES = 600.0, 10
+"""How long a report outlives its pool: it says what a silent one did last."""
 QUEUE_GONE = "the queue is gone, Redis has lost its data"
 
 
@@ -62,6 +65,8 @@ class Lease:
         before_queue: called before the work on each queue, which can take as long as a reply of Redis.
         on_scan: called with each queue at each scan.
         on_heartbeat: called with each queue after each heartbeat, and with whether it has schedules.
+        report: what the supervisor's pool does for a queue or shard, which is stored with each heartbeat; None
+            stores nothing.
     """
 
     def __init__(
@@ -77,6 +82,7 @@ class Lease:
         before_queue: Callable[[], None] = lambda: None,
         on_scan: Callable[[str], None] = lambda _queue: None,
         on_heartbeat: Callable[[str, bool], None] = lambda _queue, _has_schedules: None,
+        report: Callable[[str], PoolReport] | None = None,
     ) -> None:
         self._broker = broker
         self._supervisor = supervisor
@@ -89,6 +95,8 @@ class Lease:
         self._before_queue = before_queue
         self._on_scan = on_scan
         self._on_heartbeat = on_heartbeat
+        self._report = report
+        self._report_ms = max(_REPORT_S, _REPORT_LEASES * options.lease_s) * 1000
         self._set_aside: dict[str, dict[str, str]] = {}  # by queue and action: the error text
         self._outages: dict[str, Outage] = {}
         self._unregistered: dict[str, set[str]] = {}  # by queue: workers to register once it works
@@ -225,6 +233,8 @@ class Lease:
         counter, has_schedules = self._broker.heartbeat(queue, self._supervisor)
         if counter:
             self._on_heartbeat(queue, has_schedules)
+            if self._report is not None:
+                self._broker.report(queue, self._supervisor, self._report(queue).encode(), round(self._report_ms))
             return
         log(_logger, logging.WARNING, "this supervisor was not registered any more, registering anew",
             queue=queue, supervisor=self._supervisor)  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bizzmq.broker.broker import Broker
@@ -27,7 +27,7 @@ from bizzmq.message import Message
 from bizzmq.middleware.chain import HandlerChain
 from bizzmq.protocol.attempts import Attempts
 from bizzmq.protocol.envelope import decode_body
-from bizzmq.protocol.error_record import error_record
+from bizzmq.protocol.error_record import error_record, summary
 from bizzmq.protocol.ids import published_us
 from bizzmq.protocol.results import CANCELLED
 from bizzmq.queue import QueueOptions
@@ -69,6 +69,8 @@ class Settler:
         )  # fmt: skip
         if isinstance(decision, Release):
             decision = Release(self.next_release_number())
+        elif isinstance(decision, (Retry, Postpone)):
+            decision = replace(decision, attempts=replace(decision.attempts, last_error=summary(attempt.error)))
         self._log(attempt, decision)
         return decision
 

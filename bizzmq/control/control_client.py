@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bizzmq.admin.queue_client import QueueClient, checked_id, keys_of
+from bizzmq.admin.arguments import checked_id, keys_of
+from bizzmq.admin.queue_client import QueueClient
 from bizzmq.control import cancel
 
 

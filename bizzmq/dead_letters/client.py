@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any, Callable, Mapping
 
+from bizzmq.admin.arguments import checked_id, keys_of
 from bizzmq.admin.listing import MessagePage, checked_limit
-from bizzmq.admin.queue_client import QueueClient, checked_id, keys_of
+from bizzmq.admin.queue_client import QueueClient
 from bizzmq.dead_letters import edit
 from bizzmq.dead_letters.edit import UNCHANGED, Edit
 from bizzmq.dead_letters.filters import LetterFilter, checked_filter

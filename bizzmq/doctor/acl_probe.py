@@ -30,7 +30,7 @@ _BY_TYPE: dict[str, dict[str, Sequence[Any]]] = {
         "zscan": (0,), "zscore": ("m",),
     },
     "string": {"expire": (120,), "get": (), "set": ("v",)},
-    "stream": {"pexpire": (1,), "xadd": ("*", "f", "v"), "xdel": ("0-0",), "xread": ()},
+    "stream": {"pexpire": (1,), "xadd": ("*", "f", "v"), "xdel": ("0-0",), "xrange": ("-", "+"), "xread": ()},
     "": {"del": (), "exists": (), "type": (), "unlink": ()},
 }  # fmt: skip
 """Commands with the arguments after the key, grouped by the type of the key; "" is for keys of any type."""

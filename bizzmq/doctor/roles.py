@@ -63,8 +63,21 @@ _WORK = [
     _use("workers", "hdel hexists hgetall hlen hset"),
     _use("releases", "hdel hget hlen hset"),
     _use("wake", "bzpopmin zadd zcard"),
-    _use("stats", "hgetall hincrby hlen"),
+    _use("stats", "hgetall hincrby hlen hmget"),
     _use("due", "exists"),
+    _use("pool:POOL", "del set"),
+    _use("rates", "hget hset pexpire"),
+]
+_VIEW = [
+    _use("", "ping info time multi exec"),
+    _use("queues", "smembers"),
+    *_COUNT,
+    _use("meta dlq:meta", "hgetall"),
+    _use(f"{_FIXED} {' '.join(f'dlq:{kind}' for kind in _FIXED.split())}", "type"),
+    _use("supervisors workers rates dlq:supervisors dlq:workers dlq:rates", "hgetall"),
+    _use("pool:POOL dlq:pool:POOL", "get"),
+    _use("waiting dlq:waiting", "lrange"),
+    _use("prioritized dlq:prioritized", "zrange"),
 ]
 _SHARED = ("extras", "pauses")
 
@@ -147,20 +160,23 @@ ROLES: Dict[str, List[Use]] = {
         _use("dlq:parked", "lpush lrange lrem"),
         _use("dlq:waiting", "lrem"),
     ],
-    "viewer": [
-        _use("", "ping info time multi exec"),
-        _use("queues", "smembers"),
-        *_COUNT,
-        _use("meta dlq:meta", "hgetall"),
-        _use(f"{_FIXED} {' '.join(f'dlq:{kind}' for kind in _FIXED.split())}", "type"),
+    "viewer": _VIEW,
+    "inspector": [
+        *_VIEW,
+        _use("messages attempts dlq:messages dlq:attempts", "hget hmget"),
+        _use("processing:WORKER dlq:parked dlq:processing:WORKER", "lrange"),
+        _use("processing:WORKER dlq:processing:WORKER", "llen"),
+        _use("delayed dlq:delayed", "zrange"),
+        _use("prioritized delayed dlq:prioritized dlq:delayed", "zscore"),
+        _use("result:MESSAGE", "xrange"),
     ],
     "operator": [
         _use("", "ping info time multi exec eval evalsha scan"),
         _use(
             "* queues",
             "del exists get hdel hexists hget hgetall hincrby hkeys hlen hmget hscan hset hsetnx llen lpos "
-            "lpush lrange lrem ltrim pexpire rpoplpush rpush sadd set smembers srem type unlink xadd xdel zadd zcard "
-            "zrange zrangebyscore zrevrangebyscore zrem zscan zscore",
+            "lpush lrange lrem ltrim pexpire rpoplpush rpush sadd set smembers srem type unlink xadd xdel xrange zadd "
+            "zcard zrange zrangebyscore zrevrangebyscore zrem zscan zscore",
         ),
     ],
 }
@@ -180,7 +196,10 @@ OPTIONAL = {
 
 INDEX_KIND = "queues"
 _SCRIPTS = ("eval", "evalsha")
-_READS = "exists get hexists hget hgetall hlen hmget llen lrange smembers type xread zcard zrange zrevrangebyscore"
+_READS = (
+    "exists get hexists hget hgetall hlen hmget llen lrange smembers type xrange xread zcard zrange zrevrangebyscore "
+    "zscore"
+)
 _WRITES = "expire hdel hset hsetnx lpush lrem ltrim rpush sadd set zadd zrem"
 
 
@@ -220,6 +239,6 @@ def _patterns(use: Use, owners: Sequence[str]) -> list[str]:
         if kind == INDEX_KIND:
             names.append(keys.INDEX)
         else:
-            ending = re.sub("WORKER|NONCE|MESSAGE", "*", kind)
+            ending = re.sub("WORKER|NONCE|MESSAGE|POOL", "*", kind)
             names += [f"bizzmq:{{{owner}}}:{ending}" for owner in owners]
     return [f"{access}~{name}" for name in names]

@@ -11,6 +11,8 @@ from bizzmq.protocol.envelope import decode_body
 
 _COUNT = rb"(0|[1-9][0-9]{0,15})"
 _COUNTS = re.compile(rb"%b %b %b (0|-?[1-9][0-9]{0,15})(?:\t([^\n]+))?\Z" % (_COUNT, _COUNT, _COUNT))
+_ERROR = "\t!"
+"""Before the last error. No JSON begins like this, so earlier versions read no record of a crash there."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Attempts:
         requeues: times that the message was requeued without blame after it had, or may have, started.
         priority: the priority with which the message was published.
         last_crash: the record of the last crash as JSON, or "".
+        last_error: the error of the last attempt in one line, or "". A later crash removes it.
     """
 
     retries: int = 0
@@ -30,6 +33,7 @@ class Attempts:
     requeues: int = 0
     priority: int = 0
     last_crash: str = ""
+    last_error: str = ""
 
     @property
     def delivery(self) -> int:
@@ -39,6 +43,8 @@ class Attempts:
     def encode(self) -> str:
         """The stored text."""
         counts = f"{self.retries} {self.crashes} {self.requeues} {self.priority}"
+        if self.last_error:
+            return f"{counts}\t{self.last_crash}{_ERROR}{self.last_error}"
         return f"{counts}\t{self.last_crash}" if self.last_crash else counts
 
     def last_crash_record(self) -> Mapping[str, Any] | None:
@@ -63,9 +69,14 @@ class Attempts:
         match = _COUNTS.match(stored)
         if match is None:
             raise DecodeError(f"invalid stored attempts {stored[:80]!r}")
-        retries, crashes, requeues, priority, crash = match.groups()
+        retries, crashes, requeues, priority, rest = match.groups()
         try:
-            return cls(int(retries), int(crashes), int(requeues), int(priority), (crash or b"").decode("utf-8"))
+            counts = int(retries), int(crashes), int(requeues), int(priority)
+            if rest is None:
+                return cls(*counts)
+            text = rest.decode("utf-8")
+            crash, _, error = text.partition(_ERROR)
+            return cls(*counts, crash, error) if error else cls(*counts, text)
         except UnicodeDecodeError as error:
             raise DecodeError(f"invalid stored attempts {stored[:80]!r}") from error
 

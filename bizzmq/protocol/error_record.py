@@ -10,11 +10,16 @@ from bizzmq.errors import EncodeError, MessageCancelled
 from bizzmq.protocol import json_codec
 from bizzmq.protocol.attempts import Attempts
 from bizzmq.protocol.ids import host_name
+from bizzmq.utils import logs
 
 TEXT_LIMIT = 10_000
 """Characters of an error's text or traceback that are stored."""
+CRASH = "WorkerCrashed"
+"""The error type of a message that is quarantined because it has killed its workers."""
 TYPE_LIMIT = 200
 """Characters of the name of the error's type that are stored."""
+SUMMARY_LIMIT = 200
+"""Characters of the last error that are stored with the attempts of a message."""
 
 
 def error_record(
@@ -65,6 +70,14 @@ def cancel_record(by: str, reason: str) -> bytes:
     })  # fmt: skip
 
 
+def summary(error: BaseException) -> str:
+    """The type of an error and the first line of its text, at most SUMMARY_LIMIT characters."""
+    lines = _text(error).strip().splitlines()
+    text = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    shown = logs.escape(text).encode("utf-8", "backslashreplace").decode("utf-8")
+    return logs.cut(shown, SUMMARY_LIMIT)
+
+
 def crash_record(reason: str, facts: Mapping[str, Any], *, queue: str, worker: str) -> bytes:
     """The record of a message whose worker died while it ran the message.
 
@@ -75,7 +88,7 @@ def crash_record(reason: str, facts: Mapping[str, Any], *, queue: str, worker: s
     count = facts.get("crash_count", 1)
     return json_codec.dumps(
         {
-            "error_type": "WorkerCrashed",
+            "error_type": CRASH,
             "error": f"its worker died {count} times while running it; the last one {reason}",
             "traceback": "",
             "failed_at": _now(),

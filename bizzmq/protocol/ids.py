@@ -100,3 +100,11 @@ def supervisor_id() -> str:
 def worker_id(supervisor: str, slot: int) -> str:
     """A new id for the worker in a slot; no two processes share one."""
     return f"{supervisor}/{slot}.{nonce(4)}"
+
+
+def host_and_pid(supervisor: str) -> tuple[str, int]:
+    """The host and the pid of a supervisor's or worker's id; the id itself and 0 if it is forged."""
+    parts = supervisor.split(":")
+    if len(parts) != 4 or not parts[2].isdigit() or len(parts[2]) > 10:
+        return supervisor, 0
+    return parts[0], int(parts[2])

@@ -20,7 +20,8 @@ _TYPES = {
     "delayed": "zset", "parked": "list", "processing": "list", "supervisors": "hash", "workers": "hash",
     "releases": "hash", "wake": "zset", "stats": "hash", "publisher": "string",
     "result": "stream", "extras": "hash", "unique": "hash", "checkpoints": "hash", "progress": "hash",
-    "history": "hash", "cancels": "hash", "schedules": "hash", "due": "zset", "fires": "hash",
+    "history": "hash", "cancels": "hash", "schedules": "hash", "due": "zset", "fires": "hash", "pool": "string",
+    "rates": "hash",
 }  # fmt: skip
 
 
@@ -137,6 +138,11 @@ class QueueKeys:
         HASH  name of a schedule -> "due at id fired skipped" of its last fire, and the record of its pause.
         """
 
+    @property
+    def rates(self) -> str:
+        """HASH  place in a ring -> time and totals, once in ten seconds; expires when no pool reports."""
+        return self.base + "rates"
+
     def processing(self, worker: str) -> str:
         """LIST  ids that this worker has claimed; the oldest is the right end."""
         return f"{self.base}processing:{worker}"
@@ -144,6 +150,10 @@ class QueueKeys:
     def publisher(self, nonce: str) -> str:
         """STRING  number of this publisher's last executed request; expires after a while."""
         return f"{self.base}publisher:{nonce}"
+
+    def pool(self, supervisor: str) -> str:
+        """STRING  what the supervisor's pool does, with the time of the report; expires."""
+        return f"{self.base}pool:{supervisor}"
 
     def result(self, message_id: str) -> str:
         """STREAM  one entry: what has become of a message whose result is kept; expires after that time."""

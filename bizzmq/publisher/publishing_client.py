@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Iterable, Mapping, Sequence
 
-from bizzmq.admin.queue_client import checked_name
+from bizzmq.admin.arguments import checked_name
 from bizzmq.message import MessageOptions
 from bizzmq.middleware.base import Publication
 from bizzmq.middleware.publishing import PublishingHooks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any, Callable
 
 import pytest
@@ -16,6 +17,7 @@ from bizzmq import (
     QueueInUseError,
     QueueNotFoundError,
     QueueOptions,
+    QueueSummary,
 )
 from tests.aio.conftest import Run
 from tests.scripts.containers import everything
@@ -33,6 +35,9 @@ READS: dict[str, Call] = {
     "dead letters": lambda mq: mq.dead_letters("q"),
     "dead letters of a type": lambda mq: mq.dead_letters("q", error_type="LookupError", limit=2),
     "groups": lambda mq: mq.dead_letter_groups("q", older_than_s=0),
+    "newest of a filter": lambda mq: mq.messages("q", error="x", older_s=0.001, newest_first=True),
+    "pools": lambda mq: mq.pools("q"),
+    "explain nothing": lambda mq: mq.explain("nothing"),
     "find nothing": lambda mq: mq.find("0" * 13 + "a" * 7),
 }
 CHANGES: dict[str, Call] = {
@@ -85,9 +90,16 @@ async def with_client(url: str, call: Call) -> Any:
         return await call(amq)
 
 
+def _timeless(found: Any) -> Any:
+    """What two reads have in common: ages and rates differ by the time between them."""
+    if isinstance(found, list):
+        return [replace(one, activity=None) if isinstance(one, QueueSummary) else one for one in found]
+    return found
+
+
 @pytest.mark.parametrize("name", READS)
 def test_both_clients_read_the_same(run: Run, mq: BizzMQ, url: str, filled: list[str], name: str) -> None:
-    assert run(with_client(url, READS[name])) == READS[name](mq)
+    assert _timeless(run(with_client(url, READS[name]))) == _timeless(READS[name](mq))
 
 
 @pytest.mark.parametrize("name", REFUSED)

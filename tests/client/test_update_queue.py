@@ -224,4 +224,6 @@ def test_all_queues_are_listed_with_their_counts(mq: BizzMQ, redis: Redis) -> No
     assert found["b"].stats is None
     assert "max_retries" in found["b"].error
     assert found["b"].as_dict() == {"queue": "b", "error": found["b"].error}
-    assert found["a"].as_dict() == {"queue": "a", **mq.stats("a").as_dict()}
+    activity = found["a"].activity
+    assert activity is not None
+    assert found["a"].as_dict() == {"queue": "a", **mq.stats("a").as_dict(), **activity.as_dict()}

@@ -118,7 +118,7 @@ def test_by_default_the_first_retry_comes_after_about_half_a_second(mq: BizzMQ, 
     ((message_id, due_ms),) = redis.zrange("bizzmq:{slow}:delayed", 0, -1, withscores=True)
     failed_ms = int(message_id[:13], 16) / 1000
     assert 250 <= due_ms - failed_ms <= 1000
-    assert look(redis, "slow").attempts == {message_id: "1 0 0 0"}
+    assert look(redis, "slow").attempts == {message_id: "1 0 0 0\t\t!ValueError: cannot handle 1"}
     assert mq.stats("slow").retried == 1
 
 

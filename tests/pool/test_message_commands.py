@@ -1,4 +1,4 @@
-"""`bizzmq messages`, `find` and `delete`."""
+"""`bizzmq list`, `find` and `delete`."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def published(mq: BizzMQ) -> list[str]:
 
 
 def test_messages_are_listed_in_pages(url: str, published: list[str]) -> None:
-    first = bizzmq("messages", "q", "--limit=2", REDIS_URL=url)
+    first = bizzmq("list", "q", "--limit=2", REDIS_URL=url)
     cursor = first.err.split()[-1]
-    rest = bizzmq("messages", "q", "--limit=2", "--after", cursor, REDIS_URL=url)
+    rest = bizzmq("list", "q", "--limit=2", "--after", cursor, REDIS_URL=url)
 
     head, *lines = first.lines()
     assert head.split()[:2] == ["id", "published"]
@@ -35,7 +35,7 @@ def test_messages_are_listed_in_pages(url: str, published: list[str]) -> None:
 
 
 def test_messages_are_listed_as_json(mq: BizzMQ, url: str, published: list[str]) -> None:
-    found = json.loads(bizzmq("messages", "q", "--state=delayed", "--json", REDIS_URL=url).out)
+    found = json.loads(bizzmq("list", "q", "--state=delayed", "--json", REDIS_URL=url).out)
 
     assert [message["id"] for message in found["messages"]] == published[3:]
     assert found == json.loads(json.dumps(mq.messages("q", "delayed").as_dict()))
@@ -44,10 +44,10 @@ def test_messages_are_listed_as_json(mq: BizzMQ, url: str, published: list[str])
 def test_a_dead_letter_queue_shows_its_dead_letters(redis: Redis, url: str) -> None:
     put(redis, "q_dlq", held("d1", waiting=("d2",)))
 
-    assert [line.split()[0] for line in bizzmq("messages", "q_dlq", REDIS_URL=url).lines()[1:]] == ["d2"]
-    held_now = bizzmq("messages", "q_dlq", "--state=processing", REDIS_URL=url).lines()[1:]
+    assert [line.split()[0] for line in bizzmq("list", "q_dlq", REDIS_URL=url).lines()[1:]] == ["d2"]
+    held_now = bizzmq("list", "q_dlq", "--state=processing", REDIS_URL=url).lines()[1:]
     assert [line.split()[0] for line in held_now] == ["d1"]
-    assert "state must be" in refused(OPERATOR, "messages", "q_dlq", "--state=waiting", code=2, REDIS_URL=url)
+    assert "state must be" in refused(OPERATOR, "list", "q_dlq", "--state=waiting", code=2, REDIS_URL=url)
 
 
 @pytest.mark.parametrize("within", [[], ["--queue=q"]])
@@ -69,7 +69,7 @@ def test_a_message_is_found(mq: BizzMQ, url: str, published: list[str], within: 
         (["find", "0" * 20, "--queue=q"], f"q has no message {'0' * 20}"),
         (["delete", "q", "0" * 20, "--yes"], f"q has no message {'0' * 20}"),
         (["delete", "q", "x\x1b[31m", "--yes"], "q has no message x\\x1b[31m"),
-        (["messages", "other"], "other"),
+        (["list", "other"], "other"),
         (["delete", "other", "x", "--yes"], "other"),
     ],
 )

@@ -25,7 +25,8 @@ _MESSAGE = "000jzzzz0123456789ab"
 def _slot(index: int, **others: Any) -> dict[str, Any]:
     return {
         "slot": index, "pid": 4_194_000 + index, "worker": "w", "state": "running", "message": _MESSAGE,
-        "queue": "注文の処理" * 6, "running_for_s": -0.0, "memory_bytes": 123_456_789, "cpu_s": 1.0,
+        "queue": "注文の処理" * 6, "task": "tasks.send_the_monthly_report",
+        "running_for_s": -0.0, "memory_bytes": 123_456_789, "cpu_s": 1.0,
         "cpu_percent": 97.0,
         "handled": 12_345, "failed": 123, "restarts": 3, "last_death": "was killed by SIGKILL (out of memory)",
         "last_death_ago_s": 190.0, "starts_in_s": None, "generation": 0, **others,
@@ -59,7 +60,7 @@ def _fits(lines: Sequence[str], columns: int) -> bool:
     return max(map(_columns, lines)) <= columns
 
 
-@pytest.mark.parametrize(("columns", "table_head"), [(80, "handled"), (200, "last death")])
+@pytest.mark.parametrize(("columns", "table_head"), [(80, "died"), (200, "last death")])
 def test_a_pool_fits_and_names_queue_and_time(control: Any, columns: int, table_head: str) -> None:
     path, server = control
     with Terminal("pool", "--control", str(path), columns=columns) as terminal:
@@ -69,7 +70,8 @@ def test_a_pool_fits_and_names_queue_and_time(control: Any, columns: int, table_
     assert _fits(lines, columns), terminal.screen
     (head,) = (line for line in lines if line.startswith("slot"))
     assert head.rstrip().endswith(table_head)
-    assert "queue" in head
+    assert {"queue", "task", "running", "died"} <= {*head.split()}
+    assert "tasks.send" in terminal.screen
     assert _MESSAGE in terminal.screen
     assert "注文の" in terminal.screen
     assert "-0.0" not in terminal.screen
@@ -110,7 +112,9 @@ def test_queues_fit(redis: Redis, url: str) -> None:
     with Terminal("queues", REDIS_URL=url) as terminal:
         lines = terminal.lines()
     assert _fits(lines, 80)
-    assert lines[0].split()[:5] == ["queue", "waiting", "delayed", "processing", "dead_lettered"]
+    assert lines[0].split() == [
+        "queue", "waiting", "oldest", "processing", "dead", "workers", "in/min", "out/min"
+    ]  # fmt: skip
     assert "q" * 120 in bizzmq("queues", REDIS_URL=url).out
 
 

@@ -36,6 +36,7 @@ WORKING: Dict[str, Callable[[Broker], Any]] = {
     "quarantine": lambda broker: broker.requeue(QUEUE, "w1", DeadWorker("crash", running="m1", crash_limit=1)),
     "register": lambda broker: broker.register(QUEUE, "s2", "w2") is None,
     "heartbeat": lambda broker: broker.heartbeat(QUEUE, "s1").counter,
+    "report": lambda broker: broker.report(QUEUE, "s1", b"{}", 1000),
     "unregister": lambda broker: broker.unregister(QUEUE, "s1"),
     "replay": lambda broker: broker.replay(QUEUE, "d1", 0),
     "purge": lambda broker: purge.purge(broker, QUEUE),

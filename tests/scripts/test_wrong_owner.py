@@ -37,6 +37,7 @@ REFUSED: Dict[str, Call] = {
     "requeue": lambda broker: broker.requeue(QUEUE, "w1", DeadWorker("crash", running="m1")),
     "release_prefetched": lambda broker: broker.release_prefetched(QUEUE, "w1", "m1", 2),
     "heartbeat": lambda broker: broker.heartbeat(QUEUE, "s1").counter,
+    "report": lambda broker: broker.report(QUEUE, "s1", b"{}", 1000),
     "unregister": lambda broker: broker.unregister(QUEUE, "s1"),
     "requeue of a live supervisor's worker": lambda broker: broker.requeue(
         QUEUE, "w2", DeadWorker("silent", supervisor="s2", counter="6")

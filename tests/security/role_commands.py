@@ -7,7 +7,8 @@ from contextlib import suppress
 from typing import Any, Callable
 
 from bizzmq import BizzMQ, MessageOptions, NotConfirmedError, QueueOptions, ResultExpired
-from bizzmq.admin.stats import overview, stats
+from bizzmq.admin.stats import overview, read_all_pools, stats
+from bizzmq.admin.stored_message import STATES
 from bizzmq.broker.broker import Broker
 from bizzmq.broker.server_info import info, warn_of_eviction
 from bizzmq.connection.factory import connect
@@ -97,6 +98,18 @@ def _view(broker: Broker) -> None:
     broker.ping()
     overview(broker)
     _count(broker)
+    broker.perform(read_all_pools(None))
+
+
+def _inspect(url: str) -> None:
+    with BizzMQ(url) as mq:
+        found = [one.id for state in STATES for one in mq.messages("q", state).messages]
+        found += [one.id for one in mq.messages("q_dlq", "processing").messages]
+        assert len(found) > len(STATES)
+        for message_id in (*found, "none"):
+            mq.explain(message_id, "q")
+            mq.explain(message_id)
+            mq.status("q", message_id)
 
 
 def _declare(broker: Broker) -> None:
@@ -115,5 +128,6 @@ ACTIONS: dict[str, list[Action]] = {
     "worker": [_keep_a_lease("q"), create],
     "dead-letter-worker": [_keep_a_lease("q_dlq"), create_dead],
     "viewer": [_with_broker(_view)],
+    "inspector": [_with_broker(_view), _inspect],
     "operator": [],
 }

@@ -19,12 +19,12 @@ ROLES = tuple(roles.ROLES)
 PASSWORD = "role-password"
 WORKER_SCRIPTS = (
     "heartbeat", "claim", "create", "dead_letter", "discard", "expire_dead_letters", "finish", "unregister",
-    "release_prefetched", "register", "release", "requeue", "retry",
+    "release_prefetched", "register", "release", "report", "requeue", "retry",
 )  # fmt: skip
 SCHEDULER_SCRIPTS = ("due_schedules", "fire", "put_schedule", "resume_schedule")
 SCRIPTS = {
     "publisher": ("publish",), "waiter": (), "creator": ("create", "update"), "worker": WORKER_SCRIPTS,
-    "dead-letter-worker": WORKER_SCRIPTS, "viewer": (), "scheduler": SCHEDULER_SCRIPTS,
+    "dead-letter-worker": WORKER_SCRIPTS, "viewer": (), "inspector": (), "scheduler": SCHEDULER_SCRIPTS,
     "operator": tuple(scripts.names()),
 }  # fmt: skip
 _DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "operations" / "security.md"

@@ -144,9 +144,9 @@ def acts(role: str) -> list[Act]:
     """All actions of a role."""
     return [
         *[_of_move(move) for move in MOVES if is_of(role, move)],
-        *[Act(_create, action) for action in ACTIONS[role]],
         *[_of_extras(queue) for queue, worker in WORKERS.items() if worker == role],
         *[_of_retention(queue) for queue, worker in WORKERS.items() if worker == role],
+        *[Act(_fill if role in ("viewer", "inspector") else _create, action) for action in ACTIONS[role]],
     ]
 
 
@@ -214,6 +214,14 @@ def _create(server: RedisServer, admin: Redis) -> None:
     admin.script_flush()
 
 
+def _fill(server: RedisServer, admin: Redis) -> None:
+    """Messages in all places of a queue and its dead-letter queue."""
+    _create(server, admin)
+    for queue, name in ((QUEUE, "m"), (DEAD, "d")):
+        put(admin, queue, held(f"{name}1", waiting=(f"{name}2",), parked=(f"{name}3",), prioritized={f"{name}4": 1},
+                               delayed=(f"{name}5",)))  # fmt: skip
+
+
 @pytest.mark.parametrize("role", [role for role in ROLES if role != "operator"])
 def test_each_command_of_a_line_is_sent_for_each_of_its_keys_and_needed(guarded: RedisServer, role: str) -> None:
     if not is_first(guarded):
@@ -270,7 +278,7 @@ def _mirrored() -> set[Pair]:
 def test_an_operator_has_the_commands_of_all_scripts_and_of_the_command() -> None:
     text = "".join(scripts.load(name).source for name in scripts.names())
     in_scripts = {name.lower() for name in re.findall(r"redis\.p?call\('(\w+)'", re.sub(r"--.*", "", text))}
-    plain = "eval evalsha exec hgetall info multi ping sadd scan smembers srem zscan"
+    plain = "eval evalsha exec hgetall info multi ping sadd scan smembers srem xrange zscan"
 
     assert commands("operator") == in_scripts | {*plain.split()}
 

@@ -172,6 +172,8 @@ def client() -> None:
         assert_type(mq.dead_letters("mail", error_type="ValueError", text="no"), MessagePage)
         assert_type(mq.replay("mail", fingerprint="0123456789ab", rate="10/s"), int)
         assert_type(mq.replay("mail", "id", body={"to": "bob"}, options={"priority": 3, "key": None}), int)
+        assert_type(mq.pools()[0].host, str)
+        assert_type(mq.activity("mail").oldest_waiting_s, Optional[float])
 
 
 async def publishes_from_asyncio() -> None:
@@ -184,6 +186,7 @@ async def publishes_from_asyncio() -> None:
     async for handle in async_as_completed([await thumbnail.apublish("a.png")], timeout_s=5):
         assert_type(await handle.aresult(), str)
         assert_type((await handle.astatus()).state, str)
+        assert_type((await handle.aexplain()).situation, str)
     await async_wait([await thumbnail.apublish("a.png")], "first")
 
 
@@ -192,6 +195,7 @@ def results() -> None:
     assert_type(handle.result(timeout_s=timedelta(minutes=1)), Report)
     assert_type(fetch.publish("https://example.org").result(5), bytes)
     assert_type(handle.status().delivery, int)
+    assert_type(handle.explain().sentence, str)
     assert_type(report.handle(handle.id).result(), Report)
     for done in as_completed([thumbnail.publish("a.png")]):
         assert_type(done.result(), str)

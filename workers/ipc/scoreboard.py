@@ -27,23 +27,27 @@ MAX_QUEUES = 200
 _PAUSED_AT = 0
 _WATCHED_AT = 1
 _HAS_RECORDS_AT = 2
+_DRAINING_AT = 3
 _QUEUES_AT = 8
 _SECONDS = struct.Struct("=d")
 _HEADER_BYTES = _QUEUES_AT + MAX_QUEUES * _SECONDS.size
-_SLOT_BYTES = 128
-_BEGIN = struct.Struct("=20sHHdd")  # running id, its delivery modulo 65536, how many come after it, start, deadline
+_SLOT_BYTES = 160
+_BEGIN = struct.Struct("=20sHHddx")  # running id, its delivery modulo 65536, how many come after it, start, deadline
+_BEGIN_TASK = struct.Struct("=20sHHdd32s")  # the same, and the end of the name of its task: none for a plain message
+_TASK_BYTES, _TASK_AT = 32, 40
+_MOST_NAMES = 1000
 _ID = struct.Struct("=20s")
 _NONE = bytes(_ID.size)
 _COUNT = struct.Struct("=Q")
-_FINISHED_AT = 40
-_HANDLED_AT = 64
-_STATE_AT = 72
-_QUEUE_AT = 73
-_CPU_AT = 80
-_EXIT_REASON_AT = 74
-_RELEASE_REQUESTED_AT = 75
-_FAILED_AT = 88
-_CANCEL_AT = 96
+_FINISHED_AT = 72
+_HANDLED_AT = 96
+_STATE_AT = 104
+_QUEUE_AT = 105
+_EXIT_REASON_AT = 106
+_RELEASE_REQUESTED_AT = 107
+_CPU_AT = 112
+_FAILED_AT = 120
+_CANCEL_AT = 128
 _CANCEL = struct.Struct("=20sH")  # id of a message, its delivery modulo 65536
 _EXIT_REASONS = list(ExitReason)
 REMINDER = signal.SIGWINCH
@@ -69,6 +73,7 @@ class Snapshot:
 
     Attributes:
         running: id of the message that is running, or was the last to run.
+        task: the last 32 bytes of the name of its task; "" for a plain message.
         last_finished: id of the last message that is finished and not acked yet, or "".
         delivery: number of the running message's delivery, modulo 65536.
         rest: how many messages were claimed with the running one and come after it.
@@ -80,6 +85,7 @@ class Snapshot:
 
     activity: Activity
     running: str
+    task: str
     last_finished: str
     delivery: int
     rest: int
@@ -110,6 +116,7 @@ class SlotActivity(ActivityRecorder):
         self._failed_at = self._at + _FAILED_AT
         self._cancel_at = self._at + _CANCEL_AT
         self._handled = self._failed = 0
+        self._names: Dict[str, bytes] = {"": b""}
         self._report_holding: Callable[[], None] | None = None
         self._before_waiting: Callable[[], None] | None = None
 
@@ -126,6 +133,21 @@ class SlotActivity(ActivityRecorder):
         _BEGIN.pack_into(self._memory, self._at, message_id, delivery & 0xFFFF, rest, started_s, deadline_s)
         self._memory[self._queue_at] = queue_index
         self._memory[self._state_at] = _RUNNING
+
+    def begin_task(
+        self, message_id: bytes, queue_index: int, started_s: float, deadline_s: float, delivery: int, rest: int,
+        task: str,
+    ) -> None:  # fmt: skip
+        name = self._names.get(task) or self._name_of(task)
+        _BEGIN_TASK.pack_into(self._memory, self._at, message_id, delivery & 0xFFFF, rest, started_s, deadline_s, name)
+        self._memory[self._queue_at] = queue_index
+        self._memory[self._state_at] = _RUNNING
+
+    def _name_of(self, task: str) -> bytes:
+        if len(self._names) >= _MOST_NAMES:
+            self._names.clear()  # forged ones
+        name = self._names[task] = task.encode("utf-8", "replace")[-_TASK_BYTES:]
+        return name
 
     def finish(self, message_id: bytes) -> None:
         _ID.pack_into(self._memory, self._finished_at, message_id)
@@ -235,6 +257,9 @@ class SlotActivity(ActivityRecorder):
         return Snapshot(
             activity=Activity(self._memory[self._state_at]),
             running=_text(running),
+            task=self._memory[self._at + _TASK_AT : self._at + _TASK_AT + _TASK_BYTES]
+            .partition(b"\0")[0]
+            .decode("utf-8", "ignore"),
             last_finished=_text(finished),
             delivery=delivery,
             rest=rest,
@@ -300,6 +325,15 @@ class Scoreboard:
     def set_watched(self, *, watched: bool) -> None:
         """Set whether workers need not report that they hold more than one message."""
         self._memory[_WATCHED_AT] = int(watched)
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the pool has to end."""
+        return bool(self._memory[_DRAINING_AT])
+
+    def set_draining(self) -> None:
+        """Note that the pool has to end."""
+        self._memory[_DRAINING_AT] = 1
 
     def slot(self, index: int) -> SlotActivity:
         """The activity of one slot."""

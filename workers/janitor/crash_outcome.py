@@ -13,7 +13,7 @@ from bizzmq.errors import CpuTimeExceeded, DecodeError, MemoryLimitExceeded, Mes
 from bizzmq.failure_policy import NO_POLICY, FailurePolicy, layered
 from bizzmq.protocol.attempts import NO_ATTEMPTS, Attempts
 from bizzmq.protocol.envelope import decode_envelope
-from bizzmq.protocol.error_record import cancel_record, crash_record, error_record
+from bizzmq.protocol.error_record import cancel_record, crash_record, error_record, summary
 from bizzmq.protocol.ids import published_us
 from bizzmq.protocol.results import results_of_stored
 from bizzmq.queue import QueueOptions
@@ -86,7 +86,8 @@ def _failure(
     common = (worker_exit.running, worker_exit.last_finished, crash_limit, record)
     if isinstance(decision, Retry):
         delay_ms = round(decision.delay_s * 1000)
-        return DeadWorker(DeathKind.FAILED, *common, "retry", decision.attempts.encode(), delay_ms)
+        after = replace(decision.attempts, last_error=summary(error))
+        return DeadWorker(DeathKind.FAILED, *common, "retry", after.encode(), delay_ms)
     outcome = "dead-letter" if isinstance(decision, MoveToDeadLetters) else "discard"
     return DeadWorker(DeathKind.FAILED, *common, outcome)
 

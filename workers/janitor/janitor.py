@@ -53,6 +53,7 @@ from bizzmq.workers.ipc.scoreboard import Scoreboard
 from bizzmq.workers.janitor.cancels import RunningCancels
 from bizzmq.workers.janitor.orphans import OrphanedWorkers
 from bizzmq.workers.janitor.pending_requests import PendingRequests, concerns_one_queue
+from bizzmq.workers.janitor.pool_activity import PoolActivity
 from bizzmq.workers.janitor.queues import PoolQueues
 from bizzmq.workers.janitor.record_keeper import RecordKeeper
 from bizzmq.workers.journal.file_format import server_of
@@ -80,13 +81,14 @@ class Janitor:
         self._queues = PoolQueues(self._broker, config.description, self._report_alive, sealer)
         self._unprepared: set[str] = set()  # whose options are to be compared with those that the app declares now
         self._scheduler = Scheduler(self._broker, sealer, before_request=self._report_alive, reach=failpoints.armed())
+        self._orphans = OrphanedWorkers(config, scoreboard)
         lease = LeaseOptions(config.beat_s, config.lease_s, config.scan_s)
         self._lease = Lease(
             self._broker, supervisor, config.queues, lease, create=self._queues.create,
             living_workers=self._living_workers, before_queue=self._report_alive, on_scan=self._look_after,
             on_heartbeat=self._scheduler.note,
+            report=PoolActivity(config, scoreboard, self._orphans).report,
         )  # fmt: skip
-        self._orphans = OrphanedWorkers(config, scoreboard)
         self._recovery = JournalRecovery(
             config.journal, self._broker, server_of(config.redis_url), config.queues, self._living_workers,
             config.scan_s, config.beat_s / 2,

@@ -147,6 +147,7 @@ class Manager:
         """Drain, or stop at once."""
         if not self._drain.request(at_once=number == signal.SIGQUIT):
             return
+        self._components.scoreboard.set_draining()
         self._rolling_restart.cancel()
         self._preloader.end()
         if self._drain.state is DrainState.STOPPING:

@@ -141,7 +141,7 @@ class PoolStatus:
         if slot.phase is not Phase.UP:
             return {
                 "slot": slot.index, "pid": 0, "worker": "", "state": _WITHOUT_PROCESS[slot.phase], "message": "",
-                "queue": "", "note": "", "running_for_s": None, "memory_bytes": None, "cpu_s": None,
+                "queue": "", "task": "", "note": "", "running_for_s": None, "memory_bytes": None, "cpu_s": None,
                 "cpu_percent": None, "handled": 0, "failed": 0, "restarts": max(0, slot.restarts - 1),
                 "last_death": slot.last_death,
                 "last_death_ago_s": _death_ago_s(slot, now_s),
@@ -154,6 +154,7 @@ class PoolStatus:
             "worker": slot.worker,
             "state": _state(slot, snapshot),
             "message": snapshot.running if busy else "",
+            "task": snapshot.task if busy else "",
             "queue": self._config.queues[snapshot.queue_index] if busy else "",
             "note": slot.note,
             "running_for_s": _past_s(snapshot.started_s, now_s) if snapshot.activity is Activity.RUNNING else None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, Iterable, List, NamedTuple, NoReturn, Sequence, TypeVar
 
-from bizzmq.admin.queue_client import checked_name
+from bizzmq.admin.arguments import checked_name
 from bizzmq.app.options import DEFAULTS
 from bizzmq.app.published import PublishedMessage
 from bizzmq.broker.broker import Broker

@@ -1,0 +1,1 @@
+"""What happens on queues now: the pools that serve them, the age of what waits, and rates."""

@@ -1,0 +1,1 @@
+"""Commands that look at messages and pools, and change nothing."""

@@ -1,0 +1,25 @@
+"""Numbers in sentences: lengths of time, and counts with their nouns."""
+
+from __future__ import annotations
+
+_UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
+
+def span(seconds: float) -> str:
+    """A length of time, in its two largest units from a minute on: `0.4 s`, `12 s`, `3 min 20 s`, `2 d 4 h`."""
+    if seconds < 1:
+        return f"{max(0.0, seconds):.1f} s"
+    rest = int(seconds)
+    parts: list[str] = []
+    for size, unit in _UNITS:
+        count, rest = divmod(rest, size)
+        if count or parts:
+            parts.append(f"{count} {unit}" if count else "")
+        if len(parts) == 2:
+            break
+    return " ".join(filter(None, parts))
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """A count with its noun: `1 worker`, `1,200 workers`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

@@ -36,7 +36,7 @@ class Stage:
     def pool(self, *workers: str, supervisor: str = S1, silent_s: float = 0.0, **report: Any) -> None:
         """A pool that has sent its last report `silent_s` ago."""
         for worker in workers or ("",):
-            self.broker.register("q", supervisor, 1, worker)
+            self.broker.register("q", supervisor, worker)
         self.broker.report("q", supervisor, PoolReport(workers=len(workers), **report).encode(), 600_000)
         if silent_s:
             key = f"bizzmq:{{q}}:pool:{supervisor}"
@@ -85,7 +85,7 @@ def silent_pool(stage: Stage) -> str:
 
 
 def older_pool(stage: Stage) -> str:
-    stage.broker.register("q", S1, 1, W1)
+    stage.broker.register("q", S1, W1)
     return stage.publish()
 
 

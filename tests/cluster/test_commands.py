@@ -82,7 +82,9 @@ def test_queues_and_messages_are_managed_on_several_servers(url: str) -> None:
             mq.delete_queue("wide")
         mq.consume_until_empty("wide", _fail_some, 60)
         assert len(mq.dead_letters("wide").messages) == mq.stats("wide").dead_lettered == 3
-        assert mq.replay("wide") == 3
+        assert [(one.error_type, one.count) for one in mq.dead_letter_groups("wide")] == [("Reject", 3)]
+        assert mq.replay("wide", mq.dead_letters("wide").messages[0].id, body="edited") == 1
+        assert mq.replay("wide", error_type="Reject", rate="100/s") == 2
         assert mq.purge("wide") == 3
         assert mq.delete_queue("wide") == 0
         assert mq.delete_queue("one", with_messages=True) == 1

@@ -10,11 +10,13 @@ import pytest
 from redis import Redis
 
 from bizzmq import App, BizzMQ, MessageOptions, QueueOptions, Reject
-from bizzmq.admin.explain.explanation import SITUATIONS
+from bizzmq.admin.explain.explanation import SITUATIONS, explained
+from bizzmq.admin.explain.facts import Facts
 from bizzmq.broker.broker import Broker
 from bizzmq.broker.workers import DeadWorker
 from bizzmq.protocol.ids import MessageIds
 from bizzmq.protocol.pool_report import DRAINING, PAUSED, PoolReport, RunningMessage
+from bizzmq.protocol.results import Ending
 from bizzmq.testing.wait import eventually
 from tests.pool.command import OPERATOR, run
 
@@ -210,6 +212,12 @@ def parked(stage: Stage) -> str:
     return message_id
 
 
+def cancelled(stage: Stage) -> str:
+    message_id = stage.publish(result_ttl_s=60)
+    assert stage.mq.cancel(message_id, "q", by="ada", reason="wrong month")
+    return message_id
+
+
 def deleted_queue(stage: Stage) -> str:
     message_id = stage.publish()
     stage.mq.delete_queue("q", with_messages=True)
@@ -281,6 +289,7 @@ ROWS = {
                   r"ZeroDivisionError: division by zero"),
     "its dead letter was deleted": Row("failed_and_deleted", deleted_letter, r"dead-lettered [\d.]+ s ago, and no "
                                        r"longer stored: Reject: unreadable .*"),
+    "cancelled": Row("cancelled", cancelled, r"cancelled by ada: wrong month; that was [\d.]+ s ago"),
     "no id": Row("never_published", lambda _stage: "nonsense", r"no queue has heard of it: this is not the id .*"),
     "older than its queue": Row("never_published", id_of(3600), r"queue 'q' has not heard of it: it was created .*"),
     "from the future": Row("never_published", id_of(-3600), r"no queue .*: its id is from .* in the future"),
@@ -306,7 +315,15 @@ def test_each_situation_has_its_sentence(stage: Stage, name: str) -> None:
 
 
 def test_the_rows_show_all_situations() -> None:
-    assert {row.situation for row in ROWS.values()} == {one.name for one in SITUATIONS}
+    assert {row.situation for row in ROWS.values()} == {one.name for one in SITUATIONS} - {"expired"}
+
+
+def test_an_expired_message_says_so() -> None:
+    ending = Ending("expired", finished_ms=90_000)
+
+    assert explained(Facts("x", "q", 100.0, ending=ending)).sentence == (
+        "expired 10 s ago: no worker has started it in time"
+    )
 
 
 def test_without_a_queue_all_are_searched(stage: Stage) -> None:

@@ -7,9 +7,10 @@ from typing import Any, Mapping
 from bizzmq.admin.explain.facts import Facts
 from bizzmq.admin.stored_message import DEAD_LETTERED as IN_DEAD_LETTERS
 from bizzmq.protocol.error_record import CRASH
-from bizzmq.protocol.results import DEAD_LETTERED, DISCARDED, SUCCEEDED
+from bizzmq.protocol.results import CANCELLED, DEAD_LETTERED, DISCARDED, SUCCEEDED
 from bizzmq.utils.wording import span
 
+EXPIRED = "expired"
 _SHOWN = 200
 
 
@@ -63,6 +64,20 @@ def failed_and_deleted(facts: Facts) -> str:
     if ending is None:
         return ""
     return f"dead-lettered{_finished(facts)}, and no longer stored: {error_of(ending.error or {})}"
+
+
+def cancelled(facts: Facts) -> str:
+    ending = _ending(facts, CANCELLED)
+    if ending is None:
+        return ""
+    return (
+        f"{_text((ending.error or {}).get('error')) or CANCELLED}; that was{_finished(facts) or ' at an unknown time'}"
+    )
+
+
+def expired(facts: Facts) -> str:
+    ending = _ending(facts, EXPIRED)
+    return "" if ending is None else f"expired{_finished(facts)}: no worker has started it in time"
 
 
 def quarantined(facts: Facts) -> str:

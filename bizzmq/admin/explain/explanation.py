@@ -34,6 +34,8 @@ SITUATIONS: Tuple[Situation, ...] = (
     Situation("succeeded", ended.succeeded),
     Situation("discarded", ended.discarded),
     Situation("failed_and_deleted", ended.failed_and_deleted),
+    Situation("cancelled", ended.cancelled),
+    Situation("expired", ended.expired),
     Situation("quarantined", ended.quarantined),
     Situation("dead_lettered", ended.dead_lettered),
     Situation("held_by_silent_host", stored.held_by_silent_host),
@@ -53,6 +55,9 @@ SITUATIONS: Tuple[Situation, ...] = (
     Situation("next", waiting.is_next),
 )
 """In the order in which they are tried."""
+
+
+_UNCLEAR = ("unclear", "what is stored of it fits no situation that this version knows: see bizzmq show")
 
 
 @dataclass(frozen=True)
@@ -102,7 +107,7 @@ def read_explanation(k: QueueKeys | None, message_id: bytes) -> Operation[Explan
 def explained(facts: Facts) -> Explanation:
     """The explanation for some facts."""
     fitting = ((one.name, one.sentence(facts)) for one in SITUATIONS)
-    name, sentence = next((found for found in fitting if found[1]), ("stored", "stored in a place that is not known"))
+    name, sentence = next((found for found in fitting if found[1]), _UNCLEAR)
     state = facts.message.state if facts.message else facts.ending.state if facts.ending else UNKNOWN
     return Explanation(
         facts.id, facts.queue, state, name, logs.escape(sentence), facts.as_dict(), facts.message, facts.ending

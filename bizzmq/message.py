@@ -6,15 +6,24 @@ import re
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Mapping, NamedTuple
+from typing import Any, Callable, Mapping, NamedTuple, Union
 
-from bizzmq.properties import MessageProperties, checked_headers, checked_key, checked_result_ttl
+from bizzmq.properties import (
+    MessageProperties,
+    checked_headers,
+    checked_key,
+    checked_result_ttl,
+    checked_unique_key,
+)
 from bizzmq.validation import checks
+from bizzmq.validation.base_errors import ConfigurationError
 from bizzmq.validation.checks import MAX_S, Seconds
 
 PRIORITY_LIMIT = 2**53
 """The largest absolute value of a priority: scores of sorted sets are doubles, which are exact up to here."""
 MAX_DELAY_S = MAX_S
+UniqueKey = Union[str, Callable[[Any], str]]
+"""A unique key, or a function that makes it of a message's body."""
 
 _CONFIRM = re.compile(r"(aof|replicas:[1-9][0-9]{0,2})\Z")
 _OR_NONE = ", or None for the queue's"
@@ -42,9 +51,20 @@ class MessageOptions:
             all. The handler finds them in `Context.headers`.
         key: a name by which messages are found, counted, cancelled and paused, such as a tenant's: at most 512 bytes
             of UTF-8 without control characters; "" for none.
+        unique_key: while a message of the queue has this key, no other one with it is published: the id of the first
+            one is returned. A text like `key`, or a function that takes the message (for a task, its arguments by name)
+            and returns such a text; "" for none. See docs/guide/uniqueness.md.
+        unique_until: how long a message has its key: until it has `finished` (also by a failure for good), or until it
+            is `started`.
+        unique_for_s: instead, the key is taken for this time after publishing, seconds or a timedelta, whatever
+            becomes of the message; None for no such time.
+        on_duplicate: `keep` the first message as it is, or `replace` its content, and the time until which it is
+            delayed, unless a worker has it.
+        expires_s: the message is not started later than this after it was published, seconds or a timedelta, by Redis's
+            clock. None lets it wait for as long as it takes.
 
     Raises:
-        ConfigurationError: a value has the wrong type or is out of range.
+        ConfigurationError: a value has the wrong type or is out of range, or two do not go together.
     """
 
     priority: int
@@ -55,6 +75,11 @@ class MessageOptions:
     result_ttl_s: float
     headers: Mapping[str, str] = field(hash=False)  # a mapping has no hash
     key: str
+    unique_key: UniqueKey
+    unique_until: str
+    unique_for_s: float | None
+    on_duplicate: str
+    expires_s: float | None
 
     def __init__(
         self,
@@ -66,6 +91,12 @@ class MessageOptions:
         result_ttl_s: Seconds = 0.0,
         headers: Mapping[str, str] | None = None,
         key: str = "",
+        *,
+        unique_key: UniqueKey = "",
+        unique_until: str = "finished",
+        unique_for_s: Seconds | None = None,
+        on_duplicate: str = "keep",
+        expires_s: Seconds | None = None,
     ) -> None:
         given = self.__dict__  # frozen: set once, here
         given["priority"] = _priority(priority)
@@ -76,6 +107,12 @@ class MessageOptions:
         given["result_ttl_s"] = checked_result_ttl(result_ttl_s)
         given["headers"] = checked_headers(headers)
         given["key"] = checked_key(key)
+        given["unique_key"] = unique_key if callable(unique_key) else checked_unique_key(unique_key)
+        given["unique_until"] = checks.choice("unique_until", unique_until, ("finished", "started"))
+        given["unique_for_s"] = _time("unique_for_s", unique_for_s)
+        given["on_duplicate"] = checks.choice("on_duplicate", on_duplicate, ("keep", "replace"))
+        given["expires_s"] = _time("expires_s", expires_s)
+        _check_together(self)
 
     def delay_ms(self, now_us: int) -> int:
         """The delay in milliseconds, counted from `now_us`, which is Redis's time in microseconds since the epoch."""
@@ -126,6 +163,24 @@ def _retries(value: Any) -> int | None:
 
 def _timeout(value: Any) -> float | None:
     return None if value is None else checks.seconds("timeout_s", value, above=True, otherwise=_OR_NONE)
+
+
+def _time(name: str, value: Any) -> float | None:
+    return None if value is None else checks.seconds(name, value, above=True, otherwise=", or None", most=MAX_S)
+
+
+def _check_together(options: MessageOptions) -> None:
+    """Raise ConfigurationError if two of the options contradict each other."""
+    is_plain = options.unique_until == "finished" and options.on_duplicate == "keep"
+    if options.unique_key == "" and not (is_plain and options.unique_for_s is None):
+        raise ConfigurationError("unique_until, unique_for_s and on_duplicate need a unique_key")
+    if options.unique_for_s is not None and not is_plain:
+        raise ConfigurationError('unique_for_s goes with neither unique_until="started" nor on_duplicate="replace"')
+    delay_s = options.delay_s
+    if options.expires_s is not None and isinstance(delay_s, float) and delay_s >= options.expires_s:
+        raise ConfigurationError(
+            f"expires_s must be longer than delay_s, which is {delay_s:g}, not {options.expires_s:g}"
+        )
 
 
 def _delay(value: Any) -> float | datetime:

@@ -84,6 +84,16 @@ def _encoding(value: Any) -> Tuple[str, ...]:
     return tuple(checks.text("encoding", one) for one in value)
 
 
+def checked_unique_key(value: Any, name: str = "unique_key") -> str:
+    """A unique key, "" for none. Raises ConfigurationError."""
+    key = checked_key(value, name)
+    try:
+        key.encode("utf-8")
+    except UnicodeEncodeError:
+        checks.refuse(name, "a text that UTF-8 can express", value)
+    return key
+
+
 def to_stored(properties: MessageProperties) -> Mapping[str, Any]:
     """The properties as fields of an envelope's options; those that have their default are left out."""
     stored: dict[str, Any] = {}

@@ -15,6 +15,8 @@ LAYOUT_VERSION = 1
 MAX_SHARDS = 256
 MAX_RETRIES = 10**15 - 1
 """The largest number of retries: the stored attempts of a message have room for 15 digits."""
+MAX_LENGTH = 10**15 - 1
+WHEN_FULL = ("refuse", "drop-oldest")
 _COUNT = re.compile(r"[0-9]{1,100}\Z")
 _SECONDS = re.compile(r"[0-9.eE+-]{1,100}\Z")
 _LEAST = 5e-324  # the smallest number above 0: every valid option can be stored
@@ -40,6 +42,11 @@ class QueueOptions:
             None keeps them.
         dead_letter_limit: the most dead letters of the queue; the oldest beyond it are deleted. Each shard has an equal
             part of the number. None sets no limit.
+        max_length: how many messages may wait in each shard, delayed ones and retries included; None sets no limit.
+            Publishing looks at it, nothing else does.
+        when_full: what publishing to a full queue does: `refuse` raises QueueFullError, `drop-oldest` ends the oldest
+            messages that wait, those of low priorities first.
+        dead_letter_expired: move messages that have expired to the dead-letter queue. Otherwise they just end.
 
     Raises:
         ConfigurationError: a value has the wrong type or is out of range.
@@ -54,6 +61,9 @@ class QueueOptions:
     shards: int
     dead_letter_ttl_s: float | None
     dead_letter_limit: int | None
+    max_length: int | None
+    when_full: str
+    dead_letter_expired: bool
 
     def __init__(
         self,
@@ -67,6 +77,9 @@ class QueueOptions:
         *,
         dead_letter_ttl_s: Seconds | None = None,
         dead_letter_limit: int | None = None,
+        max_length: int | None = None,
+        when_full: str = "refuse",
+        dead_letter_expired: bool = False,
     ) -> None:
         given = self.__dict__  # frozen: set once, here
         given["config_dead_letter_queue"] = checks.flag("config_dead_letter_queue", config_dead_letter_queue)
@@ -86,6 +99,10 @@ class QueueOptions:
         if dead_letter_limit is not None:
             limit = checks.integer("dead_letter_limit", dead_letter_limit, 1, MAX_RETRIES, otherwise=NO_LIMIT)
             given["dead_letter_limit"] = limit
+        longest = None if max_length is None else checks.integer("max_length", max_length, 1, MAX_LENGTH, NO_LIMIT)
+        given["max_length"] = longest
+        given["when_full"] = checks.choice("when_full", when_full, WHEN_FULL)
+        given["dead_letter_expired"] = checks.flag("dead_letter_expired", dead_letter_expired)
 
     def difference(self, stored: QueueOptions) -> str:
         """The options whose stored values differ from these, with both values; "" if there are none."""
@@ -113,6 +130,9 @@ class QueueOptions:
             **({"shards": str(int(self.shards))} if self.shards > 1 else {}),
             "dead_letter_ttl_s": "" if self.dead_letter_ttl_s is None else repr(float(self.dead_letter_ttl_s)),
             "dead_letter_limit": "" if self.dead_letter_limit is None else str(int(self.dead_letter_limit)),
+            "max_length": "" if self.max_length is None else str(int(self.max_length)),
+            "when_full": self.when_full,
+            "dead_letter_expired": "1" if self.dead_letter_expired else "0",
         }
 
     @classmethod
@@ -128,7 +148,7 @@ class QueueOptions:
             raise _unreadable("layout", meta["layout"], f"{LAYOUT_VERSION}: a newer release created this queue")
         default = cls()
         return cls(
-            config_dead_letter_queue=_flag(meta),
+            config_dead_letter_queue=_flag(meta, "dead_letter"),
             max_retries=_count(meta, "max_retries", default.max_retries),
             retry=_count(meta, "retry", default.retry),
             retry_backoff_s=_seconds(meta, "retry_backoff_s", default.retry_backoff_s),
@@ -139,6 +159,9 @@ class QueueOptions:
                 _seconds(meta, "dead_letter_ttl_s", 0.0, least=_LEAST) if meta.get("dead_letter_ttl_s") else None
             ),
             dead_letter_limit=(max(1, _count(meta, "dead_letter_limit", 1)) if meta.get("dead_letter_limit") else None),
+            max_length=max(1, _count(meta, "max_length", 1)) if meta.get("max_length") else None,
+            when_full=_word(meta, "when_full", WHEN_FULL),
+            dead_letter_expired=_flag(meta, "dead_letter_expired"),
         )
 
 
@@ -150,11 +173,19 @@ def stored_shards(stored: str) -> int:
     return number
 
 
-def _flag(meta: Mapping[str, str]) -> bool:
-    stored = meta.get("dead_letter", "0")
+def _flag(meta: Mapping[str, str], name: str) -> bool:
+    stored = meta.get(name, "0")
     if stored not in ("0", "1"):
-        raise _unreadable("dead_letter", stored, "0 or 1")
+        raise _unreadable(name, stored, "0 or 1")
     return stored == "1"
+
+
+def _word(meta: Mapping[str, str], name: str, words: tuple[str, ...]) -> str:
+    """One of the words; the first one is the default."""
+    stored = meta.get(name, words[0])
+    if stored not in words:
+        raise _unreadable(name, stored, " or ".join(words))
+    return stored
 
 
 def _count(meta: Mapping[str, str], name: str, default: int) -> int:
@@ -189,21 +220,23 @@ class QueueStats:
 
     All others are totals since the queue was created. `dead_lettered_total` and `replayed` have the same values for a
     queue and its dead-letter queue: how many messages moved to the dead-letter queue, and back. `missing` counts ids
-    that were skipped because no message was stored for them, `expired` dead letters that were older or more than the
-    options of their queue allow, `written_off` losses that an operator has accepted, and
-    `unreadable` the counters that are not numbers and count as 0.
+    that were skipped because no message was stored for them, `written_off` losses that an operator has accepted, and
+    `unreadable` the counters that are not numbers and count as 0. `expired` counts messages that were not started in
+    time and not dead-lettered; for a dead-letter queue, dead letters that were older or more than the options of their
+    queue allow. `dropped` counts those that a full queue has ended, and `duplicates` those that were not stored because
+    another message had their unique key.
 
     This always holds for a queue::
 
         published + replayed = waiting + delayed + processing
-                               + acked + discarded + purged + cancelled + expired + dead_lettered_total
-                               + written_off + unaccounted
+                               + acked + discarded + purged + cancelled + expired + dropped
+                               + dead_lettered_total + written_off + unaccounted
 
     And for a dead-letter queue::
 
         published + dead_lettered_total = waiting + delayed + processing + dead_lettered
-                                          + acked + discarded + purged + cancelled + expired + replayed
-                                          + written_off + unaccounted
+                                          + acked + discarded + purged + cancelled + expired + dropped
+                                          + replayed + written_off + unaccounted
 
     `unaccounted` is 0 unless another program has written to these keys, or Redis has evicted some. It is positive if
     messages are missing, and negative if there are messages that were not published. `bizzmq audit` finds them.
@@ -224,6 +257,8 @@ class QueueStats:
     expired: int = 0
     replayed: int = 0
     missing: int = 0
+    dropped: int = 0
+    duplicates: int = 0
     written_off: int = 0
     unaccounted: int = 0
     unreadable: int = 0

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Mapping
 
 from bizzmq.admin.find import find_message
-from bizzmq.admin.stored_message import DEAD_LETTERED, StoredMessage
+from bizzmq.admin.stored_message import DEAD_LETTERED, DELAYED, WAITING, StoredMessage
 from bizzmq.broker.operations import Operation, command
 from bizzmq.broker.queues import read_shards
 from bizzmq.errors import DecodeError
 from bizzmq.protocol.ids import published_us
 from bizzmq.protocol.keys import QueueKeys
 from bizzmq.protocol.records import Progress, decode_progress
-from bizzmq.protocol.results import Ending, read_ending
+from bizzmq.protocol.results import EXPIRED, Ending, read_ending
 
 UNKNOWN = "unknown"
+_EXPIRY = re.compile(rb'"expires_ms":([0-9]{1,16})[,}]')
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class MessageStatus:
         id: the message's id.
         queue: the name of its queue.
         state: `waiting`, `delayed` (also until its next retry), `processing`, `succeeded`, `dead_lettered`,
-            `discarded` or `cancelled`; `unknown` if it has ended and its result is not kept, or was never published.
+            `discarded` or `cancelled`; `expired` if it was not started in time; `unknown` if it has ended and its
+            result is not kept, or was never published.
         delivery: the number of its last delivery; 0 before the first one, and if it is not known.
         published_at_s: when it was published, by Redis's clock; None if BizzMQ did not make the id.
         started_at_s, finished_at_s: when its last delivery began and ended, by the worker's clock; None while that is
@@ -64,8 +67,10 @@ def read_status(k: QueueKeys, message_id: bytes) -> Operation[MessageStatus]:
     if ending is None:
         found = yield from find_message(own, message_id)
         if found is not None:
+            has_expired = found.state in (WAITING, DELAYED) and (yield from read_has_expired(found.queue, message_id))
             stored = yield command("HGET", QueueKeys(found.queue).progress, message_id)
-            return _of_stored(own.queue, name, found, decode_progress(stored))
+            state = EXPIRED if has_expired else found.state
+            return _of_stored(own.queue, name, found, state, decode_progress(stored))
         ending = yield from read_ending_of(own, message_id)  # it may have ended in between
     return _of_ending(own.queue, name, ending)
 
@@ -79,10 +84,22 @@ def read_ending_of(own: QueueKeys, message_id: bytes) -> Operation[Ending | None
     return None
 
 
-def _of_stored(queue: str, message_id: str, found: StoredMessage, progress: Progress | None) -> MessageStatus:
+def read_has_expired(queue: str, message_id: bytes) -> Operation[bool]:
+    """Whether a message that waits was to be started before now. A claim that meets it ends it."""
+    entry = yield command("HGET", QueueKeys(queue).extras, message_id)
+    found = _EXPIRY.search(entry or b"")
+    if found is None:
+        return False
+    seconds, micros = yield command("TIME")
+    return int(found[1]) <= int(seconds) * 1000 + int(micros) // 1000
+
+
+def _of_stored(
+    queue: str, message_id: str, found: StoredMessage, state: str, progress: Progress | None
+) -> MessageStatus:
     error = found.error if found.state == DEAD_LETTERED else None
     return MessageStatus(
-        message_id, queue, found.state, found.delivery, _published_s(message_id), due_at_s=found.due_at_s,
+        message_id, queue, state, found.delivery, _published_s(message_id), due_at_s=found.due_at_s,
         worker=found.worker, error=error or {}, progress=progress,
     )  # fmt: skip
 

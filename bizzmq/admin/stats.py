@@ -19,8 +19,8 @@ from bizzmq.protocol import keys, totals
 from bizzmq.protocol.keys import QueueKeys
 from bizzmq.queue import QueueStats
 
-_ENDED = ("acked", "discarded", "purged", "cancelled", "expired", "written_off")
-_TOTALS = ("published", "retried", "requeued", "missing", *_ENDED)
+_ENDED = ("acked", "discarded", "purged", "cancelled", "expired", "dropped", "written_off")
+_TOTALS = ("published", "retried", "requeued", "missing", "duplicates", *_ENDED)
 
 
 def stats(broker: Broker, queue: str) -> QueueStats:

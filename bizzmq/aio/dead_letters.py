@@ -17,7 +17,7 @@ from bizzmq.dead_letters.groups import DeadLetterGroup, Grouping
 from bizzmq.dead_letters.letters import read_letter
 from bizzmq.dead_letters.listing import list_letters
 from bizzmq.dead_letters.rates import Pace, checked_rate
-from bizzmq.dead_letters.replay import Replay, replay_letter
+from bizzmq.dead_letters.replay import Replay, replay_if_free, replay_letter
 from bizzmq.protocol.keys import QueueKeys
 from bizzmq.protocol.sealing import Sealer
 
@@ -98,7 +98,7 @@ class AsyncDeadLetterClient(AsyncQueueClient):
         while await self._perform(replay.read_page):
             for letter in replay.letters:
                 await asyncio.sleep(pace.wait_s())
-                replayed += await self._perform(replay_letter, letter)
+                replayed += await self._perform(replay_if_free, letter)
         return replayed
 
     async def _replay_edited(self, k: QueueKeys, raw_id: bytes, change: Edit) -> bool:

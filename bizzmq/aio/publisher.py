@@ -8,6 +8,8 @@ from collections import deque
 from typing import Any, Awaitable, Callable, Iterable, Sequence, TypeVar
 
 from bizzmq.aio.broker import AsyncBroker
+from bizzmq.aio.checked_publisher import CheckedAsyncPublisher
+from bizzmq.broker.checked_publish import LengthLimitedError
 from bizzmq.connection.error_mapping import CommandRefusedError, SlotMovedError
 from bizzmq.connection.retry import Outage
 from bizzmq.errors import (
@@ -21,10 +23,11 @@ from bizzmq.message import MessageOptions
 from bizzmq.protocol.envelope import MAX_PAYLOAD_BYTES, encode_body, encode_header
 from bizzmq.protocol.sealing import Sealer
 from bizzmq.publisher import confirms
+from bizzmq.publisher.checked import needs_checks, terms_of, unique_keys
 from bizzmq.publisher.conversion import Encode
 from bizzmq.publisher.pipeline import MAX_IN_FLIGHT, Request
 from bizzmq.publisher.publisher import RETRY_FOR_S
-from bizzmq.publisher.requests import Patience, RequestMaker, parts_of
+from bizzmq.publisher.requests import Patience, parts_of
 from bizzmq.utils import clock
 from bizzmq.utils.forks import renew_in_children
 
@@ -34,7 +37,7 @@ _ENCODED_AT_ONCE = 500
 _logger = logging.getLogger("bizzmq.publisher")
 
 
-class AsyncPublisher(RequestMaker):
+class AsyncPublisher(CheckedAsyncPublisher):
     """As `bizzmq.publisher.publisher.Publisher`, for one task at a time. A cancellation at any point is safe.
 
     Attributes:
@@ -84,6 +87,9 @@ class AsyncPublisher(RequestMaker):
         self, queue: str, bodies: Iterable[Any], options: MessageOptions, published: list[str], header: bytes
     ) -> None:
         self.broker.keys(queue)  # an invalid name is reported before anything else
+        is_checked = needs_checks(options) or queue in self._limited
+        if is_checked and callable(options.unique_key):
+            bodies = list(bodies)
         envelopes = await self._envelopes(bodies, header)
         level = confirms.level_of(options.confirm) if options.confirm else None
         if level is not None and level not in self._confirmable:
@@ -95,6 +101,22 @@ class AsyncPublisher(RequestMaker):
         if self._clock.is_due():
             await self._until_done(self._read_time)
         send = _Send(options.priority, options.delay_ms(self._clock.micros()) if options.delay_s else 0, level)
+        if is_checked:
+            keys = unique_keys(queue, options, bodies, len(envelopes))
+            await self._publish_checked(queue, keys, envelopes, terms_of(options, send.delay_ms), level, published)
+            return
+        try:
+            await self._publish_plain(queue, shards, envelopes, send, published)
+        except LengthLimitedError:
+            self._limited.add(queue)
+            keys = [""] * len(envelopes)
+            await self._publish_checked(queue, keys, envelopes, terms_of(options, send.delay_ms), level, published)
+
+    async def _publish_plain(
+        self, queue: str, shards: Sequence[str], envelopes: Sequence[bytes], send: _Send, published: list[str]
+    ) -> None:
+        """Publish messages that need no checks. Raises LengthLimitedError if the others do."""
+        level = send.level
         parts = parts_of(envelopes, shards)
         if len(parts) == 1 or len(shards) > 1 or level is not None or self.broker.connection.spans_nodes:
             for part in parts:
@@ -191,7 +213,7 @@ class AsyncPublisher(RequestMaker):
 
         async def store() -> int:
             await self._store(queue, request, send)
-            return await self._confirmed(queue, request.number, level)
+            return await self._confirmed(queue, self._nonce, request.number, level)
 
         reached = await self._until_done(store)
         if reached < (level.replicas or 1):
@@ -211,9 +233,9 @@ class AsyncPublisher(RequestMaker):
         except (CommandRefusedError, BrokerReplyError) as error:
             raise confirms.check_error(error, level) from error
 
-    async def _confirmed(self, queue: str, request: int, level: confirms.ConfirmLevel) -> int:
+    async def _confirmed(self, queue: str, publisher: str, request: int, level: confirms.ConfirmLevel) -> int:
         """As confirms.wait."""
-        key = self.broker.keys(queue).publisher(self._nonce)
+        key = self.broker.keys(queue).publisher(publisher)
         connection = await self.broker.connection.at(key)
         try:
             replies = await connection.execute_all(*confirms.wait_commands(key, level))

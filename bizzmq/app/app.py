@@ -31,6 +31,7 @@ from bizzmq.protocol import encryption, signing
 from bizzmq.protocol.encryption import EncryptionKeys
 from bizzmq.protocol.sealing import checked_size
 from bizzmq.protocol.signing import Key
+from bizzmq.publisher.checked import PublishedIds
 from bizzmq.results.result_client import checked_id
 from bizzmq.utils import server_url
 from bizzmq.utils.object_pool import LIMIT
@@ -204,7 +205,10 @@ class App(TaskRegistry, ScheduleRegistry, AppForTests):
         task, queue, keeps_result = first.task, first.queue, first.options.result_ttl_s > 0
         name, decode = task.name, task.arguments.decode_result
         clients = self._clients()
-        return [Handle(clients, one, queue, name, decode, keeps_result=keeps_result) for one in ids]
+        handles: List[Handle[R]] = [Handle(clients, one, queue, name, decode, keeps_result=keeps_result) for one in ids]
+        for index in ids.duplicates if isinstance(ids, PublishedIds) else ():
+            handles[index] = Handle(clients, ids[index], queue, name, decode, keeps_result=None, duplicate=True)
+        return handles
 
     @property
     def aclient(self) -> AsyncBizzMQ:

@@ -47,9 +47,10 @@ class Handle(Generic[R]):
         id: the id of the message.
         queue: the name of its queue.
         task: the name of its task; "" if that is not known.
+        duplicate: whether publishing found another message with the same unique key: this is the handle of that one.
     """
 
-    __slots__ = ("_clients", "_decode", "_keeps_result", "_resolution", "id", "queue", "task")
+    __slots__ = ("_clients", "_decode", "_keeps_result", "_resolution", "duplicate", "id", "queue", "task")
 
     def __init__(
         self,
@@ -60,10 +61,11 @@ class Handle(Generic[R]):
         decode: Callable[[Any], Any],
         *,
         keeps_result: bool | None,
+        duplicate: bool = False,
     ) -> None:
         self._clients, self._decode, self._keeps_result = clients, decode, keeps_result
         self._resolution: Resolution | None = None
-        self.id, self.queue, self.task = message_id, queue, task
+        self.id, self.queue, self.task, self.duplicate = message_id, queue, task, duplicate
 
     def __repr__(self) -> str:
         return f"Handle({self.id!r}, task={self.task!r})"
@@ -80,6 +82,7 @@ class Handle(Generic[R]):
         Raises:
             HandlerFailedError: the message has failed for good: it is dead-lettered, or discarded.
             MessageCancelled: the message was cancelled.
+            MessageExpired: it was not started within its `expires_s`.
             ResultNotKept: the task has no `result_ttl_s`. Raised at once.
             ResultExpired: the message has ended or was deleted, and no result is kept.
             TimeoutError: the message has not ended in time.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, Mapping
 
 from bizzmq.failure_policy import NO_POLICY, FailurePolicy
 from bizzmq.message import MessageOptions
@@ -20,20 +20,22 @@ class TaskOptions:
         policy: what its messages do when they fail.
         priority: the priority of its messages.
         result_ttl_s: how long results are kept, seconds; 0 keeps none. Its messages carry it.
+        more: further options of its messages, by name.
     """
 
     policy: FailurePolicy = NO_POLICY
     priority: int = 0
     result_ttl_s: float = 0.0
+    more: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        MessageOptions(priority=self.priority)
+        MessageOptions(priority=self.priority, **self.more)
 
     def message_options(self, **given: Any) -> MessageOptions:
         """The options of a message of this task. Raises ConfigurationError."""
         if "max_retries" in given:
             given["retries"] = checks.integer("max_retries", given.pop("max_retries"), 0)
-        return MessageOptions(**{"priority": self.priority, "result_ttl_s": self.result_ttl_s, **given})
+        return MessageOptions(**{"priority": self.priority, "result_ttl_s": self.result_ttl_s, **self.more, **given})
 
 
 def shown_message(task: str, arguments: Any, queue: str, options: MessageOptions) -> str:

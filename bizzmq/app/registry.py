@@ -11,6 +11,7 @@ from bizzmq.app.task_kinds import AsyncContextTask, AsyncTask, ContextTask, Plai
 from bizzmq.consumer import handler_shape
 from bizzmq.errors import ConfigurationError
 from bizzmq.failure_policy import ErrorClasses, RetryDelays, failure_policy
+from bizzmq.message import UniqueKey
 from bizzmq.middleware.checks import all_checked, checked
 from bizzmq.properties import checked_result_ttl
 from bizzmq.protocol.keys import QueueKeys
@@ -110,6 +111,11 @@ class TaskRegistry(ABC):
         version: int = ...,
         priority: int = ...,
         result_ttl_s: Seconds = ...,
+        unique_key: UniqueKey = ...,
+        unique_until: str = ...,
+        unique_for_s: Seconds | None = ...,
+        on_duplicate: str = ...,
+        expires_s: Seconds | None = ...,
         max_retries: int | None = ...,
         timeout_s: Seconds | None = ...,
         retry_on: ErrorClasses | None = ...,
@@ -128,6 +134,11 @@ class TaskRegistry(ABC):
         version: int = 1,
         priority: int = 0,
         result_ttl_s: Seconds = 0.0,
+        unique_key: UniqueKey = "",
+        unique_until: str = "finished",
+        unique_for_s: Seconds | None = None,
+        on_duplicate: str = "keep",
+        expires_s: Seconds | None = None,
         max_retries: int | None = None,
         timeout_s: Seconds | None = None,
         retry_on: ErrorClasses | None = None,
@@ -148,6 +159,8 @@ class TaskRegistry(ABC):
             priority: as for MessageOptions.
             result_ttl_s: how long the result is kept after the end of the message, seconds or a timedelta; 0 keeps
                 none.
+            unique_key, unique_until, unique_for_s, on_duplicate, expires_s: as for MessageOptions. A function for
+                `unique_key` takes the arguments as a mapping of names to JSON values.
             max_retries: how often a message is retried after its first failure.
             timeout_s: the time limit of one delivery, seconds or a timedelta.
             retry_on: the exception classes that are retried; others dead-letter the message. None retries all.
@@ -165,7 +178,11 @@ class TaskRegistry(ABC):
         """
         home = checked_queue_name(queue) if queue != "" else self._default_queue
         policy = failure_policy(max_retries, timeout_s, retry_on, dead_letter_on, retry_delays_s, retry_for_s)
-        options = TaskOptions(policy, priority, checked_result_ttl(result_ttl_s))
+        more = {
+            "unique_key": unique_key, "unique_until": unique_until, "unique_for_s": unique_for_s,
+            "on_duplicate": on_duplicate, "expires_s": expires_s,
+        }  # fmt: skip
+        options = TaskOptions(policy, priority, checked_result_ttl(result_ttl_s), more)
         if isinstance(aliases, str):
             checks.refuse("aliases", "a list of names", aliases)
 

@@ -24,7 +24,7 @@ from bizzmq.app.task_function import check_kind, default_name
 from bizzmq.app.upgrades import Upgrade, Upgrades
 from bizzmq.consumer import handler_shape
 from bizzmq.errors import ConfigurationError
-from bizzmq.message import MessageOptions
+from bizzmq.message import MessageOptions, UniqueKey
 from bizzmq.properties import checked_task, checked_version
 from bizzmq.validation import checks
 from bizzmq.validation.checks import Seconds
@@ -218,6 +218,11 @@ class Task(Publishable[P, R]):
         result_ttl_s: Seconds | None = None,
         headers: Mapping[str, str] | None = None,
         key: str | None = None,
+        unique_key: UniqueKey | None = None,
+        unique_until: str | None = None,
+        unique_for_s: Seconds | None = None,
+        on_duplicate: str | None = None,
+        expires_s: Seconds | None = None,
     ) -> Publishable[P, R]:
         """This task with other options for the messages that are published by what is returned.
 
@@ -230,7 +235,8 @@ class Task(Publishable[P, R]):
         given = {
             "priority": priority, "delay_s": delay_s, "max_retries": max_retries, "timeout_s": timeout_s,
             "confirm": confirm, "result_ttl_s": result_ttl_s, "headers": headers,
-            "key": key,
+            "key": key, "unique_key": unique_key, "unique_until": unique_until, "unique_for_s": unique_for_s,
+            "on_duplicate": on_duplicate, "expires_s": expires_s,
         }  # fmt: skip
         options = self.options.message_options(**{name: value for name, value in given.items() if value is not None})
         return Publishable(self, options, self.queue if queue is None else self.app.checked_queue(queue))

@@ -99,7 +99,8 @@ def _accounts(
     dead_lettered = {"dead-lettered": owner.get("dead_lettered", 0)}
     replayed = {"replayed": owner.get("replayed", 0)}
     published = {"published": own.get("published", 0)}
-    ended = {name: own.get(name, 0) for name in ("acked", "discarded", "purged", "cancelled", "expired")}
+    names = ("acked", "discarded", "purged", "cancelled", "expired", "dropped")
+    ended = {name: own.get(name, 0) for name in names}
     places = {"waiting": waiting + prioritized, "delayed": delayed, "processing": processing, "parked": parked}
     return Accounts(
         queue=queue,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Sequence
 
+from bizzmq.broker.checked_publish import LengthLimitedError
 from bizzmq.broker.operations import Call
 from bizzmq.broker.replies import check_lease
 from bizzmq.broker.results import result_key
-from bizzmq.errors import BrokerReplyError, LeaseLostError, QueueNotFoundError
+from bizzmq.errors import BrokerReplyError, LeaseLostError, QueueNotFoundError, UniqueKeyInUseError
 from bizzmq.protocol.keys import QueueKeys
 from bizzmq.protocol.results import DISCARDED
 
@@ -34,11 +35,13 @@ def publish_call(
 
 
 def publish_result(reply: Any, queue: str, call: Call) -> None:
-    """Raises QueueNotFoundError, BrokerReplyError."""
+    """Raises QueueNotFoundError, LengthLimitedError, BrokerReplyError."""
     if reply >= 0:
         return
     if reply == -1:
         raise QueueNotFoundError(queue)
+    if reply == -4:
+        raise LengthLimitedError(f"the length of {queue} is limited: publish_checked is needed")
     raise BrokerReplyError(
         f"another client has written to {call[0][-1]}, so Redis cannot tell whether these messages are stored: "
         "publish them again if duplicates are better than losses"
@@ -126,9 +129,11 @@ def replay_call(k: QueueKeys, message_id: str | bytes, priority: int, version: s
 
 
 def replay_result(reply: Any, queue: str) -> bool:
-    """False if the dead letter is not there, or has another version. Raises QueueNotFoundError."""
+    """False if the dead letter is not there, or has another version. Raises QueueNotFoundError, UniqueKeyInUseError."""
     if reply == -1:
         raise QueueNotFoundError(queue)
+    if reply == -2:
+        raise UniqueKeyInUseError(queue)
     return bool(reply)
 
 

@@ -5,6 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any, Sequence
 
+from bizzmq.broker.checked_publish import (
+    CheckedRequest,
+    Seal,
+    Standing,
+    Terms,
+    checked_publish,
+    publish_checked_call,
+    publish_checked_result,
+)
 from bizzmq.broker.message_calls import (
     Claimed,
     claim_call,
@@ -31,6 +40,7 @@ from bizzmq.connection.error_mapping import NoScriptError
 from bizzmq.errors import BrokerReplyError
 from bizzmq.protocol.results import DISCARDED
 
+__all__ = ("BATCH_LIMIT", "Messages", "publish_checked_call", "publish_checked_result")
 BATCH_LIMIT = 100
 """Messages in one script call at most, so that no script blocks Redis for more than a few milliseconds."""
 
@@ -40,7 +50,7 @@ class Messages:
 
     def __init__(self, runner: ScriptRunner) -> None:
         self._keys, self._run, self._command = runner.keys, runner.run, runner.command
-        self._connection = runner.connection
+        self._connection, self._perform = runner.connection, runner.perform
         self._claims: dict[tuple[str, str], tuple[Any, ...]] = {}  # the most frequent command is made only once
         self._whole_seconds = False  # Redis 5 blocks for whole seconds only
 
@@ -55,6 +65,17 @@ class Messages:
         """
         call = publish_call(self._keys(queue), publisher, request, 0, delay_ms, priority, entries)
         publish_result(self._run("publish", call), queue, call)
+
+    def publish_checked(
+        self, queue: str, publisher: str, request: CheckedRequest, terms: Terms, seal: Seal
+    ) -> Standing:
+        """Publish messages that are unique or expire, or to a queue of limited length: all at once, or none.
+
+        Raises:
+            QueueNotFoundError, QueueFullError: nothing was published.
+            BrokerReplyError: the publisher's number in Redis is forged. The messages may be published or not.
+        """
+        return self._perform(checked_publish(self._keys(queue), publisher, request, terms, seal))
 
     def send_publish(
         self, queue: str, publisher: str, numbers: tuple[int, int], delay_ms: int, priority: int, entries: Sequence[Any]

@@ -39,6 +39,16 @@ from bizzmq.utils.standard_streams import OutputError, show
               help="A name by which messages are found, cancelled and paused, such as a tenant's.")  # fmt: skip
 @click.option("--compress-above", type=click.IntRange(min=0), metavar="BYTES",
               help="Compress larger documents.  [default: none]")  # fmt: skip
+@click.option("--unique-key", default="", metavar="TEXT",
+              help="Publish it only if no message of the queue has this key.")  # fmt: skip
+@click.option("--unique-until", type=click.Choice(["finished", "started"]), default="finished", show_default=True,
+              help="How long a message has its key.")  # fmt: skip
+@click.option("--unique-for", type=Number(min=0, min_open=True), metavar="SECONDS",
+              help="Instead, the key is taken for this time.")  # fmt: skip
+@click.option("--on-duplicate", type=click.Choice(["keep", "replace"]), default="keep", show_default=True,
+              help="Keep the message that has the key, or replace its content.")  # fmt: skip
+@click.option("--expires", type=Number(min=0, min_open=True), metavar="SECONDS",
+              help="It is not started later than this.")  # fmt: skip
 @click.option("--create", is_flag=True, help="Create the queue, with a dead-letter queue, if it does not exist.")
 @click.option("--shards", type=click.IntRange(1, MAX_SHARDS), metavar="N",
               help="Create it with N shards; messages keep their order within a shard.  [default: 1]")  # fmt: skip
@@ -60,6 +70,11 @@ def publish(
     result_ttl: float,
     key: str,
     compress_above: int | None,
+    unique_key: str,
+    unique_until: str,
+    unique_for: float | None,
+    on_duplicate: str,
+    expires: float | None,
     create: bool,
     shards: int | None,
     resume_from: int | None,
@@ -72,7 +87,8 @@ def publish(
     with naming_options():
         options = MessageOptions(
             priority=priority, retries=retries, delay_s=delay, timeout_s=timeout, confirm=confirm or "",
-            result_ttl_s=result_ttl, key=key,
+            result_ttl_s=result_ttl, key=key, unique_key=unique_key, unique_until=unique_until, unique_for_s=unique_for,
+            on_duplicate=on_duplicate, expires_s=expires,
         )  # fmt: skip
     target = Target(queue, options, _checked_task(task), task_version or 1)
     if task_version and not task:

@@ -16,7 +16,7 @@ from bizzmq.broker.broker import open_broker
 from bizzmq.cli.helpers import Duration, Number, confirm_deletion, naming_options, option_of, show_done, yes_option
 from bizzmq.cli.tables import table, utc
 from bizzmq.errors import QUEUE_TROUBLE, QueueInUseError
-from bizzmq.queue import MAX_RETRIES, MAX_SHARDS, QueueOptions
+from bizzmq.queue import MAX_LENGTH, MAX_RETRIES, MAX_SHARDS, WHEN_FULL, QueueOptions
 from bizzmq.utils import logs
 from bizzmq.utils.console import FAILED, CommandError, Group
 from bizzmq.utils.standard_streams import show as show_line
@@ -50,6 +50,10 @@ def _options(**defaults: Any) -> Callable[[F], F]:
         option("--retry-backoff", type=Number(min=0), metavar="SECONDS",
                help="The wait before the first retry; doubles with each retry."),
         option("--retry-backoff-max", type=Number(min=0), metavar="SECONDS", help="The longest wait before a retry."),
+        option("--when-full", type=click.Choice(WHEN_FULL),
+               help="What publishing to a full queue does."),
+        option("--dead-letter-expired/--no-dead-letter-expired",
+               help="Move messages that have expired to the dead-letter queue, or just end them."),
         click.option("--dead-letter-ttl", type=Duration(min=0, min_open=True), metavar="TIME",
                      help="Delete dead letters this long after they have failed, such as 30d."),
         click.option("--dead-letter-limit", type=click.IntRange(1, MAX_RETRIES), metavar="N",
@@ -72,9 +76,13 @@ def _options(**defaults: Any) -> Callable[[F], F]:
     first_retry_count=0,
     retry_backoff=_DEFAULT.retry_backoff_s,
     retry_backoff_max=_DEFAULT.retry_backoff_max_s,
+    when_full=_DEFAULT.when_full,
+    dead_letter_expired=False,
 )
 @click.option("--timeout", type=Number(min=0, min_open=True), metavar="SECONDS",
               help="The time limit of one delivery.  [default: no limit]")  # fmt: skip
+@click.option("--max-length", type=click.IntRange(1, MAX_LENGTH), metavar="N",
+              help="How many messages may wait in it (in each shard).  [default: no limit]")  # fmt: skip
 @click.option("--shards", type=click.IntRange(1, MAX_SHARDS), default=1, show_default=True, metavar="N",
               help=_SHARDS_HELP)  # fmt: skip
 @click.pass_obj
@@ -87,7 +95,10 @@ def create(
     first_retry_count: int,
     retry_backoff: float,
     retry_backoff_max: float,
+    when_full: str,
+    dead_letter_expired: bool,
     timeout: float | None,
+    max_length: int | None,
     shards: int,
     dead_letter_ttl: float | None,
     dead_letter_limit: int | None,
@@ -104,6 +115,9 @@ def create(
             shards=shards,
             dead_letter_ttl_s=dead_letter_ttl,
             dead_letter_limit=dead_letter_limit,
+            max_length=max_length,
+            when_full=when_full,
+            dead_letter_expired=dead_letter_expired,
         )
     with open_broker(redis_url) as broker:
         created = broker.create(name, wanted)
@@ -125,6 +139,9 @@ def create(
 @click.option("--no-timeout", is_flag=True, help="No time limit.")
 @click.option("--no-dead-letter-ttl", is_flag=True, help="Keep dead letters however old they are.")
 @click.option("--no-dead-letter-limit", is_flag=True, help="Keep dead letters however many they are.")
+@click.option("--max-length", type=click.IntRange(1, MAX_LENGTH), metavar="N",
+              help="How many messages may wait in it (in each shard).")  # fmt: skip
+@click.option("--no-max-length", is_flag=True, help="Any number of messages may wait in it.")
 @click.option("--shards", type=click.IntRange(1, MAX_SHARDS), hidden=True)
 @click.pass_obj
 def update(
@@ -136,8 +153,12 @@ def update(
     first_retry_count: int | None,
     retry_backoff: float | None,
     retry_backoff_max: float | None,
+    when_full: str | None,
+    dead_letter_expired: bool | None,
     timeout: float | None,
     no_timeout: bool,
+    max_length: int | None,
+    no_max_length: bool,
     shards: int | None,
     dead_letter_ttl: float | None,
     dead_letter_limit: int | None,
@@ -159,11 +180,15 @@ def update(
         "shards": shards,
         "dead_letter_ttl_s": dead_letter_ttl,
         "dead_letter_limit": dead_letter_limit,
+        "max_length": max_length,
+        "when_full": when_full,
+        "dead_letter_expired": dead_letter_expired,
     }
     removed = {
         "timeout_s": no_timeout,
         "dead_letter_ttl_s": no_dead_letter_ttl,
         "dead_letter_limit": no_dead_letter_limit,
+        "max_length": no_max_length,
     }
     changes = {option: value for option, value in given.items() if value is not None}
     for option in (one for one, is_removed in removed.items() if is_removed):
@@ -222,7 +247,7 @@ def show_(redis_url: str, name: str, as_json: bool) -> None:
     rows["options-chosen"] = "no: the first explicit ones replace them" if info.is_implicit else "yes"
     rows["created-at"] = utc(info.created_at_s) if info.created_at_s else "unknown"
     for title, value in rows.items():
-        show_line(f"{title:<17} {value}")
+        show_line(f"{title:<19} {value}")
 
 
 @queue.command("list")

@@ -133,6 +133,7 @@ class DeadLetterClient(QueueClient):
         Raises:
             QueueNotFoundError: the queue, or its dead-letter queue, does not exist.
             EncodeError, PayloadTooLargeError: the new body is invalid; nothing was replayed.
+            UniqueKeyInUseError: another message has the unique key of the one dead letter. Of many, such letters stay.
             SignatureError: the client has signing keys, none of which has signed the dead letter to edit.
             BrokerUnavailableError: some may have been replayed; the call can be repeated.
             ConfigurationError, ClosedError

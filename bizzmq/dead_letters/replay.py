@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Callable, Iterator
 
 from bizzmq.admin.listing import Cursor
 from bizzmq.broker.message_calls import replay_call, replay_result
 from bizzmq.broker.messages import BATCH_LIMIT
 from bizzmq.broker.operations import Operation, Script
+from bizzmq.broker.replies import as_text
 from bizzmq.dead_letters.filters import LetterFilter
 from bizzmq.dead_letters.letters import DeadLetter, find_section, read_end, read_letters, read_now_s
 from bizzmq.dead_letters.rates import Pace
+from bizzmq.errors import UniqueKeyInUseError
 from bizzmq.protocol.keys import QueueKeys
+from bizzmq.utils.logs import log
+
+_logger = logging.getLogger("bizzmq.dead_letters")
 
 
 class Replay:
@@ -74,10 +80,20 @@ def replay_letter(letter: DeadLetter) -> Operation[bool]:
 
     Raises:
         QueueNotFoundError: the original queue does not exist.
+        UniqueKeyInUseError: another message has its unique key.
     """
     own = QueueKeys(letter.k.owner)
     reply = yield Script("replay", replay_call(own, letter.id, letter.priority, letter.version))
     return replay_result(reply, own.queue)
+
+
+def replay_if_free(letter: DeadLetter) -> Operation[bool]:
+    """As `replay_letter`; a letter whose unique key another message has stays, and the log says so."""
+    try:
+        return (yield from replay_letter(letter))
+    except UniqueKeyInUseError as error:
+        log(_logger, logging.WARNING, "a dead letter is not replayed", id=as_text(letter.id), error=error)
+        return False
 
 
 def replay_steps(perform: Callable[..., Any], replay: Replay, pace: Pace) -> Iterator[int]:
@@ -89,4 +105,4 @@ def replay_steps(perform: Callable[..., Any], replay: Replay, pace: Pace) -> Ite
     while perform(replay.read_page):
         for letter in replay.letters:
             pace.wait()
-            yield int(perform(replay_letter, letter))
+            yield int(perform(replay_if_free, letter))

@@ -89,7 +89,7 @@ def _of_dead_letters(kind: str) -> str:
 
 _FORGET = [
     _use("extras", "hdel hmget"),
-    _use("unique", "hdel hget"),
+    _use("unique", "hdel hmget"),
     _use("checkpoints progress history", "hdel"),
     _use("cancels", "hdel hmget"),
 ]
@@ -98,19 +98,37 @@ _RECORD = [
     _use("checkpoints", "hget hlen hset"),
     _use("progress", "hlen hset"),
 ]
+_PUBLISH = [
+    _use("", "ping time multi exec wait eval evalsha"),
+    _use("messages attempts", "hset"),
+    _use("waiting", "lpush"),
+    _use("prioritized delayed wake", "zadd"),
+    _use("prioritized", "zrevrangebyscore"),
+    _use("stats", "hincrby"),
+    _use("attempts stats", "hlen"),
+    _use("wake", "zcard"),
+    _use("meta", "hgetall hmget"),
+    _use("publisher:NONCE", "expire get set"),
+    *_COUNT,
+]
 ROLES: Dict[str, List[Use]] = {
-    "publisher": [
-        _use("", "ping time multi exec wait eval evalsha"),
-        _use("messages attempts", "hset"),
-        _use("waiting", "lpush"),
-        _use("prioritized delayed wake", "zadd"),
-        _use("prioritized", "zrevrangebyscore"),
-        _use("stats", "hincrby"),
-        _use("attempts stats", "hlen"),
-        _use("wake", "zcard"),
-        _use("meta", "hgetall"),
-        _use("publisher:NONCE", "expire get set"),
-        *_COUNT,
+    "publisher": _PUBLISH,
+    "checked-publisher": [
+        *_PUBLISH,
+        _use("messages", "hdel hexists hmget"),
+        _use("attempts", "hdel hget"),
+        _use("waiting", "lrange ltrim"),
+        _use("prioritized", "zrange zrangebyscore zrem"),
+        _use("delayed", "zrange zrem zscore"),
+        _use("workers", "hkeys"),
+        _use("processing:WORKER", "lrange"),
+        _use("extras pauses", "exists"),  # both at once
+        _use("extras", "hdel hget hlen hmget hset"),
+        _use("unique", "hdel hget hlen hmget hset"),
+        _use("checkpoints progress history cancels", "hdel"),
+        _use("throttles", "pexpire zadd zrange zrangebyscore zrem zscore"),
+        _use("throttled", "hdel hget hset pexpire"),
+        _use("result:MESSAGE", "del pexpire xadd xdel"),
     ],
     "waiter": [
         _use("", "ping"),
@@ -197,8 +215,8 @@ OPTIONAL = {
 INDEX_KIND = "queues"
 _SCRIPTS = ("eval", "evalsha")
 _READS = (
-    "exists get hexists hget hgetall hlen hmget llen lrange smembers type xrange xread zcard zrange zrevrangebyscore "
-    "zscore"
+    "exists get hkeys hexists hget hgetall hlen hmget llen lrange smembers type "
+    "xrange xread zcard zrange zrevrangebyscore zscore"
 )
 _WRITES = "expire hdel hset hsetnx lpush lrem ltrim rpush sadd set zadd zrem"
 

@@ -33,6 +33,23 @@ class ScheduleNotFoundError(BizzMQError, ValueError):
         self.queue = queue
 
 
+class QueueFullError(BizzMQError):
+    """The queue has reached its `max_length`, and refuses more; nothing was published.
+
+    Attributes:
+        queue: the name of the queue, or of its shard.
+        max_length: how many messages may wait in it, delayed ones included.
+    """
+
+    def __init__(self, queue: str, max_length: int) -> None:
+        super().__init__(
+            f"the queue {queue!r} is full: at most {max_length} messages may wait in it; publish later, or change "
+            "its max_length"
+        )
+        self.queue = queue
+        self.max_length = max_length
+
+
 class QueueInUseError(BizzMQError):
     """A queue is not deleted, because it has messages or workers; nothing was changed.
 
@@ -68,6 +85,21 @@ class MessageInUseError(BizzMQError):
         self.message_id = message_id
         self.queue = queue
         self.worker_id = worker_id
+
+
+class UniqueKeyInUseError(BizzMQError):
+    """A dead letter is not replayed, because another message has its unique key by now; nothing was changed.
+
+    Attributes:
+        queue: the name of the queue, or of its shard.
+    """
+
+    def __init__(self, queue: str) -> None:
+        super().__init__(
+            f"another message of the queue {queue!r} has the unique key of this dead letter, which was not replayed: "
+            "replay it once that message has ended"
+        )
+        self.queue = queue
 
 
 class NotConfirmedError(BizzMQError):

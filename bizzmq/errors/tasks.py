@@ -65,6 +65,18 @@ class HandlerFailedError(BizzMQError):
         self.retries = retries
 
 
+class MessageExpired(BizzMQError):  # noqa: N818 - the word of the published design
+    """Raised instead of a result: the message was not started within its `expires_s`, and never will be.
+
+    Attributes:
+        message_id: the id of the message.
+    """
+
+    def __init__(self, message_id: str) -> None:
+        super().__init__(f"message {message_id} was not started in time: it has expired")
+        self.message_id = message_id
+
+
 class ResultExpired(BizzMQError):  # noqa: N818 - the word of the published design
     """The message has ended, and its result is not kept any more."""
 

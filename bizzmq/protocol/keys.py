@@ -21,7 +21,7 @@ _TYPES = {
     "releases": "hash", "wake": "zset", "stats": "hash", "publisher": "string",
     "result": "stream", "extras": "hash", "unique": "hash", "checkpoints": "hash", "progress": "hash",
     "history": "hash", "cancels": "hash", "schedules": "hash", "due": "zset", "fires": "hash", "pool": "string",
-    "rates": "hash",
+    "rates": "hash", "throttles": "zset", "throttled": "hash",
 }  # fmt: skip
 
 
@@ -142,6 +142,16 @@ class QueueKeys:
     def rates(self) -> str:
         """HASH  place in a ring -> time and totals, once in ten seconds; expires when no pool reports."""
         return self.base + "rates"
+
+    @property
+    def throttles(self) -> str:
+        """ZSET  throttled key -> until when it is throttled, in ms; expires with the last one."""
+        return f"bizzmq:{{{self.owner}}}:throttles"
+
+    @property
+    def throttled(self) -> str:
+        """HASH  throttled key -> id of the message that was published last with it; expires as `throttles`."""
+        return f"bizzmq:{{{self.owner}}}:throttled"
 
     def processing(self, worker: str) -> str:
         """LIST  ids that this worker has claimed; the oldest is the right end."""

@@ -8,7 +8,8 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 from bizzmq.errors import DecodeError
 from bizzmq.protocol.envelope import MAX_PAYLOAD_BYTES, decode_body
 
-SUCCEEDED, DEAD_LETTERED, DISCARDED, CANCELLED = "succeeded", "dead_lettered", "discarded", "cancelled"
+SUCCEEDED, DEAD_LETTERED, DISCARDED = "succeeded", "dead_lettered", "discarded"
+CANCELLED, EXPIRED = "cancelled", "expired"
 NOTHING_KEPT = (0, b"", 0, 0, 0)
 """The arguments of a message that keeps no result."""
 MAX_NUMBER = 2**53
@@ -69,7 +70,7 @@ class Ending(NamedTuple):
     """What has become of a message, as it is stored.
 
     Attributes:
-        state: `succeeded`, `dead_lettered`, `discarded` or `cancelled`.
+        state: `succeeded`, `dead_lettered`, `discarded`, `cancelled` or `expired`.
         result: the value as JSON, if the message has succeeded.
         error: the error record, if it has failed; if it was cancelled, the record of that.
         delivery: the number of the last delivery; None if it is not known.
@@ -108,7 +109,7 @@ def read_ending(entry: Sequence[Any]) -> Ending:
 
 
 _NUMBERS = (b"delivery", b"started_ms", b"finished_ms")
-_FAILED = {state.encode(): state for state in (DEAD_LETTERED, DISCARDED, CANCELLED)}
+_FAILED = {state.encode(): state for state in (DEAD_LETTERED, DISCARDED, CANCELLED, EXPIRED)}
 
 
 def _number(stored: Any) -> int | None:

@@ -25,6 +25,8 @@ EDGES: dict[tuple[State, str], tuple[State, ...]] = {
     (State.NEW, "fire"): (State.WAITING, State.DELAYED),
     (State.DELAYED, "promote"): (State.WAITING,),
     (State.WAITING, "claim"): (State.PROCESSING,),
+    (State.WAITING, "drop"): (State.GONE,),
+    (State.DELAYED, "drop"): (State.GONE,),
     (State.WAITING, "expire"): (State.GONE, State.DEAD_LETTERED),
     (State.PROCESSING, "ack"): (State.GONE,),
     (State.PROCESSING, "retry"): (State.WAITING, State.DELAYED),

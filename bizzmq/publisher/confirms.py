@@ -100,6 +100,6 @@ def wait_commands(key: str, level: ConfirmLevel) -> tuple[Command, Command, Comm
 def wait_result(replies: Sequence[Any], request: int, level: ConfirmLevel) -> int:
     """The result of `wait` from the replies to its commands. Raises BrokerUnavailableError."""
     _, number, reached = replies
-    if int(number or 0) < request:
+    if int((number or b"0").split()[0]) < request:
         raise BrokerUnavailableError("another server has taken over and does not have the published messages")
     return int(reached[0] if level.disk else reached)

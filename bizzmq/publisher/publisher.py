@@ -5,18 +5,21 @@ from __future__ import annotations
 import logging
 import time
 from functools import partial
-from typing import Any, Callable, Iterable, Iterator, Sequence
+from typing import Any, Callable, Iterable, Iterator, Sequence, TypeVar
 
 from bizzmq.broker.broker import Broker
+from bizzmq.broker.checked_publish import LengthLimitedError
 from bizzmq.connection.retry import Outage, retry
 from bizzmq.errors import BrokerUnavailableError, NotConfirmedError, QueueNotFoundError
 from bizzmq.message import MessageOptions
 from bizzmq.protocol.envelope import MAX_PAYLOAD_BYTES, encode_body, encode_header
 from bizzmq.protocol.sealing import Sealer
 from bizzmq.publisher import confirms
+from bizzmq.publisher.checked import needs_checks, terms_of, unique_keys
+from bizzmq.publisher.checked_publisher import CheckedPublisher
 from bizzmq.publisher.conversion import Encode
 from bizzmq.publisher.pipeline import PublishPipeline, Request
-from bizzmq.publisher.requests import Patience, RequestMaker, parts_of
+from bizzmq.publisher.requests import Patience, parts_of
 from bizzmq.utils import clock
 from bizzmq.utils.forks import renew_in_children
 from bizzmq.utils.object_pool import PoolEntry
@@ -25,10 +28,11 @@ RETRY_FOR_S = 10.0
 """How long a publish is retried while Redis is unavailable, seconds. Far below the 120 s for which Redis remembers
 the number of a publisher's last request (publish.lua), so that a repetition is always recognised."""
 
+T = TypeVar("T")
 _logger = logging.getLogger("bizzmq.publisher")
 
 
-class Publisher(RequestMaker):
+class Publisher(CheckedPublisher):
     """Publishes for one thread at a time with numbered requests. A forked child becomes another publisher.
 
     An interrupt at any point is safe: a number is used up before its request is sent, and is never used for other
@@ -80,6 +84,7 @@ class Publisher(RequestMaker):
         Raises (each error, also an interrupt, has the ids of the stored messages as `published_ids`):
             EncodeError, PayloadTooLargeError: a body is invalid; none was published.
             QueueNotFoundError: none was published, unless the queue was deleted in the meantime.
+            QueueFullError: the messages of this request were not published, nor those behind them.
             ConfigurationError: the server does not support `options.confirm`; none was published.
             NotConfirmedError: the confirmation did not arrive in time; the messages of that request are stored.
             BrokerFullError, BrokerUnavailableError: the messages of the two requests in flight may be published, too.
@@ -98,6 +103,9 @@ class Publisher(RequestMaker):
     ) -> None:
         self.broker.keys(queue)  # an invalid name is reported before anything else
         limit_bytes = self._limit_bytes
+        is_checked = needs_checks(options) or queue in self._limited
+        if is_checked and callable(options.unique_key):
+            bodies = list(bodies)
         if self._encode is None:
             envelopes = [header + encode_body(body, limit_bytes) for body in bodies]
         else:
@@ -112,6 +120,28 @@ class Publisher(RequestMaker):
         if self._clock.is_due():
             self._until_done(self._read_time)
         priority, delay_ms = options.priority, options.delay_ms(self._clock.micros()) if options.delay_s else 0
+        if is_checked:
+            keys = unique_keys(queue, options, bodies, len(envelopes))
+            self._publish_checked(queue, keys, envelopes, terms_of(options, delay_ms), level, published)
+            return
+        try:
+            self._publish_plain(queue, shards, envelopes, delay_ms, priority, level, published)
+        except LengthLimitedError:
+            self._limited.add(queue)
+            keys = [""] * len(envelopes)
+            self._publish_checked(queue, keys, envelopes, terms_of(options, delay_ms), level, published)
+
+    def _publish_plain(
+        self,
+        queue: str,
+        shards: Sequence[str],
+        envelopes: Sequence[bytes],
+        delay_ms: int,
+        priority: int,
+        level: confirms.ConfirmLevel | None,
+        published: list[str],
+    ) -> None:
+        """Publish messages that need no checks. Raises LengthLimitedError if the others do."""
         if len(envelopes) == 1:
             published += self._send_to_shard(queue, shards, envelopes, delay_ms, priority, level)
             return
@@ -203,14 +233,14 @@ class Publisher(RequestMaker):
     def _store(self, queue: str, request: Request, delay_ms: int, priority: int) -> None:
         self.broker.publish(queue, self._nonce, request.number, delay_ms, priority, request.entries())
 
-    def _until_done(self, action: Callable[[], None]) -> None:
-        """Execute an action, and repeat it as `_retry` does."""
+    def _until_done(self, action: Callable[[], T]) -> T:
+        """The result of an action, which is repeated as by `_retry`."""
         try:
-            action()
+            return action()
         except BrokerUnavailableError as error:
-            self._retry(action, error)
+            return self._retry(action, error)
 
-    def _retry(self, action: Callable[[], None], failed: BrokerUnavailableError) -> None:
+    def _retry(self, action: Callable[[], T], failed: BrokerUnavailableError) -> T:
         """Repeat an action that has failed until it succeeds, or until `retry_for_s` has passed.
 
         The action must be safe to repeat; a publish is, because its request number stays the same.
@@ -221,4 +251,4 @@ class Publisher(RequestMaker):
         def wait(error: Exception) -> None:
             time.sleep(patience.wait_s(error))
 
-        retry(action, outage, wait, on=(BrokerUnavailableError,), failed=failed)
+        return retry(action, outage, wait, on=(BrokerUnavailableError,), failed=failed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any, Sequence
 
+from bizzmq.broker.checked_publish import CheckedRequest, Seal, Standing
 from bizzmq.connection.error_mapping import CommandRefusedError
 from bizzmq.connection.retry import Outage
 from bizzmq.errors import BrokerReplyError, EncodeError, QueueNotFoundError
@@ -12,6 +13,7 @@ from bizzmq.protocol import ids
 from bizzmq.protocol.envelope import encode_body
 from bizzmq.protocol.sealing import Sealer
 from bizzmq.publisher import confirms
+from bizzmq.publisher.checked import DropLog, Part, PublishedIds
 from bizzmq.publisher.conversion import Encode, converted
 from bizzmq.publisher.pipeline import BATCH_MESSAGES, SHARD_BATCH_MESSAGES, Request, batches
 from bizzmq.utils import clock
@@ -37,6 +39,8 @@ class RequestMaker:
         self._confirmable: set[confirms.ConfirmLevel] = set()
         self._shards: dict[str, Sequence[str]] = {}
         self._turn = random.randrange(1 << 16)
+        self._limited: set[str] = set()  # queues of limited length
+        self._drops = DropLog()
         self.forget()
 
     def forget(self) -> None:
@@ -60,6 +64,24 @@ class RequestMaker:
             envelopes = [seal(message_id, queue, envelope) for message_id, envelope in zip(message_ids, envelopes)]
         self._number += 1
         return Request(self._number, message_ids, envelopes)
+
+    def _checked_request(self, part: Part) -> CheckedRequest:
+        """The next request of messages that are unique or expire. It is sealed when it is sent."""
+        message_ids = self._ids.take(self._clock.micros(), len(part.envelopes))
+        self._number += 1
+        return CheckedRequest(self._number, message_ids, part.unique_keys, part.envelopes)
+
+    def _seal(self, queue: str) -> Seal:
+        """Seals an envelope for a message of this queue; None if messages are not sealed."""
+        sealer = self._sealer
+        return None if sealer is None else lambda message_id, envelope: sealer.seal(message_id, queue, envelope)
+
+    def _note_standing(self, part: Part, own: CheckedRequest, standing: Standing, published: list[str]) -> None:
+        """Add the ids that stand for the messages of a request to the published ones."""
+        if isinstance(published, PublishedIds):
+            pairs = zip(own.message_ids, standing.message_ids)
+            published.duplicates.update(part.first + at for at, (one, other) in enumerate(pairs) if one != other)
+        published += standing.message_ids
 
     def _next_shard(self, shards: Sequence[str]) -> str:
         """The next shard in turn."""

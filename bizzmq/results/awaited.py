@@ -9,12 +9,13 @@ from bizzmq.errors import (
     DecodeError,
     HandlerFailedError,
     MessageCancelled,
+    MessageExpired,
     ResultExpired,
     ResultNotKept,
 )
 from bizzmq.protocol.envelope import decode_body, decode_envelope
 from bizzmq.protocol.keys import QueueKeys
-from bizzmq.protocol.results import CANCELLED, SUCCEEDED, Ending
+from bizzmq.protocol.results import CANCELLED, EXPIRED, SUCCEEDED, Ending
 
 Resolution = Union[Ending, BizzMQError]
 """What has become of a message, or why that is not known any more."""
@@ -67,12 +68,15 @@ def value_of(message_id: str, resolution: Resolution) -> Any:
     Raises:
         HandlerFailedError: the message has failed for good.
         MessageCancelled: the message was cancelled.
+        MessageExpired: it was not started in time.
         ResultExpired, ResultNotKept, DecodeError, WrongTypeError
     """
     if isinstance(resolution, BizzMQError):
         raise resolution
     if resolution.state == SUCCEEDED:
         return decode_body(resolution.result)
+    if resolution.state == EXPIRED:
+        raise MessageExpired(message_id)
     record = resolution.error or {}
     if resolution.state == CANCELLED:
         raise MessageCancelled(message_id, _text(record.get("by")), _text(record.get("reason")))

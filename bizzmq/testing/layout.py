@@ -57,6 +57,8 @@ class Keys:
         self.schedules = self.prefix + "schedules"
         self.due = self.prefix + "due"
         self.fires = self.prefix + "fires"
+        self.extras = f"bizzmq:{{{owner}}}:extras"
+        self.unique = f"bizzmq:{{{owner}}}:unique"
 
     def processing(self, worker: str) -> str:
         return f"{self.prefix}processing:{worker}"

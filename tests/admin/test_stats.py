@@ -14,8 +14,8 @@ from tests.support.recording_handler import RecordingHandler, fail
 
 FIELDS = [
     "waiting", "delayed", "processing", "dead_lettered", "published", "acked", "retried", "requeued", "discarded",
-    "dead_lettered_total", "purged", "cancelled", "expired", "replayed", "missing", "written_off", "unaccounted",
-    "unreadable",
+    "dead_lettered_total", "purged", "cancelled", "expired", "replayed", "missing", "dropped", "duplicates",
+    "written_off", "unaccounted", "unreadable",
 ]  # fmt: skip
 
 

@@ -20,7 +20,8 @@ MADE: dict[str, tuple[Any, ...]] = {
     "WrongTypeError": ("text", "key", "queue", "hash", "list"), "QueueNotFoundError": ("q",),
     "PayloadTooLargeError": (2**21, 2**20), "LeaseLostError": ("q", "worker"), "RetryLater": (30, "busy"),
     "MessageTimeout": (1.5,), "CpuTimeExceeded": (2.5,), "SlotMovedError": ("MOVED", Node("h", 1)),
-    "SlotMovingError": ("ASK", Node("h", 1)), "QueueInUseError": ("q", 1, 2, 0), "MessageInUseError": ("m", "q", "w"),
+    "SlotMovingError": ("ASK", Node("h", 1)), "QueueInUseError": ("q", 1, 2, 0), "QueueFullError": ("q", 5),
+    "MessageInUseError": ("m", "q", "w"),
     "HandlerFailedError": ("m", "ValueError", "text", "trace", "discarded", 3), "ResultTooLargeError": (2**21, 2**20),
 }  # fmt: skip
 KINDS = {

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from bizzmq import BizzMQ
 from bizzmq.testing.ports import free_port
 from bizzmq.testing.wait import eventually
 from tests.support.program import StartProgram
@@ -25,6 +26,15 @@ def test_a_report_has_typed_arguments_and_runs_the_last_releases_messages(run: S
     assert new.output().startswith("November 2026\nFormat.HTML\n<li>1 sold\n")
     assert old.output().startswith("October 2026\nFormat.TEXT\n1 sold\n")
     assert "refused: " in new.output()
+
+
+def test_one_report_at_a_time_and_the_last_text(run: StartProgram, url: str) -> None:
+    program = run("dedupe.py", BIZZMQ_REDIS_URL=url)
+    with BizzMQ(url) as mq:
+        eventually(lambda: [one.stats.published for one in mq.queues()] == [3], 60.0, program.output)
+    run(*POOL, "dedupe:app", BIZZMQ_REDIS_URL=url)
+    program.succeeds()
+    assert program.output() == "[False, True, True] 1 message\n[False, True]\nthe report of 2026-01\ndoc-1: hello\n"
 
 
 def test_models_go_through_the_pipeline(run: StartProgram, url: str) -> None:

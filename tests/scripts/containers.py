@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from dataclasses import dataclass, field
 from typing import Any, Dict, Mapping, Tuple
@@ -42,6 +43,8 @@ class Containers:
     state, value or error, and for a value the delivery and the times. `cancels` are the requests to cancel:
     id -> record; those of a dead-letter queue are with its queue. `schedules` are definitions, `next_due` and `fires`
     the due times and states of schedules: NOW stands for the present time, SOON for up to a minute later.
+    `options` are further options of the queue that scripts read. In `extras`, which belongs to the queue and not to its
+    dead-letter queue, PAST and LATER stand for times of expiry; `unique` has the unique keys.
     """
 
     waiting: Ids = ()
@@ -65,6 +68,9 @@ class Containers:
     schedules: Mapping[str, str] = field(default_factory=dict)
     next_due: Mapping[str, Any] = field(default_factory=dict)
     fires: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
+    extras: Mapping[str, str] = field(default_factory=dict)
+    unique: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "prioritized", Ranked(self.prioritized))
@@ -76,6 +82,7 @@ class Containers:
         return {*self.waiting, *self.prioritized, *self.due, *self.delayed, *self.parked, *held}
 
 
+PAST, LATER = '"expires_ms":1', '"expires_ms":9'
 NO_QUEUE = Containers(retry=None)
 
 
@@ -102,11 +109,17 @@ def put(redis: Redis, queue: str, wanted: Containers) -> None:
     lists.update({keys.processing(worker): ids for worker, ids in wanted.processing.items()})
     sets = {keys.prioritized: scores, keys.delayed: {**held_back, **due}, keys.wake: {"m": 0} if wanted.wake else {}}
     sets[keys.due] = dict(wanted.next_due)
+    later = f'"expires_ms":{now_ms + LATER_MS}'
     hashes: dict[str, Mapping[str, Any]] = {
         keys.messages: envelopes, keys.attempts: wanted.attempts, keys.workers: wanted.workers,
         keys.supervisors: wanted.supervisors, keys.releases: wanted.releases, keys.stats: wanted.stats,
-        keys.meta: {} if wanted.retry is None else {"retry": wanted.retry},
-        keys.prefix + "cancels": wanted.cancels, keys.prefix + "extras": dict.fromkeys(wanted.cancels, "{}"),
+        keys.meta: {} if wanted.retry is None else {"retry": wanted.retry, **wanted.options},
+        keys.prefix + "cancels": wanted.cancels,
+        keys.extras: {
+            **dict.fromkeys(wanted.cancels, "{}"),
+            **{name: entry.replace(LATER, later) for name, entry in wanted.extras.items()},
+        },
+        keys.unique: wanted.unique,
         keys.schedules: wanted.schedules, keys.fires: wanted.fires,
     }  # fmt: skip
     with redis.pipeline() as together:
@@ -211,13 +224,28 @@ def look(server: Redis, queue: str) -> Containers:
     stored = set(envelopes)
     keeps = tuple(name for name, text in envelopes.items() if text.startswith('1\t{"result_ttl_s"'))
     forged, unplaced = tuple(sorted(found.ids() - stored)), tuple(sorted(stored - found.ids()))
-    kept = {"keeps": keeps, "results": _results(redis, keys.result(""))}
+    kept = {"keeps": keeps, "results": _results(redis, keys.result("")), **_beside(redis, keys)}
     return Containers(**{**vars(found), "forged": forged, "unplaced": unplaced, **kept})
 
 
 def _with_now(state: str, now_ms: float) -> str:
     due, at, rest = state.split(" ", 2)
     return f"{due} {NOW if abs(int(at) - now_ms) < LATER_MS else at} {rest}"
+
+
+def _beside(redis: Copy, keys: Keys) -> dict[str, dict[str, str]]:
+    """Options that scripts read, and what messages have beside them."""
+    meta = redis.hgetall(keys.meta)
+    usual = {"max_length": "", "when_full": "refuse", "dead_letter_expired": "0"}
+    options = {name: meta[name] for name, one in usual.items() if meta.get(name, one) != one}
+    if keys.prefix.endswith("dlq:"):
+        return {"options": options}
+    extras = {
+        name: re.sub(r'"expires_ms":(\d{2,})', LATER, entry)
+        for name, entry in redis.hgetall(keys.extras).items()
+        if entry != "{}"
+    }
+    return {"options": options, "extras": extras, "unique": redis.hgetall(keys.unique)}
 
 
 def _results(redis: Copy, prefix: str) -> dict[str, str]:

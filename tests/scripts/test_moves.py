@@ -13,6 +13,7 @@ from bizzmq.errors import BrokerUnavailableError
 from bizzmq.testing.proxy import Proxy
 from tests.scripts import (
     table_cancel,
+    table_checked,
     table_claim,
     table_entering,
     table_leaving,
@@ -26,6 +27,7 @@ from tests.scripts.moves import DEAD, QUEUE, Move
 
 MOVES = [
     *table_entering.ROWS,
+    *table_checked.ROWS,
     *table_claim.ROWS,
     *table_leaving.ROWS,
     *table_results.ROWS,

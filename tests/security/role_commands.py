@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from contextlib import suppress
 from typing import Any, Callable
 
@@ -35,6 +36,13 @@ def publish(url: str) -> None:
     with BizzMQ(url) as mq:
         for options in (MessageOptions(), MessageOptions(priority=5), MessageOptions(delay_s=60)):
             mq.publish_messages_to_queue("q", [1, 2], options)
+
+
+def throttle(url: str) -> None:
+    with BizzMQ(url) as mq:
+        for key, for_s in (("a", 60.0), ("a", 60.0), ("b", 0.001), ("c", 60.0)):
+            mq.publish_message_to_queue("q", 1, MessageOptions(unique_key=key, unique_for_s=for_s))
+            time.sleep(0.002)
 
 
 def confirm(url: str) -> None:
@@ -122,6 +130,7 @@ def _declare(broker: Broker) -> None:
 
 ACTIONS: dict[str, list[Action]] = {
     "publisher": [publish, confirm, _with_broker(_look_up), _with_broker(_count)],
+    "checked-publisher": [publish, confirm, _with_broker(_look_up), _with_broker(_count), throttle],
     "waiter": [wait],
     "creator": [create, create_dead],
     "scheduler": [_with_broker(_declare)],

@@ -23,7 +23,8 @@ WORKER_SCRIPTS = (
 )  # fmt: skip
 SCHEDULER_SCRIPTS = ("due_schedules", "fire", "put_schedule", "resume_schedule")
 SCRIPTS = {
-    "publisher": ("publish",), "waiter": (), "creator": ("create", "update"), "worker": WORKER_SCRIPTS,
+    "publisher": ("publish",), "checked-publisher": ("publish", "publish_checked"), "waiter": (),
+    "creator": ("create", "update"), "worker": WORKER_SCRIPTS,
     "dead-letter-worker": WORKER_SCRIPTS, "viewer": (), "inspector": (), "scheduler": SCHEDULER_SCRIPTS,
     "operator": tuple(scripts.names()),
 }  # fmt: skip

@@ -113,6 +113,10 @@ def publishes() -> None:
     urgent = thumbnail.using(priority=5, delay_s=60, max_retries=1, headers={"tenant": "7"}, key="7", queue="images")
     assert_type(urgent.publish("a.png"), Handle[str])
     assert_type(urgent.message("a.png", 3).publish(), Handle[str])
+    thumbnail.using(unique_key=lambda arguments: str(arguments["path"]), on_duplicate="replace", expires_s=60).publish(
+        "a"
+    )
+    assert_type(thumbnail.using(unique_key="a", unique_for_s=timedelta(hours=1)).publish("a").duplicate, bool)
     thumbnail.using(result_ttl_s=timedelta(days=1), timeout_s=5.0, confirm="replicas:1").publish_many([("a.png",)])
 
 

@@ -29,20 +29,29 @@ local function expire(keys, id, envelope)
   redis.call('HDEL', keys.attempts, id)
 end
 
+-- Whether a message, given its entry, frees its unique key when it is started.
+local function is_free_once_started(entry)
+  return entry and string.find(entry, '"until":"started"', 1, true) ~= nil
+end
+
 -- Removes from the worker's list what may not run. The taken ones are the first of `ids`, the newest. Returns what is
 -- left of ids and envelopes. `keys` has the names of processing, messages, attempts and stats.
 local function admit(keys, ids, envelopes, taken)
   if string.find(keys.messages, '}:dlq:', 1, true) then return ids, envelopes end
   local entries = redis.pcall('HMGET', beside(keys.messages, 'extras'), unpack(ids, 1, taken))
   if entries.err then return ids, envelopes end
-  local kept_ids, kept_envelopes = {}, {}
+  local kept_ids, kept_envelopes, started, started_entries = {}, {}, {}, {}
   for i = 1, #ids do
     if i <= taken and has_expired(entries[i]) then
       expire(keys, ids[i], envelopes[i])
       redis.call('LREM', keys.processing, 1, ids[i])
     else
       kept_ids[#kept_ids + 1], kept_envelopes[#kept_envelopes + 1] = ids[i], envelopes[i]
+      if i <= taken and is_free_once_started(entries[i]) then
+        started[#started + 1], started_entries[#started_entries + 1] = ids[i], entries[i]
+      end
     end
   end
+  free_keys(keys.messages, started, started_entries)
   return kept_ids, kept_envelopes
 end

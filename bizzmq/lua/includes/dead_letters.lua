@@ -1,4 +1,4 @@
--- dead_letters: moves a message to the dead-letter queue, or parks it if it is in one. Needs results.
+-- dead_letters: moves a message to the dead-letter queue, or parks it if it is in one. Needs results, extras.
 --
 -- An envelope with an error record after its options. It replaces an earlier record.
 local function with_error(envelope, record)
@@ -16,11 +16,12 @@ local function with_handler_error(envelope, record)
   return earlier .. ',"handler_error":' .. record .. '}'
 end
 
--- Does nothing for an id without an envelope. A message that keeps its result has failed for good, unless it is a dead
+-- Does nothing for an id without an envelope. A dead letter has no unique key: another message may take it. A message that keeps its result has failed for good, unless it is a dead
 -- letter already.
 local function move_to_dead_letters(id, record, result, messages, dead_list, dead_messages, dead_meta, dead_wake)
   local envelope = redis.call('HGET', messages, id)
   if envelope then
+    if dead_messages ~= messages then free_keys(messages, {id}, entries_of(messages, {id}) or {}) end
     if dead_messages ~= messages then store_failure(result, envelope, 'dead_lettered', record) end
     redis.call('HSET', dead_messages, id, with_error(envelope, record))
     redis.call('LPUSH', dead_list, id)

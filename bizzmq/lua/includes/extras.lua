@@ -37,25 +37,39 @@ local function decoded(entry)
   return is_read and type(found) == 'table' and found or {}
 end
 
+-- Frees the unique keys of messages, given their entries: those that no other message has by now.
+local function free_keys(key, ids, entries)
+  local names, owners = {}, {}
+  for i = 1, #ids do
+    local name = entries[i] and string.find(entries[i], '"unique":', 1, true) and decoded(entries[i]).unique
+    if type(name) == 'string' then names[#names + 1], owners[#owners + 1] = name, ids[i] end
+  end
+  if #names == 0 then return end
+  local unique = beside(key, 'unique')
+  local found, own = redis.pcall('HMGET', unique, unpack(names)), {}
+  for i = 1, #names do
+    if found[i] == owners[i] then own[#own + 1] = names[i] end
+  end
+  if #own > 0 then redis.pcall('HDEL', unique, unpack(own)) end
+end
+
+-- The entries of messages, false for those without one; nil if there are none, or Redis refuses to read them.
+local function entries_of(key, ids)
+  if #ids == 0 or not has_beside(key) then return nil end
+  local entries = redis.pcall('HMGET', beside(key, 'extras'), unpack(ids))
+  return not entries.err and entries or nil
+end
+
 -- Removes what ended messages have beside them. A refusal by Redis stops nothing, because the messages have ended:
 -- `audit` finds what is left.
 local function forget(key, ids)
-  if #ids == 0 or not has_beside(key) then return end
-  local extras = beside(key, 'extras')
-  local entries = redis.pcall('HMGET', extras, unpack(ids))
-  if entries.err then return end
-  local known = {}
+  local entries, known = entries_of(key, ids), {}
+  if not entries then return end
   for i = 1, #ids do
-    if entries[i] then
-      known[#known + 1] = ids[i]
-      local unique_key = decoded(entries[i]).unique
-      if type(unique_key) == 'string' then
-        local keys = beside(key, 'unique')
-        if redis.pcall('HGET', keys, unique_key) == ids[i] then redis.pcall('HDEL', keys, unique_key) end
-      end
-    end
+    if entries[i] then known[#known + 1] = ids[i] end
   end
   if #known == 0 then return end
+  free_keys(key, ids, entries)
   for _, name in ipairs(BESIDE) do redis.pcall('HDEL', beside(key, name), unpack(known)) end
-  redis.pcall('HDEL', extras, unpack(known))
+  redis.pcall('HDEL', beside(key, 'extras'), unpack(known))
 end

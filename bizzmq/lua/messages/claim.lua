@@ -3,7 +3,7 @@
 -- Level-triggered: a lost reply, or a claim sent twice, changes nothing and strands nothing, because the next claim
 -- returns the whole list again.
 --
--- uses      numbers, attempts, totals, enqueue, guards, time, results, dead_letters, extras, admission
+-- uses      numbers, attempts, totals, enqueue, guards, time, results, extras, dead_letters, admission
 -- edge      processing -> gone (ack), delayed -> waiting (promote), waiting -> processing (claim),
 -- edge      waiting -> gone | dead-lettered (expire)
 -- KEYS[1]   workers      HASH  worker id -> supervisor id

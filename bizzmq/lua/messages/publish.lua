@@ -22,13 +22,17 @@
 -- ARGV[4]   priority
 -- ARGV[5..] id, envelope, ...  in publish order
 -- returns   how many were published (also for a repeated request), -1 no such queue, -2 the earlier request is missing,
---           -3 the publisher's number is forged: nothing is published
+--           -3 the publisher's number is forged, -4 the queue's length is limited, so publish_checked is needed: nothing
+--           is published
 local meta, messages, attempts, waiting, prioritized, delayed = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local wake, stats, publisher = KEYS[7], KEYS[8], KEYS[9]
 local request, before, delay_ms, priority = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local published = (#ARGV - 4) / 2
 
-local retry = redis.call('HGET', meta, 'retry')
+-- Users from before limited lengths may not run HMGET.
+local options = redis.pcall('HMGET', meta, 'retry', 'max_length')
+local retry, max_length = options[1], options[2]
+if options.err then retry = redis.call('HGET', meta, 'retry') end
 if not retry then return -1 end
 if not count_of(retry) then retry = '0' end
 -- A request may be repeated after a few later ones, never after many. So a much higher number is forged, and so is a
@@ -37,6 +41,7 @@ local executed = count_of(redis.call('GET', publisher) or '0')
 if not executed or executed > request + 100 then return -3 end
 if executed >= request then return published end
 if executed < before then return -2 end
+if max_length and max_length ~= '' then return -4 end
 
 local ids = {}
 for i = 5, #ARGV, 2 do ids[#ids + 1] = ARGV[i] end

@@ -1,9 +1,12 @@
 -- replay: returns one dead letter to the tail of its original queue, with new counts. Its failure is no result any more.
 --
+-- A unique message takes its key again, unless another message has it. One that had to be started in time may be started
+-- at any time now.
+--
 -- An edited message replaces the dead letter in the same step, under the same id. The version of the dead letter is the
 -- fence: one that has failed again since the caller has read it has another header, and stays.
 --
--- uses      numbers, totals, enqueue, guards, envelopes
+-- uses      numbers, totals, enqueue, guards, envelopes, extras
 -- edge      dead-lettered -> waiting, parked -> waiting
 -- KEYS[1]   dead_waiting      LIST    ids of default priority
 -- KEYS[2]   dead_prioritized  ZSET    ids of other priorities
@@ -37,6 +40,13 @@ if not envelope then return edited ~= '' and redis.call('HGET', messages, id) ==
 if read_version ~= '' and redis.sha1hex(header_line(envelope)) ~= read_version then return 0 end
 check_types({messages, attempts, stats, dead_attempts}, {waiting, dead_waiting, dead_parked},
   {prioritized, wake, dead_delayed, dead_prioritized})
+local entry = (entries_of(messages, {id}) or {})[1]
+local terms = decoded(entry)
+local unique = type(terms.unique) == 'string' and terms.unique
+if unique then
+  local owner = redis.pcall('HGET', beside(messages, 'unique'), unique)
+  if type(owner) == 'string' and owner ~= id and redis.call('HEXISTS', messages, owner) == 1 then return -2 end
+end
 -- It is removed before it is added, because only the removal shows that it was there.
 local found = redis.call('LREM', dead_waiting, -1, id) == 1 or redis.call('LREM', dead_parked, -1, id) == 1
   or redis.call('ZREM', dead_delayed, id) == 1 or redis.call('ZREM', dead_prioritized, id) == 1
@@ -53,6 +63,11 @@ end
 redis.call('HSET', messages, id, envelope)
 if priority ~= '0' or retry ~= '0' then redis.call('HSET', attempts, id, retry .. ' 0 0 ' .. priority) end
 enqueue(waiting, prioritized, id, priority)
+if unique then redis.pcall('HSET', beside(messages, 'unique'), unique, id) end
+if terms.expires_ms then
+  terms.expires_ms = nil
+  redis.pcall('HSET', beside(messages, 'extras'), id, cjson.encode(terms))
+end
 redis.call('DEL', result)
 redis.call('HDEL', dead_messages, id)
 redis.call('HDEL', dead_attempts, id)

@@ -6,7 +6,7 @@
 -- quarantines it. An exceeded limit is a failure like any other: the caller has decided its outcome. So is a message
 -- whose worker did not know its task: it goes back without blame. A message whose cancel was requested ends instead.
 --
--- uses      numbers, attempts, totals, enqueue, guards, time, results, dead_letters, extras, cancels
+-- uses      numbers, attempts, totals, enqueue, guards, time, results, extras, dead_letters, cancels
 -- edge      processing -> waiting (requeue), processing -> gone (ack), processing -> gone (discard),
 -- edge      processing -> waiting | delayed (retry), processing -> dead-lettered | parked (dead-letter),
 -- edge      processing -> dead-lettered | parked (quarantine), processing -> gone (cancel)

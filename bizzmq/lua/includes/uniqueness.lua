@@ -1,0 +1,48 @@
+-- uniqueness: whether another message has a unique key already. Needs numbers, time, extras, held.
+--
+-- Whether any registered worker holds a message. If Redis refuses to say, it counts as held: then it is not touched.
+local function is_held_by_any(messages, id)
+  local workers = redis.pcall('HKEYS', beside(messages, 'workers'))
+  if workers.err then return true end
+  for _, worker in ipairs(workers) do
+    if is_held(beside(messages, 'processing:') .. worker, id) then return true end
+  end
+  return false
+end
+
+-- What to do with a new message whose key the message `owner` has: nil if the key is free, else 'duplicate', 'delayed'
+-- (replace it, it is delayed) or 'waiting' (replace it, it waits). A key is free if its message has ended, or can only
+-- expire; and for a replacement if a worker holds it, because what runs cannot be changed.
+local function meeting(messages, delayed, owner, replaces)
+  if not owner or redis.call('HEXISTS', messages, owner) == 0 then return nil end
+  local entry = redis.call('HGET', beside(messages, 'extras'), owner)
+  local expires_ms = entry and tonumber(decoded(entry).expires_ms)
+  local has_expired = expires_ms and expires_ms <= now_ms()
+  if not replaces and not has_expired then return 'duplicate' end
+  local is_delayed = redis.call('ZSCORE', delayed, owner)
+  local is_running = not is_delayed and is_held_by_any(messages, owner)
+  if has_expired then return is_running and not replaces and 'duplicate' or nil end
+  return is_delayed and 'delayed' or (not is_running and 'waiting' or nil)
+end
+
+-- The message that was the last one with this throttled key, if its time is not over.
+local function throttled_by(messages, name)
+  local until_ms = tonumber(redis.call('ZSCORE', beside(messages, 'throttles'), name) or '0')
+  return until_ms > now_ms() and redis.call('HGET', beside(messages, 'throttled'), name) or nil
+end
+
+-- Remembers that a message has a throttled key for this time, and forgets some keys whose time is over. Both keys expire
+-- once the time of all is over.
+local function throttle(messages, name, id, ttl_ms)
+  local times, ids, now = beside(messages, 'throttles'), beside(messages, 'throttled'), now_ms()
+  redis.call('HSET', ids, name, id)
+  redis.call('ZADD', times, now + ttl_ms, name)
+  local over = redis.call('ZRANGEBYSCORE', times, '-inf', now, 'LIMIT', 0, 10)
+  if #over > 0 then
+    redis.call('HDEL', ids, unpack(over))
+    redis.call('ZREM', times, unpack(over))
+  end
+  local left_ms = string.format('%.0f', redis.call('ZRANGE', times, -1, -1, 'WITHSCORES')[2] - now)
+  redis.call('PEXPIRE', times, left_ms)
+  redis.call('PEXPIRE', ids, left_ms)
+end

@@ -1,7 +1,8 @@
-"""Ctrl+C while a command is still being imported: one line instead of a long traceback."""
+"""Imports of the commands: quick, and after Ctrl+C one line instead of a long traceback."""
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -10,12 +11,19 @@ _INTERRUPTED = 130
 
 
 class QuietImports:
-    """A context manager for imports. It changes nothing in programs other than the commands."""
+    """A context manager for imports. It changes nothing in programs other than the commands.
+
+    Meanwhile no garbage is collected: imports leave nearly none, and the search for it takes an eighth of their time.
+    """
 
     def __enter__(self) -> None:
-        return
+        self._is_collecting = gc.isenabled() and bool(_command())
+        if self._is_collecting:
+            gc.disable()
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._is_collecting:
+            gc.enable()
         name = _command()
         if kind is not None and issubclass(kind, KeyboardInterrupt) and name:
             if sys.stderr is not None:

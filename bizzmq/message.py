@@ -49,7 +49,7 @@ class MessageOptions:
             keeps none.
         headers: texts that travel with the message, by name, such as a trace id: at most 64, of 8,192 characters in
             all. The handler finds them in `Context.headers`.
-        key: a name by which messages are found, counted, cancelled and paused, such as a tenant's: at most 512 bytes
+        key: a name by which messages are found, listed and cancelled, such as a tenant's: at most 512 bytes
             of UTF-8 without control characters; "" for none.
         unique_key: while a message of the queue has this key, no other one with it is published: the id of the first
             one is returned. A text like `key`, or a function that takes the message (for a task, its arguments by name)

@@ -36,7 +36,7 @@ from bizzmq.utils.standard_streams import OutputError, show
 @click.option("--result-ttl", type=Number(min=0), default=0.0, metavar="SECONDS",
               help="How long the result is kept.  [default: 0, none]")  # fmt: skip
 @click.option("--key", default="", metavar="TEXT",
-              help="A name by which messages are found, cancelled and paused, such as a tenant's.")  # fmt: skip
+              help="A name by which messages are found and cancelled, such as a tenant's.")  # fmt: skip
 @click.option("--compress-above", type=click.IntRange(min=0), metavar="BYTES",
               help="Compress larger documents.  [default: none]")  # fmt: skip
 @click.option("--unique-key", default="", metavar="TEXT",

@@ -29,6 +29,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of 
 mq = AsyncBizzMQ(sys.argv[1])
 
 async def main():
+    # Python's development mode reports each step that takes longer, as all do on a busy machine.
+    asyncio.get_running_loop().slow_callback_duration = 3600
     await mq.create_queue("q")
     print(await mq.publish_message_to_queue("q", 1), flush=True)
     {}
@@ -168,14 +170,20 @@ def test_ctrl_c_ends_a_program_with_its_usual_traceback(url: str, redis: Redis) 
     running.stdout.readline()
     eventually(lambda: stored(redis) > 100)
     running.send_signal(signal.SIGINT)
-    _, errors = running.communicate(timeout=60)
+    # Before 3.11 Python raises it between any two instructions: between a coroutine's call and its await, or while
+    # asyncio schedules a task. Then asyncio reports that, or waits for that task until the next Ctrl+C.
+    is_orderly = sys.version_info >= (3, 11)
+    try:
+        _, errors = running.communicate(timeout=60 if is_orderly else 5)
+    except subprocess.TimeoutExpired:
+        assert not is_orderly
+        running.send_signal(signal.SIGINT)
+        _, errors = running.communicate(timeout=60)
 
     assert running.returncode in (-signal.SIGINT, 130), errors
     assert "\nKeyboardInterrupt" in errors
-    # Before 3.11 Python raises it between any two instructions, also between a coroutine's call and its await, and
-    # asyncio reports it for the main task, too.
-    rude = ["never awaited", "never retrieved"] if sys.version_info >= (3, 11) else []
-    for word in ("was destroyed", "ResourceWarning", *rude):
+    rude = ["never awaited", "never retrieved", "was destroyed"] if is_orderly else []
+    for word in ("ResourceWarning", *rude):
         assert word not in errors
 
 

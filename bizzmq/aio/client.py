@@ -32,7 +32,7 @@ from bizzmq.middleware.registry import registered
 from bizzmq.protocol.encryption import EncryptionKeys
 from bizzmq.protocol.sealing import Sealer
 from bizzmq.protocol.signing import Key
-from bizzmq.publisher.checked import PublishedIds, needs_checks
+from bizzmq.publisher.checked import PublishedIds
 from bizzmq.publisher.client_settings import FROM_ENVIRONMENT, checked_settings
 from bizzmq.publisher.conversion import body_encoder
 from bizzmq.publisher.requests import set_published_ids
@@ -154,7 +154,7 @@ class AsyncBizzMQ(AsyncDeadLetterClient, AsyncControlClient, AsyncResultClient, 
         wanted = _DEFAULTS if options is None else checks.instance("options", options, MessageOptions, _DEFAULTS)
         if type(queue_name) is not str:
             queue_name = checked_name(queue_name)
-        published: list[str] = PublishedIds() if needs_checks(wanted) else []
+        published: list[str] = PublishedIds() if wanted.unique_key else []
         try:
             if registered or self._middlewares:
                 hooks = PublishingHooks(self._middlewares, Publication(queue_name, messages, wanted, task, version))

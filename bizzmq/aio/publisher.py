@@ -9,7 +9,7 @@ from typing import Any, Awaitable, Callable, Iterable, Sequence, TypeVar
 
 from bizzmq.aio.broker import AsyncBroker
 from bizzmq.aio.checked_publisher import CheckedAsyncPublisher
-from bizzmq.broker.checked_publish import LengthLimitedError
+from bizzmq.broker.checked_publish import LengthLimitedError, Terms
 from bizzmq.connection.error_mapping import CommandRefusedError, SlotMovedError
 from bizzmq.connection.retry import Outage
 from bizzmq.errors import (
@@ -139,7 +139,14 @@ class AsyncPublisher(CheckedAsyncPublisher):
     async def publish_encoded(self, queue: str, envelope: bytes, delay_ms: int, priority: int) -> str:
         """As Publisher.publish_encoded."""
         await self._until_done(self._read_time)
-        (message_id,) = await self._send(queue, [envelope], _Send(priority, delay_ms, None))
+        try:
+            (message_id,) = await self._send(queue, [envelope], _Send(priority, delay_ms, None))
+        except LengthLimitedError:
+            published: list[str] = []
+            self._shards[queue] = [queue]
+            await self._publish_checked(queue, [""], [envelope], Terms(delay_ms, priority), None, published)
+            (message_id,) = published
+            del self._shards[queue]
         return message_id
 
     async def _read_time(self) -> None:

@@ -20,7 +20,7 @@ from bizzmq.app import async_publishing
 from bizzmq.app.batches import alike
 from bizzmq.app.dispatcher import Dispatcher
 from bizzmq.app.for_tests import AppForTests
-from bizzmq.app.handle import Clients, Handle, StandIn
+from bizzmq.app.handle import Clients, Handle, StandIn, handles_of
 from bizzmq.app.registry import TaskRegistry, checked_queue_name
 from bizzmq.app.schedules import ScheduleRegistry
 from bizzmq.app.task import R, TaskMessage, TaskPublisher
@@ -31,7 +31,6 @@ from bizzmq.protocol import encryption, signing
 from bizzmq.protocol.encryption import EncryptionKeys
 from bizzmq.protocol.sealing import checked_size
 from bizzmq.protocol.signing import Key
-from bizzmq.publisher.checked import PublishedIds
 from bizzmq.results.result_client import checked_id
 from bizzmq.utils import server_url
 from bizzmq.utils.object_pool import LIMIT
@@ -202,13 +201,8 @@ class App(TaskRegistry, ScheduleRegistry, AppForTests):
         return self if self._double is None else StandIn(self._double)
 
     def _handles(self, first: TaskMessage[R], ids: Sequence[str]) -> List[Handle[R]]:
-        task, queue, keeps_result = first.task, first.queue, first.options.result_ttl_s > 0
-        name, decode = task.name, task.arguments.decode_result
-        clients = self._clients()
-        handles: List[Handle[R]] = [Handle(clients, one, queue, name, decode, keeps_result=keeps_result) for one in ids]
-        for index in ids.duplicates if isinstance(ids, PublishedIds) else ():
-            handles[index] = Handle(clients, ids[index], queue, name, decode, keeps_result=None, duplicate=True)
-        return handles
+        task, keeps_result = first.task, first.options.result_ttl_s > 0
+        return handles_of(self._clients(), ids, first.queue, task.name, task.arguments.decode_result, keeps_result)
 
     @property
     def aclient(self) -> AsyncBizzMQ:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Callable, Generic, NoReturn, Optional, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Generic, List, NoReturn, Optional, Protocol, Sequence, TypeVar
 
 from bizzmq.admin.explain.explanation import Explanation
 from bizzmq.admin.message_status import MessageStatus
 from bizzmq.client import BizzMQ
+from bizzmq.publisher.checked import PublishedIds
 from bizzmq.results.awaited import Awaited, Resolution, value_of
 from bizzmq.results.reader import ResultReaders
 from bizzmq.results.result_client import checked_timeout, ending_of, local_resolution, result_readers
@@ -196,3 +197,17 @@ class Handle(Generic[R]):
     def note(self, resolution: Resolution | None) -> None:
         """Note what has become of the message, so that `result` needs no request. For code of BizzMQ."""
         self._resolution = resolution
+
+
+def handles_of(
+    clients: Clients, ids: Sequence[str], queue: str, task: str, decode: Callable[[Any], Any], keeps_result: bool
+) -> List[Handle[Any]]:
+    """The handles of messages that were just published, or of the earlier messages that stand for them."""
+    if type(ids) is not PublishedIds:
+        return [Handle(clients, one, queue, task, decode, keeps_result=keeps_result) for one in ids]
+    others = ids.duplicates  # earlier messages, which may keep their results or not
+    return [
+        Handle(clients, one, queue, task, decode, keeps_result=None if index in others else keeps_result,
+               duplicate=index in others)
+        for index, one in enumerate(ids)
+    ]  # fmt: skip

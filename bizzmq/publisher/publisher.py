@@ -8,14 +8,14 @@ from functools import partial
 from typing import Any, Callable, Iterable, Iterator, Sequence, TypeVar
 
 from bizzmq.broker.broker import Broker
-from bizzmq.broker.checked_publish import LengthLimitedError
+from bizzmq.broker.checked_publish import LengthLimitedError, Terms
 from bizzmq.connection.retry import Outage, retry
 from bizzmq.errors import BrokerUnavailableError, NotConfirmedError, QueueNotFoundError
 from bizzmq.message import MessageOptions
 from bizzmq.protocol.envelope import MAX_PAYLOAD_BYTES, encode_body, encode_header
 from bizzmq.protocol.sealing import Sealer
 from bizzmq.publisher import confirms
-from bizzmq.publisher.checked import needs_checks, terms_of, unique_keys
+from bizzmq.publisher.checked import terms_of, unique_keys
 from bizzmq.publisher.checked_publisher import CheckedPublisher
 from bizzmq.publisher.conversion import Encode
 from bizzmq.publisher.pipeline import PublishPipeline, Request
@@ -103,7 +103,7 @@ class Publisher(CheckedPublisher):
     ) -> None:
         self.broker.keys(queue)  # an invalid name is reported before anything else
         limit_bytes = self._limit_bytes
-        is_checked = needs_checks(options) or queue in self._limited
+        is_checked = options.unique_key or options.expires_s is not None or queue in self._limited
         if is_checked and callable(options.unique_key):
             bodies = list(bodies)
         if self._encode is None:
@@ -125,13 +125,16 @@ class Publisher(CheckedPublisher):
             self._publish_checked(queue, keys, envelopes, terms_of(options, delay_ms), level, published)
             return
         try:
-            self._publish_plain(queue, shards, envelopes, delay_ms, priority, level, published)
+            if len(envelopes) == 1:
+                published += self._send_to_shard(queue, shards, envelopes, delay_ms, priority, level)
+            else:
+                self._publish_many(queue, shards, envelopes, delay_ms, priority, level, published)
         except LengthLimitedError:
             self._limited.add(queue)
             keys = [""] * len(envelopes)
             self._publish_checked(queue, keys, envelopes, terms_of(options, delay_ms), level, published)
 
-    def _publish_plain(
+    def _publish_many(
         self,
         queue: str,
         shards: Sequence[str],
@@ -141,10 +144,6 @@ class Publisher(CheckedPublisher):
         level: confirms.ConfirmLevel | None,
         published: list[str],
     ) -> None:
-        """Publish messages that need no checks. Raises LengthLimitedError if the others do."""
-        if len(envelopes) == 1:
-            published += self._send_to_shard(queue, shards, envelopes, delay_ms, priority, level)
-            return
         parts = parts_of(envelopes, shards)
         if len(parts) == 1 or len(shards) > 1 or level is not None or self.broker.connection.spans_nodes:
             for part in parts:
@@ -157,7 +156,14 @@ class Publisher(CheckedPublisher):
     def publish_encoded(self, queue: str, envelope: bytes, delay_ms: int, priority: int) -> str:
         """Publish an envelope as it is, to a queue's first shard; returns the id. Raises as `publish`."""
         self._until_done(self._read_time)
-        (message_id,) = self._send(queue, [envelope], delay_ms, priority, None)
+        try:
+            (message_id,) = self._send(queue, [envelope], delay_ms, priority, None)
+        except LengthLimitedError:
+            published: list[str] = []
+            self._shards[queue] = [queue]
+            self._publish_checked(queue, [""], [envelope], Terms(delay_ms, priority), None, published)
+            (message_id,) = published
+            del self._shards[queue]
         return message_id
 
     def _read_time(self) -> None:

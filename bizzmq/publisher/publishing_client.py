@@ -9,7 +9,7 @@ from bizzmq.message import MessageOptions
 from bizzmq.middleware.base import Publication
 from bizzmq.middleware.publishing import PublishingHooks
 from bizzmq.middleware.registry import registered
-from bizzmq.publisher.checked import PublishedIds, needs_checks
+from bizzmq.publisher.checked import PublishedIds
 from bizzmq.publisher.publisher import Publisher
 from bizzmq.publisher.requests import set_published_ids
 from bizzmq.validation import checks
@@ -66,7 +66,7 @@ class PublishingClient:
         wanted = _DEFAULTS if options is None else checks.instance("options", options, MessageOptions, _DEFAULTS)
         if type(queue_name) is not str:
             queue_name = checked_name(queue_name)
-        published: list[str] = PublishedIds() if needs_checks(wanted) else []
+        published: list[str] = PublishedIds() if wanted.unique_key else []
         try:
             if registered or self._middlewares:
                 publication = Publication(queue_name, messages, wanted, task, version)

@@ -108,3 +108,15 @@ def test_a_duplicate_is_no_more(mq: BizzMQ) -> None:
 def test_wrong_options_are_refused(wrong: Any) -> None:
     with pytest.raises(ConfigurationError):
         QueueOptions(**wrong)
+
+
+def test_an_envelope_is_published_as_it_is(mq: BizzMQ) -> None:
+    """As a schedule does that is run by hand."""
+    mq.create_queue("q", QueueOptions(max_length=1))
+
+    def publish() -> str:
+        return mq._with_publisher(lambda publisher: [publisher.publish_encoded("q", b"1\n1", 0, 0)])[0]
+
+    assert mq.status("q", publish()).state == "waiting"
+    with pytest.raises(QueueFullError):
+        publish()

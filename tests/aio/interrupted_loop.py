@@ -34,10 +34,17 @@ class Interrupted:
         await self.amq.publish_messages_to_queue(OTHER, [1, 2, 3])
 
     def run(self, main: Any) -> Any:
-        # An exception that strikes asyncio's own `stop` leaves the loop about to stop: one turn takes that back.
-        self.loop.call_soon(self.loop.stop)
-        self.loop.run_forever()
-        return self.loop.run_until_complete(main)
+        """Run a coroutine or a task to its end.
+
+        An exception that strikes asyncio's own `stop` leaves the loop about to stop, also twice: then it runs again.
+        """
+        task = asyncio.ensure_future(main, loop=self.loop)
+        while True:
+            try:
+                return self.loop.run_until_complete(task)
+            except RuntimeError:
+                if task.done():
+                    raise
 
     def call(self, name: str) -> Any:
         errors: list[BaseException] = []
@@ -52,7 +59,7 @@ class Interrupted:
         result = None
         task = self.loop.create_task(call())
         try:
-            result = self.loop.run_until_complete(task)
+            result = self.run(task)
         finally:
             self.reported += reported_ids(result, errors)
 

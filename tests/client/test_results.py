@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import threading
@@ -280,6 +281,7 @@ def test_a_forked_child_waits_by_itself(mq: BizzMQ, working: str) -> None:
     assert os.waitpid(pid, 0)[1] == 0
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # Python closes a socket whose connect was interrupted
 def test_an_interrupted_wait_leaves_the_client_usable(mq: BizzMQ, q: str) -> None:
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -297,6 +299,7 @@ def test_an_interrupted_wait_leaves_the_client_usable(mq: BizzMQ, q: str) -> Non
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+    gc.collect()
 
     other = mq.publish_message_to_queue(q, 2, KEPT)
     stop = mq.consume_message_from_queue(q, answer)

@@ -1,20 +1,31 @@
 """A program whose event loop is interrupted at any instruction: `python -m tests.aio.interrupted_loop URL CALLS SEED`.
 
-It prints the ids of all messages that were reported as stored, then `done`. It never ends if asyncio has lost a
-callback: an exception may strike asyncio's own code between taking a callback from a queue and calling it.
+After each turn it prints how many calls were interrupted since the last one, and the ids that were reported as stored.
+
+An exception may strike asyncio's own code, between taking a callback from a queue and calling it. Then the loop
+waits for ever. The program ends with LOST if that has happened: no callback is due, but a task waits for
+something that is finished, or the loop for no task.
 """
 
 from __future__ import annotations
 
 import asyncio
+import faulthandler
+import os
+import signal
 import sys
+import threading
+import time
 from typing import Any
 
 from bizzmq import AsyncBizzMQ
 from tests.aio.test_cancellation import CALLS, OTHER, QUEUE, reported_ids
 from tests.support.interrupts import Storm
 
+LOST = 75
 LONGEST_S = 0.004
+_IDLE_S, _HUNG_S = 5.0, 60.0
+"""How long a turn lasts until the loop is examined, and until it hangs in any case. No reply is awaited for longer."""
 NAMES = [name for name in CALLS if name != "confirmed"]
 
 
@@ -82,20 +93,57 @@ class Interrupted:
         self.loop.close()
 
 
+class Watchdog(threading.Thread):
+    """Ends the program when its loop hangs."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(daemon=True)
+        self._loop = loop
+        self._turned_s = time.monotonic()
+        self.start()
+
+    def turned(self) -> None:
+        """A turn has ended."""
+        self._turned_s = time.monotonic()
+
+    def run(self) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})  # it has to interrupt the main thread
+        looks = 0
+        while True:
+            time.sleep(1.0)
+            idle_s = time.monotonic() - self._turned_s
+            looks = looks + 1 if idle_s > _IDLE_S and self._has_lost_a_callback() else 0
+            if looks == 2:
+                os._exit(LOST)
+            if idle_s > _HUNG_S:
+                print(*asyncio.all_tasks(self._loop), sep="\n", file=sys.stderr)  # noqa: T201 - for the test
+                faulthandler.dump_traceback()
+                os._exit(1)
+
+    def _has_lost_a_callback(self) -> bool:
+        loop: Any = self._loop
+        if loop._ready or not all(timer.cancelled() for timer in tuple(loop._scheduled)):
+            return False
+        waiters = [getattr(task, "_fut_waiter", None) for task in asyncio.all_tasks(loop)]
+        return not waiters or any(waiter is None or waiter.done() for waiter in waiters)
+
+
 def main(url: str, interrupts: int, seed: int) -> None:
     storm, interrupted = Storm(seed), Interrupted(url)
+    watchdog = Watchdog(interrupted.loop)
     count = turn = 0
     while count < interrupts:
         name = NAMES[turn % len(NAMES)]
         turn += 1
         assert turn < 20 * interrupts, "hardly any call is interrupted"
-        count += storm.over(lambda: interrupted.call(name), LONGEST_S).was_interrupted  # noqa: B023 - called at once
+        struck = storm.over(lambda: interrupted.call(name), LONGEST_S)  # noqa: B023 - called at once
+        count += struck.was_interrupted
         interrupted.check()
-        print(*interrupted.reported, flush=True)  # noqa: T201 - for the test
+        print(int(struck.was_interrupted), *interrupted.reported, flush=True)  # noqa: T201 - for the test
         interrupted.reported.clear()
+        watchdog.turned()
     storm.close()
     interrupted.close()
-    print("done")  # noqa: T201 - for the test
 
 
 if __name__ == "__main__":

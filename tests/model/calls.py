@@ -116,13 +116,11 @@ _CALLS: Dict[str, Callable[..., Any]] = {
 
 def establish(redis: Redis, queue: Queue) -> None:
     """Empty the server and write this queue, without marker and totals."""
-    with redis.pipeline(transaction=False) as pipeline:
-        pipeline.flushall()
-        put(pipeline, QUEUE, containers(queue))
-        put(pipeline, DEAD, dead_letters(queue))
-        if queue.request:
-            pipeline.set(f"{Keys(QUEUE).prefix}publisher:{PUBLISHER}", queue.request)
-        pipeline.execute()
+    redis.flushall()
+    put(redis, QUEUE, containers(queue))
+    put(redis, DEAD, dead_letters(queue))
+    if queue.request:
+        redis.set(f"{Keys(QUEUE).prefix}publisher:{PUBLISHER}", queue.request)
 
 
 def containers(queue: Queue, **others: Any) -> Containers:

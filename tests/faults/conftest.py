@@ -9,13 +9,13 @@ import pytest
 from redis import Redis
 
 from bizzmq.broker import scripts
-from bizzmq.testing.layout import command
 from bizzmq.testing.ledger import Ledger
 from bizzmq.testing.link import Fault
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.proxy import Proxy
 from bizzmq.testing.server import RedisServer
 from tests.faults.scene import Scene
+from tests.scripts.containers import load_all
 from tests.support.figures import Figures
 
 StartPool = Callable[..., Pool]
@@ -56,8 +56,7 @@ def own_scene(
 @pytest.fixture
 def lose(scene: Scene, proxy: Proxy) -> Lose:
     """lose("claim", nth=1): the reply to the nth request from now that runs this script is lost."""
-    for name in scripts.names():
-        command(scene.redis, "SCRIPT", "LOAD", scripts.load(name).source)
+    load_all(scene.redis)
 
     def arm(name: str, nth: int = 1) -> Fault:
         return proxy.swallow_reply(nth, scripts.load(name).digest.encode())

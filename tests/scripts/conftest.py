@@ -7,9 +7,9 @@ from typing import Callable, Iterator
 import pytest
 from redis import Redis
 
-from bizzmq.broker import scripts
 from bizzmq.broker.broker import Broker
 from bizzmq.connection.base import Connection
+from tests.scripts.containers import load_all
 
 
 @pytest.fixture
@@ -34,7 +34,4 @@ def broker(url: str, broker_factory: Callable[[str], Broker]) -> Broker:
 @pytest.fixture
 def loaded(redis: Redis) -> None:
     """All scripts are in the server's cache, so that each call is one EVALSHA."""
-    known = redis.script_exists(*[scripts.load(name).digest for name in scripts.names()])
-    for name, is_there in zip(scripts.names(), known):
-        if not is_there:
-            redis.script_load(scripts.load(name).source)
+    load_all(redis)

@@ -10,6 +10,7 @@ from typing import Any, Dict, Mapping, Tuple
 
 from redis import Redis
 
+from bizzmq.broker import scripts
 from bizzmq.testing.layout import Keys
 
 Ids = Tuple[str, ...]
@@ -272,6 +273,14 @@ def everything(redis: Redis) -> dict[str, Any]:
 
 def _in_order(redis: Copy, key: str) -> Ids:
     return tuple(reversed(redis.lrange(key, 0, -1)))
+
+
+def load_all(redis: Redis) -> None:
+    """Put all scripts into the server's cache, so that each call is one EVALSHA."""
+    known = redis.script_exists(*[scripts.load(name).digest for name in scripts.names()])
+    for name, is_there in zip(scripts.names(), known):
+        if not is_there:
+            redis.script_load(scripts.load(name).source)
 
 
 def can_search_lists(redis: Redis) -> bool:

@@ -21,7 +21,7 @@ from bizzmq.protocol.keys import QueueKeys
 from bizzmq.testing.binaries import server_binary
 from bizzmq.testing.layout import command
 from bizzmq.testing.server import RedisServer
-from tests.scripts.containers import NO_QUEUE, Containers, everything, look, put
+from tests.scripts.containers import NO_QUEUE, Containers, everything, load_all, look, put
 from tests.scripts.moves import DEAD, QUEUE, Move, held
 from tests.scripts.test_moves import MOVES
 from tests.security.monitor import Pair, monitored
@@ -52,6 +52,15 @@ def is_of(role: str, move: Move) -> bool:
 OWN_MOVES = [(role, move) for role in ROLES for move in MOVES if is_of(role, move)]
 OTHERS_MOVES = [("publisher", move) for move in MOVES if move.script != "publish" and move.returns is not False]
 OTHERS_MOVES += [("worker", move) for move in MOVES if move.script == "publish"]
+
+
+def one_of_each_script(moves: list[tuple[str, Move]]) -> list[Any]:
+    """The others are nightly: a script that is refused does not get as far as its rows differ."""
+    usual = {(role, move.script): move for role, move in reversed(moves)}
+    return [
+        pytest.param(role, move, marks=[] if usual[role, move.script] is move else [pytest.mark.nightly])
+        for role, move in moves
+    ]
 
 
 def binaries() -> list[str]:
@@ -85,10 +94,11 @@ def admin(guarded: RedisServer) -> Iterator[Redis]:
 
 def _start_over(client: Redis, *, with_scripts: bool = True) -> None:
     client.flushall()
-    client.script_flush()
     command(client, "ACL", "LOG", "RESET")
-    for name in scripts.names() if with_scripts else ():
-        client.script_load(scripts.load(name).source)
+    if with_scripts:
+        load_all(client)
+    else:
+        client.script_flush()
 
 
 @pytest.fixture
@@ -121,7 +131,7 @@ def test_a_role_can_make_its_own_transitions(admin: Redis, broker_of: Any, role:
     assert refusals(admin) == []
 
 
-@pytest.mark.parametrize(("role", "move"), OTHERS_MOVES, ids=str)
+@pytest.mark.parametrize(("role", "move"), one_of_each_script(OTHERS_MOVES), ids=str)
 def test_a_role_cannot_make_transitions_of_other_roles(admin: Redis, broker_of: Any, role: str, move: Move) -> None:
     put(admin, QUEUE, move.before)
     put(admin, DEAD, move.before_dead)

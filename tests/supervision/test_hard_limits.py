@@ -117,12 +117,12 @@ def test_every_message_has_a_cpu_limit_of_its_own(scene: Scene) -> None:
     pool = scene.pool("--cpu-limit=0.5", "--timeout-grace=1", handler=HANDLER, concurrency=1)
     (worker,) = pool.worker_pids()
     scene.publish_one({"do": "hang", "then": "return"})
-    messages = scene.publish(*[{"do": "cpu", "cpu_s": 0.35}] * 8)
+    messages = scene.publish(*[{"do": "cpu", "cpu_s": 0.35}] * 3)
 
     scene.settle(extra_runs=0)
 
     assert not [message for message in messages if events_of(scene, CAUGHT, message)]
-    assert [event.pid == worker for event in scene.ledger.starts()] == [True, *[False] * 8]
+    assert [event.pid == worker for event in scene.ledger.starts()] == [True, *[False] * 3]
     scene.retire(pool)
 
 

@@ -182,6 +182,7 @@ ROLES: Dict[str, List[Use]] = {
     "inspector": [
         *_VIEW,
         _use("messages attempts dlq:messages dlq:attempts", "hget hmget"),
+        _use("extras progress", "hget"),
         _use("processing:WORKER dlq:parked dlq:processing:WORKER", "lrange"),
         _use("processing:WORKER dlq:processing:WORKER", "llen"),
         _use("delayed dlq:delayed", "zrange"),

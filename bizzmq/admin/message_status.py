@@ -78,9 +78,9 @@ def read_status(k: QueueKeys, message_id: bytes) -> Operation[MessageStatus]:
 def read_ending_of(own: QueueKeys, message_id: bytes) -> Operation[Ending | None]:
     """What has become of a message of a queue, if its result is kept. Raises DecodeError."""
     for shard in (yield from read_shards(own)):
-        entries = yield command("XRANGE", shard.result("").encode() + message_id, "-", "+", "COUNT", 1)
-        if entries:
-            return read_ending(entries[0])
+        text = yield command("GET", shard.result("").encode() + message_id)
+        if text is not None:
+            return read_ending(text)
     return None
 
 

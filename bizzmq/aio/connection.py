@@ -68,7 +68,7 @@ class AsyncConnection:
         self._before_open = before_open
         self._wire: Wire | None = None  # None while it is in use: a wire here has no replies due
         self._sent: Wire | None = None  # a wire over which commands were sent whose replies are still due
-        self._due = 0
+        self._due = 0.0
 
     def __repr__(self) -> str:
         return f"AsyncConnection({redact(self.url)!r})"
@@ -194,7 +194,7 @@ class AsyncConnection:
         wire = self._take_sent()
         await self._send(wire, packed, self._due + len(commands))
 
-    async def _send(self, wire: Wire, packed: bytes, due: int) -> None:
+    async def _send(self, wire: Wire, packed: bytes, due: float) -> None:
         try:
             wire.send(packed)
         except TROUBLE as error:
@@ -204,6 +204,20 @@ class AsyncConnection:
             raise
         self._due = due
         self._sent = wire
+
+    async def listen(self, *commands: Command) -> None:
+        """Send commands about subscriptions, on which frames follow without end: `read` returns each of them."""
+        await (self.send if self._sent is None else self.send_more)(*commands)
+        self._due = math.inf
+
+    def has_arrived(self) -> bool:
+        """Whether `read` has something to return, or raises."""
+        return self._sent is None or self._sent.has_arrived()
+
+    async def arrival(self, limit_s: float) -> None:
+        """Wait until `has_arrived`, at most `limit_s` seconds. A cancellation loses nothing."""
+        if self._sent is not None:
+            await self._sent.arrival(limit_s)
 
     async def read(self) -> Any:
         """The reply to the first command whose reply has not been read yet.

@@ -3,126 +3,53 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, AsyncIterator, Awaitable, Callable, Dict, Hashable, List, Sequence
 
+from bizzmq.aio.connection import AsyncConnection
 from bizzmq.aio.factory import AnyAsyncConnection
 from bizzmq.aio.pool import AsyncPool, LoopPools
+from bizzmq.aio.result_line import AsyncLine
+from bizzmq.aio.subscription import AsyncSubscription
 from bizzmq.connection.cluster.slots import slot_of
-from bizzmq.connection.error_mapping import CommandRefusedError
-from bizzmq.connection.retry import Outage
-from bizzmq.errors import BizzMQError, BrokerReplyError, BrokerUnavailableError, BrokerUnusableError
+from bizzmq.errors import BizzMQError, BrokerUnavailableError
 from bizzmq.results.awaited import Awaited, Resolution, value_of
-from bizzmq.results.reader import LIMIT, PASSING
+from bizzmq.results.reader import LIMIT
 from bizzmq.results.result_client import checked_id, checked_queue, checked_timeout
-from bizzmq.results.wait import FIRST_S, SLICE_S, Command, Look, ResultWait, keys_of, read_command
+from bizzmq.results.wait import ResultWait
 from bizzmq.utils import clock
-
-_logger = logging.getLogger("bizzmq.client")
 
 
 class AsyncResultReader:
-    """The connections of one wait."""
+    """The connections of one wait: one for commands and one for notices, in a cluster to each node."""
 
     idle_since_s = 0.0
 
     def __init__(self, connect: Callable[[], AnyAsyncConnection]) -> None:
-        self._connect = connect
-        first = connect()
-        self._spans_nodes = first.spans_nodes
-        self._connections: Dict[Hashable, AnyAsyncConnection] = {"": first}
+        self._commands, self._notices = connect(), connect()
+        self._subscriptions: Dict[AsyncConnection, AsyncSubscription] = {}
 
     def group_of(self, key: bytes) -> Hashable:
         """The group of a key: one command reads the keys of a group."""
-        return slot_of(key) if self._spans_nodes else ""
+        return slot_of(key) if self._commands.spans_nodes else ""
 
     def lines(self, wait: ResultWait) -> List[AsyncLine]:
-        """A connection for each group of a wait."""
-        for group in wait.groups:
-            if group not in self._connections:
-                self._connections[group] = self._connect()
-        return [AsyncLine(self._connections[group], wait, group, self.group_of) for group in wait.groups]
+        """A line for each group of a wait."""
+        return [AsyncLine(self._commands, self._subscription_of, wait, group, self.group_of) for group in wait.groups]
+
+    async def _subscription_of(self, key: bytes) -> AsyncSubscription:
+        connection = await self._notices.at(key.decode("ascii", "replace"))
+        found = self._subscriptions.get(connection)
+        if found is None:
+            found = self._subscriptions[connection] = AsyncSubscription(connection)
+        return found
 
     def close(self) -> None:
         """Close all connections."""
-        for connection in self._connections.values():
-            connection.drop()
-
-
-class AsyncLine:
-    """One connection that waits for the results of one group."""
-
-    def __init__(
-        self,
-        connection: AnyAsyncConnection,
-        wait: ResultWait,
-        group: Hashable,
-        group_of: Callable[[bytes], Hashable],
-    ) -> None:
-        self._connection, self._wait, self._group, self._group_of = connection, wait, group, group_of
-        self._outage = Outage(_logger, "waiting for results")
-        self._slice_s = FIRST_S
-        self._look_at_s = clock.monotonic() + SLICE_S
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether a result of the group is missing."""
-        return self._group in self._wait.groups
-
-    async def round(self, until_s: float) -> None:
-        """Wait for the first results, or until it is time to look for missing ones; then take all that are there."""
-        block_s = max(0.001, min(self._slice_s, until_s - clock.monotonic(), self._connection.longest_block_s))
-        before = len(self._wait.resolved)
-        try:
-            await self._read(self._wait.blocking(self._group, block_s), block_s)
-            is_quiet = len(self._wait.resolved) == before
-            for command in self._wait.rest(self._group):
-                await self._read(command)
-            if is_quiet or clock.monotonic() >= self._look_at_s:
-                await self._look()
-                self._slice_s, self._look_at_s = self._wait.slice_s(), clock.monotonic() + SLICE_S
-            self._outage.over()
-        except (CommandRefusedError, BrokerUnusableError):
-            raise
-        except PASSING as error:
-            self._connection.drop()
-            await asyncio.sleep(max(0.0, min(self._outage.failed(error), until_s - clock.monotonic())))
-
-    async def _look(self) -> None:
-        look = Look(self._wait, self._wait.unresolved(self._group))
-        for part in look.parts(self._group_of):
-            for (awaited, _), reply in zip(part, await self._replies([command for _, command in part])):
-                look.take(awaited, reply)
-        missing = look.missing()
-        for command in look.again(missing, self._group_of):
-            await self._read(command)
-        for awaited in missing:
-            look.end(awaited)
-
-    async def _replies(self, commands: List[Command]) -> List[Any]:
-        connection = await self._connection.at(str(commands[0][1]))
-        try:
-            return await connection.execute_all(*commands)
-        except CommandRefusedError:  # this user may not read messages
-            return await connection.execute_all(*[("HEXISTS", *command[1:]) for command in commands])
-
-    async def _read(self, command: Command, wait_s: float = 0.0) -> None:
-        keys = keys_of(command)
-        try:
-            connection = await self._connection.at(keys[0].decode("ascii", "replace"))
-            self._wait.take(await connection.execute(*command, wait_s=wait_s))
-        except BrokerReplyError as error:
-            if "WRONGTYPE" not in str(error):
-                raise
-            if len(keys) == 1:
-                self._wait.refused(keys[0], error)
-                return
-            middle = len(keys) // 2
-            await self._read(read_command(keys[:middle]))
-            await self._read(read_command(keys[middle:]))
+        self._commands.drop()
+        self._notices.drop()
 
 
 class AsyncResultReaders:
@@ -165,17 +92,33 @@ class AsyncResultReaders:
         async with self._lent() as reader:
             wait = ResultWait(awaited, reader.group_of)
             lines = reader.lines(wait)
-            while True:
-                found, wait.resolved = wait.resolved, []
-                for one in found:
-                    yield one
-                waiting = [line for line in lines if line.is_waiting]
-                if not waiting:
-                    return
-                if clock.monotonic() >= until_s:
-                    raise TimeoutError(f"no result within {timeout_s:g} s")
-                await self.prepare()
-                await _one_of([line.round(until_s) for line in waiting])
+            is_late = False
+            try:
+                while True:
+                    found, wait.resolved = wait.resolved, []
+                    for one in found:
+                        yield one
+                    waiting = [line for line in lines if line.is_waiting]
+                    if not waiting:
+                        return
+                    if is_late:
+                        raise TimeoutError(f"no result within {timeout_s:g} s")
+                    is_late = await self._step(waiting, until_s)
+            finally:
+                for line in lines:
+                    line.end()
+
+    async def _step(self, waiting: Sequence[AsyncLine], until_s: float) -> bool:
+        """As `_Run.step` of `bizzmq.results.endings`."""
+        await self.prepare()
+        await _arrival(waiting, until_s)
+        for line in waiting:
+            await line.step()
+        is_late = clock.monotonic() >= until_s
+        for line in waiting if is_late else ():
+            if line.is_waiting:
+                await line.read_since(until_s)
+        return is_late
 
     @asynccontextmanager
     async def _lent(self) -> AsyncIterator[AsyncResultReader]:
@@ -197,21 +140,24 @@ class AsyncResultReaders:
         self._pools.close()
 
 
-async def _one_of(rounds: Sequence[Awaitable[None]]) -> None:
-    """Run rounds until one of them is over; the others are cancelled, which closes their connections."""
-    if len(rounds) == 1:
-        await rounds[0]
+async def _arrival(waiting: Sequence[AsyncLine], until_s: float) -> None:
+    """Wait until a line has a notice, or something to do."""
+    limit_s = min([until_s, *(line.due_s for line in waiting)]) - clock.monotonic()
+    connections = list(dict.fromkeys(line.subscription.connection for line in waiting if line.subscription is not None))
+    if limit_s <= 0 or any(connection.has_arrived() for connection in connections):
         return
-    tasks = [asyncio.ensure_future(one) for one in rounds]
+    if len(connections) == 1:
+        await connections[0].arrival(limit_s)
+        return
+    waits = [asyncio.ensure_future(connection.arrival(limit_s)) for connection in connections]
     try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(
+            waits or [asyncio.ensure_future(asyncio.sleep(limit_s))], return_when=asyncio.FIRST_COMPLETED
+        )
     finally:
-        for task in tasks:
-            task.cancel()
-        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-    for outcome in outcomes:
-        if isinstance(outcome, BaseException) and not isinstance(outcome, asyncio.CancelledError):
-            raise outcome
+        for one in waits:
+            one.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
 
 
 async def ending_of(readers: AsyncResultReaders, awaited: Awaited, timeout_s: float | None) -> Resolution:

@@ -120,6 +120,25 @@ class Wire:
             raise reply
         return reply
 
+    def has_arrived(self) -> bool:
+        """Whether data or the end of the connection has arrived."""
+        if not self._has_data() and self._error is None:
+            self._received()
+        return bool(self._has_data()) or self._error is not None
+
+    async def arrival(self, limit_s: float) -> None:
+        """Wait until `has_arrived`, at most `limit_s` seconds. A cancellation loses nothing."""
+        if self.has_arrived():
+            return
+        self._due_s = max(self._due_s, self.loop.time() + limit_s + 1.0)  # a timer of an earlier reply may still run
+        timer = self.loop.call_later(limit_s, self._wake)
+        self._waiter = self.loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+            timer.cancel()
+
     def close(self) -> None:
         """Close the socket at once, in any state. May be called again, and after the end of the loop."""
         if self._error is None:

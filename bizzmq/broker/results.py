@@ -8,7 +8,9 @@ from bizzmq.broker.operations import Call
 from bizzmq.broker.replies import as_bytes, check_lease
 from bizzmq.broker.script_runner import ScriptRunner
 from bizzmq.protocol.keys import QueueKeys
-from bizzmq.protocol.results import NOTHING_KEPT, KeptResult
+from bizzmq.protocol.results import KeptResult
+
+_NOTHING_KEPT = KeptResult(b"0", b"")
 
 
 class Results:
@@ -35,8 +37,9 @@ def finish_call(k: QueueKeys, worker: str, finished: Sequence[bytes], results: M
     prefix = k.result("").encode()
     arguments: list[Any] = [worker]
     for message_id in finished:
-        arguments += (message_id, *results.get(message_id, NOTHING_KEPT))
-    return [*key_names, *(prefix + message_id for message_id in finished)], arguments
+        arguments.append(message_id)
+        arguments += results.get(message_id, _NOTHING_KEPT)
+    return [*key_names, *[prefix + message_id for message_id in finished]], arguments
 
 
 def finish_result(reply: Any, queue: str, worker: str) -> int:

@@ -139,13 +139,18 @@ class Connection(Opener):
         sock = self._take_sent()
         self._send(sock, packed, self._due + len(commands))
 
-    def _send(self, sock: RespSocket, packed: bytes, due: int) -> None:
+    def _send(self, sock: RespSocket, packed: bytes, due: float) -> None:
         try:
             sock.send(packed)
         except TROUBLE as error:
             self._fail(sock, error)
         self._due = due
         self._sent = sock
+
+    def listen(self, *commands: Sequence[Any]) -> None:
+        """Send commands about subscriptions, on which frames follow without end: `read` returns each of them."""
+        (self.send if self._sent is None else self.send_more)(*commands)
+        self._due = math.inf
 
     def read(self) -> Any:
         """The reply to the first command whose reply has not been read yet.

@@ -56,7 +56,7 @@ class Opener:
         self._socket: RespSocket | None = None  # None while it is in use: a socket here has no replies due
         self._sent: RespSocket | None = None  # a socket over which commands were sent whose replies are still due
         self._opened: RespSocket | None = None  # the last one that was opened, so that it can be closed in any state
-        self._due = 0
+        self._due = 0.0
         self._blocked: tuple[Any, ...] = ()
 
     def __repr__(self) -> str:
@@ -80,6 +80,9 @@ class Opener:
             if interrupt is not None:
                 raise interrupt from None
             raise translate_opening(error) from error
+        except BaseException:  # an interrupt: nobody else knows this socket yet
+            link.disconnect()
+            raise
         renew_in_children(self)
         self.on_open()
         return sock

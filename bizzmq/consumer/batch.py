@@ -25,13 +25,16 @@ from bizzmq.message import Message
 from bizzmq.protocol.attempts import NO_ATTEMPTS, Attempts
 from bizzmq.protocol.ids import match_message_id
 from bizzmq.protocol.keys import is_dead_letter_queue
-from bizzmq.protocol.results import KeptResult
+from bizzmq.protocol.results import KeptResult, success_text, ttl_text
 from bizzmq.queue import QueueOptions
 from bizzmq.utils import clock
 from bizzmq.utils.logs import log
 from bizzmq.utils.stop_event import StopEvent
 
 _logger = logging.getLogger("bizzmq.consumer")
+
+_WALL_CLOCK_S = 1.0
+"""How long the difference between the wall clock and the monotonic clock is used, seconds."""
 
 
 class BatchRunner:
@@ -71,6 +74,7 @@ class BatchRunner:
         self._settler = Settler(broker, worker)
         self._queue_options = claimer.options
         self._failpoint = failpoints.armed()
+        self._wall_offset_s, self._wall_valid_until_s = 0.0, -math.inf
         self.handled = 0
         if _logger.isEnabledFor(logging.DEBUG):  # asked once: other levels pay nothing for the line of each message
             self._run_one = self._run_one_logged  # type: ignore[method-assign]
@@ -165,32 +169,40 @@ class BatchRunner:
         policy = self._handler.policy_of(properties, options, is_implicit=is_implicit)
         timeout_s = message.timeout_s or policy.timeout_s or self._timeout_s
         context = Context(message, attempts, now_s, timeout_s, self._state)
-        ends_s = now_s + timeout_s if timeout_s else 0.0
+        ends_s, delivery = now_s + timeout_s if timeout_s else 0.0, attempts.delivery
         refusal = self._handler.refusal_of(message)
         if refusal is not None and (self._may_refuse(message.queue) or isinstance(refusal, MissingKeyError)):
             if self._handler.chain is not None:  # its hooks for the decision are part of the message
                 self._handler.chain.enter(context)
-                self._activity.begin_task(message_id, index, now_s, ends_s, attempts.delivery, rest, properties.task)
+                self._activity.begin_task(message_id, index, now_s, ends_s, delivery, rest, properties.task)
             return self._failed(index, FailedAttempt(message, attempts, options, refusal, policy))
         if self._failpoint:
             self._failpoint("before-handler")
-        self._activity.begin_task(message_id, index, now_s, ends_s, attempts.delivery, rest, properties.task)
+        self._activity.begin_task(message_id, index, now_s, ends_s, delivery, rest, properties.task)
         keeps_result = properties.result_ttl_s and not is_dead_letter_queue(message.queue)
-        started_ms = clock.wall_ms() if keeps_result else 0
         run = self._handler.run_for_result if keeps_result else self._handler.run
         result = run(message.body, context)
         if isinstance(result, BaseException):
             return self._failed(index, FailedAttempt(message, attempts, options, result, policy))
+        ended_s = clock.monotonic()
         if isinstance(result, bytes):
-            ttl_ms = max(1, round(properties.result_ttl_s * 1000))
-            kept = KeptResult(ttl_ms, result, attempts.delivery, started_ms, clock.wall_ms())
-            self._claimer.finish_with_result(message_id, index, kept)
+            text = success_text(result, delivery, self._wall_ms(now_s), self._wall_ms(ended_s))
+            kept = KeptResult(ttl_text(properties.result_ttl_s), text)
+            if not self._claimer.finish_with_result(message_id, index, kept):
+                ended_s = math.inf  # see `_ended_s`
         else:
             self._claimer.finished.append(message_id)
             self._activity.finish(message_id)
         if self._failpoint:
             self._failpoint("after-handler")
-        return self._ended_s(message.queue) if keeps_result else clock.monotonic()
+        return ended_s
+
+    def _wall_ms(self, at_s: float) -> int:
+        """The wall clock at a monotonic time. The difference of both clocks is read once a second."""
+        if at_s > self._wall_valid_until_s:
+            now_s = clock.monotonic()
+            self._wall_offset_s, self._wall_valid_until_s = clock.wall_ms() / 1000 - now_s, now_s + _WALL_CLOCK_S
+        return int((at_s + self._wall_offset_s) * 1000)
 
     def _may_refuse(self, queue: str) -> bool:
         """Whether messages of unknown tasks are left to others; a plain handler looks at all of a dead-letter queue."""

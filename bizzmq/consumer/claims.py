@@ -191,23 +191,32 @@ class Claimer:
         self._unsent = None
         return is_sent
 
-    def finish_with_result(self, message_id: bytes, queue_index: int, kept: KeptResult) -> None:
-        """Note a message and its result as finished.
+    def finish_with_result(self, message_id: bytes, queue_index: int, kept: KeptResult) -> bool:
+        """Note a message and its result as finished; False if the queue is set aside, and the acks are deferred."""
+        size = self._results_bytes + len(kept[1])
+        if size > _RESULTS_BYTES or not self._activity.store_result(message_id, kept):
+            return self._finish_large(message_id, queue_index, kept)
+        self.finished.append(message_id)
+        self.results[message_id], self._results_bytes = kept, size
+        self._activity.finish(message_id)
+        return True
 
-        A result that does not fit into the recorded activity is sent at once. Until then the message counts as not
+    def _finish_large(self, message_id: bytes, queue_index: int, kept: KeptResult) -> bool:
+        """As `finish_with_result`, for a result that makes too many.
+
+        One that does not fit into the recorded activity is sent at once. Until then the message counts as not
         finished: if the worker dies, it runs again.
         """
-        activity, is_stored = self._activity, self._activity.store_result(message_id, kept)
-        if not is_stored:
-            activity.finishing(message_id, queue_index)
-            is_stored = self.ack_finished() and activity.store_result(message_id, kept)
+        self._activity.finishing(message_id, queue_index)
+        is_stored = self.ack_finished() and self._activity.store_result(message_id, kept)
         self.finished.append(message_id)
-        self.results[message_id] = kept
-        self._results_bytes += len(kept.result)
-        is_acked = (not is_stored or self._results_bytes > _RESULTS_BYTES) and self.ack_finished()
-        activity.finish(message_id)
+        self.results[message_id], self._results_bytes = kept, len(kept.text)
+        is_large = not is_stored or self._results_bytes > _RESULTS_BYTES
+        is_acked = is_large and self.ack_finished()
+        self._activity.finish(message_id)
         if is_acked:
-            activity.acked()
+            self._activity.acked()
+        return not self.outages.has_deferred(self.finished_on)
 
     def ack_finished(self) -> bool:
         """Ack what is finished, without a claim; False if the queue is set aside, and the acks are deferred."""

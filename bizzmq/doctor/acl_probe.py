@@ -18,7 +18,7 @@ _ARGUMENTS: dict[str, Sequence[Any]] = {
 _BY_TYPE: dict[str, dict[str, Sequence[Any]]] = {
     "hash": {
         "hdel": ("f",), "hexists": ("f",), "hget": ("f",), "hgetall": (), "hincrby": ("f", 0), "hkeys": (), "hlen": (),
-        "hmget": ("f",), "hscan": (0,), "hset": ("f", "v"), "hsetnx": ("f", "v"),
+        "hmget": ("f",), "pexpire": (1,), "hscan": (0,), "hset": ("f", "v"), "hsetnx": ("f", "v"),
     },
     "list": {
         "llen": (), "lpos": ("v",), "lpush": ("v",), "lrange": (0, 0), "lrem": (0, "v"), "ltrim": (0, -1),
@@ -29,8 +29,9 @@ _BY_TYPE: dict[str, dict[str, Sequence[Any]]] = {
         "zrevrangebyscore": (0, 0), "zrem": ("m",),
         "zscan": (0,), "zscore": ("m",),
     },
-    "string": {"expire": (120,), "get": (), "set": ("v",)},
-    "stream": {"pexpire": (1,), "xadd": ("*", "f", "v"), "xdel": ("0-0",), "xrange": ("-", "+"), "xread": ()},
+    "string": {
+        "expire": (120,), "get": (), "mget": (), "publish": ("v",), "set": ("v",), "subscribe": (),
+    },
     "": {"del": (), "exists": (), "type": (), "unlink": ()},
 }  # fmt: skip
 """Commands with the arguments after the key, grouped by the type of the key; "" is for keys of any type."""
@@ -40,7 +41,6 @@ _KINDS = {
     "list": "waiting",
     "zset": "wake",
     "string": "publisher:NONCE",
-    "stream": "result:MESSAGE",
     "": "meta",
 }
 
@@ -53,8 +53,6 @@ def sample(name: str, kind: str, base: str = keys.PROBE) -> Sequence[Any]:
     for wanted, commands in _BY_TYPE.items():
         if name in commands:
             key = base + (kind if kind != "*" else _KINDS[wanted])
-            if name == "xread":
-                return [name, "COUNT", 1, "STREAMS", key, "0"]
             if name == "rpoplpush":
                 return [name, key, re.sub("[a-z]+(:WORKER)?$", "processing:WORKER", key)]
             return [name, key, *commands[name]]
@@ -84,9 +82,9 @@ def _once(ask: Ask) -> Ask:
     return answer
 
 
-def is_about_keys(why: str) -> bool:
-    """Whether a command is not permitted because of its keys."""
-    return "access" in why.lower() and "key" in why.lower()
+def is_about_names(why: str) -> bool:
+    """Whether a command is not permitted because of its keys or channels."""
+    return "access" in why.lower() and ("key" in why.lower() or "channel" in why.lower())
 
 
 def _dry_run_problem(connection: Connection, user: bytes, words: Sequence[Any]) -> str | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from bizzmq.doctor.acl_probe import Ask, is_about_keys, probe_of, sample
+from bizzmq.doctor.acl_probe import Ask, is_about_names, probe_of, sample
 from bizzmq.doctor.findings import Finding, ServerFacts, fail, ok, warn
-from bizzmq.doctor.roles import GROUPS, ROLES, Use, rules
+from bizzmq.doctor.roles import CHANNEL_COMMANDS, GROUPS, ROLES, Use, rules
 
 _MOST_RULES = 6
 """If more rules are missing, the user was not meant for that role."""
@@ -40,7 +40,7 @@ def _missing(ask: Ask, role: str, facts: ServerFacts) -> list[str]:
     """The rules that would permit this role. Commands that the server does not have are not checked."""
     lacking: list[Use] = []
     is_any_key_open = False
-    is_only_keys = True
+    is_only_names = True
     uses = [*ROLES[role], *([GROUPS[facts.url_kind]] if facts.url_kind in GROUPS else [])]
     for use in uses:
         denied = {}
@@ -48,21 +48,30 @@ def _missing(ask: Ask, role: str, facts: ServerFacts) -> list[str]:
             if name not in facts.missing:
                 denied[name, kind] = ask(sample(name, kind, facts.base))
         whys = {pair: why for pair, why in denied.items() if why}
-        is_any_key_open = is_any_key_open or (bool(use.kinds) and len(whys) < len(denied))
-        is_only_keys = is_only_keys and all(map(is_about_keys, whys.values()))
+        has_keys = bool(use.kinds) and not CHANNEL_COMMANDS.issuperset(use.commands)
+        is_any_key_open = is_any_key_open or (has_keys and len(whys) < len(denied))
+        is_only_names = is_only_names and all(map(is_about_names, whys.values()))
         if whys:
             kinds = tuple(kind for kind in use.kinds if any(kind == about for _, about in whys))
             lacking.append(Use(kinds, tuple(name for name in use.commands if any(name == about for about, _ in whys))))
-    if lacking and is_only_keys and not is_any_key_open:
-        return ["~bizzmq:*"]
-    return rules(lacking) if _has_selectors(facts) else _plain(lacking, is_only_keys)
+    if lacking and is_only_names and not is_any_key_open:
+        return _names(lacking)
+    return rules(lacking) if _has_selectors(facts) else _plain(lacking, is_only_names)
 
 
 def _has_selectors(facts: ServerFacts) -> bool:
     return not facts.version() or facts.version() >= (7, 0)
 
 
-def _plain(lacking: list[Use], is_only_keys: bool) -> list[str]:
+def _plain(lacking: list[Use], is_only_names: bool) -> list[str]:
     """The rules for Redis 6, which has no selectors."""
-    commands = [] if is_only_keys else sorted({f"+{name}" for use in lacking for name in use.commands})
-    return [*commands, "~bizzmq:*"] if any(use.kinds for use in lacking) else commands
+    commands = [] if is_only_names else sorted({f"+{name}" for use in lacking for name in use.commands})
+    return [*commands, *_names(lacking)]
+
+
+def _names(lacking: list[Use]) -> list[str]:
+    """The patterns of the keys and channels of BizzMQ that are used."""
+    with_names = [use for use in lacking if use.kinds]
+    has_keys = any(not CHANNEL_COMMANDS.issuperset(use.commands) for use in with_names)
+    has_channels = any(CHANNEL_COMMANDS.issuperset(use.commands) for use in with_names)
+    return [*(["~bizzmq:*"] if has_keys else []), *(["&bizzmq:*"] if has_channels else [])]

@@ -128,13 +128,16 @@ ROLES: Dict[str, List[Use]] = {
         _use("checkpoints progress history cancels", "hdel"),
         _use("throttles", "pexpire zadd zrange zrangebyscore zrem zscore"),
         _use("throttled", "hdel hget hset pexpire"),
-        _use("result:MESSAGE", "del pexpire xadd xdel"),
+        _use("", "pubsub|numsub"),
+        _use("result:MESSAGE", "del set"),
+        _use("result:MESSAGE", "publish"),
     ],
     "waiter": [
-        _use("", "ping"),
+        _use("", "ping multi exec unsubscribe"),
         _use("meta", "hget"),
         _use("messages", "hexists"),
-        _use("result:MESSAGE", "xread"),
+        _use("result:MESSAGE", "get mget"),
+        _use("result:MESSAGE", "subscribe"),
     ],
     "creator": [_use("", "ping time eval evalsha"), *_CREATE],
     "scheduler": [
@@ -151,7 +154,7 @@ ROLES: Dict[str, List[Use]] = {
         _use("fires", "hdel hget hgetall hlen hset"),
     ],
     "worker": [
-        _use("", "ping info time multi exec eval evalsha"),
+        _use("", "ping info time multi exec pubsub|numsub eval evalsha"),
         _use("queues", "sadd"),
         *_WORK,
         *_FORGET,
@@ -163,7 +166,8 @@ ROLES: Dict[str, List[Use]] = {
         _use("dlq:parked", "llen lrange lrem"),
         _use("dlq:wake", "zadd zcard"),
         _use("dlq:stats", "hincrby hlen"),
-        _use("result:MESSAGE", "del pexpire xadd xdel"),
+        _use("result:MESSAGE", "del set"),
+        _use("result:MESSAGE", "publish"),
     ],
     "dead-letter-worker": [
         _use("", "ping info time multi exec eval evalsha"),
@@ -187,15 +191,16 @@ ROLES: Dict[str, List[Use]] = {
         _use("processing:WORKER dlq:processing:WORKER", "llen"),
         _use("delayed dlq:delayed", "zrange"),
         _use("prioritized delayed dlq:prioritized dlq:delayed", "zscore"),
-        _use("result:MESSAGE", "xrange"),
+        _use("result:MESSAGE", "get"),
     ],
     "operator": [
-        _use("", "ping info time multi exec eval evalsha scan"),
+        _use("", "ping info time multi exec pubsub|numsub eval evalsha scan"),
+        _use("result:MESSAGE", "publish"),
         _use(
             "* queues",
             "del exists get hdel hexists hget hgetall hincrby hkeys hlen hmget hscan hset hsetnx llen lpos "
-            "lpush lrange lrem ltrim pexpire rpoplpush rpush sadd set smembers srem type unlink xadd xdel xrange zadd "
-            "zcard zrange zrangebyscore zrevrangebyscore zrem zscan zscore",
+            "lpush lrange lrem ltrim pexpire rpoplpush rpush sadd set smembers srem type unlink zadd zcard zrange "
+            "zrangebyscore zrevrangebyscore zrem zscan zscore",
         ),
     ],
 }
@@ -204,20 +209,26 @@ GROUPS = {"sentinel": _use("", "role"), "cluster": _use("", "cluster|slots askin
 
 OPTIONAL = {
     "bzpopmin": "idle workers poll, so a message may wait up to half a second longer",
-    "exec": "counts of a busy queue are not consistent",
+    "exec": "counts of a busy queue are not consistent, and a wait for a result sends a request more",
     "expire": "MessageOptions(confirm=...) cannot be used",
     "info": "there is no warning about a server that evicts messages",
-    "multi": "counts of a busy queue are not consistent",
+    "multi": "counts of a busy queue are not consistent, and a wait for a result sends a request more",
     "ping": "the doctor cannot measure the latency",
+    "publish": "who waits for a result learns of it up to five seconds later",
+    "pubsub|numsub": "who waits for a result learns of it up to five seconds later",
+    "subscribe": "results are polled for, so a wait may take half a second longer",
+    "unsubscribe": "results are polled for, so a wait may take half a second longer",
     "wait": 'MessageOptions(confirm="replicas:N") cannot be used',
 }
 """Commands that are not essential, and what does not work without them."""
 
 INDEX_KIND = "queues"
 _SCRIPTS = ("eval", "evalsha")
+CHANNEL_COMMANDS = frozenset(("publish", "subscribe"))
+"""Commands whose kinds are those of channels, which have the names of keys."""
 _READS = (
-    "exists get hkeys hexists hget hgetall hlen hmget llen lrange smembers type "
-    "xrange xread zcard zrange zrevrangebyscore zscore"
+    "exists get hkeys hexists hget hgetall hlen hmget llen lrange mget smembers type "
+    "zcard zrange zrevrangebyscore zscore"
 )
 _WRITES = "expire hdel hset hsetnx lpush lrem ltrim rpush sadd set zadd zrem"
 
@@ -252,7 +263,13 @@ def _selector(commands: Sequence[str], patterns: Sequence[str]) -> str:
 
 
 def _patterns(use: Use, owners: Sequence[str]) -> list[str]:
+    if CHANNEL_COMMANDS.issuperset(use.commands):
+        return [f"&{name}" for name in _names(use, owners)]
     access = "%R" if {*use.commands} <= {*_READS.split()} else "%W" if {*use.commands} <= {*_WRITES.split()} else ""
+    return [f"{access}~{name}" for name in _names(use, owners)]
+
+
+def _names(use: Use, owners: Sequence[str]) -> list[str]:
     names: list[str] = []
     for kind in use.kinds:
         if kind == INDEX_KIND:
@@ -260,4 +277,4 @@ def _patterns(use: Use, owners: Sequence[str]) -> list[str]:
         else:
             ending = re.sub("WORKER|NONCE|MESSAGE|POOL", "*", kind)
             names += [f"bizzmq:{{{owner}}}:{ending}" for owner in owners]
-    return [f"{access}~{name}" for name in names]
+    return names

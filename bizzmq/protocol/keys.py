@@ -19,7 +19,7 @@ _TYPES = {
     "meta": "hash", "messages": "hash", "attempts": "hash", "waiting": "list", "prioritized": "zset",
     "delayed": "zset", "parked": "list", "processing": "list", "supervisors": "hash", "workers": "hash",
     "releases": "hash", "wake": "zset", "stats": "hash", "publisher": "string",
-    "result": "stream", "extras": "hash", "unique": "hash", "checkpoints": "hash", "progress": "hash",
+    "result": "string", "extras": "hash", "unique": "hash", "checkpoints": "hash", "progress": "hash",
     "history": "hash", "cancels": "hash", "schedules": "hash", "due": "zset", "fires": "hash", "pool": "string",
     "rates": "hash", "throttles": "zset", "throttled": "hash",
 }  # fmt: skip
@@ -166,7 +166,7 @@ class QueueKeys:
         return f"{self.base}pool:{supervisor}"
 
     def result(self, message_id: str) -> str:
-        """STREAM  one entry: what has become of a message whose result is kept; expires after that time."""
+        """STRING  what has become of a message whose result is kept; expires after that time. Also a channel's name."""
         return f"{self.base}result:{message_id}"
 
     def dead_letters(self) -> QueueKeys:

@@ -1,57 +1,73 @@
-"""Results as they are stored: what has become of a message, as the fields of the one entry of a stream."""
+"""Results as they are stored: what has become of a message, as a line about it and JSON.
+
+The line has the state, the number of the delivery, its start and its end in milliseconds since the epoch, divided by
+tabs; what is not known is empty. After a success the JSON is what the handler has returned, after a failure the error
+record.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from functools import lru_cache
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional
 
 from bizzmq.errors import DecodeError
 from bizzmq.protocol.envelope import MAX_PAYLOAD_BYTES, decode_body
 
 SUCCEEDED, DEAD_LETTERED, DISCARDED = "succeeded", "dead_lettered", "discarded"
 CANCELLED, EXPIRED = "cancelled", "expired"
-NOTHING_KEPT = (0, b"", 0, 0, 0)
-"""The arguments of a message that keeps no result."""
 MAX_NUMBER = 2**53
-_ENTRY_ID = re.compile(rb"([0-9]{1,16})-[0-9]{1,20}")
-_NUMBER = re.compile(rb"[0-9]{1,16}")
+_LINE = re.compile(rb"([a-z_]{1,20})\t([0-9]{0,16})\t([0-9]{0,16})\t([0-9]{0,16})\n")
+_LONGEST_LINE = 128
+_STATES = {state.encode(): state for state in (SUCCEEDED, DEAD_LETTERED, DISCARDED, CANCELLED, EXPIRED)}
 
 
 class KeptResult(NamedTuple):
     """What a message's handler has returned, until its ack stores it. The order is that of the scripts' arguments.
 
     Attributes:
-        ttl_ms: how long it is kept.
-        result: the value as JSON.
-        delivery: the number of the delivery.
-        started_ms, finished_ms: when the handler began and ended, milliseconds since the epoch by the worker's clock.
+        ttl_ms: how long it is kept, milliseconds in digits.
+        text: what is stored: see `success_text`.
     """
 
-    ttl_ms: int
-    result: bytes
-    delivery: int
-    started_ms: int
-    finished_ms: int
+    ttl_ms: bytes
+    text: bytes
 
     def to_stored(self) -> List[Any]:
         """Its fields as JSON values, for files and for other processes."""
-        return [self.ttl_ms, self.result.decode("utf-8"), self.delivery, self.started_ms, self.finished_ms]
+        return [int(self.ttl_ms), self.text.decode("utf-8")]
 
     @classmethod
     def of_stored(cls, fields: Any) -> KeptResult:
         """From what `to_stored` returns. Raises DecodeError if it is anything else."""
-        if not isinstance(fields, list) or len(fields) != len(cls._fields) or not isinstance(fields[1], str):
+        if not isinstance(fields, list) or list(map(type, fields)) != [int, str]:
             raise DecodeError("it has an invalid result")
-        numbers = [fields[0], *fields[2:]]
-        if not all(type(number) is int and 0 <= number <= MAX_NUMBER for number in numbers) or fields[0] == 0:
+        ttl_ms, written = fields
+        if not 0 < ttl_ms <= MAX_NUMBER:
             raise DecodeError("a result has an invalid number")
         try:
-            result = fields[1].encode("utf-8")
+            text = written.encode("utf-8")
         except UnicodeEncodeError:
             raise DecodeError("a result is not UTF-8") from None
-        if len(result) > MAX_PAYLOAD_BYTES:
+        if len(text) > MAX_PAYLOAD_BYTES + _LONGEST_LINE:
             raise DecodeError("a result is too large")
-        return cls(fields[0], result, *fields[2:])
+        return cls(b"%d" % ttl_ms, text)
+
+
+@lru_cache(maxsize=256)
+def ttl_text(result_ttl_s: float) -> bytes:
+    """How long a result is kept, in seconds, as the scripts take it: milliseconds in digits."""
+    return b"%d" % max(1, round(result_ttl_s * 1000))
+
+
+def success_text(result: bytes, delivery: int, started_ms: int, finished_ms: int) -> bytes:
+    """The text of a message that has succeeded.
+
+    Args:
+        result: the value as JSON.
+        started_ms, finished_ms: when the handler began and ended, milliseconds since the epoch by the worker's clock.
+    """
+    return b"succeeded\t%d\t%d\t%d\n%b" % (delivery, started_ms, finished_ms, result)
 
 
 def results_to_stored(results: Mapping[str, KeptResult]) -> Dict[str, List[Any]]:
@@ -85,32 +101,21 @@ class Ending(NamedTuple):
     finished_ms: Optional[int] = None
 
 
-def read_ending(entry: Sequence[Any]) -> Ending:
-    """What the entry of a stream says: its id, and a list of names and values.
+def read_ending(text: bytes) -> Ending:
+    """What the text of a result says.
 
     Raises:
-        DecodeError: it was not written by a script of BizzMQ.
+        DecodeError: it was not written by BizzMQ.
     """
-    entry_id, flat = entry
-    stamp = _ENTRY_ID.fullmatch(entry_id)
-    fields = dict(zip(flat[::2], flat[1::2])) if isinstance(flat, list) else {}
-    state = fields.get(b"state", b"")
-    if state == SUCCEEDED.encode() and b"result" in fields:
-        return Ending(SUCCEEDED, fields[b"result"], None, *(_number(fields.get(name)) for name in _NUMBERS))
-    if state in _FAILED and b"error" in fields:
-        record = decode_body(fields[b"error"])
-        if isinstance(record, dict):
-            delivery = record.get("delivery")
-            return Ending(
-                _FAILED[state], b"", record, delivery if type(delivery) is int else None,
-                finished_ms=int(stamp[1]) if stamp else None,
-            )  # fmt: skip
-    raise DecodeError("the stored result is not one of BizzMQ's")
-
-
-_NUMBERS = (b"delivery", b"started_ms", b"finished_ms")
-_FAILED = {state.encode(): state for state in (DEAD_LETTERED, DISCARDED, CANCELLED, EXPIRED)}
-
-
-def _number(stored: Any) -> int | None:
-    return int(stored) if isinstance(stored, bytes) and _NUMBER.fullmatch(stored) else None
+    line = _LINE.match(text)
+    state = _STATES.get(line[1]) if line else None
+    if line is None or state is None:
+        raise DecodeError("the stored result is not one of BizzMQ's")
+    delivery, started_ms, finished_ms = (int(digits) if digits else None for digits in line.groups()[1:])
+    if state == SUCCEEDED:
+        return Ending(state, text[line.end() :], None, delivery, started_ms, finished_ms)
+    record = decode_body(text[line.end() :])
+    if not isinstance(record, dict):
+        raise DecodeError("the stored result is not one of BizzMQ's")
+    tried = record.get("delivery")
+    return Ending(state, b"", record, tried if type(tried) is int else None, started_ms, finished_ms)

@@ -1,4 +1,4 @@
-"""The ends of messages, in the order in which they come: the loop that blocks for them."""
+"""The ends of messages, in the order in which they come: the loop that waits for them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from contextlib import ExitStack
 from typing import Iterator, List, Sequence, Tuple
 
 from bizzmq.results.awaited import Awaited
-from bizzmq.results.reader import Line, ResultReaders
+from bizzmq.results.line import Line
+from bizzmq.results.reader import ResultReaders
 from bizzmq.results.wait import ResultWait
 from bizzmq.utils import clock
 from bizzmq.utils.readiness import readable
 
-_LATE_S = 0.05
-"""How long after the end of a wait its last reply is waited for, so that its connection can be used again."""
 Sources = Sequence[Tuple[ResultReaders, Sequence[Awaited]]]
 
 
@@ -42,10 +41,10 @@ def endings(sources: Sources, timeout_s: float | None = None) -> Iterator[Awaite
         run = _Run(waits, lines, [readers for readers, _ in sources])
         stack.callback(run.end)
         yield from run.resolved()
-        while any(line.is_waiting for line in lines):
-            run.step(until_s)
+        while run.missing():
+            is_late = run.step(until_s)
             yield from run.resolved()
-            if clock.monotonic() >= until_s and any(line.is_waiting for line in lines):
+            if is_late and run.missing():
                 raise TimeoutError(f"no result within {timeout_s:g} s")
 
 
@@ -61,35 +60,39 @@ class _Run:
             found, wait.resolved = wait.resolved, []
             yield from found
 
-    def step(self, until_s: float) -> None:
-        """Wait for results until some come or it is time to look for missing ones; then take all that are there."""
+    def missing(self) -> List[Line]:
+        """The lines that wait for a result."""
+        return [line for line in self._lines if line.is_waiting]
+
+    def step(self, until_s: float) -> bool:
+        """Wait for notices until some come or it is time to look for results; then take all that are there.
+
+        Returns whether the time is over. Then all results that were there at its end have been taken.
+        """
         for readers in self._readers:
             readers.require_open()
-        now_s = clock.monotonic()
-        waiting = [line for line in self._lines if line.is_waiting]
-        for line in waiting:
-            if not line.is_blocked and now_s >= line.retry_at_s:
-                line.block(max(0.001, min(line.slice_s, until_s - now_s)))
+        waiting = self.missing()
         self._wait_for_one(waiting, until_s)
         for line in waiting:
-            if line.is_blocked and line.descriptor() < 0:
-                line.receive()
+            line.step()
+        is_late = clock.monotonic() >= until_s
+        for line in self.missing() if is_late else ():
+            line.read_since(until_s)
+        return is_late
 
     def _wait_for_one(self, waiting: Sequence[Line], until_s: float) -> None:
-        """Wait until a line has a reply, or may try again."""
-        now_s = clock.monotonic()
-        blocked = [line.descriptor() for line in waiting if line.is_blocked]
-        if -1 in blocked:
+        """Wait until a line has a notice, or something to do."""
+        found = [line.descriptor() for line in waiting]
+        descriptors = {descriptor for descriptor in found if descriptor is not None}
+        limit_s = max(0.0, min([until_s, *(line.due_s for line in waiting)]) - clock.monotonic())
+        if -1 in descriptors or not limit_s:
             return
-        ends_s = [until_s + _LATE_S, *(line.late_s if line.is_blocked else line.retry_at_s for line in waiting)]
-        limit_s = max(0.0, min(ends_s) - now_s)
-        if blocked:
-            readable(limit_s, *blocked)
+        if descriptors:
+            readable(limit_s, *descriptors)
         else:
             clock.sleep(limit_s)
 
     def end(self) -> None:
-        """Leave no reply behind."""
+        """Give up the subscriptions."""
         for line in self._lines:
-            if line.is_blocked:
-                line.drop()
+            line.end()

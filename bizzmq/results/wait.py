@@ -1,4 +1,4 @@
-"""A wait for results: which commands are to be sent next, and what their replies mean. Does no I/O."""
+"""A wait for results: what is still waited for, and what replies and notices mean for it. Does no I/O."""
 
 from __future__ import annotations
 
@@ -8,33 +8,36 @@ from bizzmq.errors import BizzMQError, DecodeError
 from bizzmq.protocol.results import read_ending
 from bizzmq.results.awaited import Awaited, Resolution, expired, not_kept
 
-WINDOW = 500
-"""Results that one blocking command waits for. Those of messages that were published first come first."""
-FIRST_S, SLICE_S, SLICE_OF_MANY_S = 0.05, 5.0, 1.0
-"""How long the first blocking command waits, later ones, and those of a wait for more results than the window.
-
-After each the messages are looked for that have ended without a result. Seconds."""
+PART = 500
+"""The most keys or channels of one command."""
+FIRST_S, SLICE_S, POLL_S = 0.05, 5.0, 0.5
+"""When a wait first looks for messages that have ended without a result, how often it does so later, and how often a
+user without the right to subscribe reads the results. Seconds."""
 
 Command = Sequence[Any]
 GroupOf = Callable[[bytes], Hashable]
+SUBSCRIBED = b"subscribe"
 
 
 class ResultWait:
     """Results that are waited for, in groups that one command can read.
 
-    A stream is always read from its start, so nothing is missed after a lost reply or a new connection.
+    The script that ends a message sends the result to the channel that has the name of the key. That is a notice, which
+    can be lost; what counts is the key. So keys are read after subscribing, and again from time to time.
 
     Args:
         group_of: the group of a key. In a cluster, keys of different slots need commands of their own.
 
     Attributes:
         resolved: what has ended since the caller has emptied it.
+        unread: keys that must be read, because a notice came without a result, or with something else.
     """
 
     def __init__(self, awaited: Sequence[Awaited], group_of: GroupOf) -> None:
         self._group_of = group_of
         self._groups: Dict[Hashable, Dict[bytes, Awaited]] = {}
         self.resolved: List[Awaited] = []
+        self.unread: List[bytes] = []
         for one in awaited:
             if one.resolution is not None:
                 self.resolved.append(one)
@@ -47,34 +50,32 @@ class ResultWait:
         """The groups in which something is waited for."""
         return [group for group, pending in self._groups.items() if pending]
 
-    def slice_s(self) -> float:
-        """For how long a later command should block, seconds."""
-        return SLICE_S if all(len(pending) <= WINDOW for pending in self._groups.values()) else SLICE_OF_MANY_S
+    def parts(self, group: Hashable) -> List[List[bytes]]:
+        """The keys of a group that are waited for, in parts for one command each. They are the channels, too."""
+        keys = list(self._groups.get(group, ()))
+        return [keys[start : start + PART] for start in range(0, len(keys), PART)]
 
-    def first_key(self, group: Hashable) -> bytes:
-        """A key of a group, which leads to its server."""
-        return next(iter(self._groups[group]))
-
-    def blocking(self, group: Hashable, block_s: float) -> Command:
-        """The command that waits for the first results of a group."""
-        return read_command(_first(self._groups[group], WINDOW), block_ms=max(1, round(block_s * 1000)))
-
-    def rest(self, group: Hashable) -> Iterator[Command]:
-        """Commands that read the results of a group that the blocking one does not wait for."""
-        keys = list(self._groups[group])[WINDOW:]
-        for start in range(0, len(keys), WINDOW):
-            yield read_command(keys[start : start + WINDOW])
-
-    def take(self, reply: Any) -> None:
-        """The reply to one of these commands."""
-        for key, entries in reply or ():
-            group = self._groups.get(self._group_of(key), {})
-            awaited = group.get(key)
-            if awaited is not None and entries:
+    def take(self, keys: Sequence[bytes], texts: Sequence[Any]) -> None:
+        """What is stored under some keys; None for nothing."""
+        for key, text in zip(keys, texts):
+            awaited = self._awaited(key)
+            if awaited is not None and text is not None:
                 try:
-                    self.resolve(awaited, read_ending(entries[0]))
+                    self.resolve(awaited, read_ending(text))
                 except DecodeError as error:
                     self.resolve(awaited, error)
+
+    def note(self, frame: Sequence[Any]) -> bool:
+        """Take a frame of a subscription. Returns whether it confirms that one channel is subscribed to."""
+        kind, channel, payload = frame[0], frame[1], frame[-1]
+        if kind == b"message":
+            awaited = self._awaited(channel)
+            if awaited is not None:
+                try:
+                    self.resolve(awaited, read_ending(payload))
+                except DecodeError:
+                    self.unread.append(channel)
+        return bool(kind == SUBSCRIBED)
 
     def resolve(self, awaited: Awaited, resolution: Resolution) -> None:
         """Note how the wait for a message has ended."""
@@ -86,7 +87,7 @@ class ResultWait:
 
     def refused(self, key: bytes, error: BizzMQError) -> None:
         """A result cannot be read, because its key has the wrong type."""
-        awaited = self._groups[self._group_of(key)].get(key)
+        awaited = self._awaited(key)
         if awaited is not None:
             self.resolve(awaited, error)
 
@@ -94,18 +95,8 @@ class ResultWait:
         """What is still waited for in a group."""
         return list(dict.fromkeys(self._groups.get(group, {}).values()))
 
-
-def read_command(keys: Sequence[bytes], block_ms: int = 0) -> Command:
-    """The command that reads results; with `block_ms` it waits for the first one."""
-    block = ("BLOCK", block_ms) if block_ms else ()
-    return ("XREAD", "COUNT", 1, *block, "STREAMS", *keys, *["0"] * len(keys))
-
-
-def keys_of(command: Command) -> List[bytes]:
-    """The keys of a command of `read_command`."""
-    parts = list(command)
-    streams = parts[parts.index("STREAMS") + 1 :]
-    return streams[: len(streams) // 2]
+    def _awaited(self, key: bytes) -> Awaited | None:
+        return self._groups.get(self._group_of(key), {}).get(key)
 
 
 class Look:
@@ -124,19 +115,8 @@ class Look:
             for key, messages in one.places.items():
                 groups.setdefault(group_of(key), []).append((one, (name, messages, one.message_id)))
         for found in groups.values():
-            for start in range(0, len(found), WINDOW):
-                yield found[start : start + WINDOW]
-
-    @staticmethod
-    def again(missing: Sequence[Awaited], group_of: GroupOf) -> Iterator[Command]:
-        """Commands that read the results of missing messages once more."""
-        groups: Dict[Hashable, List[bytes]] = {}
-        for one in missing:
-            for key in one.places:
-                groups.setdefault(group_of(key), []).append(key)
-        for keys in groups.values():
-            for start in range(0, len(keys), WINDOW):
-                yield read_command(keys[start : start + WINDOW])
+            for start in range(0, len(found), PART):
+                yield found[start : start + PART]
 
     def take(self, awaited: Awaited, reply: Any) -> None:
         """The reply to one of these commands."""
@@ -156,7 +136,3 @@ class Look:
         """The message is missing; unless its result has just been read, there is none."""
         if awaited.resolution is None:
             self._wait.resolve(awaited, expired(awaited.message_id))
-
-
-def _first(keys: Dict[bytes, Awaited], count: int) -> List[bytes]:
-    return [key for key, _ in zip(keys, range(count))]

@@ -30,7 +30,7 @@ def allow(server: RedisServer, *rules: str) -> str:
     if "+acl|dryrun" in rules:
         need_dry_run(server.client())
     server.client().execute_command(
-        "ACL", "SETUSER", "somebody", "reset", "on", ">secret", "~bizzmq:*", "-@all", *rules
+        "ACL", "SETUSER", "somebody", "reset", "on", ">secret", "~bizzmq:*", "&bizzmq:*", "-@all", *rules
     )
     return url_of(server)
 

@@ -10,7 +10,7 @@ from bizzmq.admin import purge
 from bizzmq.broker.broker import Broker
 from bizzmq.broker.workers import DeadWorker
 from bizzmq.errors import LeaseLostError
-from bizzmq.protocol.results import KeptResult
+from bizzmq.protocol.results import KeptResult, success_text
 from bizzmq.testing.layout import Keys
 from tests.model.endings import CRASH_LIMIT, Fate
 from tests.model.queue import GAP, LEASE_LOST, Counts, Outcome, Queue, Request
@@ -34,7 +34,7 @@ def enveloped(message_id: str) -> bytes:
 
 
 def kept(ids: Iterable[str]) -> Dict[str, KeptResult]:
-    return {one: KeptResult(60_000, b"1", 1, 0, 0) for one in ids if keeps(one)}
+    return {one: KeptResult(b"60000", success_text(b"1", 1, 0, 0)) for one in ids if keeps(one)}
 
 
 def call(broker: Broker, request: Request) -> Any:

@@ -39,7 +39,7 @@ Lacking = Callable[..., RedisServer]
 @pytest.fixture
 def lacking(private_server: Callable[..., RedisServer]) -> Lacking:
     """lacking("bzpopmin"): a server without these commands."""
-    return lambda *names: private_server(config=[f'rename-command {name} ""' for name in names])
+    return lambda *names: private_server(config=[f'rename-command {name.partition("|")[0]} ""' for name in names])
 
 
 def lines(pool: Pool, sentence: str) -> list[str]:
@@ -98,7 +98,7 @@ def test_a_refused_command_is_waited_for_or_replaced(
     need_acl(admin)
     with BizzMQ(server.url) as mq:
         mq.create_queue("q", WITH_DEAD_LETTERS)
-    admin.execute_command("ACL", "SETUSER", "somebody", "on", ">secret", "~*", "+@all", f"-{name}")
+    admin.execute_command("ACL", "SETUSER", "somebody", "on", ">secret", "~*", "+@all", "allchannels", f"-{name}")
     pool = pool_factory(server.url.replace("redis://", "redis://somebody:secret@"))
 
     with BizzMQ(server.url) as mq:

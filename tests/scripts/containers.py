@@ -135,8 +135,7 @@ def put(redis: Redis, queue: str, wanted: Containers) -> None:
                 together.hset(key, mapping=dict(fields))
         for message_id, text in wanted.results.items():
             state, _, value = text.partition(" ")
-            together.xadd(keys.result(message_id), {"state": state, "result": value})
-            together.expire(keys.result(message_id), 60)
+            together.set(keys.result(message_id), f"{state}\t\t\t\n{value}", ex=60)
         together.execute()
 
 
@@ -156,7 +155,6 @@ class Copy:
                 "set": together.smembers,
                 "list": lambda key: together.lrange(key, 0, -1),
                 "zset": lambda key: together.zrange(key, 0, -1, withscores=True),
-                "stream": together.xrange,
             }
             there = [name for name, kind in kinds.items() if kind != "none"]  # a worker may have removed it meanwhile
             for name in there:
@@ -177,9 +175,6 @@ class Copy:
 
     def zrange(self, key: str, _first: int, _last: int, *, withscores: bool) -> list[tuple[str, float]]:
         assert withscores
-        return list(self.values.get(key, []))
-
-    def xrange(self, key: str) -> list[tuple[str, dict[str, str]]]:
         return list(self.values.get(key, []))
 
     def get(self, key: str) -> str | None:
@@ -250,13 +245,16 @@ def _beside(redis: Copy, keys: Keys) -> dict[str, dict[str, str]]:
 
 
 def _results(redis: Copy, prefix: str) -> dict[str, str]:
-    """Id -> state, and value or error. Each is one entry that expires within a minute."""
+    """Id -> state, value or error, and of a success the numbers. Each expires within a minute."""
     found = {}
     for key in redis.keys(prefix + "*"):
-        ((_, fields),) = redis.xrange(key)
         assert LATER_MS / 2 < redis.pttl(key) <= LATER_MS
-        about = [fields[name] for name in ("delivery", "started_ms", "finished_ms") if name in fields]
-        found[key[len(prefix) :]] = " ".join([fields["state"], fields.get("result") or fields["error"], *about])
+        line, _, value = redis.get(key).partition("\n")
+        state, *numbers = line.split("\t")
+        if state != "succeeded":
+            assert numbers[2], "a failure has the time of its end"
+            numbers = []
+        found[key[len(prefix) :]] = " ".join([state, value, *filter(None, numbers)])
     return found
 
 

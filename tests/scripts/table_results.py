@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from bizzmq.broker.workers import Requeued
-from bizzmq.protocol.results import KeptResult
+from bizzmq.protocol.results import KeptResult, success_text
 from tests.scripts.containers import Containers
 from tests.scripts.moves import DEAD, QUEUE, Call, Move, held
 from tests.scripts.table_leaving import NEW, ONCE, dead_lettering, gone, replaying, requeueing, retrying
 
 ERROR = '{"error":"e"}'
-TTL_MS = 60_000
 
 
 def kept(*ids: str) -> dict[str, KeptResult]:
-    return {one: KeptResult(TTL_MS, b'"%s"' % one.encode(), 3, 1000, 2000) for one in ids}
+    return {one: KeptResult(b"60000", success_text(b'"%s"' % one.encode(), 3, 1000, 2000)) for one in ids}
 
 
 def done(message_id: str) -> str:

@@ -11,6 +11,7 @@ from bizzmq.broker.broker import Broker
 from bizzmq.protocol.results import KeptResult
 from bizzmq.testing.layout import Keys
 from bizzmq.testing.server import RedisServer
+from bizzmq.testing.wait import eventually
 from tests.scripts.containers import Containers, can_search_lists, put
 from tests.scripts.moves import QUEUE, claim_ids, held
 from tests.scripts.table_repairs import locating
@@ -75,22 +76,50 @@ def test_acks_of_all_that_is_held_are_one_trim(broker: Broker, client: Redis) ->
 
 def test_only_a_message_that_keeps_its_result_costs_a_result(broker: Broker, client: Redis) -> None:
     put(client, QUEUE, held("m1", "m2", "m3", keeps=("m2",)))
-    kept = {b"m2": KeptResult(60_000, b"1", 1, 0, 0)}
+    kept = {b"m2": KeptResult(b"60000", b"text")}
 
     counted = commands(client, lambda: broker.finish(QUEUE, "w1", [b"m1", b"m2"], kept))
 
-    assert (counted["xadd"], counted["xdel"], counted["pexpire"]) == (2, 1, 1)  # the padding is added, and deleted
+    assert counted["set"] == 1
     assert counted["ltrim"] == 1
-    assert "lrem" not in counted
+    assert not {"lrem", "publish", "pexpire"} & set(counted)
+    assert sum(calls for name, calls in counted.items() if name.startswith("pubsub")) == 1  # for all results
+
+
+def test_a_message_without_a_result_asks_for_no_waiters(broker: Broker, client: Redis) -> None:
+    put(client, QUEUE, held("m1", "m2"))
+
+    counted = commands(client, lambda: broker.finish(QUEUE, "w1", [b"m1"], {}))
+
+    assert not [name for name in counted if name.startswith(("set", "pubsub", "publish"))]
+
+
+def test_a_result_is_sent_to_those_who_wait_for_it_and_to_no_other(broker: Broker, client: Redis) -> None:
+    put(client, QUEUE, held("m1", "m2", "m3", keeps=("m1", "m2", "m3")))
+    key = Keys(QUEUE).result("m2")
+    with client.pubsub(ignore_subscribe_messages=True) as waiter:
+        waiter.subscribe(key)
+        eventually(lambda: client.pubsub_numsub(key) == [(key, 1)])
+        results = {b"m1": KeptResult(b"60000", b"one"), b"m2": KeptResult(b"60000", b"two")}
+
+        counted = commands(client, lambda: broker.finish(QUEUE, "w1", [b"m1", b"m2"], results))
+
+        assert counted["publish"] == 1
+        assert eventually(waiter.get_message)["data"] == "two"
+        long = {b"m3": KeptResult(b"60000", b"x" * 5000)}
+        waiter.subscribe(Keys(QUEUE).result("m3"))
+        eventually(lambda: client.pubsub_numsub(Keys(QUEUE).result("m3"))[0][1])
+        broker.finish(QUEUE, "w1", [b"m3"], long)
+        assert eventually(waiter.get_message)["data"] == "", "a long one is not sent"
+    assert client.get(Keys(QUEUE).result("m3")) == "x" * 5000
 
 
 def test_a_result_takes_no_more_memory_than_it_needs(broker: Broker, client: Redis) -> None:
-    """Redis 6.2 and newer allocate 4 kB for a stream, and free what it does not need only if it grows."""
     put(client, QUEUE, held("m1", keeps=("m1",)))
 
-    broker.finish(QUEUE, "w1", [b"m1"], {b"m1": KeptResult(60_000, b"x" * 100, 1, 0, 0)})
+    broker.finish(QUEUE, "w1", [b"m1"], {b"m1": KeptResult(b"60000", b"x" * 100)})
 
-    assert client.memory_usage(Keys(QUEUE).result("m1")) < 1500
+    assert client.memory_usage(Keys(QUEUE).result("m1")) < 400
 
 
 def test_acks_out_of_order_are_removed_one_by_one(broker: Broker, client: Redis) -> None:

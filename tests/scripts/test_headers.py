@@ -22,7 +22,7 @@ from tests.scripts.test_moves import MOVES
 ALLOWED_COMMANDS = {
     "DEL", "EXISTS", "GET", "HDEL", "HEXISTS", "HGET", "HINCRBY", "HKEYS", "HLEN",
     "HMGET", "HSCAN", "HSET", "HSETNX", "LLEN", "LPOS", "LPUSH", "LRANGE", "LREM", "LTRIM", "RPOPLPUSH", "RPUSH",
-    "PEXPIRE", "SET", "TIME", "TYPE", "UNLINK", "XADD", "XDEL",
+    "PEXPIRE", "PUBLISH", "PUBSUB", "SET", "TIME", "TYPE", "UNLINK",
     "ZADD", "ZCARD", "ZRANGE", "ZRANGEBYSCORE", "ZREM", "ZREVRANGEBYSCORE", "ZSCORE",
 }  # fmt: skip
 LUA = Path(scripts.__file__).parents[1] / "lua"

@@ -25,7 +25,7 @@ WORKING: Dict[str, Callable[[Broker], Any]] = {
     "claim": lambda broker: claim_ids(broker, 3),
     "claim of a delayed one": lambda broker: claim_ids(broker, 4),
     "ack": lambda broker: claim_ids(broker, 0, "m1"),
-    "finish": lambda broker: broker.finish(QUEUE, "w1", [b"m1"], {b"m1": KeptResult(1000, b"1", 1, 0, 0)}),
+    "finish": lambda broker: broker.finish(QUEUE, "w1", [b"m1"], {b"m1": KeptResult(b"1000", b"text")}),
     "retry": lambda broker: broker.retry(QUEUE, "w1", "m1", NEW, ONCE, 0),
     "retry later": lambda broker: broker.retry(QUEUE, "w1", "m1", NEW, ONCE, 1000),
     "dead_letter": lambda broker: broker.dead_letter(QUEUE, "w1", "m1", NEW, b'{"error":"e"}'),

@@ -30,7 +30,7 @@ FENCED: Dict[str, Call] = {
     "retry": lambda broker: broker.retry(QUEUE, "w1", "m1", "0 0 1 0", "1 0 1 0", 0),
     "dead_letter": lambda broker: broker.dead_letter(QUEUE, "w1", "m1", "0 0 1 0", b"{}"),
     "discard": lambda broker: broker.discard(QUEUE, "w1", "m1", "0 0 1 0"),
-    "finish": lambda broker: broker.finish(QUEUE, "w1", [b"m1"], {b"m1": KeptResult(1000, b"1", 1, 0, 0)}),
+    "finish": lambda broker: broker.finish(QUEUE, "w1", [b"m1"], {b"m1": KeptResult(b"1000", b"text")}),
     "release": lambda broker: broker.release(QUEUE, "w1", 1, ["m1"]),
 }
 REFUSED: Dict[str, Call] = {

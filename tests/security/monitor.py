@@ -16,7 +16,7 @@ Pair = Tuple[str, str]
 _LINE = re.compile(rb"\+[\d.]+ \[\d+ [^\]]+\] (.*)\r\n")
 _WORD = re.compile(rb'"((?:[^"\\]|\\.)*)"')
 _END = "the end of what was watched"
-_NO_KEYS = "eval evalsha ping time info multi exec wait scan auth role"
+_NO_KEYS = "eval evalsha ping time info multi exec wait scan auth role unsubscribe pubsub|numsub"
 _ALL_KEYS = frozenset(("exists", "del"))
 
 
@@ -37,6 +37,8 @@ def monitored(server: RedisServer, admin: Redis) -> Iterator[Set[Pair]]:
                 words = [word.decode() for word in _WORD.findall(matched[1])]
                 if words[-1] == _END:
                     break
+                if words[0].lower() == "pubsub":
+                    words = ["|".join(words[:2])]
                 pairs.update((words[0].lower(), kind) for kind in _kinds(words))
 
 
@@ -44,8 +46,6 @@ def _kinds(words: list[str]) -> set[str]:
     name = words[0].lower()
     if name in _NO_KEYS.split():
         return {""}
-    if name == "xread":
-        return {kind_of(words[words.index("STREAMS") + 1])}
     found = words[1:] if name in _ALL_KEYS else words[1:3] if name == "rpoplpush" else words[1:2]
     return {kind_of(key) for key in found}
 

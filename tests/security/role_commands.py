@@ -56,9 +56,10 @@ def confirm(url: str) -> None:
 def wait(url: str) -> None:
     with BizzMQ(url) as mq:
         readers = result_readers(mq)
-        awaited = Awaited("0" * 20, readers.shards_of("q"), keeps_result=True)
-        with suppress(ResultExpired):
-            value_of(awaited.message_id, ending_of(readers, awaited, 30))
+        for _ in range(2):  # the second wait ends the subscription of the first one
+            awaited = Awaited("0" * 20, readers.shards_of("q"), keeps_result=True)
+            with suppress(ResultExpired):
+                value_of(awaited.message_id, ending_of(readers, awaited, 30))
 
 
 def create(url: str) -> None:

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from bizzmq.protocol.results import KeptResult
+from bizzmq.protocol.results import KeptResult, success_text
 from bizzmq.testing.wait import eventually
 from bizzmq.workers.ipc.results_area import RESULTS_BYTES, ResultsArea
 from bizzmq.workers.ipc.scoreboard import Scoreboard
@@ -20,7 +20,7 @@ def message(number: int) -> bytes:
 
 
 def kept(size: int = 10, number: int = 1) -> KeptResult:
-    return KeptResult(60_000, b"x" * size, number, 1000, 2000)
+    return KeptResult(b"60000", success_text(b"x" * size, number, 1000, 2000))
 
 
 def test_results_are_read_as_they_were_written() -> None:
@@ -59,7 +59,7 @@ def test_a_slot_without_a_worker_has_no_results() -> None:
     assert list(board.slot(1).results()) == [message(2).decode()]
 
 
-@pytest.mark.parametrize("cut", range(0, 80, 7))
+@pytest.mark.parametrize("cut", range(0, 86, 7))
 def test_half_of_a_result_is_none(cut: int) -> None:
     memory, whole = mmap.mmap(-1, RESULTS_BYTES), mmap.mmap(-1, RESULTS_BYTES)
     area, model = ResultsArea(memory, 0), ResultsArea(whole, 0)

@@ -14,8 +14,9 @@ from bizzmq.protocol.results import KeptResult
 
 RESULTS_BYTES = 64 * 1024
 """Room for the results of one slot. Memory that is never written costs nothing."""
-_RESULT = struct.Struct("=I20sQQQQI")  # checksum of what follows, id, time to live, delivery, start, end, length
-_CHECKSUM = struct.Struct("=I")
+_CHECKSUM = struct.Struct("=I")  # of what follows
+_HEAD = struct.Struct("=20s16sI")  # id, time to live, length of the text
+_TEXT_AT = _CHECKSUM.size + _HEAD.size
 
 
 class ResultsArea:
@@ -23,42 +24,41 @@ class ResultsArea:
 
     def __init__(self, memory: mmap.mmap, at: int) -> None:
         self._memory = memory
-        self._at = at
-        self._used = 0
+        self._at = self._next = at
+        self._end = at + RESULTS_BYTES
 
     def clear(self) -> None:
         """Forget the results of the worker that had this slot."""
-        self._used = 0
-        if any(self._memory[self._at : self._at + _RESULT.size]):
-            self._memory[self._at : self._at + _RESULT.size] = bytes(_RESULT.size)
+        self._next = self._at
+        if any(self._memory[self._at : self._at + _TEXT_AT]):
+            self._memory[self._at : self._at + _TEXT_AT] = bytes(_TEXT_AT)
 
     def begin(self) -> None:
         """Forget all results: they have been stored. New ones are written over them."""
-        self._used = 0
+        self._next = self._at
 
     def add(self, message_id: bytes, kept: KeptResult) -> bool:
         """Write a result behind the last one; False if there is no room."""
-        at, size = self._at + self._used, _RESULT.size + len(kept.result)
-        if self._used + size > RESULTS_BYTES:
+        ttl_ms, text = kept
+        end = self._next + _TEXT_AT + len(text)
+        if end > self._end:
             return False
-        record = bytearray(_RESULT.pack(0, message_id, kept.ttl_ms, *kept[2:], len(kept.result)))
-        record += kept.result
-        _CHECKSUM.pack_into(record, 0, zlib.crc32(memoryview(record)[_CHECKSUM.size :]))
-        self._memory[at : at + size] = bytes(record)
-        self._used += size
+        record = _HEAD.pack(message_id, ttl_ms, len(text)) + text
+        self._memory[self._next : end] = _CHECKSUM.pack(zlib.crc32(record)) + record
+        self._next = end
         return True
 
     def read(self) -> Dict[str, KeptResult]:
         """All results up to the first that is not whole, by id."""
-        area, at = self._memory[self._at : self._at + RESULTS_BYTES], 0
+        area, at = self._memory[self._at : self._end], 0
         found: Dict[str, KeptResult] = {}
-        while at + _RESULT.size <= RESULTS_BYTES:
-            checksum, message_id, ttl_ms, *numbers, length = _RESULT.unpack_from(area, at)
-            end = at + _RESULT.size + length
+        while at + _TEXT_AT <= RESULTS_BYTES:
+            (checksum,) = _CHECKSUM.unpack_from(area, at)
+            message_id, ttl_ms, length = _HEAD.unpack_from(area, at + _CHECKSUM.size)
+            text_at, end = at + _TEXT_AT, at + _TEXT_AT + length
             if end > RESULTS_BYTES or zlib.crc32(area[at + _CHECKSUM.size : end]) != checksum:
                 break
-            found[message_id.rstrip(b"\0").decode("ascii", "replace")] = KeptResult(
-                ttl_ms, area[at + _RESULT.size : end], *numbers
-            )
+            name = message_id.rstrip(b"\0").decode("ascii", "replace")
+            found[name] = KeptResult(ttl_ms.rstrip(b"\0"), area[text_at:end])
             at = end
         return found

@@ -156,8 +156,6 @@ class SlotActivity(ActivityRecorder):
         _COUNT.pack_into(self._memory, self._handled_at, self._handled)
 
     def store_result(self, message_id: bytes, kept: KeptResult) -> bool:
-        if self._memory[self._finished_at : self._finished_end] == _NONE:  # all that was finished is acked
-            self._results.begin()
         return self._results.add(message_id, kept)
 
     def finishing(self, message_id: bytes, queue_index: int) -> None:
@@ -183,6 +181,7 @@ class SlotActivity(ActivityRecorder):
 
     def acked(self) -> None:
         self._memory[self._finished_at : self._finished_end] = _NONE
+        self._results.begin()
 
     def settling(self, message_id: bytes, queue_index: int) -> None:
         _ID.pack_into(self._memory, self._at, message_id)

@@ -11,7 +11,6 @@ from bizzmq.connection.group_url import Node
 
 SLOTS = 16384
 _SCRIPTS = ("EVALSHA", "EVAL")
-_STREAM_READS = ("XREAD", "xread")
 _KEYLESS = ("PING", "TIME", "INFO", "CONFIG", "ACL", "CLIENT", "CLUSTER", "SCRIPT", "ROLE", "LATENCY", "SLOWLOG")
 
 
@@ -30,9 +29,6 @@ def key_of(args: Sequence[Any]) -> str | bytes | None:
     name = args[0]
     if name in _SCRIPTS:
         return args[3] if int(args[2]) else None
-    if name in _STREAM_READS:
-        key: str | bytes = args[args.index("STREAMS") + 1]
-        return key
     return None if name in _KEYLESS or len(args) < 2 else args[1]
 
 

@@ -1,15 +1,24 @@
--- results: stores what has become of a message, for those who wait for it.
+-- results: stores what has become of a message, and tells those who wait for it.
 --
--- A result is a stream of one entry: it ends each wait, however many wait, and it stays for those who ask later. It is
--- stored before the message is removed, so a script that Redis refuses in the middle leaves no end without a result.
--- Replaces any value of the key; the deletion makes Redis at its memory limit allow the rest. Redis allocates 4 kB for
--- the first entries of a stream, and frees what they do not need when it begins another block: for the padding, which
--- is deleted at once.
-local function store_result(key, ttl_ms, fields)
-  redis.call('DEL', key)
-  redis.call('XADD', key, '*', unpack(fields))
-  redis.call('XDEL', key, redis.call('XADD', key, '*', 'padding', string.rep('x', 4096)))
-  redis.call('PEXPIRE', key, ttl_ms)
+-- A result is a text that expires: a line with the state, the number of the delivery, its start and its end in ms since
+-- the epoch (divided by tabs; what is not known is empty), and then JSON. It is stored before the message is removed, so
+-- a script that Redis refuses in the middle leaves no end without a result.
+local LONGEST_NOTICE = 4096
+
+-- Replaces any value of the key. The caller has written something that frees memory.
+local function store_result(key, ttl_ms, text)
+  redis.call('SET', key, text, 'PX', ttl_ms)
+end
+
+-- Sends stored results to those who wait: their channels have the names of the keys. A long one is not sent; the waiter
+-- reads it. A user without the right to publish only makes waits longer, which look for results from time to time.
+local function announce(keys, texts)
+  if #keys == 0 then return end
+  local waiters = redis.pcall('PUBSUB', 'NUMSUB', unpack(keys))
+  if waiters.err then return end
+  for i, key in ipairs(keys) do
+    if waiters[2 * i] ~= 0 then redis.pcall('PUBLISH', key, #texts[i] > LONGEST_NOTICE and '' or texts[i]) end
+  end
 end
 
 -- How long the result of a message is kept, in ms, 0 for not at all: its options say so. In JSON, a text contains no
@@ -26,11 +35,10 @@ end
 -- Stores that a message has failed for good, if its result is kept.
 local function store_failure(key, envelope, state, record)
   local ttl_ms = result_ttl_ms(envelope)
-  if ttl_ms > 0 then store_result(key, ttl_ms, {'state', state, 'error', record}) end
-end
-
--- Stores the value that a message's handler has returned. `success` has the text of each field.
-local function store_success(success)
-  store_result(success.key, success.ttl_ms, {'state', 'succeeded', 'result', success.result,
-    'delivery', success.delivery, 'started_ms', success.started_ms, 'finished_ms', success.finished_ms})
+  if ttl_ms == 0 then return end
+  local time = redis.call('TIME')
+  local text = string.format('%s\t\t\t%.0f\n', state, time[1] * 1000 + math.floor(time[2] / 1000)) .. record
+  redis.call('DEL', key) -- so that Redis at its memory limit permits the rest
+  store_result(key, string.format('%.0f', ttl_ms), text)
+  announce({key}, {text})
 end

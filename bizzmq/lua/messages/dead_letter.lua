@@ -14,7 +14,7 @@
 -- KEYS[7]   dead_messages  HASH         its envelopes (the same as `messages` for a parked message)
 -- KEYS[8]   dead_meta      HASH         its options
 -- KEYS[9]   dead_wake      ZSET         its marker
--- KEYS[10]  result         STREAM       what has become of the message
+-- KEYS[10]  result         STRING       what has become of the message
 -- ARGV[1]   worker id
 -- ARGV[2]   id
 -- ARGV[3]   its attempts before: as the worker claimed them

@@ -7,7 +7,7 @@
 -- KEYS[3]   messages    HASH    id -> envelope
 -- KEYS[4]   attempts    HASH    id -> counts and priority
 -- KEYS[5]   stats       HASH    totals
--- KEYS[6]   result      STREAM  what has become of the message
+-- KEYS[6]   result      STRING  what has become of the message
 -- ARGV[1]   worker id
 -- ARGV[2]   id
 -- ARGV[3]   its attempts before: as the worker claimed them

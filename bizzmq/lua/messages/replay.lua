@@ -21,7 +21,7 @@
 -- KEYS[11]  attempts          HASH    id -> counts and priority
 -- KEYS[12]  wake              ZSET    marker that idle workers block on
 -- KEYS[13]  stats             HASH    totals
--- KEYS[14]  result            STREAM  what has become of the message
+-- KEYS[14]  result            STRING  what has become of the message
 -- ARGV[1]   id
 -- ARGV[2]   its priority
 -- ARGV[3]   the SHA1 of its header line as the caller has read it, '' for any

@@ -10,10 +10,9 @@
 -- KEYS[3]   messages    HASH    id -> envelope
 -- KEYS[4]   attempts    HASH    id -> counts and priority
 -- KEYS[5]   stats       HASH    totals
--- KEYS[6..] result      STREAM  what has become of each message, in the order of the ids
+-- KEYS[6..] result      STRING  what has become of each message, in the order of the ids
 -- ARGV[1]   worker id
--- ARGV[2..] of each message, oldest first, at most 100: id, how long its result is kept in ms, the result as JSON,
---           number of the delivery, when it was started and finished in ms since the epoch
+-- ARGV[2..] of each message, oldest first, at most 100: id, how long its result is kept in ms, the text of its result
 -- returns   how many were acked, -1 not registered
 local workers, processing, messages, attempts, stats = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local worker = ARGV[1]
@@ -23,15 +22,17 @@ if redis.call('HEXISTS', workers, worker) == 0 then return -1 end
 local is_held = {}
 for _, id in ipairs(redis.call('LRANGE', processing, -HELD_LIMIT, -1)) do is_held[id] = true end
 check_types({messages, attempts, stats}, {}, {})
+allow_when_full(workers)
 
-local keys, acked = {}, {}
-for i = 6, #KEYS do keys[i - 5] = KEYS[i] end
-for i = 2, #ARGV, 6 do
-  local id, ttl_ms = ARGV[i], tonumber(ARGV[i + 1])
+local result_keys, keys, texts, acked = {}, {}, {}, {}
+for i = 6, #KEYS do result_keys[i - 5] = KEYS[i] end
+for i = 2, #ARGV, 3 do
+  local id, ttl_ms = ARGV[i], ARGV[i + 1]
   if is_held[id] then
-    if ttl_ms > 0 then
-      store_success({key = keys[(i + 4) / 6], ttl_ms = ttl_ms, result = ARGV[i + 2], delivery = ARGV[i + 3],
-        started_ms = ARGV[i + 4], finished_ms = ARGV[i + 5]})
+    if ttl_ms ~= '0' then
+      local key, text = result_keys[(i + 1) / 3], ARGV[i + 2]
+      store_result(key, ttl_ms, text)
+      keys[#keys + 1], texts[#texts + 1] = key, text
     end
     acked[#acked + 1] = id
     is_held[id] = nil
@@ -52,4 +53,5 @@ if in_order then
 else
   for _, id in ipairs(acked) do redis.call('LREM', processing, -1, id) end
 end
+announce(keys, texts)
 return #acked

@@ -25,8 +25,8 @@
 -- KEYS[13]  dead_wake      ZSET    its marker
 -- KEYS[14]  delayed        ZSET    id -> due time in ms
 -- KEYS[15]  releases       HASH    worker id -> number of its last release
--- KEYS[16]  failure        STREAM  what has become of the running message
--- KEYS[17..] success       STREAM  what has become of the messages whose results follow, in their order
+-- KEYS[16]  failure        STRING  what has become of the running message
+-- KEYS[17..] success       STRING  what has become of the messages whose results follow, in their order
 -- ARGV[1]   worker id
 -- ARGV[2]   supervisor id: act only if its beat counter is still ARGV[3]; '' for no condition
 -- ARGV[3]   the counter that did not change; '' for a supervisor that is not registered
@@ -39,8 +39,7 @@
 -- ARGV[9]   for 'failed': 'retry', 'dead-letter', 'discard' or 'cancel'
 -- ARGV[10]  for a retry: its attempts after
 -- ARGV[11]  for a retry: delay in ms
--- ARGV[12..] of each finished message that keeps its result, at most 100: id, how long in ms, the result as JSON, number
---           of the delivery, when it was started and finished in ms since the epoch
+-- ARGV[12..] of each finished message that keeps its result, at most 100: id, how long in ms, the text of its result
 -- returns   {1, requeued, acked, quarantined id or '', crash count of the running message or 0} |
 --           {-1} not registered | {-2} the supervisor is alive
 local workers, supervisors, processing, waiting, prioritized = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -71,11 +70,10 @@ if running_at > unfinished then unfinished = #ids end
 -- Newest first: what goes back or is settled, and which of it was finished, but has lost its result.
 local left, has_lost_result = {}, {}
 for i = 1, unfinished do left[i] = ids[i] end
-local keys, successes = {}, {}
+local keys, successes, result_keys, texts = {}, {}, {}, {}
 for i = 17, #KEYS do keys[i - 16] = KEYS[i] end
-for i = 12, #ARGV, 6 do
-  successes[ARGV[i]] = {key = keys[(i - 6) / 6], ttl_ms = tonumber(ARGV[i + 1]), result = ARGV[i + 2],
-    delivery = ARGV[i + 3], started_ms = ARGV[i + 4], finished_ms = ARGV[i + 5]}
+for i = 12, #ARGV, 3 do
+  successes[ARGV[i]] = {key = keys[(i - 9) / 3], ttl_ms = ARGV[i + 1], text = ARGV[i + 2]}
 end
 for i = unfinished + 1, #ids do
   local id, keeps_result = ids[i], false
@@ -83,7 +81,11 @@ for i = unfinished + 1, #ids do
   if keeps_result and not successes[id] then
     left[#left + 1], has_lost_result[id] = id, true
   else
-    if keeps_result then store_success(successes[id]) end
+    if keeps_result then
+      local success = successes[id]
+      store_result(success.key, success.ttl_ms, success.text)
+      result_keys[#result_keys + 1], texts[#texts + 1] = success.key, success.text
+    end
     redis.call('HDEL', messages, id)
     redis.call('HDEL', attempts, id)
     forget(messages, {id})
@@ -157,4 +159,5 @@ if requeued > 0 then
   count(stats, 'requeued', requeued)
   redis.call('ZADD', wake, 0, 'm')
 end
+announce(result_keys, texts)
 return {1, requeued, #ids - #left, quarantined, crash_count}

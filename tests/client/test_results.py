@@ -311,12 +311,9 @@ def test_a_forked_child_waits_by_itself(mq: BizzMQ, working: str) -> None:
     assert os.waitpid(pid, 0)[1] == 0
 
 
-<<<<<<< HEAD
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # Python closes a socket whose connect was interrupted
-=======
 # An interrupt in the middle of the client library's connect leaves that socket to the garbage collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
->>>>>>> 46f4def (results: a string and a notice, instead of a stream of one entry)
 def test_an_interrupted_wait_leaves_the_client_usable(mq: BizzMQ, q: str) -> None:
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt

@@ -191,7 +191,6 @@ ROLES: Dict[str, List[Use]] = {
         _use("processing:WORKER dlq:processing:WORKER", "llen"),
         _use("delayed dlq:delayed", "zrange"),
         _use("prioritized delayed dlq:prioritized dlq:delayed", "zscore"),
-        _use("extras progress", "hget"),
         _use("result:MESSAGE", "get"),
     ],
     "operator": [

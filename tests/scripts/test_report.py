@@ -40,14 +40,22 @@ def test_a_report_is_stored_with_redis_time_and_expires(broker: Broker, redis: R
 
 
 def test_the_first_report_of_ten_seconds_notes_the_totals_with_their_spares(broker: Broker, redis: Redis) -> None:
-    stats = {"published": 9, "replayed": 1, "acked": 5, "acked:spare": 1, "discarded": 2, "dead_lettered": 3}
+    stats = {
+        "published": 9,
+        "replayed": 1,
+        "acked": 5,
+        "acked:spare": 1,
+        "discarded": 2,
+        "dead_lettered": 3,
+        "expired": 4,
+    }
     put(redis, QUEUE, held(stats=stats))
     report(broker)
     before = samples(redis)
     redis.hset("bizzmq:{q}:stats", "acked", 7)
     report(broker)
 
-    assert [totals[1:] for totals in before.values()] == [[9, 1, 6, 2, 3, 0]]
+    assert [totals[1:] for totals in before.values()] == [[9, 1, 6, 2, 3, 0, 0, 4, 0]]
     assert samples(redis) == before or len(samples(redis)) == 2, "the second one fell into the next ten seconds"
 
 
@@ -55,11 +63,11 @@ def test_a_place_of_the_ring_is_used_again_after_its_time(broker: Broker, redis:
     put(redis, QUEUE, held())
     report(broker)
     ((place, before),) = samples(redis).items()
-    redis.hset(RATES, place, f"{before[0] - PERIODS * 10_000} 1 1 1 1 1 1")
+    redis.hset(RATES, place, f"{before[0] - PERIODS * 10_000} 1 1 1 1 1 1 1 1 1")
 
     report(broker)
 
-    assert all(totals[1:] == [0] * 6 for totals in samples(redis).values())
+    assert all(totals[1:] == [0] * 9 for totals in samples(redis).values())
     assert len(samples(redis)) <= 2
 
 
@@ -99,7 +107,7 @@ def test_a_rate_is_the_growth_of_the_totals_within_its_window() -> None:
     now_ms = 2_000_000_000
     ages = {800: (0, 0, 0), 290: (100, 50, 10), 55: (200, 150, 20)}
     fields = [
-        (b"%d" % place, b"%d %d 0 %d 0 0 %d" % (now_ms - age_s * 1000, *totals))
+        (b"%d" % place, b"%d %d 0 %d 0 0 %d 0 0 0" % (now_ms - age_s * 1000, *totals))
         for place, (age_s, totals) in enumerate(ages.items())
     ]
     stats = [(b"published", b"310"), (b"acked", b"260"), (b"retried", b"31")]
@@ -113,7 +121,7 @@ def test_a_rate_is_the_growth_of_the_totals_within_its_window() -> None:
 
 def test_no_pool_no_rate_and_samples_of_a_deleted_queue_do_not_count() -> None:
     assert set(rates_of([], [(b"published", b"5")], 1_000_000).values()) == {None}
-    older = [(b"1", b"999000 900 0 0 0 0 0"), (b"2", b"2000000 1 0 0 0 0 0")]
+    older = [(b"1", b"999000 900 0 0 0 0 0 0 0 0"), (b"2", b"2000000 1 0 0 0 0 0 0 0 0")]
     assert set(rates_of(older, [(b"published", b"5")], 1_000_000).values()) == {None}
 
 

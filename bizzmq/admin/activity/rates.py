@@ -8,7 +8,9 @@ from bizzmq.protocol import totals
 
 WINDOWS_S = (60, 300, 900)
 """The windows of the rates: 1, 5 and 15 minutes."""
-_NAMES = ("published", "replayed", "acked", "discarded", "dead_lettered", "retried")
+_NAMES = (
+    "published", "replayed", "acked", "discarded", "dead_lettered", "retried", "cancelled", "expired", "dropped",
+)  # fmt: skip
 _PERIOD_S = 10
 _Totals = Tuple[int, ...]
 
@@ -18,7 +20,7 @@ class Rate(NamedTuple):
 
     Attributes:
         incoming: published or replayed.
-        outgoing: acked, dead-lettered or discarded.
+        outgoing: acked, dead-lettered, discarded, cancelled, expired or dropped.
         failed: attempts that have failed: retried, dead-lettered or discarded.
     """
 
@@ -54,8 +56,8 @@ def _rate(past: Sequence[Tuple[int, _Totals]], now: _Totals, now_ms: int, window
         return None
     stamp_ms, before = within[0]
     minutes = max(now_ms - stamp_ms, _PERIOD_S * 1000) / 60_000
-    published, replayed, acked, discarded, dead, retried = (is_ - was for is_, was in zip(now, before))
-    counts = (published + replayed, acked + discarded + dead, retried + discarded + dead)
+    published, replayed, acked, discarded, dead, retried, *ended = (is_ - was for is_, was in zip(now, before))
+    counts = (published + replayed, acked + discarded + dead + sum(ended), retried + discarded + dead)
     return Rate(*(round(count / minutes, 3) for count in counts))
 
 

@@ -16,7 +16,8 @@ local supervisors, stats = KEYS[1], KEYS[2]
 local base = string.gsub(supervisors, 'supervisors$', '')
 local pool, rates = base .. 'pool:' .. ARGV[1], base .. 'rates'
 local PERIOD_MS, PERIODS, LIFE_MS = 10000, 96, 1200000
-local NAMES = {'published', 'replayed', 'acked', 'discarded', 'dead_lettered', 'retried'}
+local NAMES = {'published', 'replayed', 'acked', 'discarded', 'dead_lettered', 'retried', 'cancelled', 'expired',
+  'dropped'}
 
 if redis.call('HEXISTS', supervisors, ARGV[1]) == 0 then return 0 end
 allow_when_full(supervisors)

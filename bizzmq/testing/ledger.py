@@ -148,17 +148,17 @@ class Ledger:
         counts = Counter(event.id for event in self.starts())
         return {message_id: count - 1 for message_id, count in counts.items() if count > 1}
 
-    def wait_for(self, condition: Callable[[Ledger], Any], timeout_s: float = 10.0, what: str = "the ledger") -> None:
+    def wait_for(self, condition: Callable[[Ledger], Any], timeout_s: float = 30.0, what: str = "the ledger") -> None:
         """Return when the condition is true; AssertionError with the totals of the ledger if that is not in time."""
         eventually(lambda: condition(self), timeout_s, lambda: f"{what}; the ledger has {self.totals()}")
 
-    def wait_started(self, message_id: str, runs: int = 1, timeout_s: float = 10.0) -> Run:
+    def wait_started(self, message_id: str, runs: int = 1, timeout_s: float = 30.0) -> Run:
         """Return the latest run of an id once it has had `runs` runs."""
         what = f"run {runs} of {message_id}"
         self.wait_for(lambda ledger: len(ledger.runs_of(message_id)) >= runs, timeout_s, what)
         return self.runs_of(message_id)[-1]
 
-    def wait_handled(self, *ids: str, timeout_s: float = 10.0) -> None:
+    def wait_handled(self, *ids: str, timeout_s: float = 30.0) -> None:
         """Return when each of these messages has been handled; without arguments, each published message."""
         wanted = set(ids or self.published())
         self.wait_for(lambda ledger: wanted <= ledger.handled(), timeout_s, f"{len(wanted)} messages to be handled")

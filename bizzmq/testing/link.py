@@ -25,7 +25,7 @@ class Fault:
     executes: bool
     happened: threading.Event = field(default_factory=threading.Event)
 
-    def wait(self, timeout_s: float = 5.0) -> None:
+    def wait(self, timeout_s: float = 30.0) -> None:
         """Return when the fault has happened and its connection is cut; AssertionError if not in time."""
         assert self.happened.wait(timeout_s), f"no request with {self.match!r} came in {timeout_s:g} s"
 

@@ -21,7 +21,7 @@ from bizzmq.testing.spawn import spawn
 from bizzmq.testing.wait import eventually
 
 MODULE = "bizzmq.workers"
-BOOT_TIMEOUT_S = 20.0
+BOOT_TIMEOUT_S = 60.0
 _SETTINGS = ("REDIS_URL", "PYTHONUNBUFFERED")
 
 
@@ -146,7 +146,7 @@ class Pool:
         self._family.kill()
         self._process.wait()
 
-    def wait(self, timeout_s: float = 15.0) -> int:
+    def wait(self, timeout_s: float = 60.0) -> int:
         """The exit code; AssertionError with the log if the supervisor has not left in time."""
         try:
             return self._process.wait(timeout_s)
@@ -165,7 +165,7 @@ class Pool:
         """Every living process of this pool, including the supervisor and descendants of handlers."""
         return self._family.living()
 
-    def assert_no_process_left(self, timeout_s: float = 5.0) -> None:
+    def assert_no_process_left(self, timeout_s: float = 20.0) -> None:
         """G6: no process of this pool or of its handlers is alive or waits to be reaped."""
         eventually(
             lambda: self.exit_code is not None and not self._family.living() and not self._family.zombies(),

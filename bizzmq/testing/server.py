@@ -25,8 +25,8 @@ from bizzmq.testing.wait import eventually
 # redis-py 6 with hiredis on Python before 3.10 reports a timeout as a ConnectionError.
 NO_ANSWER = (RedisTimeoutError, RedisConnectionError)
 
-_START_TIMEOUT_S = 20.0
-_STOP_TIMEOUT_S = 10.0
+_START_TIMEOUT_S = 60.0
+_STOP_TIMEOUT_S = 30.0
 _PORT_ATTEMPTS = 5
 _SHORT = "/tmp"  # noqa: S108 - mkdtemp makes the directory in it ours alone
 _LONGEST_PARENT = 70

@@ -13,13 +13,13 @@ POLL_S = 0.005
 
 def eventually(
     condition: Callable[[], T],
-    timeout_s: float = 5.0,
+    timeout_s: float = 20.0,
     what: Description = "the condition",
     ignoring: Tuple[Type[BaseException], ...] = (),
 ) -> T:
     """Return the first true value of `condition`, polled every 5 ms.
 
-    `what` completes the sentence "waited 5 s for ..."; a callable is called only on failure. Exceptions of the
+    `what` completes the sentence "waited 20 s for ..."; a callable is called only on failure. Exceptions of the
     types in `ignoring` count as "not yet".
 
     Raises AssertionError with the description, the last value and the last ignored exception.
@@ -45,7 +45,7 @@ def eventually(
 
 def eventually_holds(
     check: Callable[[], object],
-    timeout_s: float = 5.0,
+    timeout_s: float = 20.0,
     what: Description = "the check to hold",
     ignoring: Tuple[Type[BaseException], ...] = (),
 ) -> None:

@@ -14,7 +14,7 @@ from tests.support.paths import ROOT
 
 WORKER, OPERATOR = "bizzmq.workers", "bizzmq"
 NAMES = {WORKER: "bizzmq-worker", OPERATOR: "bizzmq"}
-_TIMEOUT_S = 20.0
+_TIMEOUT_S = 60.0
 
 
 def run(module: str, *arguments: str, stdin: bytes = b"", via: Sequence[str] = (), **env: str) -> Finished:

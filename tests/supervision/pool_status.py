@@ -18,7 +18,7 @@ from tests.support.paths import ROOT
 
 
 def run(
-    module: str, *arguments: str, env: Mapping[str, str], timeout_s: float = 20.0
+    module: str, *arguments: str, env: Mapping[str, str], timeout_s: float = 60.0
 ) -> subprocess.CompletedProcess[str]:
     """Run `python -m MODULE ARGUMENTS` with only the settings in `env`."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("BIZZMQ_")}

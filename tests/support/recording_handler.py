@@ -23,7 +23,7 @@ class RecordingHandler:
         self.bodies.append(body)
         return self._outcome(body, context) if self._outcome else None
 
-    def wait(self, count: int, timeout_s: float = 5.0) -> list[Any]:
+    def wait(self, count: int, timeout_s: float = 30.0) -> list[Any]:
         """Wait for `count` bodies and return all of them."""
         eventually(lambda: len(self.bodies) >= count, timeout_s, lambda: f"{count} bodies, got {self.bodies}")
         return self.bodies

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import signal
@@ -58,6 +59,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             cases[name] += 1
             if rest or turn >= usually.args[0]:
                 item.add_marker(pytest.mark.nightly)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Leave what thousands of collected tests consist of out of each garbage collection, of which tests start many."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -19,8 +19,8 @@ local worker = ARGV[1]
 local HELD_LIMIT = 200
 
 if redis.call('HEXISTS', workers, worker) == 0 then return -1 end
-local is_held = {}
-for _, id in ipairs(redis.call('LRANGE', processing, -HELD_LIMIT, -1)) do is_held[id] = true end
+local held, is_held = redis.call('LRANGE', processing, -HELD_LIMIT, -1), {}
+for _, id in ipairs(held) do is_held[id] = true end
 check_types({messages, attempts, stats}, {}, {})
 allow_when_full(workers)
 
@@ -45,9 +45,8 @@ forget(messages, acked)
 count(stats, 'acked', #acked)
 
 -- Messages run in order, so these are the oldest ones, unless others are held behind them.
-local oldest = redis.call('LRANGE', processing, -#acked, -1)
-local in_order = #oldest == #acked
-for i = 1, #oldest do in_order = in_order and oldest[#oldest + 1 - i] == acked[i] end
+local in_order = true
+for i = 1, #acked do in_order = in_order and held[#held + 1 - i] == acked[i] end
 if in_order then
   redis.call('LTRIM', processing, 0, -#acked - 1)
 else

@@ -1,4 +1,7 @@
-"""A plain handler whose middleware waits for the test before a message of an unknown task goes back."""
+"""A plain handler whose middleware waits for the test before a message of an unknown task goes back.
+
+For pools only: an import adds the middleware to its process.
+"""
 
 from __future__ import annotations
 
@@ -8,21 +11,14 @@ from typing import Any
 from bizzmq import Context, Middleware, add_middleware
 from tests.support.actions import wait_for_file
 
-HANDLER = "tests.faults.gated_release:handler"
-
 
 class GatedRelease(Middleware):
     """Between the decision and its request to Redis."""
 
     def on_release(self, context: Context, _error: BaseException, _delay_s: float) -> None:
         gate = context.body["gate"]
-        decided(gate).touch()
+        Path(f"{gate}.decided").touch()
         wait_for_file({"path": f"{gate}.{context.delivery}"})
-
-
-def decided(gate: str) -> Path:
-    """The file that says that a release is decided."""
-    return Path(f"{gate}.decided")
 
 
 def handler(_body: Any) -> None:

@@ -19,12 +19,12 @@ from bizzmq.testing.pool import Pool
 from bizzmq.testing.server import RedisServer
 from bizzmq.testing.wait import eventually
 from bizzmq.workers.journal import file_format
-from tests.faults import gated_release
 from tests.faults.gated_handler import HANDLER, Gate
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 from tests.faults.unrelated_processes import forge
 
 OwnScene = Callable[..., "tuple[RedisServer, Scene]"]
+RELEASING = "tests.faults.gated_release:handler"
 AWAY = "Redis is unavailable"
 KEPT, SETTLED = "the outcome is kept in the journal", "a journal was settled, its worker is gone"
 DROPPED = "a journal was dropped, its worker is not registered any more"
@@ -75,15 +75,15 @@ def test_a_message_of_an_unknown_task_comes_back_without_blame_from_the_journal(
     own_scene: OwnScene, directory: Path
 ) -> None:
     server, scene = own_scene(persistence="aof")
-    pool, gate = scene.pool(_journal(directory), handler=gated_release.HANDLER, concurrency=1), scene.gate()
+    pool, gate = scene.pool(_journal(directory), handler=RELEASING, concurrency=1), scene.gate()
     body = gate.body()
     (message,) = publish_to_task(scene.mq, QUEUE, [body], MessageOptions(), "added", 1)
-    eventually(gated_release.decided(body["gate"]).exists, PATIENCE_S, pool.log)
+    eventually(Path(f"{body['gate']}.decided").exists, PATIENCE_S, pool.log)
     _end_while_away(server, gate, directory)
     pool.kill_group()
     server.start()
 
-    second = scene.pool(_journal(directory), handler=gated_release.HANDLER, concurrency=1)
+    second = scene.pool(_journal(directory), handler=RELEASING, concurrency=1)
 
     log_says(second, SETTLED)
     assert set(scene.totals()) == {"published", "requeued"}  # it may have been looked at again since

@@ -10,5 +10,6 @@ if ARGV[2] ~= '' and redis.call('HGET', supervisors, ARGV[1]) ~= ARGV[2] then re
 local removed = redis.call('HDEL', supervisors, ARGV[1])
 -- Its report goes with it, or expires if this user of Redis may not delete it (see `report`).
 local base = string.gsub(supervisors, 'supervisors$', '')
-redis.pcall('DEL', base .. 'pool:' .. ARGV[1])
+local pool = base .. 'pool:' .. ARGV[1]
+redis.pcall('DEL', pool)
 return removed

@@ -1,4 +1,4 @@
-"""Waiting for several messages in asyncio: one blocked connection for all messages of an app."""
+"""Waiting for several messages in asyncio: one subscription for all messages of an app."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Waiting for several messages: one blocked connection for all of them."""
+"""Waiting for several messages: one subscription for all of them."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ local function entries_of(key, ids)
 end
 
 -- Removes what ended messages have beside them. A refusal by Redis stops nothing, because the messages have ended:
--- `audit` finds what is left.
+-- what is left uses memory, and counts for nothing.
 local function forget(key, ids)
   local entries, known = entries_of(key, ids), {}
   if not entries then return end

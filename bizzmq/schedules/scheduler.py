@@ -108,7 +108,9 @@ class Scheduler:
             self._next_look_s[queue] = self._now_s() + wait_s
         if failure is not None:
             raise failure
-        return max(0.0, min(self._next_look_s.values(), default=LOOK_S) - self._now_s())
+        if not self._next_look_s:
+            return LOOK_S
+        return max(0.0, min(self._next_look_s.values()) - self._now_s())
 
     def _fire_due(self, queue: str) -> float:
         """Fire what is due on a queue; returns the seconds until the next look."""

@@ -49,13 +49,14 @@ class StopEvent:
         if self._read in readiness.readable(timeout_s, self._read, *others):
             self.clear()
 
-    def clear(self) -> None:
-        """Discard earlier wake-ups, but not a request."""
+    def clear(self) -> bytes:
+        """Discard earlier wake-ups, but not a request; returns what was written: numbers of signals, or dots."""
         if not self.requested and readiness.readable(0.0, self._read):  # eventlet's read would wait
             try:
-                readiness.read(self._read, 4096)
+                return readiness.read(self._read, 4096)
             except BlockingIOError:
-                return  # another thread was faster
+                pass  # another thread was faster
+        return b""
 
     def close(self) -> None:
         """Close both descriptors. A later request is recorded but wakes no thread. May be called again."""

@@ -4,34 +4,73 @@ from __future__ import annotations
 
 import signal
 import time
-from typing import Callable
+from typing import Any, Callable
 
+import psutil
 import pytest
 from redis import Redis
 
+from bizzmq import BizzMQ, MessageOptions
+from bizzmq.consumer.lease import LeaseOptions
+from bizzmq.testing.layout import Keys
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.ports import LOOPBACK, free_port
 from bizzmq.testing.server import RedisServer
 from bizzmq.testing.wait import eventually
-from tests.faults.scene import PATIENCE_S, Scene, log_says
+from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 
 SOON_S = 5.0
 """Far below the drain timeout, which is 30 s here."""
 TIMEOUT_S = 5.0
 """How long a reply may take before Redis counts as unavailable."""
+BUSY = 0.2
+"""The part of a processor that no idle process uses: one that never sleeps uses all that it gets."""
 
 
-def test_an_idle_worker_sends_less_than_one_command_a_second(scene: Scene) -> None:
+def test_an_idle_pool_sends_less_than_a_command_a_second_for_a_worker_and_sleeps(scene: Scene) -> None:
     workers, window_s = 4, 6.0
     pool = scene.pool("--log-level=debug", concurrency=workers)
     log_says(pool, "worker ready", times=workers)
 
-    before, started_s = _commands(scene.redis), time.monotonic()
+    before, used_s, started_s = _commands(scene.redis), pool_cpu_s(pool), time.monotonic()
     time.sleep(window_s)  # the time over which the rate is measured
     sent, took_s = _commands(scene.redis) - before, time.monotonic() - started_s
 
     assert 0 < sent < workers * took_s, f"{sent} commands of {workers} workers and a janitor in {took_s:.1f} s"
+    used = {name: now_s - used_s[name] for name, now_s in pool_cpu_s(pool).items()}
+    assert max(used.values()) < BUSY * took_s, f"processor seconds in {took_s:.1f} s: {used}"
     scene.retire(pool)
+
+
+def test_a_pool_that_waits_for_later_messages_and_damaged_schedules_sleeps(scene: Scene) -> None:
+    scene.mq.schedule("later", QUEUE, {"do": "ok"}, every_s=3600)
+    keys = Keys(QUEUE)
+    scene.redis.hset(keys.schedules, "damaged", "x")
+    scene.redis.zadd(keys.due, {"damaged": 1000})
+    scene.mq.publish_message_to_queue(QUEUE, {"do": "ok"}, MessageOptions(delay_s=3600))
+    pool = scene.pool("--min-concurrency=1", concurrency=1)
+    log_says(pool, "cannot fire")
+
+    used_s, started_s = pool_cpu_s(pool), time.monotonic()
+    time.sleep(3.0)  # the time over which processor seconds are measured
+    took_s = time.monotonic() - started_s
+
+    used = {name: now_s - used_s.get(name, 0.0) for name, now_s in pool_cpu_s(pool).items()}
+    assert max(used.values()) < BUSY * took_s, f"processor seconds in {took_s:.1f} s: {used}"
+    scene.retire(pool)
+
+
+def test_an_idle_consumer_in_process_sleeps(mq: BizzMQ, queue: str, consumer_factory: Any, url: str) -> None:
+    handled: list[Any] = []
+    consumer_factory(url, queue, handled.append, LeaseOptions(beat_s=0.2))
+    mq.publish_message_to_queue(queue, 1)
+    eventually(lambda: handled == [1])
+
+    used_s, started_s = time.process_time(), time.monotonic()
+    time.sleep(2.0)  # the time over which processor seconds are measured
+    took_s = time.monotonic() - started_s
+
+    assert time.process_time() - used_s < BUSY * took_s
 
 
 @pytest.mark.usually(1)
@@ -83,6 +122,16 @@ def test_a_pool_that_never_found_redis_logs_that_once_and_exits_at_once(
 
     _exits_soon(pool, number)
     assert pool.log().count("Redis is unavailable") == 1
+
+
+def pool_cpu_s(pool: Pool) -> dict[str, float]:
+    """Processor seconds of each process of the pool so far."""
+    supervisor = psutil.Process(pool.supervisor_pid)
+    found = {}
+    for process in [supervisor, *supervisor.children(recursive=True)]:
+        times = process.cpu_times()
+        found[f"{process.name()} {process.pid}"] = times.user + times.system
+    return found
 
 
 def _exits_soon(pool: Pool, number: int = signal.SIGTERM, within_s: float = SOON_S) -> None:

@@ -64,9 +64,13 @@ class Signals:
         return self._wake_pipe.fileno(), self._wake_pipe.wakeup_descriptor
 
     def take(self) -> list[signal.Signals]:
-        """All that came since the last call, in order."""
-        self._wake_pipe.clear()
+        """All that came since the last call. Of SIGTSTP and SIGCONT, the later one is later."""
+        numbers = self._wake_pipe.clear()
         taken = []
         while self._pending:
             taken.append(self._pending.popleft())
+        if numbers.rfind(signal.SIGCONT) > numbers.rfind(signal.SIGTSTP) and signal.SIGTSTP in taken:
+            # Python calls handlers by number, so it has noted SIGCONT (18) before an earlier SIGTSTP (20).
+            taken.remove(signal.SIGTSTP)
+            taken.insert(0, signal.SIGTSTP)
         return taken

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from functools import partial
-from typing import Any, Sequence
+from typing import Any, Callable, NamedTuple, Optional, Sequence
 
 from bizzmq.broker.broker import Broker
 from bizzmq.broker.messages import BATCH_LIMIT
@@ -21,7 +21,9 @@ from bizzmq.consumer.retry_decision import Settlement
 from bizzmq.consumer.settlement import FailedAttempt, Settler
 from bizzmq.context import Context
 from bizzmq.errors import DecodeError, MissingKeyError
+from bizzmq.failure_policy import FailurePolicy
 from bizzmq.message import Message
+from bizzmq.properties import MessageProperties
 from bizzmq.protocol.attempts import NO_ATTEMPTS, Attempts
 from bizzmq.protocol.ids import match_message_id
 from bizzmq.protocol.keys import is_dead_letter_queue
@@ -35,6 +37,16 @@ _logger = logging.getLogger("bizzmq.consumer")
 
 _WALL_CLOCK_S = 1.0
 """How long the difference between the wall clock and the monotonic clock is used, seconds."""
+
+
+class _Plan(NamedTuple):
+    """How to run a message with properties, which it keeps alive."""
+
+    properties: MessageProperties
+    policy: FailurePolicy
+    timeout_s: Optional[float]
+    refusal: Optional[BaseException]
+    run: Callable[[Any, Context], Any]
 
 
 class BatchRunner:
@@ -74,6 +86,7 @@ class BatchRunner:
         self._settler = Settler(broker, worker)
         self._queue_options = claimer.options
         self._failpoint = failpoints.armed()
+        self._plans: dict[int, _Plan] = {}
         self._wall_offset_s, self._wall_valid_until_s = 0.0, -math.inf
         self.handled = 0
         if _logger.isEnabledFor(logging.DEBUG):  # asked once: other levels pay nothing for the line of each message
@@ -95,6 +108,7 @@ class BatchRunner:
         self._claimer.finished_on = queue
         overdue_s = started_s + self._prefetch.longest_s
         rest = len(entries)
+        self._plans = {}
         if rest > 1:
             activity.holds_several()
             if rest > BATCH_LIMIT:  # the list is forged; the next claim returns the others
@@ -135,7 +149,7 @@ class BatchRunner:
             self._claimer.send(queue, partial(self._settler.undecodable, queue, message_id, counts, error))
             return self._ended_s(queue)
         if message.properties is not None:
-            return self._run_with_properties(message, index, attempts, options, now_s, rest)
+            return self._run_with_properties(message_id, message, index, attempts, number, options, now_s, rest)
         timeout_s = message.timeout_s or options.timeout_s or self._timeout_s
         context = Context(message, attempts, now_s, timeout_s, self._state)
         if self._failpoint:
@@ -160,30 +174,29 @@ class BatchRunner:
         return ended_s
 
     def _run_with_properties(
-        self, message: Message, index: int, attempts: Attempts, options: QueueOptions, now_s: float, rest: int
-    ) -> float:
+        self, message_id: bytes, message: Message, index: int, attempts: Attempts, delivery: int, options: QueueOptions,
+        now_s: float, rest: int,
+    ) -> float:  # fmt: skip
         """As the end of `_run_one`, for a message that belongs to a task or keeps its result."""
-        properties, message_id = message.properties, message.id.encode("ascii")
+        properties = message.properties
         assert properties is not None
-        is_implicit = message.queue in self._queue_options.implicit
-        policy = self._handler.policy_of(properties, options, is_implicit=is_implicit)
-        timeout_s = message.timeout_s or policy.timeout_s or self._timeout_s
+        plan = self._plans.get(id(properties))
+        if plan is None:
+            plan = self._plan(message, properties, options)
+        timeout_s = message.timeout_s or plan.timeout_s
         context = Context(message, attempts, now_s, timeout_s, self._state)
-        ends_s, delivery = now_s + timeout_s if timeout_s else 0.0, attempts.delivery
-        refusal = self._handler.refusal_of(message)
-        if refusal is not None and (self._may_refuse(message.queue) or isinstance(refusal, MissingKeyError)):
+        ends_s = now_s + timeout_s if timeout_s else 0.0
+        if plan.refusal is not None:
             if self._handler.chain is not None:  # its hooks for the decision are part of the message
                 self._handler.chain.enter(context)
                 self._activity.begin_task(message_id, index, now_s, ends_s, delivery, rest, properties.task)
-            return self._failed(index, FailedAttempt(message, attempts, options, refusal, policy))
+            return self._failed(index, FailedAttempt(message, attempts, options, plan.refusal, plan.policy))
         if self._failpoint:
             self._failpoint("before-handler")
         self._activity.begin_task(message_id, index, now_s, ends_s, delivery, rest, properties.task)
-        keeps_result = properties.result_ttl_s and not is_dead_letter_queue(message.queue)
-        run = self._handler.run_for_result if keeps_result else self._handler.run
-        result = run(message.body, context)
+        result = plan.run(message.body, context)
         if isinstance(result, BaseException):
-            return self._failed(index, FailedAttempt(message, attempts, options, result, policy))
+            return self._failed(index, FailedAttempt(message, attempts, options, result, plan.policy))
         ended_s = clock.monotonic()
         if isinstance(result, bytes):
             text = success_text(result, delivery, self._wall_ms(now_s), self._wall_ms(ended_s))
@@ -196,6 +209,21 @@ class BatchRunner:
         if self._failpoint:
             self._failpoint("after-handler")
         return ended_s
+
+    def _plan(self, message: Message, properties: MessageProperties, options: QueueOptions) -> _Plan:
+        """How to run a message. The next ones of the claim with the same header, which is decoded once, share it."""
+        handler = self._handler
+        is_implicit = message.queue in self._queue_options.implicit
+        policy = handler.policy_of(properties, options, is_implicit=is_implicit)
+        refusal: BaseException | None = handler.refusal_of(message)
+        if refusal is not None and not (self._may_refuse(message.queue) or isinstance(refusal, MissingKeyError)):
+            refusal = None
+        keeps_result = properties.result_ttl_s and not is_dead_letter_queue(message.queue)
+        run = handler.run_for_result if keeps_result else handler.run
+        plan = _Plan(properties, policy, policy.timeout_s or self._timeout_s, refusal, run)
+        if refusal is None and not properties.encoding:
+            self._plans[id(properties)] = plan
+        return plan
 
     def _wall_ms(self, at_s: float) -> int:
         """The wall clock at a monotonic time. The difference of both clocks is read once a second."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Sequence
 
-from bizzmq.audit import accounts, findings, schedules
+from bizzmq.audit import accounts, findings, leftovers, schedules
 from bizzmq.audit.accounts import Accounts
 from bizzmq.audit.findings import Finding, Holder, Kind
 from bizzmq.audit.locations import DEAD, OWN, MessageLocations
@@ -75,6 +75,7 @@ def diagnose(scan: QueueScan, lease_s: float) -> Diagnosis:
         *_unregistered(scan),
         *_unsupervised(scan, lease_s),
         *schedules.findings_of(scan.broker, scan.sides[OWN]),
+        *leftovers.findings_of(scan),
     ]
     pair = accounts.read_settled(scan)
     return Diagnosis(pair, (*found, *_account_findings(scan, pair, found)))

@@ -24,6 +24,10 @@ class Kind(Enum):
     UNSUPERVISED = "unsupervised"
     ACCOUNTS = "books"
     SCHEDULES = "schedules"
+    LEFTOVERS = "beside"
+    UNLISTED = "unlisted"
+    KEYLESS = "keyless"
+    UNIQUE_KEYS = "unique keys"
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Finding:
         what: a sentence about all of them.
         do: advice to the operator.
         done: what `repair` does with them, as a participle; "" if it cannot repair them.
-        messages, holders: the same subjects as values, for the repair.
+        messages, holders, names: the same subjects as values, for the repair.
     """
 
     kind: Kind
@@ -57,6 +61,7 @@ class Finding:
     done: str = ""
     messages: tuple[MessageLocations, ...] = ()
     holders: tuple[Holder, ...] = ()
+    names: tuple[bytes, ...] = ()
 
 
 _ABOUT_IDS = {
@@ -72,6 +77,25 @@ _ABOUT_IDS = {
     Kind.STALE_ATTEMPTS: ("without a message and in no place, but with counted attempts, which only use memory",
                           "deleted"),
 }  # fmt: skip
+LEFTOVERS = {
+    "gone": (
+        Kind.LEFTOVERS, "id",
+        "without a message, but with an entry, a checkpoint, progress, ... beside it, which only use memory", "deleted",
+    ),
+    "unlisted": (
+        Kind.UNLISTED, "message", "with something beside it, which would stay when it ends, since no entry says so",
+        "entered",
+    ),
+    "keyless": (
+        Kind.KEYLESS, "message", "without its unique key: another message with the same key would be published",
+        "given its key again",
+    ),
+    "stale": (
+        Kind.UNIQUE_KEYS, "unique key", "of a message that has ended: it holds nothing back, and only uses memory",
+        "deleted",
+    ),
+}  # fmt: skip
+"""What the script `find_leftovers` finds: kind, subject, meaning and repair."""
 _REPAIR = "run it again with --repair"
 _SHOWN_BYTES = 200
 
@@ -151,6 +175,13 @@ def unreadable_schedule(queue: str, names: Sequence[bytes]) -> Finding:
 def _about_schedules(queue: str, names: Sequence[bytes], what: str, do: str, done: str) -> Finding:
     subjects = tuple(name.decode("utf-8", "surrogateescape") for name in names)
     return Finding(Kind.SCHEDULES, OWN, queue, subjects, f"{_count(len(names), 'schedule')} {what}", do, done)
+
+
+def leftovers(queue: str, damage: str, names: Sequence[bytes]) -> Finding:
+    """Ids or unique keys with one kind of damage of LEFTOVERS."""
+    kind, subject, what, done = LEFTOVERS[damage]
+    subjects, text = tuple(map(readable, names)), f"{_count(len(names), subject)} {what}"
+    return Finding(kind, OWN, queue, subjects, text, f"{_REPAIR}: {done}", done, names=tuple(names))
 
 
 def unbalanced(side: int, queue: str, difference: int, *, explained: bool) -> Finding:

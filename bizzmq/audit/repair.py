@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Callable
 
-from bizzmq.audit import accounts, schedules
+from bizzmq.audit import accounts, leftovers, schedules
 from bizzmq.audit.audit import Diagnosis, combine, diagnose, shards_of
 from bizzmq.audit.findings import Finding, Kind
 from bizzmq.audit.locations import OWN, batches
@@ -22,8 +22,13 @@ _ORDER = (
     Kind.UNREGISTERED,
     Kind.UNSUPERVISED,
     Kind.SCHEDULES,
+    Kind.LEFTOVERS,
+    Kind.UNLISTED,
+    Kind.UNIQUE_KEYS,
+    Kind.KEYLESS,
 )
-"""Duplicates come before the repairs that requeue messages, so that none of these adds another copy."""
+"""Duplicates come before the repairs that requeue messages, so that none of these adds another copy. What is beside
+messages comes after the repairs that end and restore messages."""
 
 
 def repair(
@@ -71,6 +76,7 @@ def _repair_findings(scan: QueueScan, found: Diagnosis) -> list[tuple[Finding, i
         Kind.UNREGISTERED: _requeue_unregistered,
         Kind.UNSUPERVISED: _requeue_unsupervised,
         Kind.SCHEDULES: lambda scan, finding: schedules.repair(scan.broker, finding),
+        **dict.fromkeys((Kind.LEFTOVERS, Kind.UNLISTED, Kind.UNIQUE_KEYS, Kind.KEYLESS), leftovers.repair),
     }
     done = []
     for kind in _ORDER:

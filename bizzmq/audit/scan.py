@@ -94,7 +94,7 @@ class QueueScan:
         suspects: set[bytes] = set()
         for side, k in enumerate(self.sides):
             # In the direction in which messages move, so that few are missed: sets, then lists, held messages last.
-            ids = set(self._field_names(k.messages))
+            ids = set(self.field_names(k.messages))
             own_lists = [k.waiting.encode(), k.parked.encode(), *[key for key in lists if self.side_of(key) == side]]
             seen: set[bytes] = set()
             for page in (*self._members(k.delayed), *self._members(k.prioritized)):
@@ -108,11 +108,12 @@ class QueueScan:
                     suspects |= seen & fresh
                     seen |= fresh
             suspects |= ids ^ seen
-            suspects.update(one for one in self._field_names(k.attempts) if one not in ids)
+            suspects.update(one for one in self.field_names(k.attempts) if one not in ids)
             stored.append(ids)
         return suspects | (stored[OWN] & stored[DEAD])
 
-    def _field_names(self, key: str) -> Iterator[bytes]:
+    def field_names(self, key: str) -> Iterator[bytes]:
+        """The names of the fields of a hash; one may come twice."""
         cursor: Any = 0
         while True:
             cursor, names = self.broker.scan_fields(key, cursor, HASH_PAGE)

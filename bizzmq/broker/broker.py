@@ -77,6 +77,7 @@ class Broker:
         maintenance = Maintenance(runner)
         self.locate, self.scan_fields = maintenance.locate, maintenance.scan_fields
         self.drop_missing, self.drop_attempts = maintenance.drop_missing, maintenance.drop_attempts
+        self.find_leftovers, self.repair_leftovers = maintenance.find_leftovers, maintenance.repair_leftovers
         self.deduplicate, self.write_off = maintenance.deduplicate, maintenance.write_off
         self.requeue_unplaced = maintenance.requeue_unplaced
         self.requeue_unregistered = maintenance.requeue_unregistered

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple, Sequence
 
 from bizzmq.broker.operations import Call
+from bizzmq.broker.replies import as_text
 from bizzmq.broker.script_runner import ScriptRunner
 from bizzmq.protocol.keys import QueueKeys
 
@@ -54,6 +55,21 @@ class Maintenance:
         """Delete the attempts of messages (at most 100) that no longer exist. Returns how many."""
         call = drop_attempts_call(self._keys(queue), ids)
         return drop_attempts_result(self._run("drop_attempts", call))
+
+    def find_leftovers(self, queue: str, ids: Sequence[bytes], unique_keys: Sequence[bytes]) -> list[str]:
+        """What is wrong beside messages: for each id and then for each unique key (at most 100 of both).
+
+        Returns:
+            For each "" or, of an id, "gone" (without a message), "unlisted" (a message without its entry) or "keyless"
+            (a message without its unique key); of a unique key "stale" (without a message).
+        """
+        call = find_leftovers_call(self._keys(queue), ids, unique_keys)
+        return find_leftovers_result(self._run("find_leftovers", call))
+
+    def repair_leftovers(self, queue: str, ids: Sequence[bytes], unique_keys: Sequence[bytes]) -> int:
+        """Repair what `find_leftovers` finds. Returns of how many ids and keys."""
+        call = repair_leftovers_call(self._keys(queue), ids, unique_keys)
+        return repair_leftovers_result(self._run("repair_leftovers", call))
 
     def requeue_unplaced(self, queue: str, lists: Sequence[bytes], ids: Sequence[bytes]) -> int | None:
         """Put stored messages that are in no list or set at the head of the queue. Returns how many.
@@ -118,6 +134,22 @@ def drop_attempts_result(reply: Any) -> int:
     return int(reply)
 
 
+def find_leftovers_call(k: QueueKeys, ids: Sequence[bytes], unique_keys: Sequence[bytes]) -> Call:
+    return [*_stored_keys(k), *_hashes_beside(k)], [len(ids), *ids, *unique_keys]
+
+
+def find_leftovers_result(reply: Any) -> list[str]:
+    return [as_text(one) for one in reply]
+
+
+def repair_leftovers_call(k: QueueKeys, ids: Sequence[bytes], unique_keys: Sequence[bytes]) -> Call:
+    return [*_stored_keys(k), k.stats, *_hashes_beside(k)], [len(ids), *ids, *unique_keys]
+
+
+def repair_leftovers_result(reply: Any) -> int:
+    return int(reply)
+
+
 def requeue_unplaced_call(k: QueueKeys, other: QueueKeys, lists: Sequence[bytes], ids: Sequence[bytes]) -> Call:
     """`other` are the keys of the other side: the dead-letter queue, or the original one."""
     others = [other.messages, other.workers, other.waiting, other.parked, other.prioritized, other.delayed]
@@ -152,6 +184,15 @@ def write_off_call(k: QueueKeys, before: int, total: int) -> Call:
 def write_off_result(reply: Any) -> bool:
     """False if another client has written something off since."""
     return bool(reply)
+
+
+def _stored_keys(k: QueueKeys) -> list[str]:
+    return [k.messages, k.dead_letters().messages, k.extras, k.unique]
+
+
+def _hashes_beside(k: QueueKeys) -> list[str]:
+    """The hashes of what messages have beside them, by id, without that of their entries."""
+    return [key for key in k.beside if key not in (k.extras, k.unique)]
 
 
 def _located_keys(k: QueueKeys) -> list[str]:

@@ -59,6 +59,8 @@ class Keys:
         self.fires = self.prefix + "fires"
         self.extras = f"bizzmq:{{{owner}}}:extras"
         self.unique = f"bizzmq:{{{owner}}}:unique"
+        shared = f"bizzmq:{{{owner}}}:"
+        self.beside = [self.extras, *(shared + name for name in ("checkpoints", "progress", "history", "cancels"))]
 
     def processing(self, worker: str) -> str:
         return f"{self.prefix}processing:{worker}"

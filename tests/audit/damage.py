@@ -109,6 +109,29 @@ DAMAGES: Dict[str, Damage] = {
     ),
     "attempts without a message": Damage(lambda r, _: r.hset(K.attempts, "x", "1 0 0 0"),
                                          [(Kind.STALE_ATTEMPTS, QUEUE, 1)]),
+    "something beside a message that is gone": Damage(
+        lambda r, _: [r.hset(key, "x", '{"unique":"k"}') for key in K.beside], [(Kind.LEFTOVERS, QUEUE, 1)]
+    ),
+    "a checkpoint without an entry": Damage(
+        lambda r, ids: r.hset(K.prefix + "checkpoints", ids[0], "w1 1\n1"), [(Kind.UNLISTED, QUEUE, 1)]
+    ),
+    "a unique key of a message that is gone": Damage(
+        lambda r, _: r.hset(K.unique, "k", "gone"), [(Kind.UNIQUE_KEYS, QUEUE, 1)]
+    ),
+    "a unique key of another message": Damage(
+        lambda r, ids: r.hset(K.unique, "k", ids[0]), [(Kind.UNIQUE_KEYS, QUEUE, 1)]
+    ),
+    "a message without its unique key": Damage(
+        lambda r, ids: r.hset(K.extras, ids[0], '{"unique":"k"}'), [(Kind.KEYLESS, QUEUE, 1)]
+    ),
+    "a unique message gone": Damage(
+        all_of(
+            lambda r, ids: r.hset(K.extras, ids[3], '{"unique":"k"}'), lambda r, ids: r.hset(K.unique, "k", ids[3]),
+            lambda r, ids: r.hdel(K.messages, ids[3]),
+        ),
+        [(Kind.MISSING_BODY, QUEUE, 1), (Kind.LEFTOVERS, QUEUE, 1), (Kind.UNIQUE_KEYS, QUEUE, 1),
+         (Kind.ACCOUNTS, QUEUE, 0)], lost=1,
+    ),
     "a list of an unregistered worker": Damage(orphan, [(Kind.UNREGISTERED, QUEUE, 1)]),
     "a worker without a supervisor": Damage(unsupervised, [(Kind.UNSUPERVISED, QUEUE, 1)]),
     "several at once": Damage(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import random
+import time
 from typing import Any, Callable
 
 import pytest
 
-from bizzmq import BizzMQ, QueueOptions
+from bizzmq import BizzMQ, Context, MessageOptions, QueueOptions
 from bizzmq.audit.audit import audit
 from bizzmq.audit.repair import repair
 from bizzmq.audit.scan import QueueScan
@@ -65,6 +66,37 @@ def test_damage_under_load_is_repaired_under_load(scene: Scene, broker: Broker, 
     scene.settle()
     assert audit(broker, QUEUE, LEASE_S).balanced
     scene.retire(pool)
+
+
+def test_a_repair_beside_publishers_and_workers_of_unique_messages_takes_nothing(scene: Scene, broker: Broker) -> None:
+    """Each key is of one message, or of none: they are published, replaced, started, failed and cancelled meanwhile."""
+    published: list[str] = []
+    terms = [
+        MessageOptions(unique_key="a"), MessageOptions(unique_key="b", unique_until="started"),
+        MessageOptions(unique_key="c", on_duplicate="replace"), MessageOptions(unique_key="d", expires_s=0.02),
+        MessageOptions(unique_key="e", delay_s=0.02, on_duplicate="replace"),
+    ]  # fmt: skip
+
+    def publish() -> None:
+        number = len(published)
+        published.append(scene.mq.publish_message_to_queue(QUEUE, {"do": number}, terms[number % len(terms)]))
+        if number % 7 == 0:
+            scene.mq.cancel(published[-1])
+
+    def handle(body: Any, context: Context) -> None:
+        context.progress(1, 2)
+        time.sleep(0.01)
+        if body["do"] % 3 == 0:
+            raise LookupError
+
+    stop = scene.mq.consume_message_from_queue(QUEUE, handle)
+    with repeated(publish, 0.001):
+        while len(published) < 50:
+            mended, found = repair(broker, QUEUE, LEASE_S)
+            assert (mended, found.findings) == ([], ())
+    stop()
+
+    assert audit(broker, QUEUE, LEASE_S).balanced
 
 
 def test_messages_that_move_during_a_pass_are_suspects_but_not_findings(

@@ -39,6 +39,9 @@ AUDIT_SCRIPTS = {
     "requeue_unplaced",
     "deduplicate",
     "write_off",
+    "leftovers",
+    "find_leftovers",
+    "repair_leftovers",
 }
 OPTIONS = ("-x", "-n0", "--assert=plain", "-q", "-p", "no:cacheprovider", "--timeout=120",
            "--ignore=tests/scripts/test_headers.py")  # fmt: skip

@@ -53,6 +53,8 @@ def row(sentence: str, before: Containers, call: Call, returns: Any, after: Cont
 
 ONE = {"extras": entries(m1="a"), "unique": {"a": "m1"}}
 EXPIRED = {"extras": {"m1": '{"unique":"a",' + PAST + "}"}, "unique": {"a": "m1"}}
+SUPERSEDED = '{"unique":"a","superseded":true}'
+SUPERSEDED_EXPIRED = '{"unique":"a",' + PAST + ',"superseded":true}'
 HELD = {"workers": {"w1": "s1"}, "processing": {"w1": ("m1",)}, "supervisors": {"s1": "7"}}
 
 ROWS = [
@@ -107,7 +109,7 @@ ROWS = [
             wake=True,
             stats={"published": 1},
             unique={"a": "m2"},
-            extras={**EXPIRED["extras"], **entries(m2="a")},
+            extras={"m1": SUPERSEDED_EXPIRED, **entries(m2="a")},
         ),
     ),
     row(
@@ -188,7 +190,7 @@ ROWS = [
             waiting=("m2",),
             wake=True,
             stats={"published": 1},
-            extras=entries(m1="a", m2="a"),
+            extras={**entries(m2="a"), "m1": SUPERSEDED},
             unique={"a": "m2"},
             **HELD,
         ),
@@ -300,6 +302,17 @@ ROWS = [
         "replay",
         "with its unique key again, and without its time of expiry",
         queue(extras=EXPIRED["extras"]),
+        replaying,
+        True,
+        queue(waiting=("m1",), wake=True, stats={"replayed": 1}, **ONE),
+        before_dead=Containers(waiting=("m1",)),
+        after_dead=Containers(),
+        again=False,
+    ),
+    Move(
+        "replay",
+        "with the unique key that it had given to another message, which has gone",
+        queue(extras={"m1": SUPERSEDED}),
         replaying,
         True,
         queue(waiting=("m1",), wake=True, stats={"replayed": 1}, **ONE),

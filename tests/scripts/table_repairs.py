@@ -37,7 +37,7 @@ def locating(*ids: str) -> Call:
 
 
 def scanning_fields(broker: Broker) -> list[bytes]:
-    return sorted(QueueScan(broker, QUEUE)._field_names(KEYS[OWN].messages))
+    return sorted(QueueScan(broker, QUEUE).field_names(KEYS[OWN].messages))
 
 
 def dropping_missing(name: str, where: str, times: int = 1, side: int = OWN) -> Call:

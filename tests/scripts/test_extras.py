@@ -9,6 +9,7 @@ import pytest
 from redis import Redis
 
 from bizzmq.broker.broker import Broker
+from bizzmq.broker.checked_publish import CheckedRequest, Terms
 from bizzmq.protocol.keys import QueueKeys
 from bizzmq.testing.layout import Keys
 from tests.scripts.containers import put
@@ -39,7 +40,8 @@ def begin(redis: Redis, move: Move) -> set[str]:
 
 def is_plain(move: Move) -> bool:
     """Whether a row is about messages that have nothing beside them, and about a queue that stays."""
-    return move.script not in ("delete_queue", "publish_checked") and not move.before.extras
+    others = ("delete_queue", "publish_checked", "find_leftovers", "repair_leftovers")
+    return move.script not in others and not move.before.extras
 
 
 @pytest.mark.parametrize("move", [move for move in MOVES if is_plain(move)], ids=str)
@@ -107,3 +109,18 @@ def test_a_deleted_queue_leaves_nothing_beside_it(redis: Redis, broker: Broker) 
     broker.delete_queue(QUEUE, [], "all", b"")
 
     assert redis.keys("*") == []
+
+
+def test_a_replaced_message_begins_anew(redis: Redis, broker: Broker) -> None:
+    """What it has saved belongs to its earlier arguments."""
+    terms = Terms(delay_ms=0, priority=0, replaces=True)
+    redis.hset(K.meta, "retry", "0")
+    broker.publish_checked(QUEUE, "p", CheckedRequest(1, ["m1"], ["a"], [b"1\n1"]), terms, None)
+    for key in (K.checkpoints, K.progress):
+        redis.hset(key, "m1", "of the first")
+
+    found = broker.publish_checked(QUEUE, "p", CheckedRequest(2, ["m2"], ["a"], [b"1\n2"]), terms, None)
+
+    assert list(found.message_ids) == ["m1"]
+    assert redis.exists(K.checkpoints, K.progress) == 0
+    assert json.loads(redis.hget(K.extras, "m1")) == {"unique": "a"}

@@ -17,6 +17,7 @@ from tests.scripts import (
     table_claim,
     table_entering,
     table_leaving,
+    table_leftovers,
     table_records,
     table_repairs,
     table_results,
@@ -33,6 +34,7 @@ MOVES = [
     *table_results.ROWS,
     *table_cancel.ROWS,
     *table_repairs.ROWS,
+    *table_leftovers.ROWS,
     *table_schedules.ROWS,
     *table_records.ROWS,
 ]

@@ -25,6 +25,15 @@ local function meeting(messages, delayed, owner, replaces)
   return is_delayed and 'delayed' or (not is_running and 'waiting' or nil)
 end
 
+-- Says in the entry of a message that another one has its unique key now: it runs, or has expired. Without this, the
+-- audit would find a message that has lost its key.
+local function give_up_key(messages, id)
+  local entry = redis.call('HGET', beside(messages, 'extras'), id)
+  local terms = decoded(entry)
+  if not terms.unique or terms.superseded or redis.call('HEXISTS', messages, id) == 0 then return end
+  redis.call('HSET', beside(messages, 'extras'), id, string.sub(entry, 1, -2) .. ',"superseded":true}')
+end
+
 -- The message that was the last one with this throttled key, if its time is not over.
 local function throttled_by(messages, name)
   local until_ms = tonumber(redis.call('ZSCORE', beside(messages, 'throttles'), name) or '0')

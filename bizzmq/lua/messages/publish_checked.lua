@@ -46,7 +46,7 @@ end
 check_types({messages, attempts, stats, extras, unique}, {waiting}, {prioritized, delayed, wake})
 
 -- What becomes of each message: it is new, or another one stands for it. One of this request may stand for a later one.
-local new, replaced, stands, by_key, to_seal, duplicates = {}, {}, {}, {}, false, 0
+local new, replaced, superseded, stands, by_key, to_seal, duplicates = {}, {}, {}, {}, {}, false, 0
 for i = 7, #ARGV, 4 do
   local one = {id = ARGV[i], key = ARGV[i + 1], sealed_for = ARGV[i + 2], envelope = ARGV[i + 3]}
   local earlier, owner, found = by_key[one.key], nil, nil
@@ -70,6 +70,7 @@ for i = 7, #ARGV, 4 do
     stands[#stands + 1], duplicates = id, duplicates + 1
   else
     new[#new + 1], stands[#stands + 1] = one, one.id
+    if owner then superseded[#superseded + 1] = owner end
     if one.key ~= '' then by_key[one.key] = one end
     if one.sealed_for ~= '' and one.sealed_for ~= one.id then to_seal = true end
   end
@@ -103,6 +104,7 @@ if #new > 0 then
   redis.call('ZADD', wake, 0, 'm')
   if #entries > 0 then redis.call('HSET', extras, unpack(entries)) end
   if #owners > 0 then redis.call('HSET', unique, unpack(owners)) end
+  for _, id in ipairs(superseded) do give_up_key(messages, id) end
   redis.call('HSET', messages, unpack(fields))
   if priority ~= '0' or retry ~= '0' then
     for _, id in ipairs(ids) do redis.call('HSET', attempts, id, retry .. ' 0 0 ' .. priority) end
@@ -117,6 +119,7 @@ if #new > 0 then
 end
 for _, one in ipairs(replaced) do -- with new counts: the new arguments have not failed yet
   redis.call('HSET', extras, one.id, entry_of(one.key))
+  for _, name in ipairs({'checkpoints', 'progress'}) do redis.pcall('HDEL', beside(messages, name), one.id) end
   redis.call('HSET', messages, one.id, one.envelope)
   local _, _, _, own_priority = attempts_of(attempts, one.id)
   if own_priority ~= '0' or retry ~= '0' then

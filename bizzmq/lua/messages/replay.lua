@@ -64,8 +64,8 @@ redis.call('HSET', messages, id, envelope)
 if priority ~= '0' or retry ~= '0' then redis.call('HSET', attempts, id, retry .. ' 0 0 ' .. priority) end
 enqueue(waiting, prioritized, id, priority)
 if unique then redis.pcall('HSET', beside(messages, 'unique'), unique, id) end
-if terms.expires_ms then
-  terms.expires_ms = nil
+if terms.expires_ms or terms.superseded then
+  terms.expires_ms, terms.superseded = nil, nil
   redis.pcall('HSET', beside(messages, 'extras'), id, cjson.encode(terms))
 end
 redis.call('DEL', result)

@@ -71,6 +71,7 @@ with QuietImports():
     from bizzmq.message import Message, MessageOptions
     from bizzmq.middleware.base import Middleware, Publication, WorkerCrash
     from bizzmq.middleware.registry import add_middleware
+    from bizzmq.protocol.history import HistoryEntry, MessageHistory
     from bizzmq.protocol.records import Progress
     from bizzmq.queue import QueueOptions, QueueStats
     from bizzmq.schedules.info import ScheduleInfo, SchedulePause
@@ -101,12 +102,14 @@ __all__ = [
     "Handle",
     "HandlerFailedError",
     "HandlerResultError",
+    "HistoryEntry",
     "LeaseLostError",
     "MemoryLimitExceeded",
     "Message",
     "MessageCancelled",
     "MessageDetails",
     "MessageExpired",
+    "MessageHistory",
     "MessageInUseError",
     "MessageOptions",
     "MessagePage",

@@ -47,6 +47,8 @@ class QueueOptions:
         when_full: what publishing to a full queue does: `refuse` raises QueueFullError, `drop-oldest` ends the oldest
             messages that wait, those of low priorities first.
         dead_letter_expired: move messages that have expired to the dead-letter queue. Otherwise they just end.
+        history: note what happens to each message, for `BizzMQ.history` and `bizzmq show`. It costs each transition of
+            a message a few commands. A dead-letter queue follows its queue.
 
     Raises:
         ConfigurationError: a value has the wrong type or is out of range.
@@ -64,6 +66,7 @@ class QueueOptions:
     max_length: int | None
     when_full: str
     dead_letter_expired: bool
+    history: bool
 
     def __init__(
         self,
@@ -80,6 +83,7 @@ class QueueOptions:
         max_length: int | None = None,
         when_full: str = "refuse",
         dead_letter_expired: bool = False,
+        history: bool = False,
     ) -> None:
         given = self.__dict__  # frozen: set once, here
         given["config_dead_letter_queue"] = checks.flag("config_dead_letter_queue", config_dead_letter_queue)
@@ -103,6 +107,7 @@ class QueueOptions:
         given["max_length"] = longest
         given["when_full"] = checks.choice("when_full", when_full, WHEN_FULL)
         given["dead_letter_expired"] = checks.flag("dead_letter_expired", dead_letter_expired)
+        given["history"] = checks.flag("history", history)
 
     def difference(self, stored: QueueOptions) -> str:
         """The options whose stored values differ from these, with both values; "" if there are none."""
@@ -133,6 +138,7 @@ class QueueOptions:
             "max_length": "" if self.max_length is None else str(int(self.max_length)),
             "when_full": self.when_full,
             "dead_letter_expired": "1" if self.dead_letter_expired else "0",
+            "history": "1" if self.history else "0",
         }
 
     @classmethod
@@ -162,6 +168,7 @@ class QueueOptions:
             max_length=max(1, _count(meta, "max_length", 1)) if meta.get("max_length") else None,
             when_full=_word(meta, "when_full", WHEN_FULL),
             dead_letter_expired=_flag(meta, "dead_letter_expired"),
+            history=_flag(meta, "history"),
         )
 
 

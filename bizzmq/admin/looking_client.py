@@ -11,12 +11,14 @@ from bizzmq.admin.activity.queue_activity import QueueActivity, read_existing_ac
 from bizzmq.admin.arguments import checked_id, keys_of
 from bizzmq.admin.explain.details import MessageDetails, read_details
 from bizzmq.admin.explain.explanation import Explanation, read_explanation
+from bizzmq.admin.explain.history import read_history
 from bizzmq.admin.message_filter import checked_filter
 from bizzmq.admin.opening import opened
 from bizzmq.admin.stats import read_all_pools
 from bizzmq.admin.stored_message import WAITING, StoredMessage
 from bizzmq.broker.broker import Broker
 from bizzmq.broker.operations import Operation
+from bizzmq.protocol.history import MessageHistory
 from bizzmq.protocol.sealing import Sealer
 from bizzmq.validation import checks
 
@@ -53,6 +55,17 @@ class LookingClient:
         """
         k = None if queue_name is None else keys_of(queue_name)
         return self._perform(read_details, k, checked_id(message_id))
+
+    def history(self, message_id: str, queue_name: str | None = None) -> MessageHistory:
+        """What has happened to a message, oldest first.
+
+        Queues note it if they have the option `history`. Of other messages, as far as their own records tell: when they
+        were published, their last error or crash, and how they have ended.
+
+        Args and Raises: as for `explain`.
+        """
+        k = None if queue_name is None else keys_of(queue_name)
+        return self._perform(read_history, k, checked_id(message_id))
 
     def activity(self, queue_name: str) -> QueueActivity:
         """What happens on a queue now: how long its oldest message has waited, who serves it, and how fast.

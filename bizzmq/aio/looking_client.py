@@ -11,12 +11,14 @@ from bizzmq.admin.activity.queue_activity import QueueActivity, read_existing_ac
 from bizzmq.admin.arguments import checked_id, keys_of
 from bizzmq.admin.explain.details import MessageDetails, read_details
 from bizzmq.admin.explain.explanation import Explanation, read_explanation
+from bizzmq.admin.explain.history import read_history
 from bizzmq.admin.message_filter import checked_filter
 from bizzmq.admin.opening import opened
 from bizzmq.admin.stats import read_all_pools
 from bizzmq.admin.stored_message import WAITING, StoredMessage
 from bizzmq.aio.broker import AsyncBroker
 from bizzmq.broker.operations import Operation
+from bizzmq.protocol.history import MessageHistory
 from bizzmq.protocol.sealing import Sealer
 from bizzmq.validation import checks
 
@@ -41,6 +43,11 @@ class AsyncLookingClient:
         """As BizzMQ.show_message."""
         k = None if queue_name is None else keys_of(queue_name)
         return await self._perform(read_details, k, checked_id(message_id))
+
+    async def history(self, message_id: str, queue_name: str | None = None) -> MessageHistory:
+        """As BizzMQ.history."""
+        k = None if queue_name is None else keys_of(queue_name)
+        return await self._perform(read_history, k, checked_id(message_id))
 
     async def activity(self, queue_name: str) -> QueueActivity:
         """As BizzMQ.activity."""

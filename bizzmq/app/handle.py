@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Callable, Generic, List, NoReturn, Option
 from bizzmq.admin.explain.explanation import Explanation
 from bizzmq.admin.message_status import MessageStatus
 from bizzmq.client import BizzMQ
+from bizzmq.protocol.history import MessageHistory
 from bizzmq.publisher.checked import PublishedIds
 from bizzmq.results.awaited import Awaited, Resolution, value_of
 from bizzmq.results.reader import ResultReaders
@@ -164,6 +165,19 @@ class Handle(Generic[R]):
         """As `explain`, for asyncio."""
         aclient = self._clients.aclient
         return self.explain() if aclient is None else await aclient.explain(self.id, self.queue)
+
+    def history(self) -> MessageHistory:
+        """What has happened to the message, oldest first. See `BizzMQ.history`.
+
+        Raises:
+            DecodeError, WrongTypeError, BrokerUnavailableError, ClosedError
+        """
+        return self._clients.client.history(self.id, self.queue)
+
+    async def ahistory(self) -> MessageHistory:
+        """As `history`, for asyncio."""
+        aclient = self._clients.aclient
+        return self.history() if aclient is None else await aclient.history(self.id, self.queue)
 
     def known(self) -> Resolution | None:
         """What has become of the message, if that is known without a request. For code of BizzMQ."""

@@ -54,6 +54,7 @@ def _options(**defaults: Any) -> Callable[[F], F]:
                help="What publishing to a full queue does."),
         option("--dead-letter-expired/--no-dead-letter-expired",
                help="Move messages that have expired to the dead-letter queue, or just end them."),
+        option("--history/--no-history", help="Note what happens to each message, for bizzmq show."),
         click.option("--dead-letter-ttl", type=Duration(min=0, min_open=True), metavar="TIME",
                      help="Delete dead letters this long after they have failed, such as 30d."),
         click.option("--dead-letter-limit", type=click.IntRange(1, MAX_RETRIES), metavar="N",
@@ -78,6 +79,7 @@ def _options(**defaults: Any) -> Callable[[F], F]:
     retry_backoff_max=_DEFAULT.retry_backoff_max_s,
     when_full=_DEFAULT.when_full,
     dead_letter_expired=False,
+    history=False,
 )
 @click.option("--timeout", type=Number(min=0, min_open=True), metavar="SECONDS",
               help="The time limit of one delivery.  [default: no limit]")  # fmt: skip
@@ -97,6 +99,7 @@ def create(
     retry_backoff_max: float,
     when_full: str,
     dead_letter_expired: bool,
+    history: bool,
     timeout: float | None,
     max_length: int | None,
     shards: int,
@@ -118,6 +121,7 @@ def create(
             max_length=max_length,
             when_full=when_full,
             dead_letter_expired=dead_letter_expired,
+            history=history,
         )
     with open_broker(redis_url) as broker:
         created = broker.create(name, wanted)
@@ -155,6 +159,7 @@ def update(
     retry_backoff_max: float | None,
     when_full: str | None,
     dead_letter_expired: bool | None,
+    history: bool | None,
     timeout: float | None,
     no_timeout: bool,
     max_length: int | None,
@@ -183,6 +188,7 @@ def update(
         "max_length": max_length,
         "when_full": when_full,
         "dead_letter_expired": dead_letter_expired,
+        "history": history,
     }
     removed = {
         "timeout_s": no_timeout,

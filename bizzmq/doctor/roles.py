@@ -46,6 +46,7 @@ _COUNT = [
 _CREATE = [
     _use("queues", "sadd"),
     _use("meta dlq:meta", "exists hdel hexists hget hgetall hset"),
+    _use("extras", "hsetnx"),
 ]
 _WORK = [
     _use("meta", "exists hdel hexists hget hgetall hset"),
@@ -98,6 +99,8 @@ _RECORD = [
     _use("checkpoints", "hget hlen hset"),
     _use("progress", "hlen hset"),
 ]
+_NOTE = [_use("history", "hget hset")]
+"""What the scripts of a queue that keeps histories send besides."""
 _PUBLISH = [
     _use("", "ping time multi exec wait eval evalsha"),
     _use("messages attempts", "hset"),
@@ -123,9 +126,10 @@ ROLES: Dict[str, List[Use]] = {
         _use("workers", "hkeys"),
         _use("processing:WORKER", "lrange"),
         _use("extras pauses", "exists"),  # both at once
-        _use("extras", "hdel hget hlen hmget hset"),
+        _use("extras", "hdel hget hlen hmget hset hsetnx"),
         _use("unique", "hdel hget hlen hmget hset"),
         _use("checkpoints progress history cancels", "hdel"),
+        *_NOTE,
         _use("throttles", "pexpire zadd zrange zrangebyscore zrem zscore"),
         _use("throttled", "hdel hget hset pexpire"),
         _use("", "pubsub|numsub"),
@@ -159,6 +163,7 @@ ROLES: Dict[str, List[Use]] = {
         *_WORK,
         *_FORGET,
         *_RECORD,
+        *_NOTE,
         _use("dlq:meta", "exists hlen hset"),
         _use("dlq:messages", "hdel hget hlen hset"),
         _use("dlq:attempts", "hdel hlen"),
@@ -177,6 +182,7 @@ ROLES: Dict[str, List[Use]] = {
         *[Use(tuple(map(_of_dead_letters, use.kinds)), use.commands) for use in _WORK],
         *_FORGET,
         *_RECORD,
+        *_NOTE,
         _use("dlq:meta", "hlen"),
         _use("dlq:messages", "hset"),
         _use("dlq:parked", "lpush lrange lrem"),
@@ -186,7 +192,7 @@ ROLES: Dict[str, List[Use]] = {
     "inspector": [
         *_VIEW,
         _use("messages attempts dlq:messages dlq:attempts", "hget hmget"),
-        _use("extras progress", "hget"),
+        _use("extras progress history", "hget"),
         _use("processing:WORKER dlq:parked dlq:processing:WORKER", "lrange"),
         _use("processing:WORKER dlq:processing:WORKER", "llen"),
         _use("delayed dlq:delayed", "zrange"),

@@ -364,11 +364,35 @@ def test_show_has_everything_and_escapes_it(stage: Stage) -> None:
     assert {**found, **grows} == details.as_dict()
 
 
+def test_show_has_what_happened_also_where_the_queue_does_not_note_it(stage: Stage) -> None:
+    message_id = parked(stage)
+    known = stage.mq.history(message_id)
+
+    assert [(entry.event, entry.why[:6]) for entry in known.entries] == [
+        ("published", ""), ("dead_lettered", "Reject"), ("parked", "ZeroDi"),
+    ]  # fmt: skip
+    assert all(abs((entry.at_s or 0) - time.time()) < 60 for entry in known.entries)
+    assert not known.is_recorded
+
+    stage.mq.update_queue("q", {"history": True})
+    noted = stage.publish("\x1b[31m")
+    stage.pool("bad\x1bworker\n")
+    stage.claim(worker="bad\x1bworker\n")
+
+    shown = run(OPERATOR, "show", noted, BIZZMQ_REDIS_URL=stage.url)
+    assert re.search(r"^history:\n  \S+Z published\n  \S+Z claimed +by=\S+ delivery=1$", shown.out, re.MULTILINE)
+    assert "\x1b" not in shown.out
+    found = run(OPERATOR, "show", noted, "--json", BIZZMQ_REDIS_URL=stage.url).json()
+    assert found["history"] == stage.mq.history(noted).as_dict()
+    assert found["history"]["entries"][1]["event"] == "claimed"
+
+
 def test_a_handle_explains_itself(stage: Stage) -> None:
     app = App(stage.url)
     handle = app.task(nothing, name="a.task", queue="q").publish()
 
     assert handle.explain().situation == "no_worker"
+    assert [entry.event for entry in handle.history().entries] == ["published"]
     app.close()
 
 

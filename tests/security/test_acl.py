@@ -10,7 +10,7 @@ from typing import Any, Callable, Iterator, NamedTuple
 import pytest
 from redis import Redis
 
-from bizzmq import QueueOptions
+from bizzmq import BizzMQ, MessageOptions, QueueOptions
 from bizzmq.broker import scripts
 from bizzmq.broker.broker import Broker
 from bizzmq.connection.base import Connection
@@ -167,6 +167,7 @@ def acts(role: str) -> list[Act]:
     return [
         *[_of_move(move) for move in MOVES if is_of(role, move)],
         *[_of_extras(queue) for queue, worker in WORKERS.items() if worker == role],
+        *[_of_history(act) for act in HISTORIES.get(role, ())],
         *[_of_retention(queue) for queue, worker in WORKERS.items() if worker == role],
         *[Act(_fill if role in ("viewer", "inspector") else _create, action) for action in ACTIONS[role]],
     ]
@@ -193,6 +194,45 @@ def _of_extras(queue: str) -> Act:
             broker.claim(queue, "w1", 0, [b"m1"])
         finally:
             broker.connection.drop()
+
+    return Act(prepare, do)
+
+
+def _gives_back(queue: str) -> Callable[[str], None]:
+    def do(url: str) -> None:
+        broker = Broker(Connection(url))
+        try:
+            broker.release(queue, "w1", 1, ["m1"])
+        finally:
+            broker.connection.drop()
+
+    return do
+
+
+def _replaces(url: str) -> None:
+    with BizzMQ(url) as mq:
+        for body in (1, 2):
+            mq.publish_message_to_queue(QUEUE, body, MessageOptions(unique_key="k", on_duplicate="replace"))
+
+
+def _creates(url: str) -> None:
+    with BizzMQ(url) as mq:
+        mq.create_queue(f"{QUEUE}2", QueueOptions(history=True))
+
+
+HISTORIES = {
+    "worker": [_gives_back(QUEUE)], "dead-letter-worker": [_gives_back(DEAD)], "checked-publisher": [_replaces],
+    "creator": [_creates],
+}  # fmt: skip
+
+
+def _of_history(do: Callable[[str], None]) -> Act:
+    """A transition in a queue that keeps histories."""
+
+    def prepare(_server: RedisServer, admin: Redis) -> None:
+        put(admin, QUEUE, held("m1"))
+        put(admin, DEAD, held("m1"))
+        admin.hset(QueueKeys(QUEUE).extras, "history", "1")
 
     return Act(prepare, do)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from typing_extensions import assert_type
 
@@ -14,6 +14,8 @@ from bizzmq import (
     Context,
     DeadLetterGroup,
     Handle,
+    HistoryEntry,
+    MessageHistory,
     MessageOptions,
     MessagePage,
     Progress,
@@ -177,6 +179,7 @@ def client() -> None:
         assert_type(mq.replay("mail", fingerprint="0123456789ab", rate="10/s"), int)
         assert_type(mq.replay("mail", "id", body={"to": "bob"}, options={"priority": 3, "key": None}), int)
         assert_type(mq.pools()[0].host, str)
+        assert_type(mq.history("id", "mail"), MessageHistory)
         assert_type(mq.activity("mail").oldest_waiting_s, Optional[float])
 
 
@@ -191,6 +194,7 @@ async def publishes_from_asyncio() -> None:
         assert_type(await handle.aresult(), str)
         assert_type((await handle.astatus()).state, str)
         assert_type((await handle.aexplain()).situation, str)
+        assert_type((await handle.ahistory()).left_out, int)
     await async_wait([await thumbnail.apublish("a.png")], "first")
 
 
@@ -200,6 +204,7 @@ def results() -> None:
     assert_type(fetch.publish("https://example.org").result(5), bytes)
     assert_type(handle.status().delivery, int)
     assert_type(handle.explain().sentence, str)
+    assert_type(handle.history().entries, Tuple[HistoryEntry, ...])
     assert_type(report.handle(handle.id).result(), Report)
     for done in as_completed([thumbnail.publish("a.png")]):
         assert_type(done.result(), str)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Mapping, Tuple
 
 from bizzmq.admin.explain.explanation import Explanation, read_explanation
+from bizzmq.admin.explain.history import read_history_of
 from bizzmq.broker.operations import Operation
 from bizzmq.errors import DecodeError
 from bizzmq.properties import NO_PROPERTIES, to_stored
 from bizzmq.protocol.envelope import decode_body
+from bizzmq.protocol.history import MessageHistory
 from bizzmq.protocol.keys import QueueKeys
 
 
@@ -23,16 +25,21 @@ class MessageDetails:
             that it does not have.
         body: the JSON value that was published; None if it is not stored, or unreadable.
         problem: why it is unreadable; "" if it is not.
+        history: what has happened to it.
     """
 
     explanation: Explanation
     sections: Mapping[str, Mapping[str, Any]]
     body: Any = None
     problem: str = ""
+    history: MessageHistory = field(default_factory=lambda: MessageHistory(()))
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {**self.explanation.as_dict(), **self.sections, "body": self.body, "problem": self.problem}
+        return {
+            **self.explanation.as_dict(), **self.sections, "history": self.history.as_dict(), "body": self.body,
+            "problem": self.problem,
+        }  # fmt: skip
 
 
 def read_details(k: QueueKeys | None, message_id: bytes) -> Operation[MessageDetails]:
@@ -40,7 +47,9 @@ def read_details(k: QueueKeys | None, message_id: bytes) -> Operation[MessageDet
     explanation = yield from read_explanation(k, message_id)
     stored = explanation.message
     sections = {name: section for name, section in (*_stored(explanation), *_ending(explanation)) if section}
-    return MessageDetails(explanation, sections, stored.body if stored else None, stored.problem if stored else "")
+    history = yield from read_history_of(explanation)
+    body, problem = (stored.body, stored.problem) if stored else (None, "")
+    return MessageDetails(explanation, sections, body, problem, history)
 
 
 _Section = Tuple[str, Mapping[str, Any]]

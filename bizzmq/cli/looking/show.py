@@ -11,10 +11,13 @@ from bizzmq.admin.explain.details import MessageDetails, read_details
 from bizzmq.broker.broker import open_broker
 from bizzmq.broker.replies import as_bytes
 from bizzmq.cli.tables import show_folded, utc
+from bizzmq.protocol.history import MessageHistory
 from bizzmq.utils import logs
 from bizzmq.utils.standard_streams import show
 
 _SHOWN = 10_000
+_BEFORE_THE_GAP = 2
+"""Entries of a history before those that are left out."""
 _STACKS = ("traceback", "stack")
 _TITLES = {
     "options": "options:",
@@ -53,6 +56,7 @@ def _show(details: MessageDetails) -> None:
     show_folded(about.sentence)
     for name, section in details.sections.items():
         _show_section(name, section)
+    _show_history(details.history)
     if details.problem:
         _line("problem", details.problem)
     elif about.message is not None:
@@ -72,6 +76,26 @@ def _show_section(name: str, section: Mapping[str, Any]) -> None:
     for field, value in section.items():
         if isinstance(value, dict) and field in _TITLES:
             _show_section(field, value)
+
+
+def _show_history(history: MessageHistory) -> None:
+    if history.entries:
+        show("history:" if history.is_recorded else "history, as far as its own records tell:")
+    for index, entry in enumerate(history.entries):
+        if history.left_out and index == _BEFORE_THE_GAP:
+            show(f"  ... {history.left_out} left out ...")
+        about = {
+            "by": entry.worker, "delivery": entry.delivery, "until": entry.until_s and utc(entry.until_s),
+            "queue": "dead-letter queue" if entry.in_dead_letters else "", "why": entry.why,
+        }  # fmt: skip
+        facts = " ".join(f"{name}={json.dumps(value) if ' ' in str(value) else value}"
+                         for name, value in about.items() if value not in (None, ""))  # fmt: skip
+        at = "" if entry.at_s is None else _precisely(entry.at_s)
+        show(logs.escape(f"  {at:<24} {entry.event:<15} {facts}".rstrip()))
+
+
+def _precisely(seconds: float) -> str:
+    return utc(seconds).replace("Z", f".{int(seconds * 1000) % 1000:03d}Z")
 
 
 def _line(name: str, value: Any, indent: str = "") -> None:

@@ -3,7 +3,7 @@
 -- The supervisor of the worker finds the request. Until the message has ended, whatever returns it to its queue ends it.
 -- The first request for a message stays, so a repetition changes nothing.
 --
--- uses      totals, guards, results, extras, cancels
+-- uses      totals, guards, time, extras, history, results, cancels
 -- edge      waiting -> gone, delayed -> gone, parked -> gone
 -- KEYS[1]   waiting      LIST  ids of default priority
 -- KEYS[2]   prioritized  ZSET  ids of other priorities
@@ -37,6 +37,7 @@ for i = 3, #ARGV do
     else
       redis.call('HSETNX', extras, id, '{}')
       redis.call('HSETNX', cancels, id, record)
+      if keeps_history(messages) then note(messages, id, 'cancel_requested', {why = decoded(record).error}) end
       requested = requested + 1
     end
   end

@@ -1,4 +1,5 @@
--- admission: which of the messages that a claim has just taken may run. Needs extras, results, dead_letters, totals, time.
+-- admission: which of the messages that a claim has just taken may run. Needs numbers, attempts, extras, history,
+-- results, dead_letters, totals, time.
 --
 -- A claim calls it only if something is beside a message of the queue (see extras). What the worker held before is
 -- never looked at: it may be running.
@@ -35,11 +36,12 @@ local function is_free_once_started(entry)
 end
 
 -- Removes from the worker's list what may not run. The taken ones are the first of `ids`, the newest. Returns what is
--- left of ids and envelopes. `keys` has the names of processing, messages, attempts and stats.
+-- left of ids and envelopes, and how many taken ones are left. `keys` has the names of processing, messages, attempts and
+-- stats.
 local function admit(keys, ids, envelopes, taken)
-  if string.find(keys.messages, '}:dlq:', 1, true) then return ids, envelopes end
+  if string.find(keys.messages, '}:dlq:', 1, true) then return ids, envelopes, taken end
   local entries = redis.pcall('HMGET', beside(keys.messages, 'extras'), unpack(ids, 1, taken))
-  if entries.err then return ids, envelopes end
+  if entries.err then return ids, envelopes, taken end
   local kept_ids, kept_envelopes, started, started_entries = {}, {}, {}, {}
   for i = 1, #ids do
     if i <= taken and has_expired(entries[i]) then
@@ -53,5 +55,19 @@ local function admit(keys, ids, envelopes, taken)
     end
   end
   free_keys(keys.messages, started, started_entries)
-  return kept_ids, kept_envelopes
+  return kept_ids, kept_envelopes, taken - #ids + #kept_ids
+end
+
+-- Notes in the histories of the first ids, the newest, that a worker has claimed them.
+local function note_claimed(attempts, worker, ids, taken)
+  for i = 1, taken do
+    local retries, crashes, requeues = attempts_of(attempts, ids[i])
+    note(attempts, ids[i], 'claimed', {worker = worker, delivery = 1 + retries + crashes + requeues})
+  end
+end
+
+-- Notes in the histories of messages that are due that they wait now.
+local function note_promoted(delayed, ids)
+  local scores = redis.call('ZRANGEBYSCORE', delayed, '-inf', '+inf', 'WITHSCORES', 'LIMIT', 0, #ids)
+  for i = 1, #scores, 2 do note(delayed, scores[i], 'promoted', {due_ms = scores[i + 1]}) end
 end

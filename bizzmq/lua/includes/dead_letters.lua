@@ -1,4 +1,5 @@
--- dead_letters: moves a message to the dead-letter queue, or parks it if it is in one. Needs results, extras.
+-- dead_letters: moves a message to the dead-letter queue, or parks it if it is in one. Needs results, extras,
+-- history.
 --
 -- An envelope with an error record after its options. It replaces an earlier record.
 local function with_error(envelope, record)
@@ -16,8 +17,8 @@ local function with_handler_error(envelope, record)
   return earlier .. ',"handler_error":' .. record .. '}'
 end
 
--- Does nothing for an id without an envelope. A dead letter has no unique key: another message may take it. A message that keeps its result has failed for good, unless it is a dead
--- letter already.
+-- Does nothing for an id without an envelope. A dead letter has no unique key: another message may take it. A message
+-- that keeps its result has failed for good, unless it is a dead letter already.
 local function move_to_dead_letters(id, record, result, messages, dead_list, dead_messages, dead_meta, dead_wake)
   local envelope = redis.call('HGET', messages, id)
   if envelope then
@@ -25,6 +26,10 @@ local function move_to_dead_letters(id, record, result, messages, dead_list, dea
     if dead_messages ~= messages then store_failure(result, envelope, 'dead_lettered', record) end
     redis.call('HSET', dead_messages, id, with_error(envelope, record))
     redis.call('LPUSH', dead_list, id)
+    if keeps_history(messages) then
+      local event = dead_messages ~= messages and 'dead_lettered' or 'parked'
+      note(messages, id, event, {worker = decoded(record).worker, why = why_of(record)})
+    end
     if dead_messages ~= messages then
       if redis.call('EXISTS', dead_meta) == 0 then
         redis.call('HSET', dead_meta, 'layout', '1', 'retry', '0', 'implicit', '1')

@@ -26,6 +26,7 @@ end
 -- What is wrong with an id: nil, 'gone', 'unlisted' (the message has something, and no entry), or 'keyless' (its unique
 -- key is free). The second value is that key.
 local function damage_of_id(keys, hashes, id)
+  if id == 'history' then return nil end -- the mark of a queue that keeps histories
   local entry = redis.call('HGET', keys.extras, id)
   if not is_stored(keys, id) then return (entry or is_in_any(hashes, id)) and 'gone' or nil end
   if not entry then return is_in_any(hashes, id) and 'unlisted' or nil end

@@ -1,4 +1,4 @@
--- results: stores what has become of a message, and tells those who wait for it.
+-- results: stores what has become of a message, and tells those who wait for it. Needs time, extras, history.
 --
 -- A result is a text that expires: a line with the state, the number of the delivery, its start and its end in ms since
 -- the epoch (divided by tabs; what is not known is empty), and then JSON. It is stored before the message is removed, so
@@ -32,13 +32,15 @@ local function result_ttl_ms(envelope)
   return math.max(1, math.floor(math.min(ttl_s * 1000, 3155760000000)))
 end
 
--- Stores that a message has failed for good, if its result is kept.
+-- Stores that a message has failed for good, if its result is kept. A dead letter goes on, and so does its history.
 local function store_failure(key, envelope, state, record)
   local ttl_ms = result_ttl_ms(envelope)
   if ttl_ms == 0 then return end
   local time = redis.call('TIME')
   local text = string.format('%s\t\t\t%.0f\n', state, time[1] * 1000 + math.floor(time[2] / 1000)) .. record
   redis.call('DEL', key) -- so that Redis at its memory limit permits the rest
-  store_result(key, string.format('%.0f', ttl_ms), text)
+  local kept_ms = string.format('%.0f', ttl_ms)
+  store_result(key, kept_ms, text)
+  if state ~= 'dead_lettered' and keeps_history(key) then keep_history(key, kept_ms, state, {why = why_of(record)}) end
   announce({key}, {text})
 end

@@ -2,7 +2,7 @@
 --
 -- It checks once more, in both queues, that they are nowhere, so no message gets a second copy.
 --
--- uses       numbers, attempts, totals, enqueue, guards, locations
+-- uses       numbers, attempts, totals, enqueue, guards, locations, time, extras, history
 -- edge       unplaced -> waiting
 -- KEYS[1]    messages           HASH  id -> envelope
 -- KEYS[2]    attempts           HASH  id -> counts and priority
@@ -41,6 +41,7 @@ for i = 1, #ARGV do
   if is_here and #rows[id] == 0 then
     local _, _, _, priority = attempts_of(attempts, id)
     enqueue(waiting, prioritized, id, priority, true)
+    note(messages, id, 'requeued', {why = 'the audit found it nowhere'})
     rows[id] = {waiting} -- the id may be given twice
     restored = restored + 1
   end

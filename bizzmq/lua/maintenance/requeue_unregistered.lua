@@ -3,7 +3,7 @@
 -- Only damage leaves such a list: a registration ends in the step that takes the worker's messages. What ran is
 -- unknown, so each message may have been started.
 --
--- uses     numbers, attempts, totals, enqueue, guards
+-- uses     numbers, attempts, totals, enqueue, guards, time, extras, history
 -- edge     processing -> waiting
 -- KEYS[1]  workers      HASH  worker id -> supervisor id
 -- KEYS[2]  processing   LIST  ids that the worker holds
@@ -26,6 +26,7 @@ for _, id in ipairs(ids) do
   local retries, crashes, requeues, priority, crash = attempts_of(attempts, id)
   redis.call('HSET', attempts, id, attempts_text(retries, crashes, requeues + 1, priority, crash))
   enqueue(waiting, prioritized, id, priority, true)
+  note(workers, id, 'requeued', {worker = ARGV[1], why = 'its worker was not registered'})
 end
 redis.call('LTRIM', processing, #ids, -1)
 count(stats, 'requeued', #ids)

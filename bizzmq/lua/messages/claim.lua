@@ -3,7 +3,7 @@
 -- Level-triggered: a lost reply, or a claim sent twice, changes nothing and strands nothing, because the next claim
 -- returns the whole list again.
 --
--- uses      numbers, attempts, totals, enqueue, guards, time, results, extras, dead_letters, admission
+-- uses      numbers, attempts, totals, enqueue, guards, time, extras, history, results, dead_letters, admission
 -- edge      processing -> gone (ack), delayed -> waiting (promote), waiting -> processing (claim),
 -- edge      waiting -> gone | dead-lettered (expire)
 -- KEYS[1]   workers      HASH  worker id -> supervisor id
@@ -84,6 +84,7 @@ for _, id in ipairs(due) do
   enqueue(waiting, prioritized, id, priority)
 end
 if #due > 0 then
+  if keeps_history(workers) then note_promoted(delayed, due) end
   redis.call('ZREM', delayed, unpack(due))
   has_prioritized = redis.call('EXISTS', prioritized) == 1
   ready = ready + #due
@@ -156,7 +157,8 @@ if missing then -- forged or evicted: count it, so that no later claim meets it
 end
 if taken > 0 and has_beside(messages) then
   local keys = {processing = processing, messages = messages, attempts = attempts, stats = stats}
-  ids, envelopes = admit(keys, ids, envelopes, taken)
+  ids, envelopes, taken = admit(keys, ids, envelopes, taken)
+  if keeps_history(workers) then note_claimed(attempts, worker, ids, taken) end
 end
 
 local due_ms = -1

@@ -3,7 +3,7 @@
 -- On a dead-letter queue the message is parked: such a queue never discards. A message whose cancel was requested ends
 -- instead.
 --
--- uses      totals, guards, held, results, extras, dead_letters, cancels
+-- uses      totals, guards, held, time, extras, history, results, dead_letters, cancels
 -- edge      processing -> dead-lettered | parked, processing -> gone (cancel)
 -- KEYS[1]   workers        HASH         worker id -> supervisor id
 -- KEYS[2]   processing     LIST         ids that the worker holds

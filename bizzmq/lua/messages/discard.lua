@@ -1,6 +1,6 @@
 -- discard: deletes a message that is not retried: it is cancelled, or its queue has no dead-letter queue.
 --
--- uses      totals, guards, held, results, extras, cancels
+-- uses      totals, guards, held, time, extras, history, results, cancels
 -- edge      processing -> gone, processing -> gone (cancel)
 -- KEYS[1]   workers     HASH    worker id -> supervisor id
 -- KEYS[2]   processing  LIST    ids that the worker holds

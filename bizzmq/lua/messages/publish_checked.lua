@@ -4,7 +4,7 @@
 -- envelope in its old place. A repeated request returns the same ids as the first time. Keys of the wrong type are met
 -- before the first write, so all messages are stored or none.
 --
--- uses      numbers, attempts, totals, enqueue, guards, time, held, results, extras, uniqueness, length
+-- uses      numbers, attempts, totals, enqueue, guards, time, held, extras, history, results, uniqueness, length
 -- edge      new -> waiting | delayed (publish), waiting -> gone (drop), delayed -> gone (drop)
 -- KEYS[1]   meta         HASH    options; the queue exists if there is a field `retry`
 -- KEYS[2]   messages     HASH    id -> envelope
@@ -120,6 +120,7 @@ end
 for _, one in ipairs(replaced) do -- with new counts: the new arguments have not failed yet
   redis.call('HSET', extras, one.id, entry_of(one.key))
   for _, name in ipairs({'checkpoints', 'progress'}) do redis.pcall('HDEL', beside(messages, name), one.id) end
+  note(messages, one.id, 'replaced', {due_ms = one.place == 'delayed' and due or nil})
   redis.call('HSET', messages, one.id, one.envelope)
   local _, _, _, own_priority = attempts_of(attempts, one.id)
   if own_priority ~= '0' or retry ~= '0' then

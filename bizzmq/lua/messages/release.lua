@@ -6,7 +6,7 @@
 -- A worker numbers its releases and sends one at a time. Nothing else tells a release from a copy that executes late,
 -- after the same worker has claimed the same message again. A known number changes nothing.
 --
--- uses      numbers, attempts, totals, enqueue, guards, held, results, extras, cancels
+-- uses      numbers, attempts, totals, enqueue, guards, held, time, extras, history, results, cancels
 -- edge      processing -> waiting, processing -> gone (cancel)
 -- KEYS[1]   workers      HASH  worker id -> supervisor id
 -- KEYS[2]   processing   LIST  ids that the worker holds
@@ -40,6 +40,7 @@ for i = 4, #ARGV do
         redis.call('HSET', attempts, ARGV[i], attempts_text(retries, crashes, requeues + 1, priority, crash))
       end
       enqueue(waiting, prioritized, ARGV[i], priority, true)
+      note(workers, ARGV[i], 'released', {worker = worker, why = started and 'its pool is draining' or 'not started'})
     end
     redis.call('LREM', processing, 1, ARGV[i])
     released = released + 1

@@ -6,7 +6,7 @@
 -- An edited message replaces the dead letter in the same step, under the same id. The version of the dead letter is the
 -- fence: one that has failed again since the caller has read it has another header, and stays.
 --
--- uses      numbers, totals, enqueue, guards, envelopes, extras
+-- uses      numbers, totals, enqueue, guards, envelopes, time, extras, history
 -- edge      dead-lettered -> waiting, parked -> waiting
 -- KEYS[1]   dead_waiting      LIST    ids of default priority
 -- KEYS[2]   dead_prioritized  ZSET    ids of other priorities
@@ -68,7 +68,9 @@ if terms.expires_ms or terms.superseded then
   terms.expires_ms, terms.superseded = nil, nil
   redis.pcall('HSET', beside(messages, 'extras'), id, cjson.encode(terms))
 end
+note(messages, id, 'replayed', {why = edited ~= '' and 'edited' or nil})
 redis.call('DEL', result)
+redis.pcall('DEL', result .. ':history')
 redis.call('HDEL', dead_messages, id)
 redis.call('HDEL', dead_attempts, id)
 count(stats, 'replayed', 1)

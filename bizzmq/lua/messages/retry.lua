@@ -2,7 +2,7 @@
 --
 -- One whose cancel was requested ends instead.
 --
--- uses      numbers, attempts, totals, enqueue, guards, held, time, results, extras, cancels
+-- uses      numbers, attempts, totals, enqueue, guards, held, time, extras, history, results, cancels
 -- edge      processing -> waiting | delayed, processing -> gone (cancel)
 -- KEYS[1]   workers      HASH  worker id -> supervisor id
 -- KEYS[2]   processing   LIST  ids that the worker holds
@@ -41,8 +41,10 @@ if cancelled then
 end
 redis.call('HSET', attempts, id, attempts_after)
 local _, _, _, priority = attempts_of(attempts, id)
-if delay_ms > 0 then
-  redis.call('ZADD', delayed, due_after(delay_ms), id)
+local due_ms = delay_ms > 0 and due_after(delay_ms) or nil
+note(workers, id, total, {worker = worker, due_ms = due_ms, why = string.match(attempts_after, '\t!(.*)$')})
+if due_ms then
+  redis.call('ZADD', delayed, due_ms, id)
 else
   enqueue(waiting, prioritized, id, priority)
 end

@@ -3,7 +3,7 @@
 -- An id that the worker does not hold is neither acked nor gets a result: it was acked before, or it belongs to another
 -- worker. So a repetition changes nothing. A message that keeps no result has a time of 0.
 --
--- uses      totals, guards, results, extras
+-- uses      totals, guards, time, extras, history, results
 -- edge      processing -> gone (ack)
 -- KEYS[1]   workers     HASH    worker id -> supervisor id
 -- KEYS[2]   processing  LIST    ids that the worker holds
@@ -32,6 +32,7 @@ for i = 2, #ARGV, 3 do
     if ttl_ms ~= '0' then
       local key, text = result_keys[(i + 1) / 3], ARGV[i + 2]
       store_result(key, ttl_ms, text)
+      if keeps_history(key) then keep_history(key, ttl_ms, 'succeeded', {worker = worker}) end
       keys[#keys + 1], texts[#texts + 1] = key, text
     end
     acked[#acked + 1] = id

@@ -4,7 +4,7 @@
 -- only while the worker holds the same message in the same delivery: until then it cannot have claimed again. So a copy
 -- that executes late, after the worker has gone on, changes nothing. A message whose cancel was requested ends instead.
 --
--- uses      numbers, attempts, totals, enqueue, guards, results, extras, cancels
+-- uses      numbers, attempts, totals, enqueue, guards, time, extras, history, results, cancels
 -- edge      processing -> waiting, processing -> gone (cancel)
 -- KEYS[1]   workers      HASH  worker id -> supervisor id
 -- KEYS[2]   processing   LIST  ids that the worker holds
@@ -38,6 +38,7 @@ for i = 1, newer do
   else
     local _, _, _, priority = attempts_of(attempts, ids[i])
     enqueue(waiting, prioritized, ids[i], priority, true)
+    note(workers, ids[i], 'released', {worker = worker, why = 'not started'})
   end
 end
 redis.call('LTRIM', processing, newer, -1)

@@ -6,7 +6,7 @@
 -- quarantines it. An exceeded limit is a failure like any other: the caller has decided its outcome. So is a message
 -- whose worker did not know its task: it goes back without blame. A message whose cancel was requested ends instead.
 --
--- uses      numbers, attempts, totals, enqueue, guards, time, results, extras, dead_letters, cancels
+-- uses      numbers, attempts, totals, enqueue, guards, time, extras, history, results, dead_letters, cancels
 -- edge      processing -> waiting (requeue), processing -> gone (ack), processing -> gone (discard),
 -- edge      processing -> waiting | delayed (retry), processing -> dead-lettered | parked (dead-letter),
 -- edge      processing -> dead-lettered | parked (quarantine), processing -> gone (cancel)
@@ -84,6 +84,7 @@ for i = unfinished + 1, #ids do
     if keeps_result then
       local success = successes[id]
       store_result(success.key, success.ttl_ms, success.text)
+      if keeps_history(success.key) then keep_history(success.key, success.ttl_ms, 'succeeded', {worker = worker}) end
       result_keys[#result_keys + 1], texts[#texts + 1] = success.key, success.text
     end
     redis.call('HDEL', messages, id)
@@ -97,13 +98,15 @@ local function settle_failed(id, priority, retries)
   if outcome == 'retry' then
     -- Without another retry it was returned without blame: the worker does not know its task.
     local is_blamed = string.match(attempts_after, '^%d+') ~= string.format('%.0f', retries)
+    local event, due_ms = is_blamed and 'retried' or 'requeued', delay_ms > 0 and due_after(delay_ms) or nil
     redis.call('HSET', attempts, id, attempts_after)
-    if delay_ms > 0 then
-      redis.call('ZADD', delayed, due_after(delay_ms), id)
+    note(workers, id, event, {worker = worker, due_ms = due_ms, why = string.match(attempts_after, '\t!(.*)$')})
+    if due_ms then
+      redis.call('ZADD', delayed, due_ms, id)
     else
       enqueue(waiting, prioritized, id, priority)
     end
-    count(stats, is_blamed and 'retried' or 'requeued', 1)
+    count(stats, event, 1)
     redis.call('ZADD', wake, 0, 'm')
   elseif outcome == 'dead-letter' then
     move_to_dead_letters(id, record, failure, messages, dead_list, dead_messages, dead_meta, dead_wake)
@@ -116,6 +119,14 @@ local function settle_failed(id, priority, retries)
     forget(messages, {id})
     count(stats, 'discarded', 1)
   end
+end
+
+-- Why a message goes back, for its history.
+local function why_requeued(id)
+  if id == running and running ~= '' and what == 'crash' then return why_of(record) end
+  if has_lost_result[id] then return 'its result was lost' end
+  if what == 'silent' then return 'its pool was silent' end
+  return id == running and running ~= '' and 'its worker was stopped' or 'not started'
 end
 
 local cancelled = cancelled_among(workers, left)
@@ -147,6 +158,7 @@ for _, id in ipairs(left) do
       redis.call('HSET', attempts, id, attempts_text(retries, crashes, requeues, priority, crash))
     end
     enqueue(waiting, prioritized, id, priority, true)
+    if keeps_history(workers) then note(workers, id, 'requeued', {worker = worker, why = why_requeued(id)}) end
     requeued = requeued + 1
   end
 end

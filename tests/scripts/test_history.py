@@ -255,6 +255,16 @@ def test_a_queue_without_the_option_notes_nothing(mq: BizzMQ, broker: Broker, re
     assert scene.events(message_id) == ["published", "claimed"]
 
 
+def test_the_audit_leaves_the_mark_of_the_queue_and_removes_what_is_left(scene: Scene, redis: Redis) -> None:
+    message_id = scene.claimed()
+    redis.hset(K.history, "x" * 20, "0\n")
+
+    assert scene.broker.find_leftovers("q", [b"history", message_id.encode(), b"x" * 20], []) == ["", "", "gone"]
+    assert scene.broker.repair_leftovers("q", [b"history", message_id.encode(), b"x" * 20], []) == 1
+    assert redis.hkeys(K.history) == [message_id]
+    assert redis.hget(K.extras, "history") == "1"
+
+
 @pytest.mark.parametrize("key", [K.extras, K.history])
 def test_a_key_of_the_wrong_type_stops_no_transition(scene: Scene, redis: Redis, key: str) -> None:
     redis.delete(key)

@@ -9,6 +9,7 @@ import click
 import bizzmq
 from bizzmq.cli.audit import audit_command
 from bizzmq.cli.cancel import cancel
+from bizzmq.cli.dashboard import dashboard
 from bizzmq.cli.demo import demo
 from bizzmq.cli.dlq.group import dlq
 from bizzmq.cli.dlq.replay import replay_command
@@ -58,6 +59,7 @@ def _all_commands() -> list[click.Command]:
 for _subcommand in (
     audit_command,
     cancel,
+    dashboard,
     delete,
     demo,
     dlq,

@@ -14,6 +14,7 @@ from bizzmq.protocol import keys
 _ARGUMENTS: dict[str, Sequence[Any]] = {
     "client|unblock": (0,), "eval": ("return 1", 1), "evalsha": ("0" * 40, 1),
     "scan": (0,), "sadd": (keys.INDEX, "v"), "smembers": (keys.INDEX,), "srem": (keys.INDEX, "v"), "wait": (0, 1),
+    "xadd": (keys.ACTS, "*", "f", "v"), "xrevrange": (keys.ACTS, "+", "-"),
 }  # fmt: skip
 _BY_TYPE: dict[str, dict[str, Sequence[Any]]] = {
     "hash": {

@@ -18,7 +18,7 @@ class Use(NamedTuple):
 
     Attributes:
         kinds: the ends of the names of the keys, after `bizzmq:{NAME}:`; empty for commands without keys. `queues` is
-            the index of all queues, and `*` any key of BizzMQ.
+            the index of all queues, `acts` the log of acts, and `*` any key of a queue.
         commands: the commands, each of which is sent for keys of all these kinds.
     """
 
@@ -208,6 +208,7 @@ ROLES: Dict[str, List[Use]] = {
             "lpush lrange lrem ltrim pexpire rpoplpush rpush sadd set smembers srem type unlink zadd zcard zrange "
             "zrangebyscore zrevrangebyscore zrem zscan zscore",
         ),
+        _use("acts", "xadd xrevrange"),
     ],
 }
 GROUPS = {"sentinel": _use("", "role"), "cluster": _use("", "cluster|slots asking client|id client|unblock")}
@@ -225,10 +226,13 @@ OPTIONAL = {
     "subscribe": "results are polled for, so a wait may take half a second longer",
     "unsubscribe": "results are polled for, so a wait may take half a second longer",
     "wait": 'MessageOptions(confirm="replicas:N") cannot be used',
+    "xadd": "nobody can act on the dashboard, because acts are recorded",
+    "xrevrange": "the dashboard cannot show the log of acts",
 }
 """Commands that are not essential, and what does not work without them."""
 
-INDEX_KIND = "queues"
+_SHARED_KEYS = {"queues": keys.INDEX, "acts": keys.ACTS}
+"""Kinds of keys that belong to no queue: the name of each."""
 _SCRIPTS = ("eval", "evalsha")
 CHANNEL_COMMANDS = frozenset(("publish", "subscribe"))
 """Commands whose kinds are those of channels, which have the names of keys."""
@@ -278,8 +282,8 @@ def _patterns(use: Use, owners: Sequence[str]) -> list[str]:
 def _names(use: Use, owners: Sequence[str]) -> list[str]:
     names: list[str] = []
     for kind in use.kinds:
-        if kind == INDEX_KIND:
-            names.append(keys.INDEX)
+        if kind in _SHARED_KEYS:
+            names.append(_SHARED_KEYS[kind])
         else:
             ending = re.sub("WORKER|NONCE|MESSAGE|POOL", "*", kind)
             names += [f"bizzmq:{{{owner}}}:{ending}" for owner in owners]

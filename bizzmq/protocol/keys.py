@@ -10,6 +10,9 @@ DEAD_LETTER_SUFFIX = "_dlq"
 INDEX = "bizzmq:queues"
 """SET  the names of all queues that were created by name. Their meta says whether they have a dead-letter queue."""
 
+ACTS = "bizzmq:acts"
+"""STREAM  what people have done on dashboards, about 10,000 entries: see bizzmq/control/acts.py."""
+
 PROBE = "bizzmq:{bizzmq-doctor}:"
 """The prefix of keys for which the doctor checks permissions. It never writes them."""
 
@@ -27,8 +30,8 @@ _TYPES = {
 
 def type_of(key: str) -> str:
     """The type that a key of BizzMQ should have, as Redis's TYPE calls it; "" for other keys."""
-    if key == INDEX:
-        return "set"
+    if key in (INDEX, ACTS):
+        return "set" if key == INDEX else "stream"
     found = _NAME.match(key)
     return _TYPES.get(found[3], "") if found else ""
 

@@ -64,6 +64,11 @@ def read_all(k: QueueKeys) -> Operation[list[Stored]]:
     return [Stored(name, k.queue, definitions.get(name, b""), due.get(name), states.get(name)) for name in names]
 
 
+def read_stored(queue: str) -> Operation[list[Stored]]:
+    """As `read_all`, for the name of a queue."""
+    return (yield from read_all(QueueKeys(queue)))
+
+
 def read_schedules(k: QueueKeys | None) -> Operation[list[ScheduleInfo]]:
     """The schedules of a queue, or of all queues. Raises QueueNotFoundError."""
     found: list[ScheduleInfo] = []

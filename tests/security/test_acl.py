@@ -346,7 +346,7 @@ def test_an_operator_has_the_commands_of_all_scripts_and_of_the_command() -> Non
     text = "".join(scripts.load(name).source for name in scripts.names())
     called = re.findall(r"redis\.p?call\('(\w+)'", re.sub(r"--.*", "", text))
     in_scripts = {name.lower().replace("pubsub", "pubsub|numsub") for name in called}
-    plain = "eval evalsha exec hgetall info multi ping sadd scan smembers srem zscan"
+    plain = "eval evalsha exec hgetall info multi ping sadd scan smembers srem xadd xrevrange zscan"
 
     assert commands("operator") == in_scripts | {*plain.split()}
 
@@ -354,8 +354,10 @@ def test_an_operator_has_the_commands_of_all_scripts_and_of_the_command() -> Non
 @pytest.mark.parametrize("role", [role for role in ROLES if role != "operator"])
 def test_everything_else_is_refused(guarded: RedisServer, role: str) -> None:
     own = {pair for use in roles.ROLES[role] for pair in use.pairs()}
-    keys = {kind: f"bizzmq:{{q}}:{kind}" for use in _all_uses() for kind in use.kinds if kind not in ("*", "queues")}
-    keys.update({"queues": "bizzmq:queues", "other": "other", "": "x"})
+    keys = {
+        kind: f"bizzmq:{{q}}:{kind}" for use in _all_uses() for kind in use.kinds if kind not in ("*", "queues", "acts")
+    }
+    keys.update({"queues": "bizzmq:queues", "acts": "bizzmq:acts", "other": "other", "": "x"})
     server = Connection(guarded.url)
     known = _arities(server.execute("COMMAND"))
 

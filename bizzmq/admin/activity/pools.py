@@ -96,7 +96,18 @@ def read_pools(queues: Sequence[str]) -> Operation[list[PoolInfo]]:
 
 def read_serving(k: QueueKeys) -> Operation[Serving]:
     """Who serves a queue or shard."""
-    supervisors, workers, clock = yield Together([("HGETALL", k.supervisors), ("HGETALL", k.workers), ("TIME",)])
+    replies = yield Together(serving_commands(k))
+    return (yield from read_reports(k, replies))
+
+
+def serving_commands(k: QueueKeys) -> list[tuple[str, ...]]:
+    """The commands of `read_serving` whose replies `read_reports` needs."""
+    return [("HGETALL", k.supervisors), ("HGETALL", k.workers), ("TIME",)]
+
+
+def read_reports(k: QueueKeys, replies: Sequence[Any]) -> Operation[Serving]:
+    """Who serves a queue or shard, from the replies to `serving_commands`: the pools' reports are read."""
+    supervisors, workers, clock = replies
     owners = {as_text(worker): as_text(owner) for worker, owner in pairs(workers)}
     names = sorted({*(as_text(name) for name, _ in pairs(supervisors)), *owners.values()})
     now_ms = int(clock[0]) * 1000 + int(clock[1]) // 1000

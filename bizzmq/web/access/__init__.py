@@ -1,0 +1,1 @@
+"""Who may look and act: roles, signing in, sessions, and checks of requests."""

@@ -1,0 +1,87 @@
+"""All queues, and what is wrong."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, List, Mapping, Sequence
+
+from bizzmq.admin.activity.pools import SILENT
+from bizzmq.admin.queue_row import QueueRow
+from bizzmq.web.live.hub import INTERVAL_S
+from bizzmq.web.live.snapshot import Snapshot
+from bizzmq.web.site import Look, Site, View
+from bizzmq.web.trouble import troubles
+
+PAGE = 100
+_KEPT_S = 15.0
+_ORDERS: Mapping[str, Callable[[QueueRow], Any]] = {
+    "name": lambda row: row.queue,
+    "waiting": lambda row: (-(row.stats.waiting if row.stats else 0), row.queue),
+    "delayed": lambda row: (-(row.stats.delayed if row.stats else 0), row.queue),
+    "running": lambda row: (-(row.stats.processing if row.stats else 0), row.queue),
+    "dead": lambda row: (-(row.stats.dead_lettered if row.stats else 0), row.queue),
+    "oldest": lambda row: (-(row.oldest_s or 0.0), row.queue),
+    "workers": lambda row: (-row.workers, row.queue),
+    "in": lambda row: (-_rate(row, "incoming"), row.queue),
+    "out": lambda row: (-_rate(row, "outgoing"), row.queue),
+    "failed": lambda row: (-_rate(row, "failed"), row.queue),
+}
+
+
+async def overview(site: Site, look: Look) -> View:
+    """The page of all queues."""
+    snapshot = await site.snapshots.get(INTERVAL_S / 2 if look.is_live else _KEPT_S)
+    wanted = look.query.get("q", "").strip().lower()
+    order = look.query.get("sort", "name")
+    rows = sorted(
+        (row for row in snapshot.rows if wanted in row.queue.lower()), key=_ORDERS.get(order, _ORDERS["name"])
+    )
+    pages = max(1, -(-len(rows) // PAGE))
+    page = min(pages, page_number(look))
+    return View(
+        "overview.html",
+        "Queues",
+        {
+            "rows": [_shown(row) for row in rows[(page - 1) * PAGE : page * PAGE]], "tiles": _tiles(snapshot),
+            "troubles": troubles(snapshot), "q": wanted, "order": order, "page": page, "pages": pages,
+            "found": len(rows), "total": len(snapshot.rows), "at_s": snapshot.at_s,
+        },
+    )  # fmt: skip
+
+
+def page_number(look: Look) -> int:
+    """The number of the page that the query asks for, from 1."""
+    text = look.query.get("page", "")
+    return max(1, int(text)) if text.isdigit() and len(text) < 7 else 1
+
+
+def _rate(row: QueueRow, name: str) -> float:
+    found = row.rates.get(60)
+    return float(getattr(found, name)) if found else 0.0
+
+
+def _busy(row: QueueRow) -> int:
+    return min(row.workers, sum(min(pool.busy, pool.workers) for pool in row.pools if pool.state != SILENT))
+
+
+def _shown(row: QueueRow) -> Dict[str, Any]:
+    return {"row": row, "stats": row.stats, "busy": _busy(row), "rate": row.rates.get(60)}
+
+
+def _tiles(snapshot: Snapshot) -> List[Dict[str, Any]]:
+    """The sums over all queues. A pool serves several queues, so its workers are counted once."""
+    rows: Sequence[QueueRow] = [row for row in snapshot.rows if row.stats]
+    pools = [reports[0][1] for reports in snapshot.pools.values() if reports[0][1].state != SILENT]
+    workers, busy = sum(pool.workers for pool in pools), sum(min(pool.busy, pool.workers) for pool in pools)
+
+    def total(name: str) -> int:
+        return sum(getattr(row.stats, name) for row in rows)
+
+    return [
+        {"name": "waiting", "value": total("waiting")},
+        {"name": "delayed", "value": total("delayed")},
+        {"name": "running", "value": total("processing")},
+        {"name": "dead letters", "value": total("dead_lettered"), "is_bad": total("dead_lettered") > 0},
+        {"name": "workers busy", "value": busy, "of": workers},
+        {"name": "done a minute", "value": sum(_rate(row, "outgoing") for row in rows)},
+        {"name": "failed a minute", "value": sum(_rate(row, "failed") for row in rows)},
+    ]

@@ -1,0 +1,96 @@
+"""One queue: counts, options, and its messages by state."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, Dict, List, Optional, Tuple
+
+from bizzmq.admin.listing import MessagePage
+from bizzmq.admin.queue_row import read_row
+from bizzmq.admin.stored_message import DEAD_LETTERED, DELAYED, PROCESSING, WAITING, StoredMessage
+from bizzmq.errors import QueueNotFoundError
+from bizzmq.properties import NO_PROPERTIES
+from bizzmq.protocol.keys import logical_queue, owner_of
+from bizzmq.web.live.hub import INTERVAL_S
+from bizzmq.web.live.snapshot import Snapshot
+from bizzmq.web.site import Look, Site, View
+from bizzmq.web.trouble import troubles_of
+
+STATES = (WAITING, PROCESSING, DELAYED, DEAD_LETTERED)
+FILTERS = ("task", "key", "error", "fingerprint")
+PAGE = 50
+_POOLS_MAX_AGE_S = 15.0
+
+
+async def queue(site: Site, look: Look) -> View:
+    """The page of a queue."""
+    name = logical_queue(owner_of(look.path["queue"]))
+    row = await site.client._perform(read_row, name)  # noqa: SLF001 - private to users, not to this package
+    if row is None:
+        raise QueueNotFoundError(name)
+    state = _state(look)
+    filters = {field: look.query.get(field, "").strip() for field in FILTERS}
+    info = None if row.error else await site.client.show_queue(name)
+    page, problem = (None, "") if look.is_live or row.error else await _messages(site, name, state, filters, look)
+    snapshot = await site.snapshots.get(INTERVAL_S / 2 if look.is_live else _POOLS_MAX_AGE_S)
+    return View(
+        "queue.html",
+        name,
+        {
+            "row": row, "stats": row.stats, "state": state, "states": STATES, "filters": filters,
+            "is_filtered": any(filters.values()), "after": look.query.get("after", ""),
+            "messages": [_shown(one) for one in page.messages] if page else [], "next": page.next if page else None,
+            "problem": problem, "info": info, "options": _options(info), "snapshot": snapshot,
+            "troubles": troubles_of(row, _with(snapshot, row)), "rate": row.rates.get(60),
+            "newest": look.query.get("order") == "newest",
+        },
+    )  # fmt: skip
+
+
+def _with(snapshot: Snapshot, row: Any) -> Snapshot:
+    """The snapshot with a newer row."""
+    return Snapshot(tuple(row if one.queue == row.queue else one for one in snapshot.rows), snapshot.at_s)
+
+
+def _state(look: Look) -> str:
+    wanted = look.query.get("state", "")
+    if wanted in STATES:
+        return wanted
+    return DEAD_LETTERED if look.path["queue"] != owner_of(look.path["queue"]) else WAITING
+
+
+async def _messages(
+    site: Site, name: str, state: str, filters: Dict[str, str], look: Look
+) -> Tuple[Optional[MessagePage], str]:
+    """A page of messages, or why there is none."""
+    after = look.query.get("after") or None
+    given = {field: value for field, value in filters.items() if value}
+    try:
+        if state == DEAD_LETTERED and "fingerprint" in given:
+            wanted = {"text" if field == "error" else field: value for field, value in given.items()}
+            return await site.client.dead_letters(name, **wanted, limit=PAGE, after=after), ""  # type: ignore[arg-type]
+        given.pop("fingerprint", None)
+        newest = look.query.get("order") == "newest"
+        return await site.client.messages(name, state, limit=PAGE, after=after, newest_first=newest, **given), ""  # type: ignore[arg-type]
+    except QueueNotFoundError:
+        if state == DEAD_LETTERED:
+            return MessagePage((), None), "This queue has no dead-letter queue."
+        raise
+
+
+def _shown(one: StoredMessage) -> Dict[str, Any]:
+    """A message as one row."""
+    properties = (one.message.properties if one.message else None) or NO_PROPERTIES
+    record = one.error or one.last_crash or {}
+    error = f"{record.get('error_type', '')}: {record.get('error', '')}".strip(": ") if record else one.last_error
+    return {
+        "id": one.id, "task": properties.task, "key": properties.key, "published_at_s": one.published_at_s,
+        "due_at_s": one.due_at_s, "worker": one.worker, "deliveries": one.delivery, "error": one.problem or error,
+        "priority": one.priority,
+    }  # fmt: skip
+
+
+def _options(info: Any) -> List[Tuple[str, Any]]:
+    if info is None:
+        return []
+    return [(name, value) for name, value in asdict(info.options).items() if value is not None]

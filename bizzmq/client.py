@@ -9,6 +9,7 @@ from typing import Any, Callable, Iterable, Sequence, TypeVar
 
 from bizzmq.admin.arguments import checked_name
 from bizzmq.broker.broker import Broker
+from bizzmq.broker.checked_publish import Terms
 from bizzmq.connection.factory import connect
 from bizzmq.consumer.handler import Handler, UserHandler
 from bizzmq.consumer.in_process import InProcessConsumer
@@ -169,7 +170,8 @@ class BizzMQ(PublishingClient, DeadLetterClient, ControlClient, ResultClient, Sc
         return Encoding(body_encoder(self._encode), self._sealer)
 
     def _publish_encoded(self, schedule: Schedule) -> str:
-        facts = schedule.queue, schedule.envelope, schedule.delay_ms, schedule.priority
+        terms = Terms(schedule.delay_ms, schedule.priority, schedule.terms.expires_ms, schedule.terms.kept_until)
+        facts = schedule.queue, schedule.envelope, schedule.terms.unique_key, terms
         return self._with_publisher(lambda publisher: [publisher.publish_encoded(*facts)])[0]
 
     def consume_message_from_queue(self, queue_name: str, handler: UserHandler) -> Callable[[], None]:

@@ -19,6 +19,7 @@ from bizzmq.aio.results import AsyncResultClient, AsyncResultReaders
 from bizzmq.aio.schedules import AsyncScheduleClient
 from bizzmq.aio.threads import in_thread
 from bizzmq.broker.broker import Broker
+from bizzmq.broker.checked_publish import Terms
 from bizzmq.connection.factory import connect as connect_blocking
 from bizzmq.consumer.handler import UserHandler
 from bizzmq.consumer.options import ConsumerOptions, ExitReason
@@ -176,7 +177,8 @@ class AsyncBizzMQ(AsyncDeadLetterClient, AsyncControlClient, AsyncResultClient, 
         return Encoding(body_encoder(self._settings.encode), self._sealer)
 
     async def _publish_encoded(self, schedule: Schedule) -> str:
-        facts = schedule.queue, schedule.envelope, schedule.delay_ms, schedule.priority
+        terms = Terms(schedule.delay_ms, schedule.priority, schedule.terms.expires_ms, schedule.terms.kept_until)
+        facts = schedule.queue, schedule.envelope, schedule.terms.unique_key, terms
         return await self._with_publisher(lambda publisher: publisher.publish_encoded(*facts))
 
     async def consume_message_from_queue(self, queue_name: str, handler: UserHandler) -> Callable[[], Awaitable[None]]:

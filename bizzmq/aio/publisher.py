@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from contextlib import suppress
 from typing import Any, Awaitable, Callable, Iterable, Sequence, TypeVar
 
 from bizzmq.aio.broker import AsyncBroker
@@ -23,7 +24,7 @@ from bizzmq.message import MessageOptions
 from bizzmq.protocol.envelope import MAX_PAYLOAD_BYTES, encode_body, encode_header
 from bizzmq.protocol.sealing import Sealer
 from bizzmq.publisher import confirms
-from bizzmq.publisher.checked import needs_checks, terms_of, unique_keys
+from bizzmq.publisher.checked import PublishedIds, needs_checks, terms_of, unique_keys
 from bizzmq.publisher.conversion import Encode
 from bizzmq.publisher.pipeline import MAX_IN_FLIGHT, Request
 from bizzmq.publisher.publisher import RETRY_FOR_S
@@ -136,18 +137,20 @@ class AsyncPublisher(CheckedAsyncPublisher):
                 await asyncio.sleep(0)
         return envelopes
 
-    async def publish_encoded(self, queue: str, envelope: bytes, delay_ms: int, priority: int) -> str:
+    async def publish_encoded(self, queue: str, envelope: bytes, unique_key: str, terms: Terms) -> str:
         """As Publisher.publish_encoded."""
         await self._until_done(self._read_time)
+        if not (unique_key or terms.expires_ms):
+            with suppress(LengthLimitedError):
+                (message_id,) = await self._send(queue, [envelope], _Send(terms.priority, terms.delay_ms, None))
+                return message_id
+        published = PublishedIds()
+        self._shards[queue] = [queue]
         try:
-            (message_id,) = await self._send(queue, [envelope], _Send(priority, delay_ms, None))
-        except LengthLimitedError:
-            published: list[str] = []
-            self._shards[queue] = [queue]
-            await self._publish_checked(queue, [""], [envelope], Terms(delay_ms, priority), None, published)
-            (message_id,) = published
-            del self._shards[queue]
-        return message_id
+            await self._publish_checked(queue, [unique_key], [envelope], terms, None, published)
+        finally:
+            self._shards.pop(queue, None)
+        return published[0]
 
     async def _read_time(self) -> None:
         self._clock.sync(*await self.broker.time())

@@ -69,6 +69,7 @@ class Fire(NamedTuple):
         score: the due time as it was read: the fence.
         next_due: the next due time in ms, or NEVER.
         action: `allow`, `skip` or `queue-one` for an unfinished last message; `missed` publishes nothing.
+        terms: JSON of the unique key and the expiry of the message; b"" if it has neither.
     """
 
     name: bytes
@@ -79,6 +80,7 @@ class Fire(NamedTuple):
     envelope: bytes = b""
     delay_ms: int = 0
     priority: int = 0
+    terms: bytes = b""
 
 
 class Fired(IntEnum):
@@ -88,6 +90,8 @@ class Fired(IntEnum):
     FIRED = 1
     SKIPPED = 2
     WAITS = 3
+    DUPLICATE = 4
+    FULL = 5
 
 
 class Schedules:

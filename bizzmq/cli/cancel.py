@@ -8,7 +8,7 @@ import click
 
 from bizzmq.broker.broker import Broker, open_broker
 from bizzmq.broker.replies import as_bytes
-from bizzmq.cli.helpers import confirm_deletion, show_count, show_done, yes_option
+from bizzmq.cli.helpers import confirm, counted, show_count, show_done, yes_option
 from bizzmq.control import cancel as cancelling
 from bizzmq.protocol.keys import QueueKeys
 from bizzmq.utils import logs
@@ -47,8 +47,8 @@ def cancel(
             _cancel_one(broker, k, message_id, record)
         elif k is not None:
             count = cancelling.count_selected(broker, k, selection)
-            confirm_deletion(f"{count} messages of {queue}", yes)
-            show_count(_counts(broker, k, selection, record), "messages cancelled")
+            confirm(f"cancel {counted(count, 'message')} of {queue}", "nothing was cancelled", yes)
+            show_count(_counts(broker, k, selection, record), "message", "cancelled")
 
 
 def _cancel_one(broker: Broker, k: QueueKeys | None, message_id: str, record: bytes) -> None:

@@ -6,7 +6,7 @@ import math
 import re
 import sys
 from contextlib import contextmanager
-from typing import Any, Iterable, Iterator
+from typing import Any, Container, Iterable, Iterator, Mapping
 
 import click
 
@@ -20,6 +20,7 @@ from bizzmq.utils.standard_streams import OutputError, show, show_on_stderr
 
 _CANNOT_IMPORT = 2
 
+_SETTING = re.compile(r"\b[a-z]+(?:_[a-z]+)*\b")
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(s|m|h|d|w)?\Z")
 _UNITS_S = {None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
@@ -42,9 +43,13 @@ class Duration(Number):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         found = _DURATION.match(str(value).strip())
-        if found is None:
+        if found is not None:
+            return super().convert(float(found[1]) * _UNITS_S[found[2]], param, ctx)
+        try:
+            seconds = float(value)
+        except ValueError:
             self.fail(f"{value!r} is no time span: write 90s, 5m, 2h, 7d or 1w", param, ctx)
-        return super().convert(float(found[1]) * _UNITS_S[found[2]], param, ctx)
+        return super().convert(seconds, param, ctx)
 
 
 def option_of(setting: str) -> str:
@@ -54,7 +59,7 @@ def option_of(setting: str) -> str:
 
 @contextmanager
 def naming_options(**others: str) -> Iterator[None]:
-    """A context manager: an error about a setting names its option instead.
+    """A context manager: an error about settings names the options of the command instead.
 
     Args:
         others: setting -> option, for settings whose option has another name.
@@ -62,9 +67,20 @@ def naming_options(**others: str) -> Iterator[None]:
     try:
         yield
     except ConfigurationError as error:
-        setting, _, rest = str(error).partition(" ")
-        option = f"--{others[setting]}" if setting in others else option_of(setting)
-        raise ConfigurationError(f"{option} {rest}") from None
+        params = click.get_current_context().command.params
+        known = {name for param in params if isinstance(param, click.Option) for name in param.opts}
+        raise ConfigurationError(with_options(str(error), known, others)) from None
+
+
+def with_options(text: str, known: Container[str], others: Mapping[str, str] | None = None) -> str:
+    """The text of an error with options for the names of settings: for its first word, and for those with a `_`."""
+
+    def option(found: re.Match[str]) -> str:
+        name = found[0]
+        named = f"--{others[name]}" if others and name in others else option_of(name)
+        return named if named in known and (found.start() == 0 or "_" in name) else name
+
+    return _SETTING.sub(option, text)
 
 
 def show_done(text: str) -> None:
@@ -75,8 +91,13 @@ def show_done(text: str) -> None:
         raise CommandError(f"{text}, but {console.unwritable(error)}", FAILED) from None
 
 
-def show_count(steps: Iterable[int], what: str) -> None:
-    """Run the steps of a command, each of which yields a number of messages, and show the sum.
+def counted(count: int, what: str) -> str:
+    """A number of things: `1 message`, `1,200 messages`."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
+def show_count(steps: Iterable[int], what: str, done: str) -> None:
+    """Run the steps of a command, each of which yields a number of messages, and show the sum: `2 messages deleted`.
 
     Raises:
         CommandError: a step failed or was interrupted, or stdout cannot be written. The text contains the sum so far.
@@ -86,12 +107,12 @@ def show_count(steps: Iterable[int], what: str) -> None:
         for step_count in steps:
             count += step_count
     except KeyboardInterrupt:
-        raise CommandError(f"interrupted; at least {count} {what}", INTERRUPTED) from None
+        raise CommandError(f"interrupted; at least {counted(count, what)} {done}", INTERRUPTED) from None
     except BrokerUnavailableError as error:
-        raise CommandError(f"Redis is unavailable: {error}; at least {count} {what}", FAILED) from error
+        raise CommandError(f"Redis is unavailable: {error}; at least {counted(count, what)} {done}", FAILED) from error
     except BizzMQError as error:
-        raise CommandError(f"{error}; {count} {what}", FAILED) from error
-    show_done(f"{count} {what}")
+        raise CommandError(f"{error}; {counted(count, what)} {done}", FAILED) from error
+    show_done(f"{counted(count, what)} {done}")
 
 
 def create_implicitly(redis_url: str, queue: str, shards: int | None) -> None:
@@ -105,7 +126,16 @@ def create_implicitly(redis_url: str, queue: str, shards: int | None) -> None:
 
 
 def confirm_deletion(what: str, yes: bool) -> None:
+    """Return if the user agrees to a deletion. Raises as `confirm`."""
+    confirm(f"delete {what} for good", "nothing was deleted", yes)
+
+
+def confirm(act: str, otherwise: str, yes: bool) -> None:
     """Return if the user agrees, with --yes or by answering on a terminal.
+
+    Args:
+        act: what is done, such as `delete 2 messages of q`.
+        otherwise: what is said if the user does not agree.
 
     Raises:
         click.UsageError: there is no terminal, so --yes is required.
@@ -114,20 +144,21 @@ def confirm_deletion(what: str, yes: bool) -> None:
     if yes:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise click.UsageError(f"this deletes {what} for good, and there is no terminal to ask on: add --yes")
-    question = f"Delete {logs.escape(what)} for good? [y/N]: "
+        verb, _, what = act.partition(" ")
+        raise click.UsageError(f"this {verb}s {what}, and there is no terminal to ask on: add --yes")
+    question = f"{act[0].upper()}{logs.escape(act[1:])}? [y/N]: "
     try:
         show_on_stderr(question, end="")
         answer = sys.stdin.readline()
     except KeyboardInterrupt:
         show_on_stderr("")
-        raise CommandError("nothing was deleted", INTERRUPTED) from None
+        raise CommandError(otherwise, INTERRUPTED) from None
     except (OSError, ValueError):  # the terminal has gone, or the answer is not text
         answer = ""
     if answer.strip().lower() not in ("y", "yes"):
         if not answer.endswith("\n"):
             show_on_stderr("")  # end the line of the question
-        raise CommandError("nothing was deleted", FAILED)
+        raise CommandError(otherwise, FAILED)
 
 
 def app_of(target: str, *, is_lenient: bool = False) -> AppDescription | None:

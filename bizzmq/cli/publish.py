@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from typing import Callable
 
 import click
 
-from bizzmq.cli.helpers import Number, create_implicitly, naming_options
+from bizzmq.cli.helpers import Duration, create_implicitly, naming_options
 from bizzmq.cli.input_lines import NO_ARGUMENTS, read_document
 from bizzmq.cli.publish_lines import Target, publish_lines
 from bizzmq.client import BizzMQ
@@ -19,36 +20,45 @@ from bizzmq.utils.console import FAILED, CommandError, not_empty
 from bizzmq.utils.standard_streams import OutputError, show
 
 
+def unique_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of messages that are unique or expire."""
+    for option in reversed((
+        click.option("--unique-key", callback=not_empty, metavar="TEXT",
+                     help="Publish it only if no message of the queue has this key."),
+        click.option("--unique-until", type=click.Choice(["finished", "started"]), default="finished",
+                     show_default=True, help="How long a message has its key."),
+        click.option("--unique-for", type=Duration(min=0, min_open=True), metavar="TIME",
+                     help="Instead, the key is taken for this time."),
+        click.option("--expires", type=Duration(min=0, min_open=True), metavar="TIME",
+                     help="It is not started later than this."),
+    )):  # fmt: skip
+        command = option(command)
+    return command
+
+
 @click.command()
 @click.argument("queue")
 @click.argument("document", metavar="[JSON|-]", default="-")
 @click.option("--priority", type=int, default=0, help="Higher is handled first.  [default: 0]")
 @click.option("--retries", type=click.IntRange(min=0), help="Overrides the queue's number of retries.")
-@click.option("--delay", type=Number(min=0), default=0.0, metavar="SECONDS", help="Delay it by this time.")
+@click.option("--delay", type=Duration(min=0), default=0.0, metavar="TIME", help="Delay it by this time: 90, 90s, 5m.")
 @click.option("--confirm", callback=not_empty, metavar="replicas:N|aof",
               help="Wait until it is on N replicas, or on the server's disk.")  # fmt: skip
-@click.option("--timeout", type=Number(min=0, min_open=True), metavar="SECONDS",
+@click.option("--timeout", type=Duration(min=0, min_open=True), metavar="TIME",
               help="The time limit of one delivery.")  # fmt: skip
 @click.option("--task", callback=not_empty, metavar="NAME",
               help="Publish it for this task: each document is an object of its arguments.")  # fmt: skip
 @click.option("--task-version", type=click.IntRange(min=1), metavar="N",
               help="The version of the arguments.  [default: 1]")  # fmt: skip
-@click.option("--result-ttl", type=Number(min=0), default=0.0, metavar="SECONDS",
+@click.option("--result-ttl", type=Duration(min=0), default=0.0, metavar="TIME",
               help="How long the result is kept.  [default: 0, none]")  # fmt: skip
-@click.option("--key", default="", metavar="TEXT",
+@click.option("--key", callback=not_empty, metavar="TEXT",
               help="A name by which messages are found and cancelled, such as a tenant's.")  # fmt: skip
 @click.option("--compress-above", type=click.IntRange(min=0), metavar="BYTES",
               help="Compress larger documents.  [default: none]")  # fmt: skip
-@click.option("--unique-key", default="", metavar="TEXT",
-              help="Publish it only if no message of the queue has this key.")  # fmt: skip
-@click.option("--unique-until", type=click.Choice(["finished", "started"]), default="finished", show_default=True,
-              help="How long a message has its key.")  # fmt: skip
-@click.option("--unique-for", type=Number(min=0, min_open=True), metavar="SECONDS",
-              help="Instead, the key is taken for this time.")  # fmt: skip
+@unique_options
 @click.option("--on-duplicate", type=click.Choice(["keep", "replace"]), default="keep", show_default=True,
               help="Keep the message that has the key, or replace its content.")  # fmt: skip
-@click.option("--expires", type=Number(min=0, min_open=True), metavar="SECONDS",
-              help="It is not started later than this.")  # fmt: skip
 @click.option("--create", is_flag=True, help="Create the queue, with a dead-letter queue, if it does not exist.")
 @click.option("--shards", type=click.IntRange(1, MAX_SHARDS), metavar="N",
               help="Create it with N shards; messages keep their order within a shard.  [default: 1]")  # fmt: skip
@@ -68,9 +78,9 @@ def publish(
     task: str | None,
     task_version: int | None,
     result_ttl: float,
-    key: str,
+    key: str | None,
     compress_above: int | None,
-    unique_key: str,
+    unique_key: str | None,
     unique_until: str,
     unique_for: float | None,
     on_duplicate: str,
@@ -87,8 +97,8 @@ def publish(
     with naming_options():
         options = MessageOptions(
             priority=priority, retries=retries, delay_s=delay, timeout_s=timeout, confirm=confirm or "",
-            result_ttl_s=result_ttl, key=key, unique_key=unique_key, unique_until=unique_until, unique_for_s=unique_for,
-            on_duplicate=on_duplicate, expires_s=expires,
+            result_ttl_s=result_ttl, key=key or "", unique_key=unique_key or "", unique_until=unique_until,
+            unique_for_s=unique_for, on_duplicate=on_duplicate, expires_s=expires,
         )  # fmt: skip
     target = Target(queue, options, _checked_task(task), task_version or 1)
     if task_version and not task:

@@ -7,7 +7,7 @@ import click
 from bizzmq.admin import stats as queue_stats
 from bizzmq.admin.purge import purge_all
 from bizzmq.broker.broker import open_broker
-from bizzmq.cli.helpers import confirm_deletion, show_count, yes_option
+from bizzmq.cli.helpers import confirm_deletion, counted, show_count, yes_option
 
 
 @click.command()
@@ -18,5 +18,5 @@ def purge(redis_url: str, queue: str, yes: bool) -> None:
     """Delete all messages of a queue, except those that a worker is handling."""
     with open_broker(redis_url) as broker:
         counts = queue_stats.stats(broker, queue)
-        confirm_deletion(f"{counts.waiting + counts.delayed} messages of {queue}", yes)
-        show_count(purge_all(broker, queue), "messages deleted")
+        confirm_deletion(f"{counted(counts.waiting + counts.delayed, 'message')} of {queue}", yes)
+        show_count(purge_all(broker, queue), "message", "deleted")

@@ -13,7 +13,7 @@ from bizzmq.admin import show as queue_info
 from bizzmq.admin import update as queue_update
 from bizzmq.admin.stats import queue_names
 from bizzmq.broker.broker import open_broker
-from bizzmq.cli.helpers import Duration, Number, confirm_deletion, naming_options, option_of, show_done, yes_option
+from bizzmq.cli.helpers import Duration, confirm_deletion, counted, naming_options, option_of, show_done, yes_option
 from bizzmq.cli.tables import table, utc
 from bizzmq.errors import QUEUE_TROUBLE, QueueInUseError
 from bizzmq.queue import MAX_LENGTH, MAX_RETRIES, MAX_SHARDS, WHEN_FULL, QueueOptions
@@ -47,9 +47,9 @@ def _options(**defaults: Any) -> Callable[[F], F]:
         option("--max-retries", type=click.IntRange(min=0), metavar="N", help="How often a message is retried."),
         option("--first-retry-count", type=click.IntRange(0, MAX_RETRIES), metavar="N",
                help="The retry count with which its messages start."),
-        option("--retry-backoff", type=Number(min=0), metavar="SECONDS",
+        option("--retry-backoff", type=Duration(min=0), metavar="TIME",
                help="The wait before the first retry; doubles with each retry."),
-        option("--retry-backoff-max", type=Number(min=0), metavar="SECONDS", help="The longest wait before a retry."),
+        option("--retry-backoff-max", type=Duration(min=0), metavar="TIME", help="The longest wait before a retry."),
         option("--when-full", type=click.Choice(WHEN_FULL),
                help="What publishing to a full queue does."),
         option("--dead-letter-expired/--no-dead-letter-expired",
@@ -81,7 +81,7 @@ def _options(**defaults: Any) -> Callable[[F], F]:
     dead_letter_expired=False,
     history=False,
 )
-@click.option("--timeout", type=Number(min=0, min_open=True), metavar="SECONDS",
+@click.option("--timeout", type=Duration(min=0, min_open=True), metavar="TIME",
               help="The time limit of one delivery.  [default: no limit]")  # fmt: skip
 @click.option("--max-length", type=click.IntRange(1, MAX_LENGTH), metavar="N",
               help="How many messages may wait in it (in each shard).  [default: no limit]")  # fmt: skip
@@ -138,7 +138,7 @@ def create(
 @queue.command()
 @click.argument("name")
 @_options()
-@click.option("--timeout", type=Number(min=0, min_open=True), metavar="SECONDS",
+@click.option("--timeout", type=Duration(min=0, min_open=True), metavar="TIME",
               help="The time limit of one delivery.")  # fmt: skip
 @click.option("--no-timeout", is_flag=True, help="No time limit.")
 @click.option("--no-dead-letter-ttl", is_flag=True, help="Keep dead letters however old they are.")
@@ -226,9 +226,9 @@ def delete(redis_url: str, name: str, *, with_messages: bool, yes: bool) -> None
         k = broker.keys(name)
         if with_messages:
             found = broker.perform(queue_deletion.count_queue(k))
-            what = f"the queue {name} with {found.messages} messages and {found.dead_letters} dead letters"
-            workers = f", on which {found.workers} workers are registered" if found.workers else ""
-            confirm_deletion(what + workers, yes)
+            messages, letters = counted(found.messages, "message"), counted(found.dead_letters, "dead letter")
+            workers = f"; registered on it: {counted(found.workers, 'worker')}" if found.workers else ""
+            confirm_deletion(f"the queue {name} with {messages} and {letters}{workers}", yes)
         try:
             deleted = broker.perform(queue_deletion.delete_queue(k, with_messages=with_messages))
         except QueueInUseError as error:

@@ -9,8 +9,9 @@ from typing import Any, Sequence
 import click
 
 from bizzmq.broker.broker import Broker, open_broker
-from bizzmq.cli.helpers import Number, app_of, naming_options, show_done
+from bizzmq.cli.helpers import Duration, app_of, naming_options, show_done
 from bizzmq.cli.input_lines import NO_ARGUMENTS, read_document
+from bizzmq.cli.publish import unique_options
 from bizzmq.cli.tables import table, utc
 from bizzmq.client import BizzMQ
 from bizzmq.errors import ConfigurationError
@@ -44,25 +45,26 @@ def schedule() -> None:
 @click.argument("queue")
 @click.argument("document", metavar="[JSON]", default=None, required=False)
 @click.option("--cron", callback=not_empty, metavar="LINE", help="When: five fields, such as '0 3 * * *', or @daily.")
-@click.option("--every", type=Number(min=1), metavar="SECONDS", help="When: the interval.")
+@click.option("--every", type=Duration(min=1), metavar="TIME", help="When: the interval, such as 90, 90s, 5m, 2h.")
 @click.option("--timezone", default=UTC, show_default=True, metavar="ZONE", help="The time zone of --cron.")
 @click.option("--missed", type=click.Choice(MISSED), default=LAST, show_default=True,
               help="After downtime: publish once, wait for the next time, or publish for each time.")  # fmt: skip
 @click.option("--overlap", type=click.Choice(OVERLAP), default=ALLOW, show_default=True,
               help="While the last message is not finished: publish nevertheless, leave this time out, or publish once "
               "as soon as it is finished.")  # fmt: skip
-@click.option("--jitter", type=Number(min=0), default=0.0, metavar="SECONDS",
+@click.option("--jitter", type=Duration(min=0), default=0.0, metavar="TIME",
               help="Delay each message by a random time of up to this.")  # fmt: skip
 @click.option("--task", callback=not_empty, metavar="NAME",
               help="Publish for this task: JSON is an object of its arguments.  [default: {}]")  # fmt: skip
 @click.option("--app", callback=not_empty, metavar="MODULE:APP", help="Check that this app has the task.")
 @click.option("--priority", type=int, default=0, help="Higher is handled first.  [default: 0]")
 @click.option("--retries", type=click.IntRange(min=0), help="Overrides the queue's number of retries.")
-@click.option("--delay", type=Number(min=0), default=0.0, metavar="SECONDS", help="Delay each message by this time.")
-@click.option("--timeout", type=Number(min=0, min_open=True), metavar="SECONDS",
+@click.option("--delay", type=Duration(min=0), default=0.0, metavar="TIME", help="Delay each message by this time.")
+@click.option("--timeout", type=Duration(min=0, min_open=True), metavar="TIME",
               help="The time limit of one delivery.")  # fmt: skip
-@click.option("--result-ttl", type=Number(min=0), default=0.0, metavar="SECONDS", help="How long results are kept.")
-@click.option("--key", default="", metavar="TEXT", help="As for bizzmq publish.")
+@click.option("--result-ttl", type=Duration(min=0), default=0.0, metavar="TIME", help="How long results are kept.")
+@click.option("--key", callback=not_empty, metavar="TEXT", help="As for bizzmq publish.")
+@unique_options
 @click.pass_obj
 def add(
     redis_url: str,
@@ -83,17 +85,25 @@ def add(
     delay: float,
     timeout: float | None,
     result_ttl: float,
-    key: str,
+    key: str | None,
+    unique_key: str | None,
+    unique_until: str,
+    unique_for: float | None,
+    expires: float | None,
 ) -> None:
     """Add the schedule NAME, which publishes JSON to QUEUE. Its pools publish it, each time exactly once."""
     if (cron is None) == (every is None):
         raise click.UsageError("name either --cron or --every, such as --cron '0 3 * * *' or --every 60")
     with naming_options():
         options = checked_options(cron, every, timezone, missed, overlap, jitter)
-        message = MessageOptions(priority, retries, delay, timeout, result_ttl_s=result_ttl, key=key)
+        message = MessageOptions(
+            priority, retries, delay, timeout, result_ttl_s=result_ttl, key=key or "", unique_key=unique_key or "",
+            unique_until=unique_until, unique_for_s=unique_for, expires_s=expires,
+        )  # fmt: skip
     version = _version_of(task, queue, app)
     body = encode_body(_body(document, task))
-    wanted = new_schedule(name, queue, options, body, message, checked_task(task) if task else "", version)
+    with naming_options():
+        wanted = new_schedule(name, queue, options, body, message, checked_task(task) if task else "", version)
     with open_broker(redis_url) as broker:
         info = broker.perform(operations.put(wanted, sealing.from_environment(), is_new=True))
     show_done(f"{name} added, next at {_moment(info.next_at_s)}")
@@ -186,7 +196,7 @@ def pause(redis_url: str, name: str, *, by: str | None, why: str, until: str | N
     """Stop the schedule NAME until it is resumed. What it would have published meanwhile is left out."""
     with naming_options():
         facts = checked_pause(by, why, _parsed(until))
-    with open_broker(redis_url) as broker:
+    with open_broker(redis_url) as broker, naming_options():
         broker.perform(operations.pause(_keys(broker, queue), name, *facts))
     show_done(f"{name} paused")
 
@@ -195,9 +205,12 @@ def _parsed(until: str | None) -> datetime | None:
     if until is None:
         return None
     try:
-        return datetime.fromisoformat(until[:-1] + "+00:00" if until.endswith("Z") else until)
+        moment = datetime.fromisoformat(until[:-1] + "+00:00" if until.endswith("Z") else until)
     except ValueError:
         raise click.UsageError(f"--until is no time such as 2026-12-24T18:00+01:00: {until!r}") from None
+    if moment.tzinfo is None:
+        raise click.UsageError(f"--until needs an offset, such as {until}+01:00 or {until}Z")
+    return moment
 
 
 @schedule.command()

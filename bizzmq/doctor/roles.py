@@ -114,27 +114,31 @@ _PUBLISH = [
     _use("publisher:NONCE", "expire get set"),
     *_COUNT,
 ]
+_CHECK = [  # messages that are unique or expire, and queues that drop messages
+    _use("waiting", "lrange ltrim"),
+    _use("prioritized", "zrange zrangebyscore zrem"),
+    _use("delayed", "zrange zrem zscore"),
+    _use("workers", "hkeys"),
+    _use("processing:WORKER", "lrange"),
+    _use("extras pauses", "exists"),  # both at once
+    _use("extras", "hdel hget hlen hmget hset"),
+    _use("unique", "hdel hget hlen hmget hset"),
+    _use("checkpoints progress history cancels", "hdel"),
+    _use("throttles", "pexpire zadd zrange zrangebyscore zrem zscore"),
+    _use("throttled", "hdel hget hset pexpire"),
+    _use("", "pubsub|numsub"),
+    _use("result:MESSAGE", "del set"),
+    _use("result:MESSAGE", "publish"),
+]
 ROLES: Dict[str, List[Use]] = {
     "publisher": _PUBLISH,
     "checked-publisher": [
         *_PUBLISH,
         _use("messages", "hdel hexists hmget"),
         _use("attempts", "hdel hget"),
-        _use("waiting", "lrange ltrim"),
-        _use("prioritized", "zrange zrangebyscore zrem"),
-        _use("delayed", "zrange zrem zscore"),
-        _use("workers", "hkeys"),
-        _use("processing:WORKER", "lrange"),
-        _use("extras pauses", "exists"),  # both at once
-        _use("extras", "hdel hget hlen hmget hset hsetnx"),
-        _use("unique", "hdel hget hlen hmget hset"),
-        _use("checkpoints progress history cancels", "hdel"),
+        *_CHECK,
+        _use("extras", "hsetnx"),
         *_NOTE,
-        _use("throttles", "pexpire zadd zrange zrangebyscore zrem zscore"),
-        _use("throttled", "hdel hget hset pexpire"),
-        _use("", "pubsub|numsub"),
-        _use("result:MESSAGE", "del set"),
-        _use("result:MESSAGE", "publish"),
     ],
     "waiter": [
         _use("", "ping multi exec unsubscribe"),
@@ -156,6 +160,10 @@ ROLES: Dict[str, List[Use]] = {
         _use("schedules", "hexists hget hgetall hset"),
         _use("due", "exists zadd zcard zrange zrangebyscore zscore"),
         _use("fires", "hdel hget hgetall hlen hset"),
+        _use("messages", "hdel hmget"),
+        _use("attempts", "hdel"),
+        *_CHECK,
+        _use("history", "hget"),
     ],
     "worker": [
         _use("", "ping info time multi exec pubsub|numsub eval evalsha"),

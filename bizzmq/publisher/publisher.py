@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from functools import partial
 from typing import Any, Callable, Iterable, Iterator, Sequence, TypeVar
 
@@ -15,7 +16,7 @@ from bizzmq.message import MessageOptions
 from bizzmq.protocol.envelope import MAX_PAYLOAD_BYTES, encode_body, encode_header
 from bizzmq.protocol.sealing import Sealer
 from bizzmq.publisher import confirms
-from bizzmq.publisher.checked import terms_of, unique_keys
+from bizzmq.publisher.checked import PublishedIds, terms_of, unique_keys
 from bizzmq.publisher.checked_publisher import CheckedPublisher
 from bizzmq.publisher.conversion import Encode
 from bizzmq.publisher.pipeline import PublishPipeline, Request
@@ -153,18 +154,27 @@ class Publisher(CheckedPublisher):
             for request in self._pipelined(queue, parts, delay_ms, priority):
                 published += request.message_ids
 
-    def publish_encoded(self, queue: str, envelope: bytes, delay_ms: int, priority: int) -> str:
-        """Publish an envelope as it is, to a queue's first shard; returns the id. Raises as `publish`."""
+    def publish_encoded(self, queue: str, envelope: bytes, unique_key: str, terms: Terms) -> str:
+        """Publish an envelope as it is, to a queue's first shard.
+
+        Returns:
+            Its id, or that of the message that has the unique key.
+
+        Raises:
+            As `publish`.
+        """
         self._until_done(self._read_time)
+        if not (unique_key or terms.expires_ms):
+            with suppress(LengthLimitedError):
+                (message_id,) = self._send(queue, [envelope], terms.delay_ms, terms.priority, None)
+                return message_id
+        published = PublishedIds()
+        self._shards[queue] = [queue]
         try:
-            (message_id,) = self._send(queue, [envelope], delay_ms, priority, None)
-        except LengthLimitedError:
-            published: list[str] = []
-            self._shards[queue] = [queue]
-            self._publish_checked(queue, [""], [envelope], Terms(delay_ms, priority), None, published)
-            (message_id,) = published
-            del self._shards[queue]
-        return message_id
+            self._publish_checked(queue, [unique_key], [envelope], terms, None, published)
+        finally:
+            self._shards.pop(queue, None)
+        return published[0]
 
     def _read_time(self) -> None:
         self._clock.sync(*self.broker.time())

@@ -63,7 +63,9 @@ class ScheduleClient:
 
         Args:
             name: the name of the schedule on this queue: up to 200 printable characters without spaces.
-            message, options: as for `publish_message_to_queue`. A `delay_s` counts from the time of the schedule.
+            message, options: as for `publish_message_to_queue`. A `delay_s` counts from the time of the schedule; a
+                time is left out while another message has the `unique_key`. `confirm` and `on_duplicate="replace"`
+                are refused.
             cron: five fields (minute, hour, day of the month, month, day of the week), or `@hourly`, `@daily`,
                 `@weekly`, `@monthly`, `@yearly`. It needs the extra `schedules`.
             every_s: the interval, seconds or a timedelta, at least 1 s. The first message is published after one

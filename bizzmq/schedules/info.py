@@ -47,8 +47,10 @@ class ScheduleInfo:
         next_at_s: when it fires next, seconds since the epoch by Redis's clock; None for never.
         last_at_s: when it fired last; None for never.
         last_message_id: the id of the message that it has published last, or "".
-        fired, skipped: how often it has fired, and how often it did not, as `missed` and `overlap` say.
+        fired, skipped: how often it has fired, and how often it did not, as `missed`, `overlap` and `unique_key` say,
+            or because the queue was full.
         app: the module whose app declares it; "" for a schedule that code does not declare.
+        unique_key, expires_s: of its messages; "" and None if they have none.
         pause: why it is paused; None if it is not.
         problem: what is wrong with its definition, or "".
     """
@@ -72,6 +74,8 @@ class ScheduleInfo:
     app: str = ""
     pause: SchedulePause | None = None
     problem: str = ""
+    unique_key: str = ""
+    expires_s: float | None = None
 
     @property
     def when(self) -> str:
@@ -107,7 +111,9 @@ def info_of(name: bytes, queue: str, stored: bytes, score: bytes | None, state: 
         found.name, queue, task, body, when.line if isinstance(when, Cron) else "",
         when.timezone if isinstance(when, Cron) else "UTC", None if is_cron else when.every_ms / 1000,  # type: ignore[union-attr]
         options.missed, options.overlap, options.jitter_ms / 1000,
-        PAUSED if pause else UNDECLARED if found.is_undeclared else word, app=found.app, **facts,
+        PAUSED if pause else UNDECLARED if found.is_undeclared else word, app=found.app,
+        unique_key=found.terms.unique_key,
+        expires_s=found.terms.expires_ms / 1000 if found.terms.expires_ms else None, **facts,
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from typing import Any, Iterable, Sequence
 
 from bizzmq.admin.stats import read_queue_names
 from bizzmq.broker.operations import Operation, Script, Together, command
+from bizzmq.broker.queues import read_shards
 from bizzmq.broker.replies import as_bytes, as_text, pairs
 from bizzmq.broker.schedules import (
     pause_schedule_call,
@@ -146,7 +147,11 @@ def put(schedule: Schedule, sealer: Sealer | None, *, is_new: bool = False) -> O
 
 
 def _put(k: QueueKeys, before: Stored, schedule: Schedule, after: bytes) -> Operation[bool]:
-    """Store a definition in place of another one. False if that has changed meanwhile."""
+    """Store a definition in place of another one. False if that has changed meanwhile. Raises ConfigurationError."""
+    if schedule.terms.unique_key and len((yield from read_shards(k))) > 1:
+        raise ConfigurationError(
+            f"queue {k.queue!r} has shards, so a schedule cannot have a unique key: it publishes to the first one only"
+        )
     now_ms = yield from read_time_ms()
     next_due = due_text(schedule.options.when.first(now_ms))
     replaces_due = not _has_same_times(before, schedule)
@@ -164,10 +169,12 @@ def _has_same_times(before: Stored, schedule: Schedule) -> bool:
 def pause(
     k: QueueKeys | None, name: str, by: str, why: str, until_ms: int | None
 ) -> Operation[ScheduleInfo]:  # fmt: skip
-    """Pause a schedule. Raises as `find_schedule`."""
+    """Pause a schedule. Raises as `find_schedule`, and ConfigurationError: the time is over by Redis's clock."""
     stored = yield from find_schedule(k, name)
-    home = QueueKeys(stored.queue)
-    record = {"by": by, "why": why, "since_ms": (yield from read_time_ms()), "until_ms": until_ms}
+    home, now_ms = QueueKeys(stored.queue), (yield from read_time_ms())
+    if until_ms is not None and until_ms <= now_ms:
+        raise ConfigurationError("until must be in the future by Redis's clock")
+    record = {"by": by, "why": why, "since_ms": now_ms, "until_ms": until_ms}
     call = pause_schedule_call(home, name, json_codec.dumps(record), due_text(until_ms))
     if not pause_schedule_result((yield Script("pause_schedule", call))):
         raise ScheduleNotFoundError(name, home.queue)

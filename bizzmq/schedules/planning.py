@@ -54,7 +54,7 @@ def _fire(schedule: Schedule, due: DueSchedule, score: bytes, due_ms: int, follo
     delay_ms = schedule.delay_ms + (random.randint(0, schedule.options.jitter_ms) if schedule.options.jitter_ms else 0)
     return Fire(
         due.name, score, due_text(following), schedule.options.overlap, message_id_of(schedule, due_ms),
-        schedule.envelope, delay_ms, schedule.priority,
+        schedule.envelope, delay_ms, schedule.priority, schedule.terms.encode(),
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import Any, Dict
 
 from bizzmq.errors import ConfigurationError, DecodeError
 from bizzmq.message import MessageOptions
-from bizzmq.properties import MAX_NAME
+from bizzmq.properties import MAX_NAME, checked_unique_key
 from bizzmq.protocol import json_codec
 from bizzmq.protocol.envelope import decode_body, decode_envelope, encode_header
 from bizzmq.protocol.keys import QueueKeys, is_dead_letter_queue
@@ -69,6 +69,37 @@ def checked_home(queue: str) -> str:
 
 
 @dataclass(frozen=True)
+class MessageTerms:
+    """Which messages of a schedule are published and run.
+
+    Attributes:
+        unique_key: none is published while another message of the queue has it; "" for no key.
+        kept_until: until when a message has it: `finished`, `started`, or for how many ms.
+        expires_ms: how long after its publishing a message may be started; 0 for ever.
+    """
+
+    unique_key: str = ""
+    kept_until: str = "finished"
+    expires_ms: int = 0
+
+    def encode(self) -> bytes:
+        """As `fire` takes them; b"" if there are none."""
+        terms: Dict[str, Any] = {}
+        if self.unique_key:
+            terms["unique"] = self.unique_key
+            if self.kept_until.isdigit():
+                terms["for_ms"] = int(self.kept_until)
+            else:
+                terms["until"] = self.kept_until
+        if self.expires_ms:
+            terms["expires_ms"] = self.expires_ms
+        return json_codec.dumps(terms) if terms else b""
+
+
+_NO_TERMS = MessageTerms()
+
+
+@dataclass(frozen=True)
 class Schedule:
     """A schedule.
 
@@ -80,6 +111,7 @@ class Schedule:
         priority, delay_ms: of its messages.
         app: the module that declares it in code; "" if it was added by a client or a command.
         is_undeclared: whether that module no longer declares it.
+        terms: the unique key and the expiry of its messages.
     """
 
     name: str
@@ -90,6 +122,7 @@ class Schedule:
     delay_ms: int = 0
     app: str = ""
     is_undeclared: bool = False
+    terms: MessageTerms = _NO_TERMS
 
     def encode(self, sealer: Sealer | None = None) -> bytes:
         """The stored definition. Its envelope is sealed as if the schedule were the message."""
@@ -102,7 +135,8 @@ class Schedule:
         given = {
             "missed": (options.missed, LAST), "overlap": (options.overlap, ALLOW), "jitter_ms": (options.jitter_ms, 0),
             "priority": (self.priority, 0), "delay_ms": (self.delay_ms, 0), "app": (self.app, ""),
-            "undeclared": (self.is_undeclared, False),
+            "undeclared": (self.is_undeclared, False), "unique_key": (self.terms.unique_key, ""),
+            "kept_until": (self.terms.kept_until, "finished"), "expires_ms": (self.terms.expires_ms, 0),
         }  # fmt: skip
         head.update({name: value for name, (value, default) in given.items() if value != default})
         envelope = self.envelope if sealer is None else sealer.seal(_sealed_id(self.name), self.queue, self.envelope)
@@ -129,7 +163,7 @@ def decode(name: str, queue: str, stored: bytes, sealer: Sealer | None = None) -
         return Schedule(
             name, queue, _stored_options(head), envelope, checks.integer("priority", head.get("priority", 0), -(2**53)),
             checks.integer("delay_ms", head.get("delay_ms", 0), 0), checks.text("app", head.get("app", "")),
-            checks.flag("undeclared", head.get("undeclared", False)),
+            checks.flag("undeclared", head.get("undeclared", False)), _stored_terms(head),
         )  # fmt: skip
     except ConfigurationError as error:
         raise DecodeError(f"the definition of a schedule is invalid: {error}") from error
@@ -146,6 +180,32 @@ def _stored_options(head: Dict[str, Any]) -> ScheduleOptions:
         checks.choice("overlap", head.get("overlap", ALLOW), OVERLAP),
         checks.integer("jitter_ms", head.get("jitter_ms", 0), 0),
     )  # fmt: skip
+
+
+def _stored_terms(head: Dict[str, Any]) -> MessageTerms:
+    if "unique_key" not in head and "expires_ms" not in head:
+        return _NO_TERMS
+    kept_until = checks.text("kept_until", head.get("kept_until", "finished"))
+    if not kept_until.isdigit():
+        checks.choice("kept_until", kept_until, ("finished", "started"))
+    return MessageTerms(
+        checked_unique_key(head.get("unique_key", "")), kept_until,
+        checks.integer("expires_ms", head.get("expires_ms", 0), 0),
+    )  # fmt: skip
+
+
+def _terms_of(message: MessageOptions, body: bytes, jitter_ms: int) -> MessageTerms:
+    """The terms of the messages of a schedule. Raises ConfigurationError."""
+    if message.on_duplicate == "replace":
+        raise ConfigurationError("a schedule's message cannot have on_duplicate='replace': all have the same content")
+    expires_ms = 0 if message.expires_s is None else max(1, round(message.expires_s * 1000))
+    if expires_ms and expires_ms <= message.delay_ms(0) + jitter_ms:
+        checks.refuse("expires_s", "longer than delay_s and jitter_s together", message.expires_s)
+    key = message.unique_key
+    if not isinstance(key, str):
+        key = checked_unique_key(key(decode_body(body)), "what unique_key returns")
+    kept_until = message.unique_until if message.unique_for_s is None else f"{round(message.unique_for_s * 1000)}"
+    return MessageTerms(key, kept_until if key else "finished", expires_ms)
 
 
 def new_schedule(
@@ -167,7 +227,7 @@ def new_schedule(
         raise ConfigurationError("a schedule's message cannot have confirm: no publisher waits for it")
     return Schedule(
         checked_schedule_name(name), checked_home(queue), options, encode_header(message, task, version) + body,
-        message.priority, message.delay_ms(0), app,
+        message.priority, message.delay_ms(0), app, terms=_terms_of(message, body, options.jitter_ms),
     )  # fmt: skip
 
 

@@ -184,6 +184,8 @@ class Scheduler:
 _OUTCOMES = {
     Fired.FIRED: "schedule fired", Fired.SKIPPED: "schedule skipped",
     Fired.WAITS: "schedule waits for its last message", Fired.ELSEWHERE: "schedule fired elsewhere",
+    Fired.DUPLICATE: "schedule skipped: another message has its unique key",
+    Fired.FULL: "schedule skipped: the queue is full",
 }  # fmt: skip
 
 

@@ -145,11 +145,18 @@ def test_the_command_adds_shows_pauses_runs_and_removes(bizzmq: Command, mq: Biz
     (("add", "s", "nope", "1", "--every", "5"), 1, "queue 'nope' does not exist"),
     (("add", "there", "q", "2", "--every", "5"), 2, "queue 'q' has a schedule 'there' already"),
     (("add", "s", "q", "--every", "5", "--task", "nope", "--app", "nightly_report:app"), 2, "has no task 'nope'"),
+    (("add", "s", "q", "1", "--every", "5", "--expires", "3", "--delay", "5"), 2,
+     "--expires must be longer than --delay, which is 5, not 3"),
+    (("add", "s", "q", "1", "--every", "5m", "--unique-for", "2h"), 2,
+     "--unique-until, --unique-for and on_duplicate need a --unique-key"),
+    (("add", "s", "q", "1", "--every", "5", "--unique-key", ""), 2, "it is empty"),
+    (("add", "s", "q", "1", "--every", "5x"), 2, "'5x' is no time span: write 90s, 5m, 2h, 7d or 1w"),
     (("show", "s"), 1, "no queue has a schedule 's'"),
     (("remove", "s", "-q", "q"), 1, "queue 'q' has no schedule 's'"),
     (("remove",), 2, "name either a schedule or --prune"),
     (("pause", "there", "--until", "tomorrow"), 2, "--until is no time such as"),
-    (("pause", "there", "--until", "2030-01-01T00:00"), 2, "--until must be a datetime with a time zone"),
+    (("pause", "there", "--until", "2030-01-01T00:00"), 2, "--until needs an offset, such as"),
+    (("pause", "there", "--until", "2020-01-01T00:00Z"), 2, "--until must be in the future"),
 ])  # fmt: skip
 def test_wrong_input_is_one_line_and_changes_nothing(
     bizzmq: Command, mq: BizzMQ, queue: str, arguments: Any, code: int, line: str

@@ -185,6 +185,69 @@ def test_the_message_is_the_one_that_was_given_with_its_options(clockwork: Clock
     assert message.message.properties.headers == {"trace": "1"}
 
 
+@pytest.mark.parametrize(
+    ("terms", "fired", "skipped"),
+    [
+        ({"unique_key": "k"}, 1, 2),
+        ({"unique_key": lambda body: f"k{body['n']}", "unique_for_s": 60}, 1, 2),
+        ({"unique_key": "k", "unique_until": "started"}, 1, 2),
+        ({"unique_key": "another"}, 3, 0),
+    ],
+)
+def test_a_time_is_left_out_while_another_message_has_the_unique_key(
+    clockwork: Clockwork, finish: Finish, terms: Any, fired: int, skipped: int
+) -> None:
+    """Also one that a publisher has published, and until it is finished: the last one here never is."""
+    clockwork.add(options=MessageOptions(**terms))
+    for _ in range(3):
+        clockwork.set_due(ago_ms=0)
+        clockwork.tick()
+        if terms["unique_key"] == "another":
+            finish(clockwork.waiting()[0])
+    info = clockwork.mq.show_schedule("s")
+    assert (info.fired, info.skipped) == (fired, skipped)
+    assert clockwork.mq.stats("q").duplicates == skipped
+
+
+def test_a_schedule_and_publishers_share_unique_keys(clockwork: Clockwork) -> None:
+    options = MessageOptions(unique_key="k")
+    clockwork.add(options=options)
+    published = clockwork.mq.publish_message_to_queue("q", "by hand", options)
+    clockwork.set_due(ago_ms=0)
+    clockwork.tick()
+
+    assert clockwork.waiting() == [published]
+    assert clockwork.mq.run_schedule("s") == published
+    assert clockwork.mq.publish_message_to_queue("q", "again", options) == published
+
+
+def test_a_scheduled_message_expires(clockwork: Clockwork) -> None:
+    clockwork.add(options=MessageOptions(expires_s=0.05))
+    clockwork.set_due(ago_ms=0)
+    clockwork.tick()
+    (message,) = clockwork.waiting()
+    eventually(lambda: clockwork.mq.status("q", message).state == "expired")
+
+    assert clockwork.mq.consume_until_empty("q", print, timeout_s=10) == 0
+    assert clockwork.mq.stats("q").expired == 1
+
+
+@pytest.mark.parametrize("when_full", ["refuse", "drop-oldest"])
+def test_a_full_queue_skips_or_drops(clockwork: Clockwork, when_full: str) -> None:
+    clockwork.mq.update_queue("q", {"max_length": 2, "when_full": when_full})
+    clockwork.add()
+    before = clockwork.mq.publish_messages_to_queue("q", [1, 2])
+    clockwork.set_due(ago_ms=0)
+    clockwork.tick()
+
+    info, stats = clockwork.mq.show_schedule("s"), clockwork.mq.stats("q")
+    if when_full == "refuse":
+        assert (info.fired, info.skipped, clockwork.waiting()) == (0, 1, before)
+    else:
+        assert (info.fired, info.skipped, clockwork.waiting()) == (1, 0, [before[1], info.last_message_id])
+    assert (stats.dropped, stats.unaccounted) == (info.fired, 0)
+
+
 def test_a_paused_schedule_does_not_fire_and_what_it_missed_is_left_out(clockwork: Clockwork) -> None:
     clockwork.add(missed="all")
     clockwork.set_due(1000)
@@ -205,7 +268,8 @@ def test_a_paused_schedule_does_not_fire_and_what_it_missed_is_left_out(clockwor
 
 def test_a_pause_ends_at_its_time(clockwork: Clockwork) -> None:
     clockwork.add()
-    clockwork.mq.pause_schedule("s", until=datetime.now(timezone.utc) - timedelta(seconds=1))
+    clockwork.mq.pause_schedule("s", until=datetime.now(timezone.utc) + timedelta(hours=1))
+    clockwork.set_due(ago_ms=1000)
 
     clockwork.tick()
 
@@ -218,7 +282,8 @@ def test_a_longer_pause_is_not_ended_by_a_scheduler_that_has_read_the_shorter_on
     clockwork: Clockwork, broker: Broker
 ) -> None:
     clockwork.add()
-    clockwork.mq.pause_schedule("s", until=datetime.now(timezone.utc) - timedelta(seconds=1))
+    clockwork.mq.pause_schedule("s", until=datetime.now(timezone.utc) + timedelta(hours=1))
+    clockwork.set_due(ago_ms=1000)
     (due,) = broker.due_schedules("q").due
     clockwork.mq.pause_schedule("s", why="longer")
 

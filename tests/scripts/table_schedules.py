@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from bizzmq.broker.broker import Broker
 from bizzmq.broker.schedules import NEVER, DuePage, DueSchedule, Fire, Fired, ScheduleState
 from bizzmq.broker.workers import Heartbeat
-from tests.scripts.containers import NO_QUEUE, NOW, SOON, Containers, envelope
+from tests.scripts.containers import LATER as EXPIRES
+from tests.scripts.containers import NO_QUEUE, NOW, PAST, SOON, Containers, envelope
 from tests.scripts.moves import QUEUE, Call, Move, held
+from tests.scripts.table_checked import FULL as QUEUE_FULL
 
 LATER = 4_000_000_000_000
 DEFINITION = '{"every_ms":1000}\n1\n"body"'
@@ -28,8 +31,10 @@ def occurrence(
     name: str = "m1",
     delay_ms: int = 0,
     priority: int = 0,
+    terms: str = "",
 ) -> Fire:
-    return Fire(b"s", str(due).encode(), str(following), action, name, envelope(name), delay_ms, priority)
+    due_at = str(due).encode()
+    return Fire(b"s", due_at, str(following), action, name, envelope(name), delay_ms, priority, terms.encode())
 
 
 def firing(*fires: Fire) -> Call:
@@ -115,6 +120,59 @@ FIRING = [
          one(LATER, waiting=("m1",), wake=True, stats={"published": 1}, fires={"s": f"{FIRED}\t{PAUSE}"}),
          again=[Fired.ELSEWHERE]),
 ]  # fmt: skip
+KEYED = {"extras": {"m1": '{"unique":"a"}'}, "unique": {"a": "m1"}}
+SKIPPED = "0 0 - 0 1"
+DROPS = {"max_length": "1", "when_full": "drop-oldest"}
+
+
+def firing_terms(**terms: Any) -> Call:
+    return firing(occurrence(terms=json.dumps(terms)))
+
+
+TERMS = [
+    Move("fire", "with a unique key", one(), firing_terms(unique="a", until="finished"), [Fired.FIRED],
+         one(LATER, waiting=("m1",), wake=True, stats={"published": 1}, fires={"s": FIRED}, **KEYED),
+         again=[Fired.ELSEWHERE]),
+    Move("fire", "with a key until it is started", one(), firing_terms(unique="a", until="started"), [Fired.FIRED],
+         one(LATER, waiting=("m1",), wake=True, stats={"published": 1}, fires={"s": FIRED}, unique={"a": "m1"},
+             extras={"m1": '{"unique":"a","until":"started"}'}), again=[Fired.ELSEWHERE]),
+    Move("fire", "nothing while another message has the key",
+         one(waiting=("m0",), extras={"m0": '{"unique":"a"}'}, unique={"a": "m0"}),
+         firing_terms(unique="a", until="finished"), [Fired.DUPLICATE],
+         one(LATER, waiting=("m0",), extras={"m0": '{"unique":"a"}'}, unique={"a": "m0"}, stats={"duplicates": 1},
+             fires={"s": SKIPPED}), again=[Fired.ELSEWHERE]),
+    Move("fire", "over a key whose message is gone", one(unique={"a": "m0"}),
+         firing_terms(unique="a", until="finished"), [Fired.FIRED],
+         one(LATER, waiting=("m1",), wake=True, stats={"published": 1}, fires={"s": FIRED}, **KEYED),
+         again=[Fired.ELSEWHERE]),
+    Move("fire", "with an expiry", one(), firing_terms(expires_ms=60_000), [Fired.FIRED],
+         one(LATER, waiting=("m1",), wake=True, stats={"published": 1}, fires={"s": FIRED},
+             extras={"m1": "{" + EXPIRES + "}"}), again=[Fired.ELSEWHERE]),
+    Move("fire", "nothing into a full queue", one(waiting=("m0",), options={"max_length": "1"}),
+         firing(occurrence()), [Fired.FULL],
+         one(LATER, waiting=("m0",), options={"max_length": "1"}, fires={"s": SKIPPED}), again=[Fired.ELSEWHERE]),
+    Move("fire", "over a key whose message can only expire",
+         one(waiting=("m0",), extras={"m0": '{"unique":"a",' + PAST + "}"}, unique={"a": "m0"}, workers={"w1": "s1"},
+             processing={"w1": ("m9",)}),
+         firing_terms(unique="a", until="finished"), [Fired.FIRED],
+         one(LATER, waiting=("m0", "m1"), wake=True, stats={"published": 1}, fires={"s": FIRED}, unique={"a": "m1"},
+             extras={"m0": '{"unique":"a",' + PAST + ',"superseded":true}', "m1": '{"unique":"a"}'},
+             workers={"w1": "s1"}, processing={"w1": ("m9",)}), again=[Fired.ELSEWHERE]),
+    Move("fire", "for the oldest of a full queue, low priorities first",
+         one(waiting=("m0",), prioritized={"m4": -5}, keeps=("m4",), attempts={"m4": "0 0 0 -5"}, options=DROPS),
+         firing(occurrence()), [Fired.FIRED],
+         one(LATER, waiting=("m1",), wake=True, options=DROPS, stats={"published": 1, "dropped": 2},
+             results={"m4": f"discarded {QUEUE_FULL}"}, fires={"s": FIRED}), again=[Fired.ELSEWHERE]),
+    Move("fire", "for a delayed one if nothing else waits", one(delayed=("m0",), options=DROPS),
+         firing(occurrence(delay_ms=90_000)), [Fired.FIRED],
+         one(LATER, delayed=("m1",), wake=True, options=DROPS, stats={"published": 1, "dropped": 1},
+             fires={"s": FIRED}), again=[Fired.ELSEWHERE]),
+    Move("fire", "for a unique one, with its key",
+         one(waiting=("m0",), extras={"m0": '{"unique":"b"}'}, unique={"b": "m0"}, options=DROPS),
+         firing(occurrence()), [Fired.FIRED],
+         one(LATER, waiting=("m1",), wake=True, options=DROPS, stats={"published": 1, "dropped": 1},
+             fires={"s": FIRED}), again=[Fired.ELSEWHERE]),
+]  # fmt: skip
 CHANGING = [
     Move("put_schedule", "a new one", Containers(), putting(""), True, one(LATER)),
     Move("put_schedule", "another definition at the same times", one(), putting(DEFINITION, OTHER), True,
@@ -169,4 +227,4 @@ LOOKING = [
     Move("delete_queue", "with its schedules", one(fires={"s": "500 500 m0 7 1"}),
          lambda broker: bool(broker.delete_queue(QUEUE, [], "empty", b"")), True, NO_QUEUE, again=False),
 ]  # fmt: skip
-ROWS = [*FIRING, *CHANGING, *LOOKING]
+ROWS = [*FIRING, *TERMS, *CHANGING, *LOOKING]

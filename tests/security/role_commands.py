@@ -11,6 +11,7 @@ from bizzmq import BizzMQ, MessageOptions, NotConfirmedError, QueueOptions, Resu
 from bizzmq.admin.stats import overview, read_all_pools, stats
 from bizzmq.admin.stored_message import STATES
 from bizzmq.broker.broker import Broker
+from bizzmq.broker.schedules import Fire, Fired
 from bizzmq.broker.server_info import info, warn_of_eviction
 from bizzmq.connection.factory import connect
 from bizzmq.results.awaited import Awaited, value_of
@@ -128,6 +129,20 @@ def _declare(broker: Broker) -> None:
     for schedules in ([schedule], []):
         broker.perform(operations.declare(broker.keys("q"), schedules, "tasks", None))
     broker.has_schedules("q")
+    (stored,) = broker.perform(operations.read_all(broker.keys("q")))
+    score = stored.score or b""
+    throttles = [
+        (b"a", 60_000, Fired.FIRED),
+        (b"b", 1, Fired.FIRED),
+        (b"a", 1, Fired.DUPLICATE),
+        (b"c", 1, Fired.FIRED),
+    ]
+    for number, (key, for_ms, outcome) in enumerate(throttles):
+        terms = b'{"unique":"%s","for_ms":%d}' % (key, for_ms)
+        fire = Fire(b"s", score, "1", "allow", f"{number:020}", b"1\n1", terms=terms)
+        assert broker.fire("q", [fire]) == [outcome]
+        score = b"1"
+        time.sleep(0.002)
 
 
 ACTIONS: dict[str, list[Action]] = {

@@ -24,6 +24,7 @@ from bizzmq.testing.server import RedisServer
 from bizzmq.testing.wait import eventually
 from tests.scripts.containers import NO_QUEUE, Containers, everything, load_all, look, put
 from tests.scripts.moves import DEAD, QUEUE, Move, held
+from tests.scripts.table_schedules import DROPS, firing, occurrence, one
 from tests.scripts.test_moves import MOVES
 from tests.security.monitor import Pair, monitored
 from tests.security.role_commands import ACTIONS
@@ -168,6 +169,7 @@ def acts(role: str) -> list[Act]:
         *[_of_move(move) for move in MOVES if is_of(role, move)],
         *[_of_extras(queue) for queue, worker in WORKERS.items() if worker == role],
         *[_of_history(act) for act in HISTORIES.get(role, ())],
+        *([_of_dropped_history()] if role == "scheduler" else []),
         *[_of_retention(queue) for queue, worker in WORKERS.items() if worker == role],
         *[Act(_fill if role in ("viewer", "inspector") else _create, action) for action in ACTIONS[role]],
     ]
@@ -233,6 +235,23 @@ def _of_history(do: Callable[[str], None]) -> Act:
         put(admin, QUEUE, held("m1"))
         put(admin, DEAD, held("m1"))
         admin.hset(QueueKeys(QUEUE).extras, "history", "1")
+
+    return Act(prepare, do)
+
+
+def _of_dropped_history() -> Act:
+    """A schedule fires into a full queue that keeps histories."""
+
+    def prepare(_server: RedisServer, admin: Redis) -> None:
+        put(admin, QUEUE, one(waiting=("m0",), keeps=("m0",), options=DROPS))
+        admin.hset(QueueKeys(QUEUE).extras, "history", "1")
+
+    def do(url: str) -> None:
+        broker = Broker(Connection(url))
+        try:
+            firing(occurrence())(broker)
+        finally:
+            broker.connection.drop()
 
     return Act(prepare, do)
 

@@ -11,7 +11,7 @@ from bizzmq.broker.broker import Broker
 from bizzmq.connection.error_mapping import CommandRefusedError
 from bizzmq.consumer.lease import QUEUE_GONE
 from bizzmq.dead_letters.retention import Retention
-from bizzmq.errors import BrokerFullError, QueueNotFoundError
+from bizzmq.errors import BrokerFullError, ConfigurationError, QueueNotFoundError
 from bizzmq.protocol.keys import logical_queue, shard_of
 from bizzmq.protocol.sealing import Sealer
 from bizzmq.queue import QueueOptions
@@ -106,7 +106,7 @@ class PoolQueues:
                 return
             declare = operations.declare(self._broker.keys(queue), schedules, module, self._sealer)
             changed = self._broker.perform(declare)
-        except (BrokerFullError, CommandRefusedError) as error:  # it can work nevertheless; the next start tries again
+        except (BrokerFullError, CommandRefusedError, ConfigurationError) as error:  # the next start tries again
             if not schedules:
                 return
             log(_logger, logging.ERROR, "the app's schedules cannot be stored", queue=queue, error=str(error))

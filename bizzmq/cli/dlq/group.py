@@ -15,7 +15,7 @@ from bizzmq.admin.stored_message import StoredMessage
 from bizzmq.broker.broker import Broker, open_broker
 from bizzmq.cli.dlq import replay
 from bizzmq.cli.dlq.options import filters, replay_options, taken_filter
-from bizzmq.cli.helpers import confirm_deletion, naming_options, show_count, yes_option
+from bizzmq.cli.helpers import confirm_deletion, counted, naming_options, show_count, yes_option
 from bizzmq.cli.tables import ago, table
 from bizzmq.dead_letters.filters import LetterFilter
 from bizzmq.dead_letters.fingerprint import fingerprint_of
@@ -142,8 +142,8 @@ def purge(redis_url: str, queue: str, yes: bool) -> None:
     """Delete all dead letters, except those that a worker is handling."""
     with open_broker(redis_url) as broker:
         total = _total(broker, queue)
-        confirm_deletion(f"{total} dead letters of {queue}", yes)
-        show_count(purge_all(broker, broker.keys(queue).dead_letters().queue), "messages deleted")
+        confirm_deletion(f"{counted(total, 'dead letter')} of {queue}", yes)
+        show_count(purge_all(broker, broker.keys(queue).dead_letters().queue), "message", "deleted")
 
 
 def _total(broker: Broker, queue: str) -> int:

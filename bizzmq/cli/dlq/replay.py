@@ -100,7 +100,7 @@ def replay(redis_url: str, queue: str | None, message_ids: Sequence[str], option
                 _replay_edited(broker, letter, options)
                 return
         else:
-            show_count(_steps(broker, queue, message_ids, options), "messages replayed")
+            show_count(_steps(broker, queue, message_ids, options), "message", "replayed")
             return
     sys.exit(debug_letter(letter, options.handler, redis_url, sealing.from_environment()))
 

@@ -10,8 +10,12 @@ from pathlib import Path
 from typing import Iterator, Mapping, NamedTuple
 
 import pytest
+from click import Command
 
 from bizzmq import BizzMQ, MessageOptions, QueueOptions
+from bizzmq.cli.helpers import option_of
+from bizzmq.cli.publish import publish
+from bizzmq.cli.queue import create
 from bizzmq.testing.wait import eventually
 from tests.support.paths import ROOT
 
@@ -87,12 +91,21 @@ def test_guide_runs(document: str, url: str, tmp_path: Path) -> None:
             shell(block.code, home, environment)
 
 
-@pytest.mark.parametrize("options", [QueueOptions, MessageOptions])
-def test_the_guide_has_each_option_with_its_default(options: type) -> None:
+@pytest.mark.parametrize(("options", "command"), [(QueueOptions, create), (MessageOptions, publish)])
+def test_the_guide_has_each_option_with_its_default_and_its_name_on_the_command_line(
+    options: type, command: Command
+) -> None:
     table = text_of("docs/guide/queues-and-messages.md").partition(f"<!-- table: {options.__name__} -->")[2]
-    rows = re.findall(r"(?m)^\| `(\w+)` \| [^|]+ \| `([^`]*)`", table.partition("\n\n")[0])
+    rows = re.findall(r"(?m)^\| `(\w+)` \| ([^|]+) \| `([^`]*)`", table.partition("\n\n")[0])
 
-    assert rows == [(name, repr(value).replace("''", '""')) for name, value in vars(options()).items()]
+    assert [(name, default) for name, _, default in rows] == [
+        (name, repr(value).replace("''", '""')) for name, value in vars(options()).items()
+    ]
+    known = {name for param in command.params for name in (*param.opts, *param.secondary_opts)}
+    for name, shown, _ in rows:
+        named = set(re.findall(r"--[a-z-]+", shown))
+        assert named <= known, name
+        assert named or option_of(name) not in known, f"{name} is {option_of(name)}"
 
 
 # --- links ---------------------------------------------------------------------------------------------------------

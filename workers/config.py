@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass, field
-from typing import Any, Callable, Optional, Protocol, Sequence, Tuple, Union
+from typing import Any, Callable, Optional, Sequence, Tuple, Union
 
 from bizzmq.app.description import AppDescription
 from bizzmq.consumer import handler_loader
 from bizzmq.consumer.prefetch import DEFAULT_LIMIT
+from bizzmq.consumer.task_dispatcher import HasHandler
 from bizzmq.errors import ConfigurationError
 from bizzmq.protocol.encryption import EncryptionKeys, checked_keys
 from bizzmq.protocol.keys import QueueKeys
@@ -75,12 +76,6 @@ def _token(name: str, value: Any) -> str:
             f"{HEALTH_TOKEN} has a line end, a control character or white space around it: no client can send that"
         )
     return token
-
-
-class HasHandler(Protocol):
-    """An app."""
-
-    def __bizzmq_handler__(self) -> Callable[..., Any]: ...
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Mapping
 
 from bizzmq.admin.find import find_message
-from bizzmq.admin.stored_message import DEAD_LETTERED, DELAYED, WAITING, StoredMessage
+from bizzmq.admin.stored_message import DEAD_LETTERED, DELAYED, PROCESSING, WAITING, StoredMessage
 from bizzmq.broker.operations import Operation, command
 from bizzmq.broker.queues import read_shards
 from bizzmq.errors import DecodeError
@@ -30,7 +30,8 @@ class MessageStatus:
         state: `waiting`, `delayed` (also until its next retry), `processing`, `succeeded`, `dead_lettered`,
             `discarded` or `cancelled`; `expired` if it was not started in time; `unknown` if it has ended and its
             result is not kept, or was never published.
-        delivery: the number of its last delivery; 0 before the first one, and if it is not known.
+        delivery: the number of its last delivery, also of one that is running or about to; 0 before the first one, and
+            if it is not known.
         published_at_s: when it was published, by Redis's clock; None if BizzMQ did not make the id.
         started_at_s, finished_at_s: when its last delivery began and ended, by the worker's clock; None while that is
             not known. All times are seconds since the epoch.
@@ -98,8 +99,9 @@ def _of_stored(
     queue: str, message_id: str, found: StoredMessage, state: str, progress: Progress | None
 ) -> MessageStatus:
     error = found.error if found.state == DEAD_LETTERED else None
+    delivery = found.delivery + (found.state == PROCESSING)
     return MessageStatus(
-        message_id, queue, state, found.delivery, _published_s(message_id), due_at_s=found.due_at_s,
+        message_id, queue, state, delivery, _published_s(message_id), due_at_s=found.due_at_s,
         worker=found.worker, error=error or {}, progress=progress,
     )  # fmt: skip
 

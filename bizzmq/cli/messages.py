@@ -25,6 +25,7 @@ _BODY, _SHOWN = 60, 10_000
 _PAGES = 10
 """How many pages one call reads with a filter."""
 _DEAD = "dead"
+_HEAD = ("id", "published", "priority", "tried", "task", "key", "place", "about", "body")
 
 
 @click.command("list")
@@ -69,9 +70,13 @@ def list_messages(
     if as_json:
         show(json.dumps(listing.MessagePage(found, page.next).as_dict()))
         return
-    head = ("id", "published", "priority", "tried", "place", "about", "body")
-    table([_row(message) for message in found], head, optional=("priority", "place", "published", "tried"),
-          cut={"about": 12, "body": 12})  # fmt: skip
+    rows, head = [_row(message) for message in found], list(_HEAD)
+    for name in ("key", "task"):
+        if not any(row[head.index(name)] for row in rows):
+            rows = [[cell for shown, cell in zip(head, row) if shown != name] for row in rows]
+            head.remove(name)
+    table(rows, head, optional=("priority", "place", "tried", "published", "key", "about"),
+          cut={"about": 12, "task": 12, "key": 8, "body": 12})  # fmt: skip
     if page.next is not None:
         show_on_stderr(f"... more: --after {page.next}")
 
@@ -128,7 +133,9 @@ def _row(message: StoredMessage) -> list[Any]:
         about = f"due {utc(message.due_at_s)}"
     body = json.dumps(message.body) if message.message else repr(message.envelope[:_BODY])
     body = body if len(body) <= _BODY else f"{body[:_BODY]}..."
-    return [message.id, published, message.priority, message.delivery, message.place, str(about), body]
+    properties = message.message.properties if message.message else None
+    task, key = (properties.task, properties.key) if properties else ("", "")
+    return [message.id, published, message.priority, message.delivery, task, key, message.place, str(about), body]
 
 
 def _shown(name: str, value: Any) -> str:

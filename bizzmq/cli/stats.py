@@ -48,10 +48,12 @@ def stats(redis_url: str, queue: str, as_json: bool) -> None:
 
 def _show_activity(activity: QueueActivity) -> None:
     oldest_s = activity.oldest_waiting_s
-    show_folded(f"{'oldest waiting':<19} {'none' if oldest_s is None else span(oldest_s)}")
+    show_folded(f"{'oldest waiting':<19} {'none' if oldest_s is None else span(oldest_s):>12}")
     on = f" on {', '.join(activity.hosts)}" if activity.hosts else ""
     show_folded(f"{'workers':<19} {activity.workers:>12,}{on}")
+    spans = "  ".join(f"{seconds // 60:>8} min" for seconds in activity.rates)
+    show_folded(f"{'a minute, over':<19} {spans}")
     for name in Rate._fields:
         rates = [None if rate is None else getattr(rate, name) for rate in activity.rates.values()]
         values = "  ".join(f"{'?' if rate is None else format(rate, ',.1f'):>12}" for rate in rates)
-        show_folded(f"{name + ' a minute':<19} {values}  (over 1, 5 and 15 minutes)")
+        show_folded(f"{name:<19} {values}")

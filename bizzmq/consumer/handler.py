@@ -9,13 +9,13 @@ import sys
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Callable, Dict, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple, Union
 
 from bizzmq.consumer import handler_loader, handler_loop, handler_result, user_hooks
 from bizzmq.consumer.handler_loader import HandlerImportError
 from bizzmq.consumer.handler_loop import HandlerLoop
 from bizzmq.consumer.handler_shape import check, hook_takes_context, takes_context
-from bizzmq.consumer.task_dispatcher import TaskDispatcher
+from bizzmq.consumer.task_dispatcher import HasHandler, TaskDispatcher
 from bizzmq.context import Context
 from bizzmq.errors import MissingKeyError, PayloadTooLargeError, ResultTooLargeError, UnknownTaskError
 from bizzmq.failure_policy import FailurePolicy, layered
@@ -26,7 +26,7 @@ from bizzmq.properties import MessageProperties
 from bizzmq.protocol.envelope import SealedBody, encode_body
 from bizzmq.queue import QueueOptions
 
-UserHandler = Callable[..., Any]
+UserHandler = Union[Callable[..., Any], HasHandler]
 _ASYNCIO = str(Path(asyncio.__file__).parent)
 Run = Callable[[Any, Context], Optional[BaseException]]
 OWN_FILES = {__file__, handler_loader.__file__, handler_loop.__file__, handler_result.__file__, chain.__file__}
@@ -53,14 +53,16 @@ class Handler:
     when_spent: Callable[[], None] = staticmethod(lambda: None)
 
     def __init__(self, function: UserHandler, middlewares: Sequence[Any] = ()) -> None:
-        check(function)
-        self._function = function
-        self._takes_context = takes_context(function)
+        make = getattr(type(function), "__bizzmq_handler__", None)  # an app has a handler of its own
+        called: Callable[..., Any] = function if make is None else make(function)  # type: ignore[assignment]
+        check(called)
+        self._function = called
+        self._takes_context = takes_context(called)
         self._loop = HandlerLoop()
         self.interrupt = self._loop.interrupt
         self.interrupt_from_thread = self._loop.interrupt_from_thread
         self._process = os.getpid()
-        tasks: Any = function
+        tasks: Any = called
         self._tasks: TaskDispatcher = tasks if issubclass(type(tasks), TaskDispatcher) else _NO_TASKS
         self._policies: Dict[Tuple[str, int, bool], Tuple[QueueOptions, FailurePolicy]] = {}
         self._keeps_result = False

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Mapping, Sequence
+from typing import Any, Callable, Mapping, Protocol, Sequence
 
 from bizzmq.context import Context
 from bizzmq.errors import UnknownTaskError
 from bizzmq.failure_policy import NO_POLICY, FailurePolicy
 from bizzmq.properties import MessageProperties
+
+
+class HasHandler(Protocol):
+    """An app."""
+
+    def __bizzmq_handler__(self) -> Callable[..., Any]:
+        """The handler that runs its tasks."""
 
 
 class TaskDispatcher:

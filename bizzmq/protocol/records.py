@@ -34,8 +34,11 @@ def encode_checkpoint(checkpoint: Checkpoint) -> bytes:
     stored = {"version": checkpoint.version, "state": checkpoint.state, "loops": checkpoint.loops}
     try:
         data = encode_body(stored, MAX_CHECKPOINT_BYTES)
-    except (EncodeError, PayloadTooLargeError) as error:
-        raise CheckpointError(f"a checkpoint must be JSON of at most {MAX_CHECKPOINT_BYTES} bytes: {error}") from error
+    except PayloadTooLargeError as error:
+        raise CheckpointError(f"a checkpoint must be JSON of at most {MAX_CHECKPOINT_BYTES:,} bytes") from error
+    except EncodeError as error:
+        why = str(error).replace("the message is not JSON: ", "").replace("a message's keys", "its keys")
+        raise CheckpointError(f"a checkpoint must be JSON: {why}") from error
     return data
 
 

@@ -40,7 +40,7 @@ def app(url: str) -> Any:
 
 
 def run(app: App, queue: str = "default") -> int:
-    return app.client.consume_until_empty(queue, app.dispatcher(), timeout_s=30)
+    return app.client.consume_until_empty(queue, app, timeout_s=30)
 
 
 def dead_letters(redis: Redis, queue: str = "default") -> List[str]:

@@ -49,10 +49,10 @@ def test_everything_accepts_the_address_and_shows_no_secret(url: str, ledger: Le
     assert [row["queue"] for row in json.loads(output[-1])] == ["another", QUEUE, f"{QUEUE}_dlq"]
     output.append(_bizzmq(url, "dlq", "list", QUEUE))
     assert "asked to reject" in output[-1]
-    assert _bizzmq(url, "dlq", "replay", QUEUE).strip() == "1 messages replayed"
+    assert _bizzmq(url, "dlq", "replay", QUEUE).strip() == "1 message replayed"
     with BizzMQ(url) as mq:
         eventually(lambda: mq.stats(QUEUE).dead_lettered, PATIENCE_S)
-    assert _bizzmq(url, "dlq", "purge", QUEUE, "--yes").strip() == "1 messages deleted"
+    assert _bizzmq(url, "dlq", "purge", QUEUE, "--yes").strip() == "1 message deleted"
     output += [_bizzmq(_wrong(url), "stats", QUEUE, fails=True)]
     assert "invalid username-password pair" in output[-1]
     assert len(output[-1].splitlines()) == 1

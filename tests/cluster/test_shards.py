@@ -211,7 +211,7 @@ def test_the_operator_sees_the_dead_letters_of_all_shards(
     assert len(Counter(row["queue"] for row in listed)) == SHARDS
     one = listed[-1]["id"]
     assert json.loads(_bizzmq(url, "dlq", "show", QUEUE, one, "--json"))["id"] == one
-    assert _bizzmq(url, "dlq", "replay", QUEUE, one).strip() == "1 messages replayed"
+    assert _bizzmq(url, "dlq", "replay", QUEUE, one).strip() == "1 message replayed"
     assert mq.stats(QUEUE).waiting == 1
     assert _bizzmq(url, "dlq", "replay", QUEUE).strip() == f"{2 * SHARDS - 1} messages replayed"
     assert _bizzmq(url, "purge", QUEUE, "--yes").strip() == f"{2 * SHARDS} messages deleted"

@@ -15,6 +15,7 @@ from bizzmq import (
     Context,
     Draining,
     Message,
+    MessageOptions,
     Progress,
     QueueOptions,
     RetryLater,
@@ -155,8 +156,9 @@ def test_a_drain_ends_a_loop_between_two_items(context: Context) -> None:
 @pytest.mark.parametrize("state", [object(), {1, 2}, "x" * (1024 * 1024), float("nan"), b"bytes", {"a": object()}])
 def test_a_state_that_is_no_json_or_too_large_is_refused(context: Context, state: Any) -> None:
     context.checkpoint("before")
-    with pytest.raises(CheckpointError, match="checkpoint must be JSON"):
+    with pytest.raises(CheckpointError, match="checkpoint must be JSON") as caught:
         context.checkpoint(state)
+    assert "message" not in str(caught.value), "it is a checkpoint that is wrong"
     assert context.last_checkpoint == "before"
 
 
@@ -182,11 +184,14 @@ def test_progress_is_seen_while_the_message_runs_and_ends_with_it(mq: BizzMQ, re
         context.progress(2.5, 3, "second")
         eventually(lambda: getattr(mq.status("q", context.id).progress, "done", 0) == 2.5, PATIENCE_S)
         seen.append(mq.status("q", context.id).progress)
+        shown = mq.show_message(context.id).sections
+        assert (shown["progress"]["note"], shown["options"]["unique_key"]) == ("second", "k")
+        assert mq.status("q", context.id).delivery == 1
         context.progress(3)
         eventually(lambda: getattr(mq.status("q", context.id).progress, "done", 0) == 3, PATIENCE_S)
 
     mq.create_queue("q")
-    message_id = mq.publish_message_to_queue("q", 1)
+    message_id = mq.publish_message_to_queue("q", 1, MessageOptions(unique_key="k", expires_s=600))
     drained(mq, handler)
 
     assert [one[:3] for one in seen if one] == [(2.5, 3, "second")]

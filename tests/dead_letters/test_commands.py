@@ -83,7 +83,7 @@ def test_filters_choose_for_lists_and_replays(
     chosen = letters if expected == "all" else [letters[number] for number in expected]
 
     assert [one["id"] for one in ask("dlq", "list", "q", *options, "--json").json()] == chosen
-    assert ask("dlq", "replay", "q", *options).lines() == [f"{len(chosen)} messages replayed"]
+    assert ask("dlq", "replay", "q", *options).lines() == [f"{len(chosen)} message{'s' * (len(chosen) != 1)} replayed"]
     assert {one.id for one in mq.messages("q").messages} == set(chosen)
 
 

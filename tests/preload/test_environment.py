@@ -342,7 +342,7 @@ def test_a_limit_that_replaces_a_worker_is_logged(home: Home) -> None:
 
     home.handled(1)
 
-    assert "a limit has struck in a worker, another one takes its place slot=0" in pool.log()
+    assert "a limit or a cancel has struck in a worker, another takes its place slot=0" in pool.log()
 
 
 @pytest.mark.usually(1)

@@ -208,7 +208,7 @@ class WorkerPool:
             elif isinstance(message, Recycle):
                 news = news._replace(wants_recycling=True)
                 if message.spent:
-                    log(_logger, logging.INFO, "a limit has struck in a worker, another one takes its place",
+                    log(_logger, logging.INFO, "a limit or a cancel has struck in a worker, another takes its place",
                         slot=slot.index, worker=slot.worker)  # fmt: skip
             elif isinstance(message, HoldsSeveral):
                 news = news._replace(holds_several=True)

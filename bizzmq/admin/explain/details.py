@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Mapping, Tuple
+from typing import Any, Mapping, NamedTuple, Tuple
 
 from bizzmq.admin.explain.explanation import Explanation, read_explanation
 from bizzmq.admin.explain.history import read_history_of
-from bizzmq.broker.operations import Operation
+from bizzmq.broker.operations import Operation, command
+from bizzmq.broker.replies import as_bytes
 from bizzmq.errors import DecodeError
 from bizzmq.properties import NO_PROPERTIES, to_stored
 from bizzmq.protocol.envelope import decode_body
 from bizzmq.protocol.history import MessageHistory
 from bizzmq.protocol.keys import QueueKeys
+from bizzmq.protocol.records import decode_progress
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,8 @@ class MessageDetails:
 
     Attributes:
         explanation: why it is where it is, or what has become of it.
-        sections: by name, what is stored of it: `options`, `attempts`, `error`, `last_crash`, `result`; without those
-            that it does not have.
+        sections: by name, what is stored of it: `options`, `attempts`, `progress`, `error`, `last_crash`, `result`;
+            without those that it does not have.
         body: the JSON value that was published; None if it is not stored, or unreadable.
         problem: why it is unreadable; "" if it is not.
         history: what has happened to it.
@@ -46,7 +48,9 @@ def read_details(k: QueueKeys | None, message_id: bytes) -> Operation[MessageDet
     """The details of a message. Raises as `read_explanation`."""
     explanation = yield from read_explanation(k, message_id)
     stored = explanation.message
-    sections = {name: section for name, section in (*_stored(explanation), *_ending(explanation)) if section}
+    beside = yield from _beside(explanation)
+    found = (*_stored(explanation, beside), *_ending(explanation))
+    sections = {name: section for name, section in found if section}
     history = yield from read_history_of(explanation)
     body, problem = (stored.body, stored.problem) if stored else (None, "")
     return MessageDetails(explanation, sections, body, problem, history)
@@ -55,7 +59,36 @@ def read_details(k: QueueKeys | None, message_id: bytes) -> Operation[MessageDet
 _Section = Tuple[str, Mapping[str, Any]]
 
 
-def _stored(explanation: Explanation) -> Tuple[_Section, ...]:
+class _Beside(NamedTuple):
+    """What is stored beside a message: its unique key and expiry as options, and its progress."""
+
+    options: Mapping[str, Any] = {}
+    progress: Mapping[str, Any] = {}
+
+
+def _beside(explanation: Explanation) -> Operation[_Beside]:
+    stored = explanation.message
+    if stored is None:
+        return _Beside()
+    k, raw_id = QueueKeys(stored.queue), as_bytes(stored.id)
+    entry, reported = (yield command("HGET", k.extras, raw_id)), (yield command("HGET", k.progress, raw_id))
+    progress = decode_progress(reported)
+    return _Beside(_terms(entry), {} if progress is None else progress._asdict())
+
+
+def _terms(entry: bytes | None) -> Mapping[str, Any]:
+    """The unique key and the expiry of an entry of `extras`; what is unreadable is left out."""
+    try:
+        found = decode_body(entry) if entry else {}
+    except DecodeError:
+        found = {}
+    if not isinstance(found, dict):
+        return {}
+    names = {"unique": "unique_key", "until": "unique_until", "expires_ms": "expires_ms"}
+    return {shown: found[name] for name, shown in names.items() if name in found}
+
+
+def _stored(explanation: Explanation, beside: _Beside) -> Tuple[_Section, ...]:
     stored = explanation.message
     if stored is None:
         return ()
@@ -64,13 +97,15 @@ def _stored(explanation: Explanation) -> Tuple[_Section, ...]:
         own = {"retries": stored.message.retries, "timeout_s": stored.message.timeout_s}
         options.update({name: value for name, value in own.items() if value is not None})
         options.update(to_stored(stored.message.properties or NO_PROPERTIES))
+    options.update(beside.options)
     attempts = {
-        "deliveries": stored.delivery, "retries": stored.retry_count, "crashes": stored.crash_count,
+        "ended_deliveries": stored.delivery, "retries": stored.retry_count, "crashes": stored.crash_count,
         "last_error": stored.last_error,
     }  # fmt: skip
     return (
         ("options", options),
         ("attempts", attempts),
+        ("progress", beside.progress),
         ("error", stored.error),
         ("last_crash", stored.last_crash or {}),
     )

@@ -22,6 +22,7 @@ _STACKS = ("traceback", "stack")
 _TITLES = {
     "options": "options:",
     "attempts": "attempts:",
+    "progress": "its progress:",
     "error": "the error by which it has failed:",
     "last_crash": "the last crash of a worker that was running it:",
     "handler_error": "the error of the dead-letter queue's own handler:",
@@ -35,7 +36,7 @@ _TITLES = {
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @click.pass_obj
 def show_message(redis_url: str, message_id: str, *, queue: str | None, as_json: bool) -> None:
-    """Show a message: where it is and why, its body and options, its attempts, errors and result."""
+    """Show a message: where it is and why, its body and options, its attempts, progress, errors and result."""
     with open_broker(redis_url) as broker:
         k = None if queue is None else broker.keys(queue)
         details = broker.perform(read_details(k, as_bytes(message_id)))
@@ -100,5 +101,6 @@ def _precisely(seconds: float) -> str:
 
 def _line(name: str, value: Any, indent: str = "") -> None:
     shown = utc(value / 1000) if name.endswith("_ms") and isinstance(value, int) else value
+    shown = utc(value) if name == "at_s" else shown
     text = shown if isinstance(shown, str) else json.dumps(shown)
     show(f"{indent}{logs.escape(logs.cut(name)):<15} {logs.escape(logs.cut(text, _SHOWN))}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any, Callable, Iterable, Mapping, TypeVar
 
@@ -12,10 +13,12 @@ from bizzmq.protocol.keys import logical_queue
 from bizzmq.protocol.records import Progress, encode_progress
 from bizzmq.resume import ResumedLoop
 from bizzmq.utils import clock
+from bizzmq.utils.logs import log
 from bizzmq.validation import checks
 from bizzmq.worker_state import WorkerState
 
 T = TypeVar("T")
+_logger = logging.getLogger("bizzmq.messages")
 
 
 class Context:
@@ -141,6 +144,25 @@ class Context:
         most = None if total is None else checks.number("total", total, 0)
         progress = Progress(checks.number("done", done, 0), most, checks.text("note", note), time.time())
         self._state.records.progress(self._message, encode_progress(progress))
+
+    def log(self, message: str, *arguments: Any, level: int = logging.INFO) -> None:
+        """Log a line of this message, and keep it as a part of its output (see docs/guide/output.md).
+
+        It is kept whatever levels are configured, and also from threads that the handler has started.
+
+        Args:
+            message: the text; with arguments, a format as for `logging`, such as `"%d rows"`.
+            level: of the log record, which the logger `bizzmq.messages` gets.
+        """
+        text = str(message) % arguments if arguments else str(message)
+        now_s = time.time()
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now_s))
+        self.write_output(f"{stamp}.{int(now_s * 1000) % 1000:03d}Z {logging.getLevelName(level):<7} {text}")
+        log(_logger, level, text, id=self.id, queue=self.queue)
+
+    def write_output(self, text: str) -> None:
+        """Keep lines as a part of the message's output, while it runs. For code of BizzMQ."""
+        self._state.records.write_output(self._message, self.delivery, text)
 
     def checkpoint(self, state: Any) -> None:
         """Save a state, from which the next delivery of this message can go on: it finds it in `last_checkpoint`.

@@ -12,6 +12,7 @@ from bizzmq.properties import (
     MessageProperties,
     checked_headers,
     checked_key,
+    checked_output_ttl,
     checked_result_ttl,
     checked_unique_key,
 )
@@ -62,6 +63,8 @@ class MessageOptions:
             delayed, unless a worker has it.
         expires_s: the message is not started later than this after it was published, seconds or a timedelta, by Redis's
             clock. None lets it wait for as long as it takes.
+        output_ttl_s: how long the output of the handler is kept after its end, also if it succeeds, seconds or a
+            timedelta; 0 keeps only the output of failures. See docs/guide/output.md.
 
     Raises:
         ConfigurationError: a value has the wrong type or is out of range, or two do not go together.
@@ -80,6 +83,7 @@ class MessageOptions:
     unique_for_s: float | None
     on_duplicate: str
     expires_s: float | None
+    output_ttl_s: float
 
     def __init__(
         self,
@@ -97,6 +101,7 @@ class MessageOptions:
         unique_for_s: Seconds | None = None,
         on_duplicate: str = "keep",
         expires_s: Seconds | None = None,
+        output_ttl_s: Seconds = 0.0,
     ) -> None:
         given = self.__dict__  # frozen: set once, here
         given["priority"] = _priority(priority)
@@ -112,6 +117,7 @@ class MessageOptions:
         given["unique_for_s"] = _time("unique_for_s", unique_for_s)
         given["on_duplicate"] = checks.choice("on_duplicate", on_duplicate, ("keep", "replace"))
         given["expires_s"] = _time("expires_s", expires_s)
+        given["output_ttl_s"] = checked_output_ttl(output_ttl_s)
         _check_together(self)
 
     def delay_ms(self, now_us: int) -> int:

@@ -28,6 +28,7 @@ class MessageProperties(NamedTuple):
         headers: what middleware passes from the publisher to the handler.
         key: the key of the message, such as the name of a tenant; "" for none.
         encoding: what was done to the body before it was stored, such as `zstd`; empty for plain JSON.
+        output_ttl_s: how long the output is kept after the end of the handler, seconds; 0 keeps only that of failures.
     """
 
     task: str = ""
@@ -36,6 +37,7 @@ class MessageProperties(NamedTuple):
     headers: Mapping[str, str] = _NO_HEADERS
     key: str = ""
     encoding: Tuple[str, ...] = ()
+    output_ttl_s: float = 0.0
 
 
 NO_PROPERTIES = MessageProperties()
@@ -57,6 +59,11 @@ def checked_version(value: Any) -> int:
 def checked_result_ttl(value: Any) -> float:
     """How long a result is kept, seconds. Raises ConfigurationError."""
     return checks.seconds("result_ttl_s", value, most=MAX_S)
+
+
+def checked_output_ttl(value: Any) -> float:
+    """How long output is kept, seconds. Raises ConfigurationError."""
+    return checks.seconds("output_ttl_s", value, most=MAX_S)
 
 
 def checked_headers(value: Any) -> Mapping[str, str]:
@@ -107,6 +114,8 @@ def to_stored(properties: MessageProperties) -> Mapping[str, Any]:
         stored["headers"] = dict(properties.headers)
     if properties.key:
         stored["key"] = properties.key
+    if properties.output_ttl_s:
+        stored["output_ttl_s"] = properties.output_ttl_s
     return stored
 
 
@@ -121,5 +130,6 @@ def read_properties(stored: Mapping[str, Any]) -> Optional[MessageProperties]:
         checked_headers(stored.get("headers")),
         checked_key(stored.get("key", "")),
         _encoding(stored.get("encoding", ())),
+        checked_output_ttl(stored.get("output_ttl_s", 0.0)),
     )
     return None if found == NO_PROPERTIES else found

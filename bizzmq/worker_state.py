@@ -15,6 +15,9 @@ class RecordKeeper:
     def progress(self, message: Message, data: bytes) -> None:
         """Keep the progress of a message, as JSON."""
 
+    def write_output(self, message: Message, delivery: int, text: str) -> None:
+        """Keep lines of the output of a delivery, while it runs."""
+
     def load(self, message: Message) -> Checkpoint:
         """The last checkpoint of a message. Raises CheckpointError, BrokerUnavailableError."""
         return self._kept[1] if self._kept[0] is message else Checkpoint()

@@ -12,6 +12,7 @@ from bizzmq.admin.arguments import checked_id, keys_of
 from bizzmq.admin.explain.details import MessageDetails, read_details
 from bizzmq.admin.explain.explanation import Explanation, read_explanation
 from bizzmq.admin.explain.history import read_history
+from bizzmq.admin.explain.output import read_output
 from bizzmq.admin.message_filter import checked_filter
 from bizzmq.admin.opening import opened
 from bizzmq.admin.stats import read_all_pools
@@ -66,6 +67,17 @@ class LookingClient:
         """
         k = None if queue_name is None else keys_of(queue_name)
         return self._perform(read_history, k, checked_id(message_id))
+
+    def output(self, message_id: str, queue_name: str | None = None) -> str:
+        """What a message has written: the last 64 kB of its last failed attempt, or what is kept after its end.
+
+        Its lines of `Context.log` and `logging`, and with `bizzmq-worker --capture-output` also what it has written to
+        stdout and stderr. Terminal escapes are in it as they were written. "" if there is none.
+
+        Args and Raises: as for `explain`.
+        """
+        k = None if queue_name is None else keys_of(queue_name)
+        return self._perform(read_output, k, checked_id(message_id))
 
     def activity(self, queue_name: str) -> QueueActivity:
         """What happens on a queue now: how long its oldest message has waited, who serves it, and how fast.

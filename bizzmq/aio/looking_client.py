@@ -12,6 +12,7 @@ from bizzmq.admin.arguments import checked_id, keys_of
 from bizzmq.admin.explain.details import MessageDetails, read_details
 from bizzmq.admin.explain.explanation import Explanation, read_explanation
 from bizzmq.admin.explain.history import read_history
+from bizzmq.admin.explain.output import read_output
 from bizzmq.admin.message_filter import checked_filter
 from bizzmq.admin.opening import opened
 from bizzmq.admin.stats import read_all_pools
@@ -48,6 +49,11 @@ class AsyncLookingClient:
         """As BizzMQ.history."""
         k = None if queue_name is None else keys_of(queue_name)
         return await self._perform(read_history, k, checked_id(message_id))
+
+    async def output(self, message_id: str, queue_name: str | None = None) -> str:
+        """As BizzMQ.output."""
+        k = None if queue_name is None else keys_of(queue_name)
+        return await self._perform(read_output, k, checked_id(message_id))
 
     async def activity(self, queue_name: str) -> QueueActivity:
         """As BizzMQ.activity."""

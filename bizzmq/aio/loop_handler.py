@@ -10,6 +10,7 @@ from typing import Any, Callable, Sequence, Tuple
 
 from bizzmq.consumer import handler_result
 from bizzmq.consumer.handler import OWN_FILES, Handler, UserHandler
+from bizzmq.consumer.output import collector
 from bizzmq.errors import Draining
 from bizzmq.utils import clock
 
@@ -47,6 +48,7 @@ class LoopHandler(Handler):
 
     def _await(self, awaitable: Any, *, keeps_tasks: bool) -> Any:  # noqa: ARG002 - the loop has tasks of others
         inside = self._inside(awaitable)
+        collector.enter_async()
         try:
             future = asyncio.run_coroutine_threadsafe(inside, self._home)
         except RuntimeError:
@@ -54,6 +56,8 @@ class LoopHandler(Handler):
             if inspect.iscoroutine(awaitable):
                 awaitable.close()
             raise _gone() from None
+        finally:
+            collector.leave_async()
         while not futures.wait({future}, _CHECK_S).done:
             if self._home.is_closed() or (self._is_stopping() and not self._home.is_running()):
                 future.cancel()

@@ -179,6 +179,19 @@ class Handle(Generic[R]):
         aclient = self._clients.aclient
         return self.history() if aclient is None else await aclient.history(self.id, self.queue)
 
+    def output(self) -> str:
+        """What the message has written, as far as it is kept. See `BizzMQ.output`.
+
+        Raises:
+            DecodeError, WrongTypeError, BrokerUnavailableError, ClosedError
+        """
+        return self._clients.client.output(self.id, self.queue)
+
+    async def aoutput(self) -> str:
+        """As `output`, for asyncio."""
+        aclient = self._clients.aclient
+        return self.output() if aclient is None else await aclient.output(self.id, self.queue)
+
     def known(self) -> Resolution | None:
         """What has become of the message, if that is known without a request. For code of BizzMQ."""
         if self._resolution is None:

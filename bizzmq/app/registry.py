@@ -116,6 +116,7 @@ class TaskRegistry(ABC):
         unique_for_s: Seconds | None = ...,
         on_duplicate: str = ...,
         expires_s: Seconds | None = ...,
+        output_ttl_s: Seconds = ...,
         max_retries: int | None = ...,
         timeout_s: Seconds | None = ...,
         retry_on: ErrorClasses | None = ...,
@@ -139,6 +140,7 @@ class TaskRegistry(ABC):
         unique_for_s: Seconds | None = None,
         on_duplicate: str = "keep",
         expires_s: Seconds | None = None,
+        output_ttl_s: Seconds = 0.0,
         max_retries: int | None = None,
         timeout_s: Seconds | None = None,
         retry_on: ErrorClasses | None = None,
@@ -159,8 +161,8 @@ class TaskRegistry(ABC):
             priority: as for MessageOptions.
             result_ttl_s: how long the result is kept after the end of the message, seconds or a timedelta; 0 keeps
                 none.
-            unique_key, unique_until, unique_for_s, on_duplicate, expires_s: as for MessageOptions. A function for
-                `unique_key` takes the arguments as a mapping of names to JSON values.
+            unique_key, unique_until, unique_for_s, on_duplicate, expires_s, output_ttl_s: as for MessageOptions. A
+                function for `unique_key` takes the arguments as a mapping of names to JSON values.
             max_retries: how often a message is retried after its first failure.
             timeout_s: the time limit of one delivery, seconds or a timedelta.
             retry_on: the exception classes that are retried; others dead-letter the message. None retries all.
@@ -180,7 +182,7 @@ class TaskRegistry(ABC):
         policy = failure_policy(max_retries, timeout_s, retry_on, dead_letter_on, retry_delays_s, retry_for_s)
         more = {
             "unique_key": unique_key, "unique_until": unique_until, "unique_for_s": unique_for_s,
-            "on_duplicate": on_duplicate, "expires_s": expires_s,
+            "on_duplicate": on_duplicate, "expires_s": expires_s, "output_ttl_s": output_ttl_s,
         }  # fmt: skip
         options = TaskOptions(policy, priority, checked_result_ttl(result_ttl_s), more)
         if isinstance(aliases, str):

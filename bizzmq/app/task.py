@@ -223,6 +223,7 @@ class Task(Publishable[P, R]):
         unique_for_s: Seconds | None = None,
         on_duplicate: str | None = None,
         expires_s: Seconds | None = None,
+        output_ttl_s: Seconds | None = None,
     ) -> Publishable[P, R]:
         """This task with other options for the messages that are published by what is returned.
 
@@ -236,7 +237,7 @@ class Task(Publishable[P, R]):
             "priority": priority, "delay_s": delay_s, "max_retries": max_retries, "timeout_s": timeout_s,
             "confirm": confirm, "result_ttl_s": result_ttl_s, "headers": headers,
             "key": key, "unique_key": unique_key, "unique_until": unique_until, "unique_for_s": unique_for_s,
-            "on_duplicate": on_duplicate, "expires_s": expires_s,
+            "on_duplicate": on_duplicate, "expires_s": expires_s, "output_ttl_s": output_ttl_s,
         }  # fmt: skip
         options = self.options.message_options(**{name: value for name, value in given.items() if value is not None})
         return Publishable(self, options, self.queue if queue is None else self.app.checked_queue(queue))

@@ -8,6 +8,7 @@ from bizzmq.broker.operations import Call
 from bizzmq.broker.replies import check_lease
 from bizzmq.broker.script_runner import ScriptRunner
 from bizzmq.protocol.keys import QueueKeys
+from bizzmq.protocol.records import NO_OUTPUT, KeptOutput
 
 
 class Records:
@@ -26,17 +27,21 @@ class Records:
         progress: bytes = b"",
         checkpoint: bytes = b"",
         number: int = 0,
+        output: bytes = b"",
+        kept_output: KeptOutput = NO_OUTPUT,
     ) -> bool:
-        """Keep the progress and the checkpoint of a message. Returns False if the worker does not hold it.
+        """Keep the progress, the checkpoint and the output of a message. Returns False if the worker does not hold it.
 
         Args:
             progress, checkpoint: JSON, or empty to keep what is there.
             number: of the checkpoint; higher than those of the worker's earlier ones.
+            output: of its failed attempt; empty to keep what is there.
+            kept_output: what is kept for some time, also after the end of the message.
 
         Raises:
             LeaseLostError: the worker is not registered.
         """
-        call = record_call(self._keys(queue), worker, message_id, progress, checkpoint, number)
+        call = record_call(self._keys(queue), worker, message_id, progress, checkpoint, number, output, kept_output)
         return record_result(self._run("record", call), queue, worker)
 
     def checkpoint(self, queue: str, message_id: str) -> bytes:
@@ -45,8 +50,12 @@ class Records:
         return (stored or b"").partition(b"\n")[2]
 
 
-def record_call(k: QueueKeys, worker: str, message_id: str, progress: bytes, checkpoint: bytes, number: int) -> Call:
-    return [k.workers, k.processing(worker), k.messages], [worker, message_id, progress, checkpoint, number]
+def record_call(
+    k: QueueKeys, worker: str, message_id: str, progress: bytes, checkpoint: bytes, number: int, output: bytes,
+    kept_output: KeptOutput,
+) -> Call:  # fmt: skip
+    arguments = [worker, message_id, progress, checkpoint, number, output, kept_output.data, kept_output.ttl_ms]
+    return [k.workers, k.processing(worker), k.messages], arguments
 
 
 def record_result(reply: Any, queue: str, worker: str) -> bool:

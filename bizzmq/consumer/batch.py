@@ -17,9 +17,9 @@ from bizzmq.consumer.message_records import MessageRecords
 from bizzmq.consumer.options import ConsumerOptions
 from bizzmq.consumer.prefetch import AdaptivePrefetch
 from bizzmq.consumer.queues.order import QueueOrder
-from bizzmq.consumer.retry_decision import Settlement
+from bizzmq.consumer.retry_decision import Cancel, Discard, Settlement
 from bizzmq.consumer.settlement import FailedAttempt, Settler
-from bizzmq.context import Context
+from bizzmq.context import Context, message_of
 from bizzmq.errors import DecodeError, MissingKeyError
 from bizzmq.failure_policy import FailurePolicy
 from bizzmq.message import Message
@@ -219,11 +219,21 @@ class BatchRunner:
         if refusal is not None and not (self._may_refuse(message.queue) or isinstance(refusal, MissingKeyError)):
             refusal = None
         keeps_result = properties.result_ttl_s and not is_dead_letter_queue(message.queue)
-        run = handler.run_for_result if keeps_result else handler.run
+        run: Callable[..., Any] = handler.run_for_result if keeps_result else handler.run
+        if properties.output_ttl_s:
+            run = partial(self._run_and_keep_output, run, properties.output_ttl_s)
         plan = _Plan(properties, policy, policy.timeout_s or self._timeout_s, refusal, run)
         if refusal is None and not properties.encoding:
             self._plans[id(properties)] = plan
         return plan
+
+    def _run_and_keep_output(self, run: Callable[..., Any], ttl_s: float, body: Any, context: Context) -> Any:
+        """Run a message whose output is kept, and store that before it counts as finished."""
+        result = run(body, context)
+        if not isinstance(result, BaseException):
+            message = message_of(context)
+            self._claimer.send(message.queue, partial(self._records.keep_output, message, context.delivery, ttl_s))
+        return result
 
     def _wall_ms(self, at_s: float) -> int:
         """The wall clock at a monotonic time. The difference of both clocks is read once a second."""
@@ -255,8 +265,21 @@ class BatchRunner:
             self._activity.settling(message_id, index)  # only now: a hook that never returns meets the hard limit
         if self._records.is_of(attempt.message):
             self._claimer.send(attempt.message.queue, partial(self._records.settle, attempt.message))
+        self._send_output(attempt, decision)
         self._settle_failure(attempt.message.queue, attempt, decision)
         return self._ended_s(attempt.message.queue)
+
+    def _send_output(self, attempt: FailedAttempt, decision: Settlement) -> None:
+        """Store the output of a failed attempt before its outcome. What ends keeps it as long as its result."""
+        message, delivery = attempt.message, attempt.attempts_before.delivery
+        if not self._records.has_output(message, delivery):
+            return
+        properties, ttl_s = message.properties, 0.0
+        if properties is not None and isinstance(decision, (Cancel, Discard)):
+            ttl_s = max(properties.result_ttl_s, properties.output_ttl_s)
+        elif properties is not None:
+            ttl_s = properties.output_ttl_s
+        self._claimer.send(message.queue, partial(self._records.keep_output, message, delivery, ttl_s, has_failed=True))
 
     def _ended_s(self, queue: str) -> float:
         """The time at which a failed message ended. It is infinite if its outcome is deferred, which ends the batch.

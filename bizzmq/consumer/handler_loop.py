@@ -6,6 +6,7 @@ import asyncio
 from typing import AbstractSet, Any
 
 from bizzmq.consumer import handler_result
+from bizzmq.consumer.output import collector
 
 
 class HandlerLoop:
@@ -46,6 +47,7 @@ class HandlerLoop:
 
         self._interrupt = None
         kept = asyncio.all_tasks(self._loop)  # of hooks, and of libraries that an earlier message started
+        collector.enter_async()
         self._running = self._loop.create_task(handler_result.awaited(awaitable, self._loop, self._take_interrupt))
         try:
             return self._loop.run_until_complete(self._running)
@@ -55,6 +57,7 @@ class HandlerLoop:
             raise
         finally:
             self._running = None
+            collector.leave_async()
             if not keeps_tasks:
                 self._cancel_others(kept)
 

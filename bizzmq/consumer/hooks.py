@@ -45,6 +45,13 @@ class ActivityRecorder:
     def forget_checkpoint(self) -> None:
         """The kept checkpoint counts no more."""
 
+    def write_output(self, message_id: str, delivery: int, data: bytes) -> None:
+        """Keep output of a delivery behind what it has written before. Any thread of the worker calls it."""
+
+    def output(self, message_id: str, delivery: int) -> bytes:  # noqa: ARG002 - as above
+        """The end of what a delivery has written, as lines; empty if it has written nothing."""
+        return b""
+
     def finish(self, message_id: bytes) -> None:
         """A message has succeeded, as all before it; only their acks have not been sent yet."""
 

@@ -18,6 +18,7 @@ from bizzmq.consumer.handler import Handler, UserHandler
 from bizzmq.consumer.hooks import ConsumerHooks
 from bizzmq.consumer.lease import Lease, LeaseOptions
 from bizzmq.consumer.options import ConsumerOptions, ExitReason
+from bizzmq.consumer.output import collector
 from bizzmq.consumer.own_activity import OwnActivity, report_of
 from bizzmq.consumer.threads.consumer_thread import ConsumerThread
 from bizzmq.consumer.threads.running_message import RunningMessage, shard_of
@@ -166,6 +167,7 @@ class InProcessConsumer:
         return worker
 
     def _consume(self) -> None:
+        collector.follow(lambda: self._running.running)
         try:
             reason = self._consume_once()
             while reason is ExitReason.LEASE_LOST:
@@ -176,6 +178,7 @@ class InProcessConsumer:
             if not self._stop.requested or not isinstance(error, BizzMQError):
                 log(_logger, logging.ERROR, "the consumer has ended", queue=self._queue, error=error)
         finally:
+            collector.unfollow()
             self._unregister_worker()
             self._handler.close()
             self._lease_stop.request()

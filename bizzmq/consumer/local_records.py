@@ -7,6 +7,7 @@ from typing import Callable, NamedTuple
 from bizzmq.broker.broker import Broker
 from bizzmq.consumer.hooks import ActivityRecorder
 from bizzmq.errors import BrokerFullError, BrokerRefusesError, BrokerReplyError, LeaseLostError
+from bizzmq.protocol.records import OUTPUT_BYTES, last_output
 from bizzmq.utils import clock
 
 _INTERVAL_S = 0.5
@@ -33,6 +34,8 @@ class LocalRecords(ActivityRecorder):
         self._progress: _Record | None = None
         self._checkpoint: _Record | None = None
         self._next_s = 0.0
+        self._output_of: tuple[str, int] | None = None
+        self._output, self._is_output_cut = bytearray(), False
 
     def record_progress(self, queue: str, message_id: str, data: bytes) -> None:
         is_first, self._progress = self._progress is None, _Record(queue, message_id, data)
@@ -47,6 +50,25 @@ class LocalRecords(ActivityRecorder):
 
     def forget_checkpoint(self) -> None:
         self._checkpoint = None
+
+    def write_output(self, message_id: str, delivery: int, data: bytes) -> None:
+        if self._output_of != (message_id, delivery):
+            if not self.runs(message_id, delivery):
+                return
+            self._output_of, self._output, self._is_output_cut = (message_id, delivery), bytearray(), False
+        self._output += data
+        if len(self._output) > 2 * OUTPUT_BYTES:
+            del self._output[:-OUTPUT_BYTES]
+            self._is_output_cut = True
+
+    def output(self, message_id: str, delivery: int) -> bytes:
+        if self._output_of != (message_id, delivery):
+            return b""
+        return last_output(bytes(self._output), is_cut=self._is_output_cut)
+
+    def runs(self, message_id: str, delivery: int) -> bool:
+        """Whether this delivery runs now."""
+        raise NotImplementedError
 
     def store(self, broker: Broker, worker: str) -> float:
         """Store what is new; returns the seconds until the next time. Raises BrokerUnavailableError."""

@@ -1,4 +1,4 @@
-"""The records of the message that a worker runs: where its handler keeps progress and checkpoints."""
+"""The records of the message that a worker runs: where its handler keeps progress, checkpoints and output."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from bizzmq.broker.broker import Broker
 from bizzmq.consumer.hooks import ActivityRecorder
 from bizzmq.errors import BrokerFullError, BrokerRefusesError, BrokerReplyError, CheckpointError
 from bizzmq.message import Message
-from bizzmq.protocol.records import SMALL_BYTES, Checkpoint, decode_checkpoint, encode_checkpoint
+from bizzmq.protocol.records import (
+    NO_OUTPUT,
+    SMALL_BYTES,
+    Checkpoint,
+    KeptOutput,
+    decode_checkpoint,
+    encode_checkpoint,
+)
 from bizzmq.utils.logs import log
 from bizzmq.worker_state import RecordKeeper
 
@@ -36,6 +43,7 @@ class MessageRecords(RecordKeeper):
         self._checkpoint = Checkpoint()
         self._number = 0
         self._unsaved = b""
+        self._output_lock = threading.Lock()
 
     def progress(self, message: Message, data: bytes) -> None:
         self._activity.record_progress(message.queue, message.id, data)
@@ -47,6 +55,36 @@ class MessageRecords(RecordKeeper):
             self._checkpoint = decode_checkpoint(stored, self._version_of(message))
             self._message, self._unsaved = message, b""
         return self._checkpoint
+
+    def write_output(self, message: Message, delivery: int, text: str) -> None:
+        data = text.encode("utf-8", "backslashreplace") + b"\n"
+        with self._output_lock:
+            self._activity.write_output(message.id, delivery, data)
+
+    def keep_output(self, message: Message, delivery: int, ttl_s: float, *, has_failed: bool = False) -> None:
+        """Store the output of a delivery that ends.
+
+        Args:
+            ttl_s: how long it is kept in any case, seconds; 0 for no such time.
+            has_failed: keep it also with the message, as long as that is there.
+
+        Raises:
+            LeaseLostError, BrokerUnavailableError
+        """
+        data = self._activity.output(message.id, delivery)
+        if not data:
+            return
+        kept = KeptOutput(data, max(1, round(ttl_s * 1000))) if ttl_s else NO_OUTPUT
+        try:
+            self._broker.record(
+                message.queue, self._worker, message.id, output=data if has_failed else b"", kept_output=kept
+            )
+        except (BrokerFullError, BrokerReplyError, BrokerRefusesError) as error:
+            log(_logger, logging.WARNING, "the output of a message is lost", id=message.id, error=str(error))
+
+    def has_output(self, message: Message, delivery: int) -> bool:
+        """Whether a delivery has written anything that is kept."""
+        return bool(self._activity.output(message.id, delivery))
 
     def is_of(self, message: Message) -> bool:
         """Whether this delivery has a checkpoint."""

@@ -35,6 +35,10 @@ class OwnActivity(LocalRecords):
     def idle(self) -> None:
         self._now = None
 
+    def runs(self, message_id: str, delivery: int) -> bool:
+        now = self._now
+        return now is not None and (now[0].decode("ascii"), now[2]) == (message_id, delivery)
+
     def running(self, worker: str) -> tuple[RunningMessage, ...]:
         """The message that runs, if one does."""
         now = self._now

@@ -91,13 +91,14 @@ def _of_dead_letters(kind: str) -> str:
 _FORGET = [
     _use("extras", "hdel hmget"),
     _use("unique", "hdel hmget"),
-    _use("checkpoints progress history", "hdel"),
+    _use("checkpoints progress history output", "hdel"),
     _use("cancels", "hdel hmget"),
 ]
 _RECORD = [
     _use("extras", "hsetnx"),
     _use("checkpoints", "hget hlen hset"),
     _use("progress", "hlen hset"),
+    _use("output", "hset"),
 ]
 _NOTE = [_use("history", "hget hset")]
 """What the scripts of a queue that keeps histories send besides."""
@@ -123,7 +124,7 @@ _CHECK = [  # messages that are unique or expire, and queues that drop messages
     _use("extras pauses", "exists"),  # both at once
     _use("extras", "hdel hget hlen hmget hset"),
     _use("unique", "hdel hget hlen hmget hset"),
-    _use("checkpoints progress history cancels", "hdel"),
+    _use("checkpoints progress history output cancels", "hdel"),
     _use("throttles", "pexpire zadd zrange zrangebyscore zrem zscore"),
     _use("throttled", "hdel hget hset pexpire"),
     _use("", "pubsub|numsub"),
@@ -200,7 +201,7 @@ ROLES: Dict[str, List[Use]] = {
     "inspector": [
         *_VIEW,
         _use("messages attempts dlq:messages dlq:attempts", "hget hmget"),
-        _use("extras progress history", "hget"),
+        _use("extras progress history output", "hget"),
         _use("processing:WORKER dlq:parked dlq:processing:WORKER", "lrange"),
         _use("processing:WORKER dlq:processing:WORKER", "llen"),
         _use("delayed dlq:delayed", "zrange"),

@@ -72,8 +72,10 @@ def encode_header(options: MessageOptions, task: str = "", version: int = 1) -> 
         stored["retries"] = options.retries
     if options.timeout_s is not None:
         stored["timeout_s"] = options.timeout_s
-    if task or options.result_ttl_s or options.headers or options.key:
-        properties = MessageProperties(task, version, options.result_ttl_s, options.headers, options.key)
+    if task or options.result_ttl_s or options.headers or options.key or options.output_ttl_s:
+        properties = MessageProperties(
+            task, version, options.result_ttl_s, options.headers, options.key, output_ttl_s=options.output_ttl_s
+        )
         stored.update(to_stored(properties))
     return b"1\t" + json_codec.dumps(stored) + b"\n" if stored else PLAIN_HEADER
 

@@ -23,8 +23,8 @@ _TYPES = {
     "delayed": "zset", "parked": "list", "processing": "list", "supervisors": "hash", "workers": "hash",
     "releases": "hash", "wake": "zset", "stats": "hash", "publisher": "string",
     "result": "string", "extras": "hash", "unique": "hash", "checkpoints": "hash", "progress": "hash",
-    "history": "hash", "cancels": "hash", "schedules": "hash", "due": "zset", "fires": "hash", "pool": "string",
-    "rates": "hash", "throttles": "zset", "throttled": "hash",
+    "history": "hash", "cancels": "hash", "output": "hash", "schedules": "hash", "due": "zset", "fires": "hash",
+    "pool": "string", "rates": "hash", "throttles": "zset", "throttled": "hash",
 }  # fmt: skip
 
 
@@ -133,13 +133,20 @@ class QueueKeys:
         """HASH  id -> what has happened to a message."""
         self.cancels = f"bizzmq:{{{owner}}}:cancels"
         """HASH  id -> a request to cancel a message that a worker holds."""
-        self.beside = [self.extras, self.unique, self.checkpoints, self.progress, self.history, self.cancels]
+        self.beside = [
+            self.extras, self.unique, self.checkpoints, self.progress, self.history, self.cancels, self.output,
+        ]  # fmt: skip
         self.schedules, self.due, self.fires = base + "schedules", base + "due", base + "fires"
         """HASH  name of a schedule -> definition: a line of JSON, and the envelope of its messages.
 
         ZSET  name of a schedule -> when it fires next, milliseconds by Redis's clock; +inf for never.
         HASH  name of a schedule -> "due at id fired skipped" of its last fire, and the record of its pause.
         """
+
+    @property
+    def output(self) -> str:
+        """HASH  id -> what the last failed attempt of a message has written; shared with the dead-letter queue."""
+        return f"bizzmq:{{{self.owner}}}:output"
 
     @property
     def rates(self) -> str:

@@ -1,4 +1,4 @@
-"""What a running message records: its progress and its checkpoint, as they are stored."""
+"""What a running message records: its progress, its checkpoint and its output, as they are stored."""
 
 from __future__ import annotations
 
@@ -13,6 +13,38 @@ SMALL_BYTES = 4096
 MAX_PROGRESS_BYTES = 512
 MAX_NOTE = 100
 """Characters of a progress note that are kept."""
+
+
+OUTPUT_BYTES = 64 * 1024
+"""How much of the output of a message is kept: the last bytes."""
+
+
+class KeptOutput(NamedTuple):
+    """Output that is kept for some time.
+
+    Attributes:
+        ttl_ms: for how long.
+    """
+
+    data: bytes
+    ttl_ms: int
+
+
+NO_OUTPUT = KeptOutput(b"", 0)
+
+
+def last_output(data: bytes, *, is_cut: bool = False) -> bytes:
+    """The last OUTPUT_BYTES, from the beginning of a line on if something is missing before them.
+
+    Args:
+        is_cut: whether something is missing already.
+    """
+    if len(data) > OUTPUT_BYTES:
+        data, is_cut = data[-OUTPUT_BYTES:], True
+    if not is_cut:
+        return data
+    newline = data.find(b"\n")
+    return data[newline + 1 :] if 0 <= newline < len(data) - 1 else data
 
 
 class Checkpoint(NamedTuple):

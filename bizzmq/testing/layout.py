@@ -60,7 +60,10 @@ class Keys:
         self.extras = f"bizzmq:{{{owner}}}:extras"
         self.unique = f"bizzmq:{{{owner}}}:unique"
         shared = f"bizzmq:{{{owner}}}:"
-        self.beside = [self.extras, *(shared + name for name in ("checkpoints", "progress", "history", "cancels"))]
+        self.beside = [
+            self.extras,
+            *(shared + name for name in ("checkpoints", "progress", "history", "cancels", "output")),
+        ]
 
     def processing(self, worker: str) -> str:
         return f"{self.prefix}processing:{worker}"

@@ -38,6 +38,7 @@ READS: dict[str, Call] = {
     "newest of a filter": lambda mq: mq.messages("q", error="x", older_s=0.001, newest_first=True),
     "pools": lambda mq: mq.pools("q"),
     "explain nothing": lambda mq: mq.explain("nothing"),
+    "the output of nothing": lambda mq: mq.output("nothing", "q"),
     "the history of nothing": lambda mq: mq.history("nothing", "q"),
     "find nothing": lambda mq: mq.find("0" * 13 + "a" * 7),
 }

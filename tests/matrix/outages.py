@@ -8,6 +8,7 @@ RESTART, AWAY = "faults/test_r_restart.py", "faults/test_r_away.py"
 CUT, STALL = "faults/test_r_cut.py", "faults/test_r_stall.py"
 RESULTS = "faults/test_p_results.py"
 CHECKPOINTS = "faults/test_p_checkpoints.py"
+OUTPUT = "faults/test_p_output.py"
 BACK_S = 5.0
 
 OUTAGES = (
@@ -51,6 +52,7 @@ OUTAGES = (
                 "results_survive_in_the_journal_when_the_whole_pool_dies_while_redis_is_away",
             ),
             *tests_of(CHECKPOINTS, "an_outage_costs_no_step_of_a_message_that_runs"),
+            *tests_of(OUTPUT, "output_waits_for_a_redis_that_is_away"),
             "cluster/test_cluster_journal.py",
             "supervision/test_journal_format.py",
         ),
@@ -91,6 +93,7 @@ OUTAGES = (
             "faults/test_r_lost_reply.py",
             "faults/test_r_lost_reply_supervision.py",
             *tests_of(RESULTS, "a_lost_reply_stores_one_result"),
+            *tests_of(OUTPUT, "a_lost_reply_loses_no_output"),
             *tests_of("scripts/test_moves.py", "a_call_whose_reply_was_lost_can_be_repeated"),
         ),
     ),

@@ -10,6 +10,7 @@ LEASE_AND_SCAN_S = 1.0 + 1.0 / 3
 KILLED, FROZEN = "faults/test_p_worker_killed.py", "faults/test_p_frozen.py"
 RESULTS = "faults/test_p_results.py"
 CHECKPOINTS = "faults/test_p_checkpoints.py"
+OUTPUT = "faults/test_p_output.py"
 STEPS = [f"{step}-{messages}" for step in failpoints.NAMES for messages in (1, 60)]
 LEASE, DRAIN = "faults/test_p_lease.py", "faults/test_p_drain.py"
 EXITS, PID1 = "faults/test_p_handler_exits.py", "supervision/test_pid1.py"
@@ -17,7 +18,7 @@ EXITS, PID1 = "faults/test_p_handler_exits.py", "supervision/test_pid1.py"
 PROCESSES = (
     Row(
         "P1",
-        "worker killed while handling, 200 times in a row and under load; with results, with checkpoints",
+        "worker killed while handling, 200 times in a row and under load; with results, checkpoints, output",
         (
             *tests_of(
                 KILLED,
@@ -32,6 +33,11 @@ PROCESSES = (
                 *(f"a_kill_at_this_step_loses_no_result_and_blames_no_message[{case}-large]" for case in STEPS),
             ),
             *tests_of(CHECKPOINTS, "kills_at_random_cost_at_most_one_step_each"),
+            *tests_of(
+                OUTPUT,
+                "the_output_of_a_killed_worker_is_with_its_dead_letter",
+                "a_retry_shows_the_output_of_the_last_failure_until_its_end",
+            ),
         ),
         since="the SIGKILL",
         below_s=0.1,
@@ -45,6 +51,7 @@ PROCESSES = (
                 RESULTS,
                 *(f"a_kill_at_this_step_loses_no_result_and_blames_no_message[{case}-small]" for case in STEPS),
             ),
+            *tests_of(OUTPUT, "a_kill_at_this_step_mixes_no_output"),
         ),
         since="the SIGKILL",
         below_s=1.0,
@@ -80,6 +87,7 @@ PROCESSES = (
             ),
             *tests_of(RESULTS, "a_killed_supervisor_loses_no_result"),
             *tests_of(CHECKPOINTS, "a_killed_supervisor_or_janitor_loses_no_checkpoint"),
+            *tests_of(OUTPUT, "a_lost_supervisor_loses_no_output"),
         ),
         since="the SIGKILL of supervisor and janitor; lease 1 s, scan 0.33 s",
         below_s=LEASE_AND_SCAN_S,

@@ -65,6 +65,7 @@ SERVERS = (
                 "a_pool_on_any_queue_that_exists_starts_while_redis_is_full",
             ),
             *tests_of("faults/test_p_results.py", "results_are_stored_when_redis_is_full"),
+            *tests_of("faults/test_p_output.py", "a_full_redis_loses_output_and_no_message"),
             "scripts/test_memory_limit.py",
         ),
         since="the end of the handlers that ran when it was full, to the first ack",

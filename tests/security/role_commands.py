@@ -121,6 +121,7 @@ def _inspect(url: str) -> None:
             mq.explain(message_id)
             mq.status("q", message_id)
             mq.history(message_id, "q")
+            mq.output(message_id, "q")
 
 
 def _declare(broker: Broker) -> None:

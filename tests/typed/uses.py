@@ -180,6 +180,7 @@ def client() -> None:
         assert_type(mq.replay("mail", "id", body={"to": "bob"}, options={"priority": 3, "key": None}), int)
         assert_type(mq.pools()[0].host, str)
         assert_type(mq.history("id", "mail"), MessageHistory)
+        assert_type(mq.output("id", "mail"), str)
         assert_type(mq.activity("mail").oldest_waiting_s, Optional[float])
 
 
@@ -195,6 +196,7 @@ async def publishes_from_asyncio() -> None:
         assert_type((await handle.astatus()).state, str)
         assert_type((await handle.aexplain()).situation, str)
         assert_type((await handle.ahistory()).left_out, int)
+        assert_type(await handle.aoutput(), str)
     await async_wait([await thumbnail.apublish("a.png")], "first")
 
 
@@ -205,6 +207,7 @@ def results() -> None:
     assert_type(handle.status().delivery, int)
     assert_type(handle.explain().sentence, str)
     assert_type(handle.history().entries, Tuple[HistoryEntry, ...])
+    assert_type(report.using(output_ttl_s=60).publish(date(2026, 1, 1)).output(), str)
     assert_type(report.handle(handle.id).result(), Report)
     for done in as_completed([thumbnail.publish("a.png")]):
         assert_type(done.result(), str)

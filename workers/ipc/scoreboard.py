@@ -19,6 +19,7 @@ from bizzmq.consumer.hooks import ActivityRecorder, ClaimGate
 from bizzmq.consumer.options import ExitReason
 from bizzmq.protocol.results import KeptResult
 from bizzmq.utils import clock
+from bizzmq.workers.ipc.output_area import OUTPUT_AREA_BYTES, OutputArea
 from bizzmq.workers.ipc.records_area import RECORDS_BYTES, RecordsArea
 from bizzmq.workers.ipc.results_area import RESULTS_BYTES, ResultsArea
 
@@ -101,10 +102,11 @@ class Snapshot:
 class SlotActivity(ActivityRecorder):
     """What the worker in one slot does: written by the worker, read by the supervisor and the janitor."""
 
-    def __init__(self, memory: mmap.mmap, slot: int, results_at: int, records_at: int) -> None:
+    def __init__(self, memory: mmap.mmap, slot: int, results_at: int, records_at: int, output_at: int) -> None:
         self._memory = memory
         self._results = ResultsArea(memory, results_at)
         self.records = RecordsArea(memory, records_at)
+        self._output = OutputArea(memory, output_at)
         self._at = _HEADER_BYTES + slot * _SLOT_BYTES
         self._finished_at = self._at + _FINISHED_AT
         self._finished_end = self._finished_at + _ID.size
@@ -125,6 +127,7 @@ class SlotActivity(ActivityRecorder):
         self._memory[self._at : self._at + _SLOT_BYTES] = bytes(_SLOT_BYTES)
         self._results.clear()
         self.records.clear()
+        self._output.clear()
         self._handled = self._failed = 0
 
     def begin(
@@ -178,6 +181,15 @@ class SlotActivity(ActivityRecorder):
 
     def forget_checkpoint(self) -> None:
         self.records.forget_checkpoint()
+
+    def write_output(self, message_id: str, delivery: int, data: bytes) -> None:
+        running, now, *_ = _BEGIN.unpack_from(self._memory, self._at)
+        is_running = self._memory[self._state_at] == _RUNNING
+        if is_running and _text(running) == message_id and now == delivery & 0xFFFF:
+            self._output.write(message_id, delivery, data)
+
+    def output(self, message_id: str, delivery: int) -> bytes:
+        return self._output.read(message_id, delivery)
 
     def acked(self) -> None:
         self._memory[self._finished_at : self._finished_end] = _NONE
@@ -313,7 +325,8 @@ class Scoreboard:
     def __init__(self, slots: int) -> None:
         self._results_at = _HEADER_BYTES + slots * _SLOT_BYTES
         self._records_at = self._results_at + slots * RESULTS_BYTES
-        self._memory = mmap.mmap(-1, self._records_at + slots * RECORDS_BYTES)
+        self._output_at = self._records_at + slots * RECORDS_BYTES
+        self._memory = mmap.mmap(-1, self._output_at + slots * OUTPUT_AREA_BYTES)
         self.gate = PoolGate(self._memory)
 
     @property
@@ -337,7 +350,8 @@ class Scoreboard:
     def slot(self, index: int) -> SlotActivity:
         """The activity of one slot."""
         results_at, records_at = self._results_at + index * RESULTS_BYTES, self._records_at + index * RECORDS_BYTES
-        return SlotActivity(self._memory, index, results_at, records_at)
+        output_at = self._output_at + index * OUTPUT_AREA_BYTES
+        return SlotActivity(self._memory, index, results_at, records_at, output_at)
 
     @property
     def has_records(self) -> bool:

@@ -69,6 +69,7 @@ class WorkerExit:
         facts: what is known of the death, for the message's error snapshot.
         results: by id, those of finished messages, as of `results_to_stored`.
         checkpoint: the last one of the running message, as of `Record.to_stored`; empty without one.
+        output: the end of what the running message has written.
     """
 
     worker: str
@@ -81,6 +82,7 @@ class WorkerExit:
     facts: Mapping[str, Any] = field(default_factory=dict)
     results: Mapping[str, Any] = field(default_factory=dict)
     checkpoint: Mapping[str, Any] = field(default_factory=dict)
+    output: str = ""
 
     @classmethod
     def of_fields(cls, fields: Mapping[str, Any]) -> WorkerExit:
@@ -100,6 +102,7 @@ class WorkerExit:
         facts: Mapping[str, Any] | None = None,
         results: Mapping[str, KeptResult] | None = None,
         checkpoint: Record | None = None,
+        output: bytes = b"",
     ) -> WorkerExit:
         """From the last snapshot of a worker's slot.
 
@@ -124,4 +127,5 @@ class WorkerExit:
             checkpoint=checkpoint.to_stored()
             if checkpoint and ran and checkpoint.message_id == snapshot.running
             else {},
+            output=output.decode("utf-8", "replace") if ran else "",
         )

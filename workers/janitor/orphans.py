@@ -111,7 +111,14 @@ class OrphanedWorkers:
             queues = self._config.queues
             gone.append(
                 WorkerExit.of_snapshot(
-                    worker, snapshot, reason, queues, blame=False, results=results, checkpoint=checkpoint
+                    worker,
+                    snapshot,
+                    reason,
+                    queues,
+                    blame=False,
+                    results=results,
+                    checkpoint=checkpoint,
+                    output=activity.output(snapshot.running, snapshot.delivery),
                 )
             )
         return gone

@@ -223,6 +223,8 @@ class PendingRequests:
         worker = worker_exit.worker
         if worker_exit.checkpoint and worker_exit.checkpoint["queue"] == shard:
             record_keeper.store(self._broker, worker, checkpoint=Record.from_stored(worker_exit.checkpoint))
+        if worker_exit.output and worker_exit.queue == shard:
+            record_keeper.store_output(self._broker, worker, worker_exit)
         dead_worker = dead_worker_for(self._broker, shard, worker_exit, self._max_crashes, self._pool_queues.app)
         done = self._broker.requeue(shard, worker, dead_worker)
         if done is None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Callable, Mapping
 
 from bizzmq.broker.broker import Broker
 from bizzmq.consumer.local_records import REFUSED
+from bizzmq.protocol.records import last_output
 from bizzmq.utils import clock
 from bizzmq.workers.ipc.records_area import Record
 from bizzmq.workers.ipc.scoreboard import Scoreboard
+from bizzmq.workers.ipc.worker_exit import WorkerExit
 
 INTERVAL_S = 0.5
 
@@ -61,3 +64,14 @@ def store(broker: Broker, worker: str, *, progress: Record | None = None, checkp
         )  # fmt: skip
     except REFUSED:
         return
+
+
+def store_output(broker: Broker, worker: str, worker_exit: WorkerExit) -> None:
+    """Store the output of the message that a dead worker was running, unless Redis refuses it.
+
+    Raises:
+        BrokerUnavailableError
+    """
+    data = last_output(worker_exit.output.encode("utf-8", "replace"))
+    with contextlib.suppress(*REFUSED):
+        broker.record(worker_exit.queue, worker, worker_exit.running, output=data)

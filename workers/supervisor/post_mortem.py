@@ -67,6 +67,7 @@ class PostMortem:
             slot.worker, snapshot, reason, self._queues, blame=blame, error_type=slot.failure, facts=facts,
             results=slot.activity.results(),
             checkpoint=slot.activity.records.checkpoint(),
+            output=slot.activity.output(snapshot.running, snapshot.delivery),
         )  # fmt: skip
         self._janitor.requeue(worker_exit)
         if worker_exit.what is DeathKind.CRASH:

@@ -98,6 +98,11 @@ class LimitedHandler(Handler):
         self._install()
         self._previous_hook, sys.unraisablehook = sys.unraisablehook, self._on_unraisable
 
+    @property
+    def running(self) -> Context | None:
+        """The context of the running message; None without one."""
+        return self._context
+
     def run(self, body: Any, context: Context) -> BaseException | None:
         self._context = context
         if context.timeout_s or self._cpu_limit_s:

@@ -15,6 +15,7 @@ from bizzmq.consumer.consumer import Consumer
 from bizzmq.consumer.handler_loader import HandlerImportError
 from bizzmq.consumer.hooks import ClaimGate, ConsumerHooks, Journal
 from bizzmq.consumer.options import ConsumerOptions, ExitReason
+from bizzmq.consumer.output import collector
 from bizzmq.errors import BizzMQError, ConfigurationError
 from bizzmq.protocol.sealing import Decode, decoder
 from bizzmq.utils import clock, detached
@@ -146,6 +147,7 @@ class Worker:
     def _work(self, limited: LimitedHandler, unregistered: Sequence[str]) -> int:
         """Run messages until the loop ends; returns the exit code."""
         self._title.show("working")
+        collector.follow(lambda: limited.running)
         self.activity.on_holding_unwatched(self._supervisor.report_backlog)
         self.activity.before_waiting(self._tidy_up)
         try:

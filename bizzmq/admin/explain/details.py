@@ -7,6 +7,7 @@ from typing import Any, Mapping, NamedTuple, Tuple
 
 from bizzmq.admin.explain.explanation import Explanation, read_explanation
 from bizzmq.admin.explain.history import read_history_of
+from bizzmq.admin.explain.output import read_output_of
 from bizzmq.broker.operations import Operation, command
 from bizzmq.broker.replies import as_bytes
 from bizzmq.errors import DecodeError
@@ -28,6 +29,7 @@ class MessageDetails:
         body: the JSON value that was published; None if it is not stored, or unreadable.
         problem: why it is unreadable; "" if it is not.
         history: what has happened to it.
+        output: what its last failed attempt has written, or what is kept after its end; "" if there is none.
     """
 
     explanation: Explanation
@@ -35,12 +37,13 @@ class MessageDetails:
     body: Any = None
     problem: str = ""
     history: MessageHistory = field(default_factory=lambda: MessageHistory(()))
+    output: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
-            **self.explanation.as_dict(), **self.sections, "history": self.history.as_dict(), "body": self.body,
-            "problem": self.problem,
+            **self.explanation.as_dict(), **self.sections, "history": self.history.as_dict(), "output": self.output,
+            "body": self.body, "problem": self.problem,
         }  # fmt: skip
 
 
@@ -53,7 +56,8 @@ def read_details(k: QueueKeys | None, message_id: bytes) -> Operation[MessageDet
     sections = {name: section for name, section in found if section}
     history = yield from read_history_of(explanation)
     body, problem = (stored.body, stored.problem) if stored else (None, "")
-    return MessageDetails(explanation, sections, body, problem, history)
+    output = yield from read_output_of(k, explanation)
+    return MessageDetails(explanation, sections, body, problem, history, output)
 
 
 _Section = Tuple[str, Mapping[str, Any]]

@@ -58,6 +58,10 @@ def _show(details: MessageDetails) -> None:
     for name, section in details.sections.items():
         _show_section(name, section)
     _show_history(details.history)
+    if details.output:
+        show("output:")
+        for line in details.output.splitlines():
+            show(f"  {logs.escape(line)}")
     if details.problem:
         _line("problem", details.problem)
     elif about.message is not None:

@@ -40,6 +40,11 @@ class RunningMessage:
         context = self._context
         return None if context is self._asked else context
 
+    @property
+    def running(self) -> Context | None:
+        """The context of the running message; None without one."""
+        return self._context
+
     def run(self, body: Any, context: Context) -> BaseException | None:
         """As `Handler.run`. A cancel is raised in it, and never afterwards."""
         failure: BaseException | None = None

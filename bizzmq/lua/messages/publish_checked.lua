@@ -119,7 +119,7 @@ if #new > 0 then
 end
 for _, one in ipairs(replaced) do -- with new counts: the new arguments have not failed yet
   redis.call('HSET', extras, one.id, entry_of(one.key))
-  for _, name in ipairs({'checkpoints', 'progress'}) do redis.pcall('HDEL', beside(messages, name), one.id) end
+  for _, name in ipairs({'checkpoints', 'progress', 'output'}) do redis.pcall('HDEL', beside(messages, name), one.id) end
   note(messages, one.id, 'replaced', {due_ms = one.place == 'delayed' and due or nil})
   redis.call('HSET', messages, one.id, one.envelope)
   local _, _, _, own_priority = attempts_of(attempts, one.id)

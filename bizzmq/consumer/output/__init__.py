@@ -1,0 +1,1 @@
+"""The output of messages: which log records belong to which message."""

@@ -69,6 +69,7 @@ with QuietImports():
         WrongTypeError,
     )
     from bizzmq.message import Message, MessageOptions
+    from bizzmq.metrics.series import Deploy, Latency, Measures, QueueMetrics, QueueState, QueueStep
     from bizzmq.middleware.base import Middleware, Publication, WorkerCrash
     from bizzmq.middleware.registry import add_middleware
     from bizzmq.protocol.history import HistoryEntry, MessageHistory
@@ -96,6 +97,7 @@ __all__ = [
     "CpuTimeExceeded",
     "DeadLetterGroup",
     "DecodeError",
+    "Deploy",
     "Draining",
     "EncodeError",
     "Explanation",
@@ -103,7 +105,9 @@ __all__ = [
     "HandlerFailedError",
     "HandlerResultError",
     "HistoryEntry",
+    "Latency",
     "LeaseLostError",
+    "Measures",
     "MemoryLimitExceeded",
     "Message",
     "MessageCancelled",
@@ -126,9 +130,12 @@ __all__ = [
     "QueueFullError",
     "QueueInUseError",
     "QueueInfo",
+    "QueueMetrics",
     "QueueNotFoundError",
     "QueueOptions",
+    "QueueState",
     "QueueStats",
+    "QueueStep",
     "QueueSummary",
     "QueueUpdate",
     "Rate",

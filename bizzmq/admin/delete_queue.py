@@ -74,7 +74,7 @@ def delete_queue(k: QueueKeys, *, with_messages: bool) -> Operation[int]:
             yield from _restore([one for one, _ in deleted])
             raise _in_use(k, done)
         deleted.append((read, done))
-        yield command("UNLINK", shard.rates, shard.dead_letters().rates)  # the reports of pools expire by themselves
+        yield command("UNLINK", shard.metrics, shard.dead_letters().metrics)  # reports of pools expire
     yield from _forget_name(own)
     return sum(done.messages + done.dead_letters for _, done in deleted)
 

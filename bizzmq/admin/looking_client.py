@@ -19,6 +19,8 @@ from bizzmq.admin.stats import read_all_pools
 from bizzmq.admin.stored_message import WAITING, StoredMessage
 from bizzmq.broker.broker import Broker
 from bizzmq.broker.operations import Operation
+from bizzmq.metrics.reading import checked_window, read_metrics
+from bizzmq.metrics.series import QueueMetrics
 from bizzmq.protocol.history import MessageHistory
 from bizzmq.protocol.sealing import Sealer
 from bizzmq.validation import checks
@@ -86,6 +88,25 @@ class LookingClient:
             ConfigurationError, QueueNotFoundError, BrokerUnavailableError, ClosedError
         """
         return self._perform(read_existing_activity, keys_of(queue_name))
+
+    def metrics(
+        self, queue_name: str, *, last_s: float | timedelta = 3600.0, step_s: float | timedelta | None = None
+    ) -> QueueMetrics:
+        """What has happened on a queue over time: counts and latencies in steps, of the queue and of each task.
+
+        Pools write it once in ten seconds, by Redis's clock. It reaches back an hour by 10 s, two days by minutes, and
+        30 days by hours.
+
+        Args:
+            last_s: how far back, seconds or a timedelta: 10 s to 30 days.
+            step_s: the length of a step, a multiple of 10 s within the last hour, of 60 s within two days, of an hour
+                before; at most 3,000 steps. None chooses one with at most 360 steps.
+
+        Raises:
+            ConfigurationError: an argument is invalid.
+            QueueNotFoundError, BrokerUnavailableError, ClosedError
+        """
+        return self._perform(read_metrics, keys_of(queue_name), checked_window(last_s, step_s))
 
     def pools(self, queue_name: str | None = None) -> list[PoolInfo]:
         """The pools and in-process consumers on all hosts, as they have reported with their last heartbeats.

@@ -13,6 +13,7 @@ from bizzmq.broker.queues import meta_result
 from bizzmq.broker.replies import as_text, pairs
 from bizzmq.connection.retry import QUOTE_LIMIT
 from bizzmq.errors import QUEUE_TROUBLE, DecodeError, QueueNotFoundError
+from bizzmq.metrics.history import RECENT
 from bizzmq.protocol import ids, keys
 from bizzmq.protocol.keys import QueueKeys, shard_of
 from bizzmq.queue import QueueStats
@@ -71,16 +72,16 @@ def _read_part(k: QueueKeys) -> Operation[tuple[QueueRow, int]]:
     replies = yield Together([
         ("HGETALL", k.meta), *counts, *serving_of,
         ("LRANGE", k.waiting, -1, -1), ("ZRANGE", k.prioritized, 0, 0), ("ZRANGE", k.prioritized, -1, -1),
-        ("HGETALL", k.rates),
+        ("HGET", k.metrics, RECENT),
     ])  # fmt: skip
     flat, rest = replies[0], replies[1:]
     stats = stats_result(k, rest[: len(counts)])
     options, _ = meta_result(flat, k.queue)
     serving: Serving = yield from read_reports(k, rest[len(counts) : len(counts) + len(serving_of)])
-    head, first, last, samples = rest[len(counts) + len(serving_of) :]
+    head, first, last, recent = rest[len(counts) + len(serving_of) :]
     living = [owner for owner in serving.workers.values() if serving.pools[owner].state != SILENT]
     age_s, oldest = _oldest([*head, *first, *last], serving.now_ms)
-    rates = rates_of(pairs(samples), pairs(rest[7]), serving.now_ms)
+    rates = rates_of(recent, pairs(rest[7]), serving.now_ms)
     row = QueueRow(k.queue, stats, "", age_s, oldest, len(living), tuple(serving.pools.values()), rates)
     return row, options.shards
 

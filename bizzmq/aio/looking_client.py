@@ -19,6 +19,8 @@ from bizzmq.admin.stats import read_all_pools
 from bizzmq.admin.stored_message import WAITING, StoredMessage
 from bizzmq.aio.broker import AsyncBroker
 from bizzmq.broker.operations import Operation
+from bizzmq.metrics.reading import checked_window, read_metrics
+from bizzmq.metrics.series import QueueMetrics
 from bizzmq.protocol.history import MessageHistory
 from bizzmq.protocol.sealing import Sealer
 from bizzmq.validation import checks
@@ -58,6 +60,12 @@ class AsyncLookingClient:
     async def activity(self, queue_name: str) -> QueueActivity:
         """As BizzMQ.activity."""
         return await self._perform(read_existing_activity, keys_of(queue_name))
+
+    async def metrics(
+        self, queue_name: str, *, last_s: float | timedelta = 3600.0, step_s: float | timedelta | None = None
+    ) -> QueueMetrics:
+        """As BizzMQ.metrics."""
+        return await self._perform(read_metrics, keys_of(queue_name), checked_window(last_s, step_s))
 
     async def pools(self, queue_name: str | None = None) -> list[PoolInfo]:
         """As BizzMQ.pools."""

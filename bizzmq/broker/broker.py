@@ -9,6 +9,7 @@ from bizzmq.broker.cancels import Cancels
 from bizzmq.broker.dead_letters import DeadLetters
 from bizzmq.broker.maintenance import Maintenance
 from bizzmq.broker.messages import Messages
+from bizzmq.broker.metrics import Metrics
 from bizzmq.broker.queues import Queues
 from bizzmq.broker.records import Records
 from bizzmq.broker.results import Results
@@ -24,7 +25,8 @@ class Broker:
     """All transitions of all queues over one connection. Its users retry and log.
 
     The constructor binds the methods of `Queues`, `Messages`, `DeadLetters`, `Records`, `Results`, `Cancels`,
-    `Schedules`, `Workers` and `Maintenance`, so a call costs no delegation, and a subclass cannot override them.
+    `Schedules`, `Workers`, `Metrics` and `Maintenance`, so a call costs no delegation, and a subclass cannot override
+    them.
     """
 
     def __init__(self, connection: AnyConnection) -> None:
@@ -73,6 +75,9 @@ class Broker:
         self.requeue, self.release_prefetched = workers.requeue, workers.release_prefetched
         self.report = workers.report
         self.supervisors, self.workers = workers.supervisors, workers.workers
+
+        metrics = Metrics(runner)
+        self.add_metrics, self.roll_up_metrics = metrics.add_metrics, metrics.roll_up_metrics
 
         maintenance = Maintenance(runner)
         self.locate, self.scan_fields = maintenance.locate, maintenance.scan_fields

@@ -160,7 +160,7 @@ def heartbeat_result(reply: Any) -> Heartbeat:
 
 
 def report_call(k: QueueKeys, supervisor: str, report: bytes, expires_ms: int) -> Call:
-    return [k.supervisors, k.stats], [supervisor, report, expires_ms]
+    return [k.supervisors], [supervisor, report, expires_ms]
 
 
 def report_result(reply: Any) -> bool:

@@ -17,12 +17,21 @@ from bizzmq.consumer.message_records import MessageRecords
 from bizzmq.consumer.options import ConsumerOptions
 from bizzmq.consumer.prefetch import AdaptivePrefetch
 from bizzmq.consumer.queues.order import QueueOrder
-from bizzmq.consumer.retry_decision import Cancel, Discard, Settlement
+from bizzmq.consumer.retry_decision import (
+    Cancel,
+    Discard,
+    MoveToDeadLetters,
+    Postpone,
+    Release,
+    Retry,
+    Settlement,
+)
 from bizzmq.consumer.settlement import FailedAttempt, Settler
 from bizzmq.context import Context, message_of
 from bizzmq.errors import DecodeError, MissingKeyError
 from bizzmq.failure_policy import FailurePolicy
 from bizzmq.message import Message
+from bizzmq.metrics.meter import Meter, NoMeter
 from bizzmq.properties import MessageProperties
 from bizzmq.protocol.attempts import NO_ATTEMPTS, Attempts
 from bizzmq.protocol.ids import match_message_id
@@ -35,6 +44,11 @@ from bizzmq.utils.stop_event import StopEvent
 
 _logger = logging.getLogger("bizzmq.consumer")
 
+_OUTCOMES = {
+    Retry: "retried", MoveToDeadLetters: "dead_lettered", Discard: "discarded", Cancel: "cancelled",
+    Postpone: "released", Release: "released",
+}  # fmt: skip
+"""What the metrics call each decision."""
 _WALL_CLOCK_S = 1.0
 """How long the difference between the wall clock and the monotonic clock is used, seconds."""
 
@@ -54,6 +68,7 @@ class BatchRunner:
 
     Attributes:
         handled: the number of messages that were run, failed ones included.
+        meter: measures them.
     """
 
     def __init__(
@@ -87,6 +102,9 @@ class BatchRunner:
         self._queue_options = claimer.options
         self._failpoint = failpoints.armed()
         self._plans: dict[int, _Plan] = {}
+        table = hooks.activity.metrics
+        self.meter = NoMeter() if table is None else Meter(table, owns_process=hooks.activity.owns_process)
+        self._task = ""  # of the last message
         self._wall_offset_s, self._wall_valid_until_s = 0.0, -math.inf
         self.handled = 0
         if _logger.isEnabledFor(logging.DEBUG):  # asked once: other levels pay nothing for the line of each message
@@ -113,12 +131,15 @@ class BatchRunner:
             activity.holds_several()
             if rest > BATCH_LIMIT:  # the list is forged; the next claim returns the others
                 entries, rest = entries[:BATCH_LIMIT], BATCH_LIMIT
+        self.meter.claim, last_s = (index, entries, started_s), started_s
         for entry in entries:
             if stop.requested or activity.is_release_requested or now_s > overdue_s:
                 break
             rest -= 1
+            last_s = now_s
             now_s = self._run_one(queue, index, entry, options, now_s, rest)
         done = len(entries) - rest
+        self.meter.end(last_s, now_s, done)
         activity.idle()
         self._queue_order.worked_on(queue)
         self.handled += done
@@ -144,25 +165,35 @@ class BatchRunner:
                 attempts = Attempts.decode(counts)
                 number = attempts.delivery
         except (DecodeError, UnicodeDecodeError) as error:
-            if match_message_id(message_id):  # a forged id does not fit into the recorded activity
-                self._activity.settling(message_id, index)
-            self._claimer.send(queue, partial(self._settler.undecodable, queue, message_id, counts, error))
-            return self._ended_s(queue)
+            self._keep_undecodable(queue, index, entry, error, now_s, rest)
+            return self._resumed_s(queue, rest)
         if message.properties is not None:
             return self._run_with_properties(message_id, message, index, attempts, number, options, now_s, rest)
         timeout_s = message.timeout_s or options.timeout_s or self._timeout_s
         context = Context(message, attempts, now_s, timeout_s, self._state)
         if self._failpoint:
             self._failpoint("before-handler")
+        if self._task:
+            self._switch("", now_s, rest)
         self._activity.begin(message_id, index, now_s, now_s + timeout_s if timeout_s else 0.0, number, rest)
         failure = self._handler.run(message.body, context)
         if failure is not None:
-            return self._failed(index, FailedAttempt(message, attempts, options, failure))
+            return self._failed(index, FailedAttempt(message, attempts, options, failure), now_s, rest)
         self._claimer.finished.append(message_id)
         self._activity.finish(message_id)
         if self._failpoint:
             self._failpoint("after-handler")
         return clock.monotonic()
+
+    def _keep_undecodable(
+        self, queue: str, index: int, entry: Any, error: Exception, now_s: float, rest: int
+    ) -> None:  # fmt: skip
+        """Dead-letter a message that cannot be decoded."""
+        message_id, _, counts = entry
+        if match_message_id(message_id):  # a forged id does not fit into the recorded activity
+            self._activity.settling(message_id, index)
+        self.meter.fail("dead_lettered", now_s, rest, ran=False)
+        self._claimer.send(queue, partial(self._settler.undecodable, queue, message_id, counts, error))
 
     def _run_one_logged(
         self, queue: str, index: int, entry: Any, options: QueueOptions, now_s: float, rest: int
@@ -190,13 +221,17 @@ class BatchRunner:
             if self._handler.chain is not None:  # its hooks for the decision are part of the message
                 self._handler.chain.enter(context)
                 self._activity.begin_task(message_id, index, now_s, ends_s, delivery, rest, properties.task)
-            return self._failed(index, FailedAttempt(message, attempts, options, plan.refusal, plan.policy))
+            return self._failed(
+                index, FailedAttempt(message, attempts, options, plan.refusal, plan.policy), now_s, rest, ran=False
+            )
         if self._failpoint:
             self._failpoint("before-handler")
+        if properties.task != self._task:
+            self._switch(properties.task, now_s, rest)
         self._activity.begin_task(message_id, index, now_s, ends_s, delivery, rest, properties.task)
         result = plan.run(message.body, context)
         if isinstance(result, BaseException):
-            return self._failed(index, FailedAttempt(message, attempts, options, result, plan.policy))
+            return self._failed(index, FailedAttempt(message, attempts, options, result, plan.policy), now_s, rest)
         ended_s = clock.monotonic()
         if isinstance(result, bytes):
             text = success_text(result, delivery, self._wall_ms(now_s), self._wall_ms(ended_s))
@@ -254,12 +289,18 @@ class BatchRunner:
             return False
         return self._handler.refusal_of(message) is not None and self._may_refuse(queue)
 
-    def _failed(self, index: int, attempt: FailedAttempt) -> float:
-        """Settle a failed attempt; returns the time at which it ended."""
+    def _switch(self, task: str, now_s: float, rest: int) -> None:
+        """The message that begins is of another task than the one before."""
+        self._task = task
+        self.meter.switch(task, now_s, rest + 1)
+
+    def _failed(self, index: int, attempt: FailedAttempt, started_s: float, rest: int, *, ran: bool = True) -> float:
+        """Settle a failed attempt; returns the time at which its settlement ended."""
         message_id, chain = attempt.message.id.encode("ascii"), self._handler.chain
         if chain is None:
             self._activity.settling(message_id, index)
         decision = self._settler.decide(attempt)
+        self.meter.fail(_OUTCOMES[type(decision)], started_s, rest, ran=ran)
         if chain is not None:
             self._settler.notify(chain, attempt, decision)
             self._activity.settling(message_id, index)  # only now: a hook that never returns meets the hard limit
@@ -267,7 +308,13 @@ class BatchRunner:
             self._claimer.send(attempt.message.queue, partial(self._records.settle, attempt.message))
         self._send_output(attempt, decision)
         self._settle_failure(attempt.message.queue, attempt, decision)
-        return self._ended_s(attempt.message.queue)
+        return self._resumed_s(attempt.message.queue, rest)
+
+    def _resumed_s(self, queue: str, rest: int) -> float:
+        """As `_ended_s`. The time of the next message begins now."""
+        ended_s = self._ended_s(queue)
+        self.meter.resume(ended_s, rest)
+        return ended_s
 
     def _send_output(self, attempt: FailedAttempt, decision: Settlement) -> None:
         """Store the output of a failed attempt before its outcome. What ends keeps it as long as its result."""

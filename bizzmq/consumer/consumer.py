@@ -65,7 +65,7 @@ class Consumer:
             broker, worker, handler, self._claimer, self._queue_order, self._prefetch,
             stop=stop, options=options, hooks=hooks,
         )  # fmt: skip
-        self._run_batch = self._batches.run
+        self._run_batch, self._meter = self._batches.run, self._batches.meter
         self._idle_wait = IdleWait(
             broker, stop, self._descriptors, self._is_stopping, self._claimer.retry_until_done, self._claimer.outages,
             self._batches.is_other_work, options.burst_patience_s,
@@ -95,6 +95,8 @@ class Consumer:
             log(_logger, logging.WARNING, "stopped while Redis is unavailable, the lease returns what is held",
                 worker=self._worker, error=str(error))  # fmt: skip
             return ExitReason.DRAINED
+        finally:
+            self._meter.flush()
 
     @property
     def handled(self) -> int:
@@ -122,6 +124,7 @@ class Consumer:
             if claimed.due_s is not None:
                 due_s = min(due_s, claimed.due_s)
         if not is_any_open:
+            self._meter.flush()
             self._claimer.ack_finished()  # no claim carries these acks
             self._stop.wait(_GATE_S, *self._descriptors)
             return None
@@ -129,8 +132,10 @@ class Consumer:
             if all(map(self._idle_wait.is_empty, self._queue_order.queues)):
                 return ExitReason.BURST
             due_s = min(due_s, _BURST_S)
+        self._meter.flush()
         self._activity.waits()
         self._idle_wait.wait(self._queue_order.queues, due_s, self._batches.handled)
+        self._meter.woke()
         return None
 
     def learn_shards(self) -> None:
@@ -155,6 +160,7 @@ class Consumer:
         if not self._handler.is_spent and self._batches.handled < self._most:
             return False
         self._claimer.ack_finished()
+        self._meter.flush()
         self._activity.waits()
         self._stop.wait(_GATE_S, *self._descriptors)
         return True

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Callable, Sequence
 
 from bizzmq.broker.workers import DeadWorker
+from bizzmq.metrics.table import MetricsTable
 from bizzmq.protocol.envelope import decode_envelope
 from bizzmq.protocol.results import KeptResult
 from bizzmq.protocol.sealing import Decode
@@ -14,6 +15,11 @@ from bizzmq.worker_state import WorkerState
 
 class ActivityRecorder:
     """Records nothing. The pool's scoreboard records the activity for the processes that outlive the worker."""
+
+    metrics: MetricsTable | None = None
+    """Where the loop notes counts and latencies; None to measure nothing."""
+    owns_process = True
+    """Whether the process runs nothing beside the loop, so that its memory and processor time are the handlers'."""
 
     is_release_requested = False
     """Whether the messages that are claimed and not started must be given back, because the current one takes long."""

@@ -19,12 +19,15 @@ from bizzmq.consumer.hooks import ConsumerHooks
 from bizzmq.consumer.lease import Lease, LeaseOptions
 from bizzmq.consumer.options import ConsumerOptions, ExitReason
 from bizzmq.consumer.output import collector
-from bizzmq.consumer.own_activity import OwnActivity, report_of
+from bizzmq.consumer.own_activity import OwnActivity, program, report_of
 from bizzmq.consumer.threads.consumer_thread import ConsumerThread
 from bizzmq.consumer.threads.running_message import RunningMessage, shard_of
 from bizzmq.dead_letters.retention import Retention
 from bizzmq.errors import QUEUE_TROUBLE, BizzMQError
+from bizzmq.metrics.deploys import start_bytes
+from bizzmq.metrics.reporter import Ledger, Reporter
 from bizzmq.protocol import ids
+from bizzmq.protocol.pool_report import own_versions
 from bizzmq.protocol.sealing import Sealer, decoder
 from bizzmq.schedules.scheduler import Scheduler
 from bizzmq.utils.logs import log
@@ -76,6 +79,10 @@ class InProcessConsumer:
         self._stop = StopEvent()
         self._lease_stop = StopEvent()
         self._activity = OwnActivity(self._lease_stop.wake)
+        self._reporter = Reporter(
+            self._lease_broker, self._supervisor, [queue], [self._activity.table], Ledger.of_one_process(),
+            start=start_bytes("", own_versions()["version"], program()), shards_of=self._lease.shards_of,
+        )  # fmt: skip
         self._starts = 0
         self._worker = ""
         self._process = os.getpid()
@@ -216,6 +223,7 @@ class InProcessConsumer:
         while not self._lease_stop.requested:
             try:
                 wait_s = min(self._lease.tick(), CANCEL_CHECK_S, self._scheduler.tick(self._lease))
+                wait_s = min(wait_s, self._reporter.tick())
                 wait_s = min(wait_s, self._activity.store(self._lease_broker, self._worker))
                 self._check_cancel()
                 outage.over()
@@ -237,6 +245,7 @@ class InProcessConsumer:
             log(_logger, logging.WARNING, CANCELS_UNREADABLE, error=str(error))
 
     def _end_lease(self) -> None:
+        self._reporter.finish()
         try:
             self._lease.unregister()
         except BizzMQError as error:

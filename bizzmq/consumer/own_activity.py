@@ -8,6 +8,7 @@ from typing import Callable
 
 from bizzmq.consumer.lease import LeaseOptions
 from bizzmq.consumer.local_records import LocalRecords
+from bizzmq.metrics.table import MetricsTable, size_of
 from bizzmq.protocol.pool_report import CONSUMER, DRAINING, WORKING, PoolReport, RunningMessage, own_versions
 from bizzmq.utils import clock
 
@@ -15,10 +16,13 @@ _SHOWN = 200
 
 
 class OwnActivity(LocalRecords):
-    """Notes which message runs. Written by the consumer's thread, read by that of its lease."""
+    """Notes which message runs, and measures. Written by the consumer's thread, read by that of its lease."""
+
+    owns_process = False
 
     def __init__(self, wake: Callable[[], None]) -> None:
         super().__init__(wake)
+        self.metrics = self.table = MetricsTable(bytearray(size_of()))
         self._now: tuple[bytes, float, int] | None = None
 
     def begin(
@@ -53,12 +57,13 @@ def report_of(activity: OwnActivity, lease: LeaseOptions, worker: str, *, is_sto
     """The report of an in-process consumer, which names its program. `worker` is "" while it has none."""
     running = activity.running(worker)
     return PoolReport(
-        CONSUMER, DRAINING if is_stopping else WORKING, **own_versions(), target=_program(),
+        CONSUMER, DRAINING if is_stopping else WORKING, **own_versions(), target=program(),
         workers=int(worker != ""), busy=len(running), longest_s=max((one.for_s for one in running), default=0.0),
         beat_s=lease.beat_s, lease_s=lease.lease_s, running=running,
     )  # fmt: skip
 
 
-def _program() -> str:
+def program() -> str:
+    """The name of the program that this process runs."""
     arguments = getattr(sys, "argv", None)
     return Path(arguments[0]).name[:_SHOWN] if arguments else ""

@@ -57,7 +57,7 @@ _WORK = [
     _use("attempts waiting prioritized delayed processing:WORKER extras pauses", "exists"),  # several at once
     _use("prioritized delayed", "zadd zcard zrangebyscore zrem"),
     _use("prioritized", "zrevrangebyscore"),
-    _use("delayed", "zrange"),
+    _use("prioritized delayed", "zrange"),
     _use("parked", "llen"),
     _use("processing:WORKER", "del llen lpush lrange lrem ltrim"),
     _use("supervisors", "hdel hexists hget hgetall hincrby hsetnx"),
@@ -67,7 +67,7 @@ _WORK = [
     _use("stats", "hgetall hincrby hlen hmget"),
     _use("due", "exists"),
     _use("pool:POOL", "del set"),
-    _use("rates", "hget hset pexpire"),
+    _use("metrics", "hdel hget hkeys hlen hmget hset pexpire"),
 ]
 _VIEW = [
     _use("", "ping info time multi exec"),
@@ -75,7 +75,8 @@ _VIEW = [
     *_COUNT,
     _use("meta dlq:meta", "hgetall"),
     _use(f"{_FIXED} {' '.join(f'dlq:{kind}' for kind in _FIXED.split())}", "type"),
-    _use("supervisors workers rates dlq:supervisors dlq:workers dlq:rates", "hgetall"),
+    _use("supervisors workers dlq:supervisors dlq:workers", "hgetall"),
+    _use("metrics dlq:metrics", "hget hkeys hmget"),
     _use("pool:POOL dlq:pool:POOL", "get"),
     _use("waiting dlq:waiting", "lrange"),
     _use("prioritized dlq:prioritized", "zrange"),

@@ -24,7 +24,7 @@ _TYPES = {
     "releases": "hash", "wake": "zset", "stats": "hash", "publisher": "string",
     "result": "string", "extras": "hash", "unique": "hash", "checkpoints": "hash", "progress": "hash",
     "history": "hash", "cancels": "hash", "output": "hash", "schedules": "hash", "due": "zset", "fires": "hash",
-    "pool": "string", "rates": "hash", "throttles": "zset", "throttled": "hash",
+    "pool": "string", "metrics": "hash", "rates": "hash", "throttles": "zset", "throttled": "hash",
 }  # fmt: skip
 
 
@@ -149,9 +149,9 @@ class QueueKeys:
         return f"bizzmq:{{{self.owner}}}:output"
 
     @property
-    def rates(self) -> str:
-        """HASH  place in a ring -> time and totals, once in ten seconds; expires when no pool reports."""
-        return self.base + "rates"
+    def metrics(self) -> str:
+        """HASH  the history of the queue: chunks of steps, and reports of pools; expires when no pool reports."""
+        return self.base + "metrics"
 
     @property
     def throttles(self) -> str:

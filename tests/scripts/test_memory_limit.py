@@ -37,6 +37,8 @@ WORKING: Dict[str, Callable[[Broker], Any]] = {
     "register": lambda broker: broker.register(QUEUE, "s2", "w2") is None,
     "heartbeat": lambda broker: broker.heartbeat(QUEUE, "s1").counter,
     "report": lambda broker: broker.report(QUEUE, "s1", b"{}", 1000),
+    "add_metrics": lambda broker: broker.add_metrics(QUEUE, "s1", 1, b"measured", b"{}"),
+    "roll_up_metrics": lambda broker: broker.roll_up_metrics(QUEUE, b"", b"1", {b"s:1": b"x"}, []),
     "unregister": lambda broker: broker.unregister(QUEUE, "s1"),
     "replay": lambda broker: broker.replay(QUEUE, "d1", 0),
     "purge": lambda broker: purge.purge(broker, QUEUE),

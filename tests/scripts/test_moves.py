@@ -18,6 +18,7 @@ from tests.scripts import (
     table_entering,
     table_leaving,
     table_leftovers,
+    table_metrics,
     table_records,
     table_repairs,
     table_results,
@@ -37,6 +38,7 @@ MOVES = [
     *table_leftovers.ROWS,
     *table_schedules.ROWS,
     *table_records.ROWS,
+    *table_metrics.ROWS,
 ]
 every_move = pytest.mark.parametrize("move", MOVES, ids=str)
 

@@ -14,6 +14,7 @@ from bizzmq.broker.broker import Broker
 from bizzmq.broker.schedules import Fire, Fired
 from bizzmq.broker.server_info import info, warn_of_eviction
 from bizzmq.connection.factory import connect
+from bizzmq.metrics.reading import checked_window, read_metrics
 from bizzmq.results.awaited import Awaited, value_of
 from bizzmq.results.result_client import ending_of, result_readers
 from bizzmq.schedules import operations
@@ -109,6 +110,8 @@ def _view(broker: Broker) -> None:
     overview(broker)
     _count(broker)
     broker.perform(read_all_pools(None))
+    for queue in ("q", "q_dlq"):
+        broker.perform(read_metrics(broker.keys(queue), checked_window(3600, None)))
 
 
 def _inspect(url: str) -> None:

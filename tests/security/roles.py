@@ -20,6 +20,7 @@ PASSWORD = "role-password"
 WORKER_SCRIPTS = (
     "heartbeat", "claim", "create", "dead_letter", "discard", "expire_dead_letters", "finish", "unregister",
     "release_prefetched", "register", "release", "report", "requeue", "retry",
+    "add_metrics", "roll_up_metrics",
 )  # fmt: skip
 SCHEDULER_SCRIPTS = ("due_schedules", "fire", "put_schedule", "resume_schedule")
 SCRIPTS = {

@@ -17,6 +17,7 @@ from bizzmq.connection.base import Connection
 from bizzmq.dead_letters.retention import Retention
 from bizzmq.doctor import roles
 from bizzmq.errors import BizzMQError, BrokerRefusesError, BrokerReplyError
+from bizzmq.metrics.rolling import roll_up_queue
 from bizzmq.protocol.keys import QueueKeys
 from bizzmq.testing.binaries import server_binary
 from bizzmq.testing.layout import Keys, command
@@ -170,11 +171,13 @@ def acts(role: str) -> list[Act]:
         *[_of_extras(queue) for queue, worker in WORKERS.items() if worker == role],
         *[_of_history(act) for act in HISTORIES.get(role, ())],
         *([_of_dropped_history()] if role == "scheduler" else []),
+        *[_of_metrics(queue) for queue, worker in WORKERS.items() if worker == role],
         *[_of_retention(queue) for queue, worker in WORKERS.items() if worker == role],
         *[Act(_fill if role in ("viewer", "inspector") else _create, action) for action in ACTIONS[role]],
     ]
 
 
+REPORT = " ".join(["1"] * 16) + "\n"
 WORKERS = {QUEUE: "worker", DEAD: "dead-letter-worker"}
 
 
@@ -256,6 +259,23 @@ def _of_dropped_history() -> Act:
     return Act(prepare, do)
 
 
+def _of_metrics(queue: str) -> Act:
+    """Adds an old report to the chunks of the metrics."""
+
+    def prepare(_server: RedisServer, admin: Redis) -> None:
+        put(admin, queue, Containers())
+        admin.hset(QueueKeys(queue).metrics, "r:s1:1", REPORT)
+
+    def do(url: str) -> None:
+        broker = Broker(Connection(url))
+        try:
+            assert roll_up_queue(broker, queue)
+        finally:
+            broker.connection.drop()
+
+    return Act(prepare, do)
+
+
 def _of_retention(queue: str) -> Act:
     """Deletes dead letters that are too many."""
 
@@ -306,6 +326,7 @@ def _fill(server: RedisServer, admin: Redis) -> None:
     for queue, name in ((QUEUE, "m"), (DEAD, "d")):
         put(admin, queue, held(f"{name}1", waiting=(f"{name}2",), parked=(f"{name}3",), prioritized={f"{name}4": 1},
                                delayed=(f"{name}5",)))  # fmt: skip
+        admin.hset(QueueKeys(queue).metrics, "r:s1:1", REPORT)
 
 
 @pytest.mark.parametrize("role", [role for role in ROLES if role != "operator"])

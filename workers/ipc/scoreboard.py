@@ -17,6 +17,8 @@ from typing import Callable, Dict
 
 from bizzmq.consumer.hooks import ActivityRecorder, ClaimGate
 from bizzmq.consumer.options import ExitReason
+from bizzmq.metrics.reporter import LEDGER_BYTES, Ledger
+from bizzmq.metrics.table import MetricsTable, size_of
 from bizzmq.protocol.results import KeptResult
 from bizzmq.utils import clock
 from bizzmq.workers.ipc.output_area import OUTPUT_AREA_BYTES, OutputArea
@@ -32,23 +34,25 @@ _DRAINING_AT = 3
 _QUEUES_AT = 8
 _SECONDS = struct.Struct("=d")
 _HEADER_BYTES = _QUEUES_AT + MAX_QUEUES * _SECONDS.size
-_SLOT_BYTES = 160
+_SLOT_BYTES = 192
+_ALIGNED = 64
+_METRICS_BYTES = size_of()
 _BEGIN = struct.Struct("=20sHHddx")  # running id, its delivery modulo 65536, how many come after it, start, deadline
-_BEGIN_TASK = struct.Struct("=20sHHdd32s")  # the same, and the end of the name of its task: none for a plain message
-_TASK_BYTES, _TASK_AT = 32, 40
+_BEGIN_TASK = struct.Struct("=20sHHdd64s")  # the same, and the end of the name of its task: none for a plain message
+_TASK_BYTES, _TASK_AT = 64, 40
 _MOST_NAMES = 1000
 _ID = struct.Struct("=20s")
 _NONE = bytes(_ID.size)
 _COUNT = struct.Struct("=Q")
-_FINISHED_AT = 72
-_HANDLED_AT = 96
-_STATE_AT = 104
-_QUEUE_AT = 105
-_EXIT_REASON_AT = 106
-_RELEASE_REQUESTED_AT = 107
-_CPU_AT = 112
-_FAILED_AT = 120
-_CANCEL_AT = 128
+_FINISHED_AT = 104
+_HANDLED_AT = 128
+_STATE_AT = 136
+_QUEUE_AT = 137
+_EXIT_REASON_AT = 138
+_RELEASE_REQUESTED_AT = 139
+_CPU_AT = 144
+_FAILED_AT = 152
+_CANCEL_AT = 160
 _CANCEL = struct.Struct("=20sH")  # id of a message, its delivery modulo 65536
 _EXIT_REASONS = list(ExitReason)
 REMINDER = signal.SIGWINCH
@@ -74,7 +78,7 @@ class Snapshot:
 
     Attributes:
         running: id of the message that is running, or was the last to run.
-        task: the last 32 bytes of the name of its task; "" for a plain message.
+        task: the last 64 bytes of the name of its task; "" for a plain message.
         last_finished: id of the last message that is finished and not acked yet, or "".
         delivery: number of the running message's delivery, modulo 65536.
         rest: how many messages were claimed with the running one and come after it.
@@ -102,8 +106,11 @@ class Snapshot:
 class SlotActivity(ActivityRecorder):
     """What the worker in one slot does: written by the worker, read by the supervisor and the janitor."""
 
-    def __init__(self, memory: mmap.mmap, slot: int, results_at: int, records_at: int, output_at: int) -> None:
+    def __init__(
+        self, memory: mmap.mmap, slot: int, results_at: int, records_at: int, output_at: int, metrics: MetricsTable
+    ) -> None:  # fmt: skip
         self._memory = memory
+        self.metrics = self.table = metrics
         self._results = ResultsArea(memory, results_at)
         self.records = RecordsArea(memory, records_at)
         self._output = OutputArea(memory, output_at)
@@ -326,7 +333,10 @@ class Scoreboard:
         self._results_at = _HEADER_BYTES + slots * _SLOT_BYTES
         self._records_at = self._results_at + slots * RESULTS_BYTES
         self._output_at = self._records_at + slots * RECORDS_BYTES
-        self._memory = mmap.mmap(-1, self._output_at + slots * OUTPUT_AREA_BYTES)
+        self._metrics_at = -(-(self._output_at + slots * OUTPUT_AREA_BYTES) // _ALIGNED) * _ALIGNED
+        self._ledger_at = self._metrics_at + slots * _METRICS_BYTES
+        self._slots = slots
+        self._memory = mmap.mmap(-1, self._ledger_at + LEDGER_BYTES)
         self.gate = PoolGate(self._memory)
 
     @property
@@ -351,7 +361,20 @@ class Scoreboard:
         """The activity of one slot."""
         results_at, records_at = self._results_at + index * RESULTS_BYTES, self._records_at + index * RECORDS_BYTES
         output_at = self._output_at + index * OUTPUT_AREA_BYTES
-        return SlotActivity(self._memory, index, results_at, records_at, output_at)
+        return SlotActivity(self._memory, index, results_at, records_at, output_at, self.metrics(index))
+
+    def metrics(self, index: int) -> MetricsTable:
+        """What the workers of one slot have measured. It outlives each of them."""
+        at = self._metrics_at + index * _METRICS_BYTES
+        return MetricsTable(memoryview(self._memory)[at : at + _METRICS_BYTES])
+
+    def all_metrics(self) -> list[MetricsTable]:
+        """What the workers of all slots have measured."""
+        return [self.metrics(index) for index in range(self._slots)]
+
+    def ledger(self) -> Ledger:
+        """What of it is reported to Redis."""
+        return Ledger.in_buffer(memoryview(self._memory)[self._ledger_at : self._ledger_at + LEDGER_BYTES])
 
     @property
     def has_records(self) -> bool:

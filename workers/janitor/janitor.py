@@ -29,7 +29,10 @@ from bizzmq.errors import (
     BrokerUnusableError,
     QueueNotFoundError,
 )
+from bizzmq.metrics.deploys import start_bytes
+from bizzmq.metrics.reporter import Reporter
 from bizzmq.protocol.keys import logical_queue
+from bizzmq.protocol.pool_report import own_versions
 from bizzmq.queue import QueueStats
 from bizzmq.schedules.scheduler import Scheduler
 from bizzmq.utils import clock
@@ -53,7 +56,7 @@ from bizzmq.workers.ipc.scoreboard import Scoreboard
 from bizzmq.workers.janitor.cancels import RunningCancels
 from bizzmq.workers.janitor.orphans import OrphanedWorkers
 from bizzmq.workers.janitor.pending_requests import PendingRequests, concerns_one_queue
-from bizzmq.workers.janitor.pool_activity import PoolActivity
+from bizzmq.workers.janitor.pool_activity import PoolActivity, target_of
 from bizzmq.workers.janitor.queues import PoolQueues
 from bizzmq.workers.janitor.record_keeper import RecordKeeper
 from bizzmq.workers.journal.file_format import server_of
@@ -95,9 +98,15 @@ class Janitor:
         )  # fmt: skip
         self._records = RecordKeeper(self._broker, scoreboard, lambda: self._orphans.slots)
         self._outage = Outage(_logger, "janitor")
+        self._reporter = Reporter(
+            self._broker, supervisor, config.queues, scoreboard.all_metrics(), scoreboard.ledger(),
+            start=start_bytes(config.code_version, own_versions()["version"], target_of(config)),
+            shards_of=self._lease.shards_of, before_request=self._report_alive,
+        )  # fmt: skip
         self._pending = PendingRequests(
-            self._broker, self._lease, self._orphans, self._recovery, channel, self._queues, config
-        )
+            self._broker, self._lease, self._orphans, self._recovery, channel, self._queues, config,
+            before_sign_off=self._reporter.finish,
+        )  # fmt: skip
         self._cancels = RunningCancels(
             self._broker, config.queues, scoreboard, lambda: self._orphans.slots, self._lease.shards_of,
             self._cancel_running,
@@ -162,7 +171,8 @@ class Janitor:
 
     def _tick_parts(self) -> float:
         """Do what is due of what repeats; returns the seconds until the next time."""
-        return min(self._lease.tick(), self._cancels.tick(), self._scheduler.tick(self._lease))
+        wait_s = min(self._lease.tick(), self._cancels.tick(), self._scheduler.tick(self._lease))
+        return min(wait_s, self._reporter.tick())
 
     def _report_if_unusable(self, error: BizzMQError) -> None:
         """Report an error that no waiting repairs, unless Redis has served this janitor before."""

@@ -6,7 +6,7 @@ import logging
 import math
 from collections import deque
 from dataclasses import replace
-from typing import Any, Union
+from typing import Any, Callable, Union
 
 from bizzmq.broker.broker import Broker
 from bizzmq.broker.workers import DeadWorker, DeathKind
@@ -60,6 +60,9 @@ def concerns_one_queue(broker: Broker, error: BizzMQError) -> bool:
 class PendingRequests:
     """Keeps each request until all of it is done. Every request is safe to repeat.
 
+    Args:
+        before_sign_off: called before the supervisor is unregistered, perhaps several times.
+
     Attributes:
         signed_off: whether the sign-off was requested and is done.
     """
@@ -73,7 +76,10 @@ class PendingRequests:
         channel: Channel,
         pool_queues: PoolQueues,
         config: WorkerConfig,
+        *,
+        before_sign_off: Callable[[], None] = lambda: None,
     ) -> None:
+        self._before_sign_off = before_sign_off
         self._broker = broker
         self._lease = lease
         self._orphans = orphans
@@ -185,6 +191,7 @@ class PendingRequests:
         elif isinstance(request, Requeue):
             self._requeue(request.worker_exit)
         else:
+            self._before_sign_off()
             self._lease.unregister()
             self.signed_off = True
             self._channel.send(SignedOff())

@@ -8,7 +8,8 @@ import time
 from typing import Any, Mapping, Sequence
 
 from bizzmq.broker.workers import DeathKind
-from bizzmq.errors import MessageCancelled, MessageTimeout
+from bizzmq.errors import CpuTimeExceeded, MemoryLimitExceeded, MessageCancelled, MessageTimeout
+from bizzmq.metrics.death import Death, count_death
 from bizzmq.middleware.base import WorkerCrash
 from bizzmq.protocol.ids import host_name
 from bizzmq.utils import clock
@@ -22,6 +23,12 @@ from bizzmq.workers.supervisor.slot import Slot
 from bizzmq.workers.supervisor.worker_pool import NOT_NEEDED, WorkerPool
 
 _logger = logging.getLogger("bizzmq.supervisor")
+
+_LIMIT_CAUSES = {
+    MessageTimeout.__name__: "timeout", CpuTimeExceeded.__name__: "cpu_limit",
+    MemoryLimitExceeded.__name__: "memory_limit", MessageCancelled.__name__: "cancelled",
+}  # fmt: skip
+_SIGNAL_CAUSES: Mapping[int, str] = {signal.SIGKILL: "sigkill", signal.SIGSEGV: "sigsegv", signal.SIGABRT: "sigabrt"}
 
 
 class PostMortem:
@@ -78,6 +85,8 @@ class PostMortem:
         elif not quiet:
             self._log_death(slot, status, snapshot, reason, facts)
         self._count(snapshot, died=not is_orderly and slot.pid > 0)
+        if not is_orderly and slot.pid > 0 and slot.ended_by_us != NOT_NEEDED:
+            count_death(slot.activity.table, _death(slot, status, snapshot, worker_exit, facts))
         return snapshot, "" if is_orderly else reason
 
     def _count(self, snapshot: Snapshot, *, died: bool) -> None:
@@ -123,6 +132,35 @@ class PostMortem:
             cpu_s=status.cpu_s,
             stack=str(facts.get("stack", "")),
         )
+
+
+def _death(
+    slot: Slot, status: ExitStatus, snapshot: Snapshot, worker_exit: WorkerExit, facts: Mapping[str, Any]
+) -> Death:
+    """The death for the metrics."""
+    is_blamed = worker_exit.what in (DeathKind.CRASH, DeathKind.FAILED)
+    outcome = ""
+    if is_blamed:
+        outcome = "crashed" if worker_exit.what is DeathKind.CRASH else "killed"
+        outcome = "cancelled" if slot.failure == MessageCancelled.__name__ else outcome
+    elif snapshot.activity is Activity.RUNNING:
+        outcome = "released"
+    return Death(
+        _cause(slot, status, facts), outcome, snapshot.queue_index, snapshot.task,
+        clock.monotonic() - snapshot.started_s, status.peak_memory_bytes,
+    )  # fmt: skip
+
+
+def _cause(slot: Slot, status: ExitStatus, facts: Mapping[str, Any]) -> str:
+    if slot.failure:
+        return _LIMIT_CAUSES.get(slot.failure, "ended")
+    if slot.ended_by_us or _is_by_our_signal(status, slot):
+        return "ended"
+    if facts.get("oom_killed"):
+        return "oom"
+    if status.signal_number is None:
+        return "exit"
+    return _SIGNAL_CAUSES.get(status.signal_number, "signal")
 
 
 def _about(slot: Slot, snapshot: Snapshot) -> dict[str, Any]:

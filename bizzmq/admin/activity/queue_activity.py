@@ -11,6 +11,7 @@ from bizzmq.broker.operations import Operation, Together, command
 from bizzmq.broker.queues import read_shards
 from bizzmq.broker.replies import as_text, pairs
 from bizzmq.errors import DecodeError, QueueNotFoundError
+from bizzmq.metrics.history import RECENT
 from bizzmq.protocol import ids
 from bizzmq.protocol.keys import QueueKeys
 
@@ -72,14 +73,14 @@ def read_activity(k: QueueKeys) -> Operation[QueueActivity]:
 
 def _read_shard(k: QueueKeys, serving: Serving) -> Operation[QueueActivity]:
     """A worker serves all shards of a queue, so the numbers of their workers do not add up."""
-    head, first, last, samples, stats = yield Together([
+    head, first, last, recent, stats = yield Together([
         ("LRANGE", k.waiting, -1, -1), ("ZRANGE", k.prioritized, 0, 0), ("ZRANGE", k.prioritized, -1, -1),
-        ("HGETALL", k.rates), ("HGETALL", k.stats),
+        ("HGET", k.metrics, RECENT), ("HGETALL", k.stats),
     ])  # fmt: skip
     living = [owner for owner in serving.workers.values() if serving.pools[owner].state != SILENT]
     hosts = {serving.pools[owner].host for owner in living}
     ages = [age for age in (_age_s(one, serving.now_ms) for one in (*head, *first, *last)) if age is not None]
-    rates = rates_of(pairs(samples), pairs(stats), serving.now_ms)
+    rates = rates_of(recent, pairs(stats), serving.now_ms)
     return QueueActivity(max(ages, default=None), len(living), tuple(sorted(hosts)), rates)
 
 

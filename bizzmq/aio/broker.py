@@ -11,6 +11,15 @@ from typing import Any, Sequence
 from bizzmq.admin.create import warn_of_difference
 from bizzmq.aio.factory import AnyAsyncConnection
 from bizzmq.broker import scripts
+from bizzmq.broker.checked_publish import (
+    CheckedRequest,
+    Seal,
+    Standing,
+    Terms,
+    checked_publish,
+    publish_checked_call,
+    publish_checked_result,
+)
 from bizzmq.broker.message_calls import publish_call, publish_result
 from bizzmq.broker.operations import Call, Command, Operation, Request, Script, T
 from bizzmq.broker.queues import (
@@ -118,6 +127,32 @@ class AsyncBroker:
         """As Messages.has_published."""
         connection = await self.connection.at(self.keys(queue).meta)
         return int(await connection.read()) >= 0
+
+    async def publish_checked(
+        self, queue: str, publisher: str, request: CheckedRequest, terms: Terms, seal: Seal
+    ) -> Standing:
+        """As Messages.publish_checked."""
+        k = self.keys(queue)
+        if seal is not None:
+            return await self.perform(checked_publish(k, publisher, request, terms, seal))
+        reply = await self.run("publish_checked", publish_checked_call(k, publisher, request, terms, 0))
+        return publish_checked_result(reply, k, publisher, request)
+
+    async def send_publish_checked(
+        self, queue: str, publisher: str, request: CheckedRequest, terms: Terms, before: int, seal: Seal
+    ) -> None:
+        """As Messages.send_publish_checked."""
+        key_names, args = publish_checked_call(self.keys(queue), publisher, request, terms, before, seal)
+        connection = await self.connection.at(key_names[0])
+        send = connection.send_more if before else connection.send
+        await send((*script_command("publish_checked", key_names), *args))
+
+    async def read_publish_checked(self, queue: str, publisher: str, request: CheckedRequest) -> Standing | None:
+        """As Messages.read_publish_checked."""
+        k = self.keys(queue)
+        connection = await self.connection.at(k.meta)
+        reply = await connection.read()
+        return publish_checked_result(reply, k, publisher, request) if reply[0] == 1 else None
 
     async def exists(self, queue: str) -> bool:
         """Whether a queue was created, by itself or as the dead-letter queue of another one."""

@@ -110,8 +110,7 @@ class AsyncPublisher(CheckedAsyncPublisher):
             await self._publish_plain(queue, shards, envelopes, send, published)
         except LengthLimitedError:
             self._limited.add(queue)
-            keys = [""] * len(envelopes)
-            await self._publish_checked(queue, keys, envelopes, terms_of(options, send.delay_ms), level, published)
+            await self._publish_checked(queue, (), envelopes, terms_of(options, send.delay_ms), level, published)
 
     async def _publish_plain(
         self, queue: str, shards: Sequence[str], envelopes: Sequence[bytes], send: _Send, published: list[str]
@@ -147,7 +146,7 @@ class AsyncPublisher(CheckedAsyncPublisher):
         published = PublishedIds()
         self._shards[queue] = [queue]
         try:
-            await self._publish_checked(queue, [unique_key], [envelope], terms, None, published)
+            await self._publish_checked(queue, [unique_key] if unique_key else (), [envelope], terms, None, published)
         finally:
             self._shards.pop(queue, None)
         return published[0]

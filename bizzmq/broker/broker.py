@@ -42,7 +42,8 @@ class Broker:
 
         messages = Messages(runner)
         self.publish, self.claim = messages.publish, messages.claim
-        self.publish_checked = messages.publish_checked
+        self.publish_checked, self.send_publish_checked = messages.publish_checked, messages.send_publish_checked
+        self.read_publish_checked = messages.read_publish_checked
         self.send_publish, self.has_published = messages.send_publish, messages.has_published
         self.retry, self.dead_letter, self.discard = messages.retry, messages.dead_letter, messages.discard
         self.release, self.replay, self.delete = messages.release, messages.replay, messages.delete

@@ -40,7 +40,8 @@ class CheckedRequest(NamedTuple):
 
     Attributes:
         number: higher than the number of the publisher's previous request.
-        message_ids, unique_keys, envelopes: of each message, in order; "" for a message without a key.
+        message_ids, unique_keys, envelopes: of each message, in order; "" for a message without a key. There are no
+            keys if no message has one.
     """
 
     number: int
@@ -69,15 +70,17 @@ def numbers_of(nonce: str) -> str:
 def checked_publish(k: QueueKeys, nonce: str, request: CheckedRequest, terms: Terms, seal: Seal) -> Operation[Standing]:
     """Publish all messages or none. A repetition returns the same.
 
+    An envelope is sealed for the id of its message. One that replaces that of another message is sealed for that id.
+
     Raises:
         QueueNotFoundError, QueueFullError: nothing was published.
         BrokerReplyError: the publisher's number in Redis is forged, or others replace the same message all the time.
     """
     sealed_for: Sequence[str] = request.message_ids
     for _ in range(_SEALED_ANEW):
-        reply = yield Script("publish_checked", publish_checked_call(k, nonce, request, terms, sealed_for, seal))
+        reply = yield Script("publish_checked", publish_checked_call(k, nonce, request, terms, 0, seal, sealed_for))
         if reply[0] != 2:
-            return publish_checked_result(reply, k, nonce)
+            return publish_checked_result(reply, k, nonce, request)
         sealed_for = [one.decode() for one in reply[2]]
     raise BrokerReplyError(
         f"other publishers replace the same messages of {k.queue} all the time; nothing was published"
@@ -85,27 +88,48 @@ def checked_publish(k: QueueKeys, nonce: str, request: CheckedRequest, terms: Te
 
 
 def publish_checked_call(
-    k: QueueKeys, nonce: str, request: CheckedRequest, terms: Terms, sealed_for: Sequence[str], seal: Seal
+    k: QueueKeys,
+    nonce: str,
+    request: CheckedRequest,
+    terms: Terms,
+    before: int,
+    seal: Seal = None,
+    sealed_for: Sequence[str] = (),
 ) -> Call:
-    """`sealed_for` are the ids for which the envelopes are sealed."""
-    numbers = k.publisher(numbers_of(nonce))
-    key_names = (k.meta, k.messages, k.attempts, k.waiting, k.prioritized, k.delayed, k.wake, k.stats, numbers)
+    """The call that publishes a request.
+
+    Args:
+        before: the number of an earlier request whose reply is unread and which must be executed first, or 0.
+        sealed_for: the ids for which the envelopes are sealed; by default those of the messages.
+    """
+    number, message_ids, unique_keys, envelopes = request
+    key_names = (
+        k.meta, k.messages, k.attempts, k.waiting, k.prioritized, k.delayed, k.wake, k.stats,
+        k.publisher(numbers_of(nonce)),
+    )  # fmt: skip
+    if seal is not None:
+        envelopes = [seal(target, one) for target, one in zip(sealed_for or message_ids, envelopes)]
+    count = len(message_ids)
     args: list[Any] = [
-        f"{request.number}", f"{terms.delay_ms}", f"{terms.priority}", f"{terms.expires_ms}", terms.kept_until,
-        f"{terms.replaces:d}",
+        f"{number}", f"{before}", f"{terms.delay_ms}", f"{terms.priority}", f"{terms.expires_ms}", terms.kept_until,
+        "1" if terms.replaces else "0", f"{count}",
     ]  # fmt: skip
-    for message_id, key, target, envelope in zip(
-        request.message_ids, request.unique_keys, sealed_for, request.envelopes
-    ):
-        args += (message_id, key, *(("", envelope) if seal is None else (target, seal(target, envelope))))
+    if count == 1:
+        args += (message_ids[0], envelopes[0])
+    else:
+        args += [part for pair in zip(message_ids, envelopes) for part in pair]
+    args += unique_keys
+    if seal is not None and terms.replaces:
+        args += sealed_for or message_ids
     return key_names, args
 
 
-def publish_checked_result(reply: Any, k: QueueKeys, nonce: str) -> Standing:
+def publish_checked_result(reply: Any, k: QueueKeys, nonce: str, request: CheckedRequest) -> Standing:
     """Raises QueueNotFoundError, QueueFullError, BrokerReplyError."""
     status = reply[0]
     if status == 1:
-        return Standing([one.decode() for one in reply[2]], reply[1])
+        ids = reply[2]
+        return Standing([one.decode() for one in ids] if ids else request.message_ids, reply[1])
     if status == -1:
         raise QueueNotFoundError(k.queue)
     if status == -4:

@@ -75,7 +75,30 @@ class Messages:
             QueueNotFoundError, QueueFullError: nothing was published.
             BrokerReplyError: the publisher's number in Redis is forged. The messages may be published or not.
         """
-        return self._perform(checked_publish(self._keys(queue), publisher, request, terms, seal))
+        k = self._keys(queue)
+        if seal is not None:
+            return self._perform(checked_publish(k, publisher, request, terms, seal))
+        reply = self._run("publish_checked", publish_checked_call(k, publisher, request, terms, 0))
+        return publish_checked_result(reply, k, publisher, request)
+
+    def send_publish_checked(
+        self, queue: str, publisher: str, request: CheckedRequest, terms: Terms, before: int, seal: Seal
+    ) -> None:
+        """Send a request without a wait for its reply. Messages that are sealed must not replace others.
+
+        Args:
+            before: the number of an earlier request whose reply is unread and which must be executed first, or 0.
+        """
+        key_names, args = publish_checked_call(self._keys(queue), publisher, request, terms, before, seal)
+        connection = self._connection.at(key_names[0])
+        send = connection.send_more if before else connection.send
+        send((*self._command("publish_checked", key_names), *args))
+
+    def read_publish_checked(self, queue: str, publisher: str, request: CheckedRequest) -> Standing | None:
+        """Read the reply to the first unread `send_publish_checked`. Returns None if Redis did not execute it."""
+        k = self._keys(queue)
+        reply = self._connection.at(k.meta).read()
+        return publish_checked_result(reply, k, publisher, request) if reply[0] == 1 else None
 
     def send_publish(
         self, queue: str, publisher: str, numbers: tuple[int, int], delay_ms: int, priority: int, entries: Sequence[Any]

@@ -124,10 +124,10 @@ _CHECK = [  # messages that are unique or expire, and queues that drop messages
     _use("processing:WORKER", "lrange"),
     _use("extras pauses", "exists"),  # both at once
     _use("extras", "hdel hget hlen hmget hset"),
-    _use("unique", "hdel hget hlen hmget hset"),
+    _use("unique", "hdel hlen hmget hset"),
     _use("checkpoints progress history output cancels", "hdel"),
     _use("throttles", "pexpire zadd zrange zrangebyscore zrem zscore"),
-    _use("throttled", "hdel hget hset pexpire"),
+    _use("throttled", "hdel hmget hset pexpire"),
     _use("", "pubsub|numsub"),
     _use("result:MESSAGE", "del set"),
     _use("result:MESSAGE", "publish"),

@@ -9,7 +9,7 @@ from typing import Any, Iterable, Iterator, List, NamedTuple, Sequence
 from bizzmq.broker.checked_publish import Terms
 from bizzmq.errors import ConfigurationError
 from bizzmq.message import MessageOptions
-from bizzmq.properties import checked_unique_key
+from bizzmq.properties import MAX_KEY_BYTES, checked_unique_key
 from bizzmq.protocol.keys import is_dead_letter_queue
 from bizzmq.publisher.pipeline import SHARD_BATCH_MESSAGES, batches
 from bizzmq.utils import clock
@@ -44,8 +44,8 @@ def terms_of(options: MessageOptions, delay_ms: int) -> Terms:
     return Terms(delay_ms, options.priority, expires_ms, kept_until, options.on_duplicate == "replace")
 
 
-def unique_keys(queue: str, options: MessageOptions, bodies: Iterable[Any], count: int) -> list[str]:
-    """The unique key of each of `count` messages, "" for none.
+def unique_keys(queue: str, options: MessageOptions, bodies: Iterable[Any], count: int) -> Sequence[str]:
+    """The unique key of each of `count` messages, "" for none; empty if no message has one.
 
     Raises:
         ConfigurationError: a function for keys returns something else than a key, or the queue is a dead-letter queue.
@@ -54,8 +54,15 @@ def unique_keys(queue: str, options: MessageOptions, bodies: Iterable[Any], coun
         raise ConfigurationError(f"messages of the dead-letter queue {queue} can be neither unique nor expire")
     key = options.unique_key
     if isinstance(key, str):
-        return [key] * count
-    return [checked_unique_key(key(body), "what unique_key returns") for body in bodies]
+        return [key] * count if key else ()
+    return [_checked(key(body)) for body in bodies]
+
+
+def _checked(key: Any) -> str:
+    """What a function for keys returned. Most keys are short and plain."""
+    if type(key) is str and len(key) <= MAX_KEY_BYTES and key.isascii() and key.isprintable():
+        return key
+    return checked_unique_key(key, "what unique_key returns")
 
 
 class Part(NamedTuple):
@@ -64,6 +71,7 @@ class Part(NamedTuple):
     Attributes:
         first: the index of its first message in the publish.
         shard: the name of the shard; None for the next one in turn.
+        unique_keys: of each message; empty if no message of the publish has one.
     """
 
     first: int
@@ -78,6 +86,12 @@ def parts_of(keys: Sequence[str], envelopes: Sequence[bytes], shards: Sequence[s
     Args:
         first: the index of the first message to publish.
     """
+    if len(shards) == 1 or not keys:
+        shard = shards[0] if len(shards) == 1 else None
+        for batch in batches(envelopes[first:] if first else envelopes, SHARD_BATCH_MESSAGES):
+            yield Part(first, shard, keys[first : first + len(batch)], batch)
+            first += len(batch)
+        return
     while first < len(envelopes):
         shard, end = shard_for(keys[first], shards), first + 1
         while end < len(envelopes) and end - first < SHARD_BATCH_MESSAGES and shard_for(keys[end], shards) == shard:
@@ -88,9 +102,7 @@ def parts_of(keys: Sequence[str], envelopes: Sequence[bytes], shards: Sequence[s
 
 
 def shard_for(key: str, shards: Sequence[str]) -> str | None:
-    """The shard of messages with this unique key; None if any will do."""
-    if len(shards) == 1:
-        return shards[0]
+    """The shard of messages with this unique key, of several; None if any will do."""
     return shards[zlib.crc32(key.encode("utf-8")) % len(shards)] if key else None
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from functools import partial
-from typing import Callable, Iterable, Iterator, NamedTuple, Sequence
+from typing import Callable, Generic, Iterable, Iterator, NamedTuple, Sequence, TypeVar, Union
 
+from bizzmq.broker.checked_publish import CheckedRequest
 from bizzmq.errors import BizzMQError
 
 BATCH_MESSAGES = 500
@@ -34,32 +35,36 @@ class Request(NamedTuple):
         return [part for pair in zip(self.message_ids, self.envelopes) for part in pair]
 
 
-class PublishPipeline:
+R = TypeVar("R", bound=Union[Request, CheckedRequest])
+
+
+class PublishPipeline(Generic[R]):
     """Sends requests before the replies to earlier ones arrive. After an error, `store` repeats them one by one.
 
-    That is safe because Redis does not execute a request if it has not executed the one before (publish.lua).
+    That is safe because Redis does not execute a request if it has not executed the one before (publish.lua and
+    publish_checked.lua).
 
     Args:
         send: sends a request, given the number of the request that must have been executed before it, or 0.
-        is_stored: reads the next reply; True if that request was executed.
+        is_stored: reads the next reply, which is that of this request; True if it was executed.
         store: executes a request that may have been executed already. Raises if that fails.
         drop: closes the connection, and so discards all outstanding replies.
     """
 
     def __init__(
         self,
-        send: Callable[[Request, int], None],
-        is_stored: Callable[[], bool],
-        store: Callable[[Request], None],
+        send: Callable[[R, int], None],
+        is_stored: Callable[[R], bool],
+        store: Callable[[R], None],
         drop: Callable[[], None],
     ) -> None:
         self._send = send
         self._is_stored = is_stored
         self._store = store
         self._drop = drop
-        self._in_flight: deque[Request] = deque()
+        self._in_flight: deque[R] = deque()
 
-    def stored(self, requests: Iterable[Request]) -> Iterator[Request]:
+    def stored(self, requests: Iterable[R]) -> Iterator[R]:
         """Each request once it is stored, in order. Raises as `store` does; the requests yielded before are stored."""
         in_flight = self._in_flight
         try:
@@ -76,14 +81,14 @@ class PublishPipeline:
             if in_flight:
                 self._drop()  # their replies must not answer other commands
 
-    def _next(self) -> Iterator[Request]:
+    def _next(self) -> Iterator[R]:
         """The first request in flight if it was stored; else all of them, after they have been repeated."""
-        if _succeeds(self._is_stored):
+        if _succeeds(partial(self._is_stored, self._in_flight[0])):
             yield self._in_flight.popleft()
         else:
             yield from self._one_by_one()
 
-    def _one_by_one(self) -> Iterator[Request]:
+    def _one_by_one(self) -> Iterator[R]:
         self._drop()
         while self._in_flight:
             self._store(self._in_flight[0])

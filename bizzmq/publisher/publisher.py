@@ -132,8 +132,7 @@ class Publisher(CheckedPublisher):
                 self._publish_many(queue, shards, envelopes, delay_ms, priority, level, published)
         except LengthLimitedError:
             self._limited.add(queue)
-            keys = [""] * len(envelopes)
-            self._publish_checked(queue, keys, envelopes, terms_of(options, delay_ms), level, published)
+            self._publish_checked(queue, (), envelopes, terms_of(options, delay_ms), level, published)
 
     def _publish_many(
         self,
@@ -171,7 +170,7 @@ class Publisher(CheckedPublisher):
         published = PublishedIds()
         self._shards[queue] = [queue]
         try:
-            self._publish_checked(queue, [unique_key], [envelope], terms, None, published)
+            self._publish_checked(queue, [unique_key] if unique_key else (), [envelope], terms, None, published)
         finally:
             self._shards.pop(queue, None)
         return published[0]
@@ -201,7 +200,7 @@ class Publisher(CheckedPublisher):
         def store(request: Request) -> None:
             self._until_done(lambda: self._store(queue, request, delay_ms, priority))
 
-        pipeline = PublishPipeline(send, lambda: broker.has_published(queue), store, broker.connection.drop)
+        pipeline = PublishPipeline(send, lambda _: broker.has_published(queue), store, broker.connection.drop)
         return pipeline.stored(self._request(queue, part) for part in parts)
 
     def _send_to_shard(

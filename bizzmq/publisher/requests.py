@@ -76,12 +76,16 @@ class RequestMaker:
         sealer = self._sealer
         return None if sealer is None else lambda message_id, envelope: sealer.seal(message_id, queue, envelope)
 
-    def _note_standing(self, part: Part, own: CheckedRequest, standing: Standing, published: list[str]) -> None:
-        """Add the ids that stand for the messages of a request to the published ones."""
-        if isinstance(published, PublishedIds):
+    def _note_standing(
+        self, queue: str, part: Part, own: CheckedRequest, standing: Standing, published: list[str]
+    ) -> None:
+        """Add the ids that stand for the messages of a request to the published ones, and log what was dropped."""
+        if isinstance(published, PublishedIds) and standing.message_ids is not own.message_ids:
             pairs = zip(own.message_ids, standing.message_ids)
             published.duplicates.update(part.first + at for at, (one, other) in enumerate(pairs) if one != other)
         published += standing.message_ids
+        if standing.dropped:
+            self._drops.note(queue, standing.dropped)
 
     def _next_shard(self, shards: Sequence[str]) -> str:
         """The next shard in turn."""

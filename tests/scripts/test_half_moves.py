@@ -8,7 +8,9 @@ import pytest
 from redis import Redis
 
 from bizzmq.broker.broker import Broker
+from bizzmq.broker.checked_publish import CheckedRequest, Terms
 from bizzmq.errors import BrokerReplyError
+from bizzmq.protocol.keys import QueueKeys
 from bizzmq.testing.layout import Keys
 from tests.scripts import table_repairs
 from tests.scripts.containers import Containers, envelope, everything, look, put
@@ -22,6 +24,7 @@ NAMES = (
     "delayed", "wake",
 )  # fmt: skip
 KEYS = Keys(QUEUE)
+K = QueueKeys(QUEUE)
 
 
 def _differing(before: Dict[str, Any], after: Dict[str, Any]) -> list[str]:
@@ -212,3 +215,32 @@ def test_what_stands_in_a_key_of_the_wrong_type_is_not_deleted_with_its_queue(
         broker.delete_queue(QUEUE, lists, mode, b"")
 
     assert everything(redis) == before
+
+
+@pytest.mark.parametrize(("delay_ms", "priority"), [(0, 0), (0, 5), (60_000, 0), (60_000, 5)])
+@pytest.mark.parametrize(
+    "key",
+    [KEYS.messages, KEYS.attempts, KEYS.waiting, KEYS.prioritized, KEYS.delayed, KEYS.wake, KEYS.stats, K.extras,
+     K.unique],
+)  # fmt: skip
+def test_a_later_request_of_unique_messages_changes_all_or_nothing(
+    broker: Broker, redis: Redis, key: str, delay_ms: int, priority: int
+) -> None:
+    """It checks fewer types before its first write, too."""
+    put(redis, QUEUE, Containers())
+    first = CheckedRequest(1, ["m0", "m1"], ["a", "a"], [envelope("m0"), envelope("m1")])
+    assert broker.publish_checked(QUEUE, "pub", first, Terms(0, 0), None).message_ids == ["m0", "m0"]
+    redis.set(key, "of the wrong type")
+    before = everything(redis)
+    request = CheckedRequest(2, ["m2", "m3", "m4"], ["b", "c", "b"], [envelope(name) for name in ("m2", "m3", "m4")])
+
+    try:
+        broker.publish_checked(QUEUE, "pub", request, Terms(delay_ms, priority, 60_000), None)
+    except BrokerReplyError:
+        assert everything(redis) == before
+    else:
+        assert redis.hmget(KEYS.messages, "m2", "m3", "m4")[2] is None
+        assert redis.hmget(K.unique, "b", "c") == ["m2", "m3"]
+        places = [redis.lrange(KEYS.waiting, 0, -1)] if redis.type(KEYS.waiting) == "list" else []
+        places += [redis.zrange(name, 0, -1) for name in (KEYS.prioritized, KEYS.delayed) if redis.type(name) == "zset"]
+        assert [sorted({*ids} & {"m2", "m3", "m4"}) for ids in places if "m2" in ids] == [["m2", "m3"]]

@@ -163,7 +163,7 @@ def test_a_header_names_each_key_and_the_code_uses_it(name: str) -> None:
 @every_script
 def test_a_header_names_each_argument_and_the_code_uses_it(name: str) -> None:
     single = re.findall(r"ARGV\[(\d+)\]", code_of(name))
-    variadic = re.findall(r"unpack\(ARGV, (\d+)\)|for i = (\d+), #ARGV", code_of(name))
+    variadic = re.findall(r"unpack\(ARGV, (\d+)[,)]|for i = (\d+), #ARGV", code_of(name))
     used = {int(number) for number in [*single, *(a or b for a, b in variadic)]}
 
     assert numbers(name, "ARGV") == sorted(used) == list(range(1, len(used) + 1))

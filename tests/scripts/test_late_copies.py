@@ -8,8 +8,10 @@ import pytest
 from redis import Redis
 
 from bizzmq.broker.broker import Broker
+from bizzmq.broker.checked_publish import CheckedRequest, Terms, publish_checked_call
 from bizzmq.broker.queues import Deletion
 from bizzmq.broker.schedules import Fired
+from bizzmq.broker.script_runner import ScriptRunner
 from bizzmq.broker.workers import DeadWorker
 from bizzmq.queue import QueueOptions
 from bizzmq.testing.layout import Keys
@@ -50,6 +52,44 @@ def test_an_old_request_number_publishes_nothing(broker: Broker, redis: Redis) -
     publish(broker, "pub", 2, "m2")
 
     assert everything(redis) == before
+
+
+def unique(broker: Broker, number: int, before: int, **keys: str) -> Any:
+    """The reply to a request of unique messages, id -> key."""
+    request = CheckedRequest(number, [*keys], [*keys.values()], [b"1\n1"] * len(keys))
+    call = publish_checked_call(broker.keys(QUEUE), "pub", request, Terms(0, 0), before)
+    return ScriptRunner(broker.connection).run("publish_checked", call)
+
+
+def test_the_last_two_requests_of_unique_messages_return_again_what_they_have_returned(
+    broker: Broker, redis: Redis
+) -> None:
+    put(redis, QUEUE, Containers())
+    assert unique(broker, 1, 0, m1="a", m2="b") == [1, 0, []]
+    assert unique(broker, 2, 1, m3="c", m4="a") == [1, 0, [b"m3", b"m1"]]
+    before = everything(redis)
+
+    assert unique(broker, 2, 1, m3="c", m4="a") == [1, 0, [b"m3", b"m1"]]
+    assert unique(broker, 1, 0, m1="a", m2="b") == [1, 0, []]
+    assert everything(redis) == before
+    assert unique(broker, 3, 2, m5="d") == [1, 0, []]
+    assert unique(broker, 2, 0, m3="c", m4="a") == [1, 0, [b"m3", b"m1"]]
+    before = everything(redis)
+    assert unique(broker, 1, 0, m1="a", m2="b") == [-3], "what it has returned is not known any more"
+    assert everything(redis) == before
+
+
+def test_a_request_of_unique_messages_is_refused_if_the_one_before_is_missing(broker: Broker, redis: Redis) -> None:
+    put(redis, QUEUE, Containers())
+    unique(broker, 1, 0, m1="a")
+    before = everything(redis)
+
+    assert unique(broker, 3, 2, m3="c") == [-2]
+
+    assert everything(redis) == before
+    unique(broker, 2, 0, m2="b")
+    assert unique(broker, 3, 2, m3="c") == [1, 0, []]
+    assert look(redis, QUEUE).waiting == ("m1", "m2", "m3")
 
 
 def test_an_old_request_stays_harmless_when_its_message_is_finished(broker: Broker, redis: Redis) -> None:

@@ -37,11 +37,17 @@ local function decoded(entry)
   return is_read and type(found) == 'table' and found or {}
 end
 
+-- The unique key in an entry, if there is one. Most entries are not decoded.
+local function unique_key_of(entry)
+  local name = string.match(entry, '^{"unique":"([^"\\%c]*)"[,}]')
+  return name or string.find(entry, '"unique":', 1, true) and decoded(entry).unique
+end
+
 -- Frees the unique keys of messages, given their entries: those that no other message has by now.
 local function free_keys(key, ids, entries)
   local names, owners = {}, {}
   for i = 1, #ids do
-    local name = entries[i] and string.find(entries[i], '"unique":', 1, true) and decoded(entries[i]).unique
+    local name = entries[i] and unique_key_of(entries[i])
     if type(name) == 'string' then names[#names + 1], owners[#owners + 1] = name, ids[i] end
   end
   if #names == 0 then return end

@@ -1,7 +1,11 @@
--- time: the clock of Redis.
+-- time: the clock of Redis. A script reads it once.
+local read_ms
 local function now_ms()
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
+  if not read_ms then
+    local time = redis.call('TIME')
+    read_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+  end
+  return read_ms
 end
 
 -- The end of a delay, in ms. No delay is longer than a hundred years.

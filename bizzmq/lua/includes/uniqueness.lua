@@ -34,19 +34,21 @@ local function give_up_key(messages, id)
   redis.call('HSET', beside(messages, 'extras'), id, string.sub(entry, 1, -2) .. ',"superseded":true}')
 end
 
--- The message that was the last one with this throttled key, if its time is not over.
-local function throttled_by(messages, name)
+-- Whether the time of a throttled key is not over.
+local function is_throttled(messages, name)
   local until_ms = tonumber(redis.call('ZSCORE', beside(messages, 'throttles'), name) or '0')
-  return until_ms > now_ms() and redis.call('HGET', beside(messages, 'throttled'), name) or nil
+  return until_ms > now_ms()
 end
 
--- Remembers that a message has a throttled key for this time, and forgets some keys whose time is over. Both keys expire
--- once the time of all is over.
-local function throttle(messages, name, id, ttl_ms)
+-- Remembers that messages have throttled keys for this time, and forgets some keys whose time is over. Both keys expire
+-- once the time of all is over. `owned` has keys and ids, alternating.
+local function throttle(messages, owned, ttl_ms)
   local times, ids, now = beside(messages, 'throttles'), beside(messages, 'throttled'), now_ms()
-  redis.call('HSET', ids, name, id)
-  redis.call('ZADD', times, now + ttl_ms, name)
-  local over = redis.call('ZRANGEBYSCORE', times, '-inf', now, 'LIMIT', 0, 10)
+  local scores = {}
+  for i = 1, #owned, 2 do scores[i], scores[i + 1] = now + ttl_ms, owned[i] end
+  redis.call('HSET', ids, unpack(owned))
+  redis.call('ZADD', times, unpack(scores))
+  local over = redis.call('ZRANGEBYSCORE', times, '-inf', now, 'LIMIT', 0, 10 + #owned)
   if #over > 0 then
     redis.call('HDEL', ids, unpack(over))
     redis.call('ZREM', times, unpack(over))

@@ -39,9 +39,11 @@ if has_terms or drops_oldest then check_types({extras, unique}, {}, {}) end
 -- Why an occurrence is not published: DUPLICATE, FULL, or nil.
 local function refusal_of(terms)
   local key = terms.unique
-  if key and terms.for_ms and throttled_by(messages, key) then return DUPLICATE end
+  if key and terms.for_ms and is_throttled(messages, key) and redis.call('HMGET', beside(messages, 'throttled'), key)[1] then
+    return DUPLICATE
+  end
   if key and not terms.for_ms then
-    terms.owner = redis.call('HGET', unique, key)
+    terms.owner = redis.call('HMGET', unique, key)[1]
     if meeting(messages, delayed, terms.owner, false) then return DUPLICATE end
   end
   if limit and not drops_oldest and length_of(waiting, prioritized, delayed) >= limit then return FULL end
@@ -50,7 +52,7 @@ end
 -- Stores what a message has beside it.
 local function store_terms(id, terms)
   local entry = {}
-  if terms.unique and terms.for_ms then throttle(messages, terms.unique, id, terms.for_ms) end
+  if terms.unique and terms.for_ms then throttle(messages, {terms.unique, id}, terms.for_ms) end
   if terms.unique and not terms.for_ms then
     if terms.owner then give_up_key(messages, terms.owner) end -- it has expired
     redis.call('HSET', unique, terms.unique, id)

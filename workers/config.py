@@ -219,6 +219,11 @@ class WorkerConfig:
         meaning="For development: reload when a source file changes.",
         details="Watches the current directory. Needs the extra `reload`.",
     )  # fmt: skip
+    capture_output: bool = option(
+        "--capture-output", kind=flag(), default=False, group=Group.WORKERS,
+        meaning="Keep what a message writes to stdout and stderr as its output.",
+        details="Also C code and child processes. It still reaches the pool's stdout and stderr. Linux.",
+    )  # fmt: skip
     control: str = option(
         "--control", kind=path("off, auto or a path", "PATH|auto|off"), default=OFF, flag_default=AUTO,
         group=Group.STATUS,

@@ -81,6 +81,10 @@ class LineHandler(logging.Handler):
         self._pid = os.getpid()
         self._dropped = 0
 
+    def write_to(self, descriptor: int) -> None:
+        """Write to another descriptor from now on."""
+        self._writer = LineWriter(descriptor)
+
     def emit(self, record: logging.LogRecord) -> None:
         if self._pid != os.getpid():
             self._pid, self._dropped = os.getpid(), 0

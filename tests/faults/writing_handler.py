@@ -17,13 +17,18 @@ _logger = logging.getLogger("shop.orders")
 
 
 def handler(body: Any, context: Context) -> None:
-    """`lines` are logged, `prints` are printed, `child` is printed by a child; `end` is a kill, a sleep or an error."""
+    """`lines` are logged, `prints` and `count` numbers with `size` letters are printed, `child` is printed by a child.
+
+    `end` is a kill or an error.
+    """
     for line in body.get("lines", ()):
         context.log("%s", line)
     if "warn" in body:
         _logger.warning("warned of %s", body["warn"])
     for line in body.get("prints", ()):
         print(line)  # noqa: T201 - this is what is tested
+    for number in range(body.get("count", 0)):
+        print(number, "x" * body["size"])  # noqa: T201 - as above
     if "child" in body:
         subprocess.run([sys.executable, "-c", f"import os; os.write(2, b{body['child'] + chr(10)!r})"], check=True)
     if body.get("end") == "kill":

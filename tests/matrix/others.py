@@ -159,7 +159,20 @@ TIME_AND_OUTPUT = (
         ("faults/test_t_suspended.py", "consumer/test_lease.py", "consumer/test_lease_races.py"),
         remark="2026-11-24: for seconds and with a lease of one, not for minutes",
     ),
-    Row("O1", "log disk full, log pipe blocked, its reader gone", ("faults/test_o_log.py", "utils/test_log_stream.py")),
+    Row(
+        "O1",
+        "log disk full, log pipe blocked, its reader gone",
+        (
+            "faults/test_o_log.py",
+            "utils/test_log_stream.py",
+            *tests_of(
+                "faults/test_p_capture.py",
+                "nothing_waits_for_a_stopped_supervisor_or_relay_and_nothing_is_lost",
+                "a_reader_that_does_not_read_stops_no_handler_and_memory_stays_bounded",
+                "a_relay_frees_what_it_has_copied",
+            ),
+        ),
+    ),
     Row(
         "O2",
         "random faults from a printed seed, on one server, Sentinel and Cluster",

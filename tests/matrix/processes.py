@@ -11,6 +11,7 @@ KILLED, FROZEN = "faults/test_p_worker_killed.py", "faults/test_p_frozen.py"
 RESULTS = "faults/test_p_results.py"
 CHECKPOINTS = "faults/test_p_checkpoints.py"
 OUTPUT = "faults/test_p_output.py"
+CAPTURE = "faults/test_p_capture.py"
 STEPS = [f"{step}-{messages}" for step in failpoints.NAMES for messages in (1, 60)]
 LEASE, DRAIN = "faults/test_p_lease.py", "faults/test_p_drain.py"
 EXITS, PID1 = "faults/test_p_handler_exits.py", "supervision/test_pid1.py"
@@ -37,6 +38,12 @@ PROCESSES = (
                 OUTPUT,
                 "the_output_of_a_killed_worker_is_with_its_dead_letter",
                 "a_retry_shows_the_output_of_the_last_failure_until_its_end",
+            ),
+            *tests_of(
+                CAPTURE,
+                "a_killed_workers_output_is_its_own",
+                "lines_of_all_kinds_are_in_their_order_and_reach_the_log",
+                "separate_streams_stay_apart",
             ),
         ),
         since="the SIGKILL",
@@ -88,6 +95,7 @@ PROCESSES = (
             *tests_of(RESULTS, "a_killed_supervisor_loses_no_result"),
             *tests_of(CHECKPOINTS, "a_killed_supervisor_or_janitor_loses_no_checkpoint"),
             *tests_of(OUTPUT, "a_lost_supervisor_loses_no_output"),
+            *tests_of(CAPTURE, "a_lost_supervisor_leaves_a_relay_until_the_last_worker"),
         ),
         since="the SIGKILL of supervisor and janitor; lease 1 s, scan 0.33 s",
         below_s=LEASE_AND_SCAN_S,

@@ -21,6 +21,7 @@ from bizzmq.metrics.reporter import LEDGER_BYTES, Ledger
 from bizzmq.metrics.table import MetricsTable, size_of
 from bizzmq.protocol.results import KeptResult
 from bizzmq.utils import clock
+from bizzmq.workers.ipc.captured_output import CAPTURE_AREA_BYTES, CapturedOutput, capture_files
 from bizzmq.workers.ipc.output_area import OUTPUT_AREA_BYTES, OutputArea
 from bizzmq.workers.ipc.records_area import RECORDS_BYTES, RecordsArea
 from bizzmq.workers.ipc.results_area import RESULTS_BYTES, ResultsArea
@@ -107,13 +108,15 @@ class SlotActivity(ActivityRecorder):
     """What the worker in one slot does: written by the worker, read by the supervisor and the janitor."""
 
     def __init__(
-        self, memory: mmap.mmap, slot: int, results_at: int, records_at: int, output_at: int, metrics: MetricsTable
+        self, memory: mmap.mmap, slot: int, results_at: int, records_at: int, output_at: int, metrics: MetricsTable,
+        captured: CapturedOutput | None = None,
     ) -> None:  # fmt: skip
         self._memory = memory
         self.metrics = self.table = metrics
         self._results = ResultsArea(memory, results_at)
         self.records = RecordsArea(memory, records_at)
         self._output = OutputArea(memory, output_at)
+        self.captured = captured
         self._at = _HEADER_BYTES + slot * _SLOT_BYTES
         self._finished_at = self._at + _FINISHED_AT
         self._finished_end = self._finished_at + _ID.size
@@ -193,10 +196,11 @@ class SlotActivity(ActivityRecorder):
         running, now, *_ = _BEGIN.unpack_from(self._memory, self._at)
         is_running = self._memory[self._state_at] == _RUNNING
         if is_running and _text(running) == message_id and now == delivery & 0xFFFF:
-            self._output.write(message_id, delivery, data)
+            self._output.write(message_id, delivery, self.captured.placed(data) if self.captured else data)
 
     def output(self, message_id: str, delivery: int) -> bytes:
-        return self._output.read(message_id, delivery)
+        lines = self._output.read(message_id, delivery)
+        return self.captured.merged(message_id, delivery, lines) if self.captured else lines
 
     def acked(self) -> None:
         self._memory[self._finished_at : self._finished_end] = _NONE
@@ -329,14 +333,16 @@ class PoolGate(ClaimGate):
 class Scoreboard:
     """The activities of all slots, and the gate, in memory that is shared across fork."""
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots: int, *, captures: bool = False) -> None:
         self._results_at = _HEADER_BYTES + slots * _SLOT_BYTES
         self._records_at = self._results_at + slots * RESULTS_BYTES
         self._output_at = self._records_at + slots * RECORDS_BYTES
-        self._metrics_at = -(-(self._output_at + slots * OUTPUT_AREA_BYTES) // _ALIGNED) * _ALIGNED
+        self._captured_at = self._output_at + slots * OUTPUT_AREA_BYTES
+        self._metrics_at = -(-(self._captured_at + slots * CAPTURE_AREA_BYTES) // _ALIGNED) * _ALIGNED
         self._ledger_at = self._metrics_at + slots * _METRICS_BYTES
         self._slots = slots
         self._memory = mmap.mmap(-1, self._ledger_at + LEDGER_BYTES)
+        self._files = capture_files(slots) if captures else []
         self.gate = PoolGate(self._memory)
 
     @property
@@ -361,7 +367,8 @@ class Scoreboard:
         """The activity of one slot."""
         results_at, records_at = self._results_at + index * RESULTS_BYTES, self._records_at + index * RECORDS_BYTES
         output_at = self._output_at + index * OUTPUT_AREA_BYTES
-        return SlotActivity(self._memory, index, results_at, records_at, output_at, self.metrics(index))
+        metrics, captured = self.metrics(index), self._captured(index)
+        return SlotActivity(self._memory, index, results_at, records_at, output_at, metrics, captured)
 
     def metrics(self, index: int) -> MetricsTable:
         """What the workers of one slot have measured. It outlives each of them."""
@@ -375,6 +382,15 @@ class Scoreboard:
     def ledger(self) -> Ledger:
         """What of it is reported to Redis."""
         return Ledger.in_buffer(memoryview(self._memory)[self._ledger_at : self._ledger_at + LEDGER_BYTES])
+
+    def _captured(self, index: int) -> CapturedOutput | None:
+        if not self._files:
+            return None
+        return CapturedOutput(self._memory, self._captured_at + index * CAPTURE_AREA_BYTES, self._files[index])
+
+    def captured(self) -> list[CapturedOutput]:
+        """What each slot has captured; empty if the pool captures nothing."""
+        return [one for one in map(self._captured, range(len(self._files))) if one is not None]
 
     @property
     def has_records(self) -> bool:

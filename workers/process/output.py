@@ -14,6 +14,7 @@ import logging
 import os
 import select
 import sys
+from functools import lru_cache
 from typing import Any, TextIO
 
 from bizzmq.utils.logs import log
@@ -115,6 +116,7 @@ def _buffer_c_by_line() -> None:
         libc.setvbuf(stdout, None, _LINE_BUFFERED, ctypes.c_size_t(0))
 
 
+@lru_cache(maxsize=None)
 def _c_stdout() -> tuple[Any, ctypes.c_void_p] | None:
     name = "__stdoutp" if sys.platform == "darwin" else "stdout"
     try:

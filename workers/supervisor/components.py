@@ -14,6 +14,7 @@ from bizzmq.workers.ipc.scoreboard import Scoreboard
 from bizzmq.workers.janitor.janitor import Janitor
 from bizzmq.workers.supervisor.autoscaler import Autoscaler
 from bizzmq.workers.supervisor.children.janitor_process import JanitorProcess
+from bizzmq.workers.supervisor.children.output_relay import OutputRelay
 from bizzmq.workers.supervisor.children.reloader import Reloader
 from bizzmq.workers.supervisor.circuit_breaker import CircuitBreaker
 from bizzmq.workers.supervisor.drain import Drain
@@ -63,7 +64,9 @@ class Components:
         self._before_open = before_open
         self.pid = os.getpid()
         scripts.load_all()
-        self.scoreboard = Scoreboard(2 * config.capacity)
+        self.scoreboard = Scoreboard(2 * config.capacity, captures=config.capture_output)
+        captured = self.scoreboard.captured()
+        self.output_relay = OutputRelay(captured, config.queues, close_in_child) if captured else None
         silence_s = max(_SILENCE_S, config.lease_s / 2)
         self.janitor = JanitorProcess(self._janitor_main, close_in_child, silence_s, config.lease_s)
         self.worker_pool = WorkerPool(
@@ -100,6 +103,6 @@ class Components:
 
     def pids(self) -> set[int]:
         """The processes of the pool, without the supervisor."""
-        reloader = {self.reloader.pid} if self.reloader else set()
+        reloader = {child.pid for child in (self.reloader, self.output_relay) if child is not None}
         templates = {template.pid for template in self.preloader.templates}
         return reloader | templates | {self.janitor.pid, *(slot.pid for slot in self.worker_pool.up)}

@@ -59,6 +59,8 @@ class Manager:
         self._components.hard_limits.tick()
         self._components.stalled_workers.tick()
         self._components.stacks.tick()
+        if self._components.output_relay is not None:
+            self._components.output_relay.check()
         if self._drain.begun:
             if self._drain.overdue:
                 self.kill_all("was still busy at the end of the drain")

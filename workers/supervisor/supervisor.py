@@ -112,6 +112,8 @@ class Supervisor:
                 self._log_library_threads()
                 self._endpoints.announce()
                 syscalls.adopt_orphans()
+                if self._components.output_relay is not None:
+                    self._components.output_relay.start()
                 self._components.preloader.start()
                 if self._components.reloader is not None:
                     self._components.reloader.start()
@@ -185,6 +187,8 @@ class Supervisor:
                 select.poll().poll(5)
             slot.clear()
         components.preloader.end_former()
+        if components.output_relay is not None:
+            components.output_relay.end()
         components.worker_pool.descendants.reap_killed()
         if self._reap_orphans:
             syscalls.reap_orphans(())

@@ -34,7 +34,7 @@ from bizzmq.workers.process import fork, output, syscalls
 from bizzmq.workers.process.descendants import Descendants
 from bizzmq.workers.process.process_state import ProcessState
 from bizzmq.workers.process.title import Title
-from bizzmq.workers.worker import crash_hooks, handler_import, orderly_exit
+from bizzmq.workers.worker import capture, crash_hooks, handler_import, orderly_exit
 from bizzmq.workers.worker.signals import WorkerSignals
 from bizzmq.workers.worker.soft_limits import END_REQUESTS, OWN_MEANING, LimitedHandler
 from bizzmq.workers.worker.supervisor_channel import SupervisorChannel
@@ -109,6 +109,8 @@ class Worker:
         self._supervisor = SupervisorChannel(self.channel, self._leave)
         self._title = Title(f"worker {self.slot}", self.supervisor_pid, self.config.queues)
         self._title.show("booting")
+        if self.activity.captured is not None:
+            capture.redirect(self.activity.captured)
         self._signals = WorkerSignals(self._stop, self._leave, self.stack)
         self._signals.install()
         detached.mark(self.worker_id)
@@ -126,6 +128,8 @@ class Worker:
             self._is_caused_by_leaving,
             lambda since_ticks: Descendants().end_started(os.getpid(), self.worker_id, since_ticks),
         )
+        if self.activity.captured is not None:
+            capture.mark_messages(limited, self.activity.captured)
         limited.boot()
         self._state = ProcessState()
         limited.after_failure = self._state.restore

@@ -17,6 +17,7 @@ from bizzmq.utils import clock
 _CHECK_S, _CLOSING_S, _POLL_S = 0.5, 0.3, 0.01
 """How often it is checked that an event loop still runs, and how soon it is closed after it has cancelled its tasks."""
 _running: ContextVar[object] = ContextVar("bizzmq_running_handler", default=None)
+_task: ContextVar[asyncio.Task[Any] | None] = ContextVar("bizzmq_handler_task", default=None)
 OWN_FILES.update((__file__, inspect.getfile(futures.Future)))
 
 
@@ -45,6 +46,13 @@ class LoopHandler(Handler):
     def is_running_here(self) -> bool:
         """Whether the current task is the handler, or was started by it."""
         return _running.get() is self
+
+    def is_awaited_here(self) -> bool:
+        task = _task.get()
+        try:
+            return task is not None and task is self._task and asyncio.get_running_loop() is self._home
+        except RuntimeError:  # a thread that the handler has started
+            return False
 
     def _await(self, awaitable: Any, *, keeps_tasks: bool) -> Any:  # noqa: ARG002 - the loop has tasks of others
         inside = self._inside(awaitable)
@@ -81,6 +89,7 @@ class LoopHandler(Handler):
     async def _inside(self, awaitable: Any) -> Tuple[Any, SystemExit | None]:
         _running.set(self)
         self._interrupt, self._task = None, asyncio.current_task()
+        _task.set(self._task)
         try:
             return await handler_result.awaited(awaitable, self._home, self._take_interrupt), None
         except SystemExit as error:  # it would end the event loop, and with it the program

@@ -6,6 +6,7 @@ from typing import Iterator
 
 import click
 
+from bizzmq.admin.explain.explanation import read_explanation
 from bizzmq.broker.broker import Broker, open_broker
 from bizzmq.broker.replies import as_bytes
 from bizzmq.cli.helpers import confirm, counted, show_count, show_done, yes_option
@@ -54,8 +55,8 @@ def cancel(
 def _cancel_one(broker: Broker, k: QueueKeys | None, message_id: str, record: bytes) -> None:
     done = broker.perform(cancelling.cancel_message(k, as_bytes(message_id), record))
     if done == cancelling.NOTHING:
-        where = "no queue has" if k is None else f"{k.queue} has no"
-        raise CommandError(logs.escape(f"{where} message {message_id} that could be cancelled"), FAILED)
+        why = broker.perform(read_explanation(k, as_bytes(message_id))).sentence
+        raise CommandError(logs.escape(f"message {message_id} cannot be cancelled: {why}"), FAILED)
     show_done("1 message cancelled" if done.ended else "1 running message is being cancelled")
 
 

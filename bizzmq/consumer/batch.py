@@ -95,7 +95,7 @@ class BatchRunner:
         self._timeout_s = options.timeout_s or None
         self._activity = hooks.activity
         self._state = hooks.state
-        self._records = MessageRecords(broker, worker, hooks.activity, handler.version_of)
+        self._records = MessageRecords(broker, worker, hooks.activity, handler.version_of, handler.is_awaited_here)
         self._state.records = self._records
         self._decode = hooks.decode
         self._settler = Settler(broker, worker)

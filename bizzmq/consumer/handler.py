@@ -72,6 +72,10 @@ class Handler:
         self.chain: HandlerChain | None = None
         self._add_hooks()
 
+    def is_awaited_here(self) -> bool:
+        """Whether the running handler calls this in an event loop of another thread."""
+        return False
+
     def _add_hooks(self) -> None:
         """Run the registered hooks and the middleware around each message, if there are any."""
         self._before = [(hook, hook_takes_context(hook)) for hook in user_hooks.registered.before]

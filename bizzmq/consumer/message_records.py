@@ -28,16 +28,24 @@ class MessageRecords(RecordKeeper):
     """Keeps progress and small checkpoints in the recorder of the worker's activity, and large ones in Redis.
 
     A small checkpoint costs a write to memory. Another process stores it within a second, and at the worker's death.
-    Redis is asked in the thread that runs the handlers: its connection has no other user then.
+    Redis is asked in the thread that runs the handlers: its connection has no other user then. A handler in an event
+    loop of another thread may ask, too, because the first thread waits for it.
 
     Args:
         version_of: the version of the task that runs a message.
+        is_awaited: whether the running handler calls this in its event loop, while the thread of the handlers waits.
     """
 
     def __init__(
-        self, broker: Broker, worker: str, activity: ActivityRecorder, version_of: Callable[[Message], int]
+        self,
+        broker: Broker,
+        worker: str,
+        activity: ActivityRecorder,
+        version_of: Callable[[Message], int],
+        is_awaited: Callable[[], bool],
     ) -> None:
         self._broker, self._worker, self._activity, self._version_of = broker, worker, activity, version_of
+        self._is_awaited = is_awaited
         self._thread = threading.get_ident()
         self._message: Message | None = None
         self._checkpoint = Checkpoint()
@@ -123,5 +131,8 @@ class MessageRecords(RecordKeeper):
         self._broker.record(message.queue, self._worker, message.id, checkpoint=data, number=self._number)
 
     def _require_thread(self) -> None:
-        if threading.get_ident() != self._thread:
-            raise CheckpointError("the first checkpoint of a message, and a large one, must be made by its own thread")
+        if threading.get_ident() != self._thread and not self._is_awaited():
+            raise CheckpointError(
+                "the first checkpoint of a message, and a large one, must be made by the handler itself: not by a "
+                "thread that it has started, nor by a task that outlives it"
+            )

@@ -271,7 +271,7 @@ def test_the_command_cancels_one_or_many(mq: BizzMQ, redis: Redis, url: str, q: 
     assert (status.state, status.error["by"], status.error["reason"]) == ("cancelled", "ada", "a test")
     missing = bizzmq(one)
     assert (missing.code, missing.out) == (1, "")
-    assert f"no queue has message {one} that could be cancelled" in missing.err
+    assert f"message {one} cannot be cancelled: " in missing.err
     unsure = bizzmq("--queue", q)
     assert (unsure.code, unsure.out) == (2, "")
     assert "add --yes" in unsure.err

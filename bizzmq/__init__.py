@@ -8,6 +8,7 @@ if _TYPE_CHECKING:
     from bizzmq.aio.client import AsyncBizzMQ
 
 with QuietImports():
+    from bizzmq.admin.activity.pauses import Pause
     from bizzmq.admin.activity.pools import PoolInfo
     from bizzmq.admin.activity.queue_activity import QueueActivity
     from bizzmq.admin.activity.rates import Rate
@@ -122,6 +123,7 @@ __all__ = [
     "Middleware",
     "MissingKeyError",
     "NotConfirmedError",
+    "Pause",
     "PayloadTooLargeError",
     "PoolInfo",
     "Progress",

@@ -235,7 +235,7 @@ class QueueStats:
 
     This always holds for a queue::
 
-        published + replayed = waiting + delayed + processing
+        published + replayed = waiting + delayed + suspended + processing
                                + acked + discarded + purged + cancelled + expired + dropped
                                + dead_lettered_total + written_off + unaccounted
 
@@ -251,6 +251,7 @@ class QueueStats:
 
     waiting: int = 0
     delayed: int = 0
+    suspended: int = 0
     processing: int = 0
     dead_lettered: int = 0
     published: int = 0

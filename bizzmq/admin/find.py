@@ -75,10 +75,10 @@ def locate_stored(k: QueueKeys, message_id: bytes) -> Operation[StoredMessage | 
     workers = [as_text(worker) for worker, _ in pairs(flat)]
     replies = yield Together([
         ("HGET", k.messages, message_id), ("HGET", k.attempts, message_id), ("ZSCORE", k.delayed, message_id),
-        ("ZSCORE", k.prioritized, message_id), ("LLEN", k.parked),
+        ("ZSCORE", k.prioritized, message_id), ("LLEN", k.parked), ("ZSCORE", k.suspended, message_id),
         *[("LRANGE", as_bytes(k.processing(worker)), -_MOST_HELD, -1) for worker in workers],
     ])  # fmt: skip
-    envelope, attempts, due, priority, parked, *lists = replies
+    envelope, attempts, due, priority, parked, aside, *lists = replies
     if envelope is None:
         return None
     worker = next((worker for worker, ids in zip(workers, lists) if message_id in ids), "")
@@ -86,6 +86,7 @@ def locate_stored(k: QueueKeys, message_id: bytes) -> Operation[StoredMessage | 
         "processing" if worker
         else "delayed" if due is not None
         else "prioritized" if priority is not None
+        else "suspended" if aside is not None
         else "" if parked
         else "waiting"
     )  # fmt: skip

@@ -12,7 +12,15 @@ from typing import Any, NamedTuple, Sequence, Union
 from bizzmq.admin.message_filter import ALL, MessageFilter
 from bizzmq.admin.pages import ANCHORS, IdList, IdSet, Page, Position
 from bizzmq.admin.reversed_pages import ReversedList, ReversedSet
-from bizzmq.admin.stored_message import DEAD_LETTERED, DELAYED, PROCESSING, STATES, StoredMessage, stored_message
+from bizzmq.admin.stored_message import (
+    DEAD_LETTERED,
+    DELAYED,
+    PROCESSING,
+    STATES,
+    SUSPENDED,
+    StoredMessage,
+    stored_message,
+)
 from bizzmq.broker.operations import Operation, Together, command
 from bizzmq.broker.queues import read_shards
 from bizzmq.broker.replies import as_bytes, as_text, pairs
@@ -153,6 +161,8 @@ def read_sections(k: QueueKeys, state: str) -> Operation[list[Section]]:
         return [Section(name, PROCESSING, IdList(as_bytes(k.processing(name)), k.attempts), name) for name in names]
     if state == DELAYED:
         return [Section("1", "delayed", IdSet(k.delayed))]
+    if state == SUSPENDED:
+        return [Section("1", "suspended", IdSet(k.suspended))]
     if state == DEAD_LETTERED:
         return [
             Section("1", "waiting", waiting), Section("2", "parked", parked),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Mapping
 
 from bizzmq.admin.find import find_message
-from bizzmq.admin.stored_message import DEAD_LETTERED, DELAYED, PROCESSING, WAITING, StoredMessage
+from bizzmq.admin.stored_message import DEAD_LETTERED, PROCESSING, STARTABLE, StoredMessage
 from bizzmq.broker.operations import Operation, command
 from bizzmq.broker.queues import read_shards
 from bizzmq.errors import DecodeError
@@ -27,9 +27,9 @@ class MessageStatus:
     Attributes:
         id: the message's id.
         queue: the name of its queue.
-        state: `waiting`, `delayed` (also until its next retry), `processing`, `succeeded`, `dead_lettered`,
-            `discarded` or `cancelled`; `expired` if it was not started in time; `unknown` if it has ended and its
-            result is not kept, or was never published.
+        state: `waiting`, `delayed` (also until its next retry), `suspended` (its task or key is paused), `processing`,
+            `succeeded`, `dead_lettered`, `discarded` or `cancelled`; `expired` if it was not started in time; `unknown`
+            if it has ended and its result is not kept, or was never published.
         delivery: the number of its last delivery, also of one that is running or about to; 0 before the first one, and
             if it is not known.
         published_at_s: when it was published, by Redis's clock; None if BizzMQ did not make the id.
@@ -68,7 +68,7 @@ def read_status(k: QueueKeys, message_id: bytes) -> Operation[MessageStatus]:
     if ending is None:
         found = yield from find_message(own, message_id)
         if found is not None:
-            has_expired = found.state in (WAITING, DELAYED) and (yield from read_has_expired(found.queue, message_id))
+            has_expired = found.state in STARTABLE and (yield from read_has_expired(found.queue, message_id))
             stored = yield command("HGET", QueueKeys(found.queue).progress, message_id)
             state = EXPIRED if has_expired else found.state
             return _of_stored(own.queue, name, found, state, decode_progress(stored))
@@ -87,12 +87,18 @@ def read_ending_of(own: QueueKeys, message_id: bytes) -> Operation[Ending | None
 
 def read_has_expired(queue: str, message_id: bytes) -> Operation[bool]:
     """Whether a message that waits was to be started before now. A claim that meets it ends it."""
-    entry = yield command("HGET", QueueKeys(queue).extras, message_id)
-    found = _EXPIRY.search(entry or b"")
-    if found is None:
+    expires_ms = yield from read_expires_ms(queue, message_id)
+    if expires_ms is None:
         return False
     seconds, micros = yield command("TIME")
-    return int(found[1]) <= int(seconds) * 1000 + int(micros) // 1000
+    return expires_ms <= int(seconds) * 1000 + int(micros) // 1000
+
+
+def read_expires_ms(queue: str, message_id: bytes) -> Operation[int | None]:
+    """Until when a stored message must be started, by Redis's clock; None for ever."""
+    entry = yield command("HGET", QueueKeys(queue).extras, message_id)
+    found = _EXPIRY.search(entry or b"")
+    return None if found is None else int(found[1])
 
 
 def _of_stored(

@@ -52,7 +52,7 @@ def begin_purge(k: QueueKeys) -> Operation[list[Purge]]:
     yield from check_exists(k)
     found: list[Purge] = []
     for shard in (yield from read_shards(k)):
-        for place in (shard.waiting, shard.prioritized, shard.delayed, shard.parked):
+        for place in (shard.waiting, shard.prioritized, shard.delayed, shard.suspended, shard.parked):
             if place in (shard.waiting, shard.parked):
                 reply = yield Script("purge", purge_call(shard, place, 0, -1, ()))
                 _, newer, marks = purge_result(reply)
@@ -87,7 +87,7 @@ def purge(broker: Broker, queue: str, limit: int = BATCH_LIMIT) -> int:
     """Delete up to `limit` (at most 100) messages that no worker holds, oldest first. Returns how many."""
     k = broker.keys(queue)
     deleted = 0
-    for place in (k.waiting, k.prioritized, k.delayed, k.parked):
+    for place in (k.waiting, k.prioritized, k.delayed, k.suspended, k.parked):
         if deleted == limit:
             break
         if place in (k.waiting, k.parked):

@@ -33,8 +33,19 @@ def read_stats(k: QueueKeys) -> Operation[QueueStats]:
     parts = []
     for shard in (yield from read_shards(k)):
         replies = yield Together(stats_commands(shard))
-        parts.append(stats_result(shard, replies))
+        aside = yield from _read_suspended(shard, replies)
+        parts.append(stats_result(shard, replies, aside))
     return sum_of(parts)
+
+
+def _read_suspended(k: QueueKeys, replies: Sequence[Any]) -> Operation[int]:
+    """How many messages are put aside for a pause. Users of Redis from before pauses may not ask: for them none is."""
+    if not totals.read(pairs(replies[7])).counted.get("suspended"):
+        return 0
+    try:
+        return int((yield command("ZCARD", k.suspended)))
+    except CommandRefusedError:
+        return 0
 
 
 def sum_of(parts: Sequence[QueueStats]) -> QueueStats:
@@ -52,8 +63,12 @@ def stats_commands(k: QueueKeys) -> list[tuple[str, str]]:
     ]  # fmt: skip
 
 
-def stats_result(k: QueueKeys, replies: Sequence[Any]) -> QueueStats:
-    """The stats of one shard from the replies to `stats_commands`. Raises QueueNotFoundError."""
+def stats_result(k: QueueKeys, replies: Sequence[Any], aside: int = 0) -> QueueStats:
+    """The stats of one shard from the replies to `stats_commands`. Raises QueueNotFoundError.
+
+    Args:
+        aside: how many messages are put aside for a pause.
+    """
     is_dead = k.is_dead_letter_queue
     exists, waiting, prioritized, delayed, stored, parked, dead_lettered, flat = replies[:8]
     if not exists:
@@ -63,13 +78,16 @@ def stats_result(k: QueueKeys, replies: Sequence[Any]) -> QueueStats:
     counted = {name: own.counted.get(name, 0) for name in _TOTALS}
     moved = {"dead_lettered_total": owner.get("dead_lettered", 0), "replayed": owner.get("replayed", 0)}
     # every stored message that is in no other place is in a processing list
-    processing = max(0, stored - waiting - prioritized - delayed - parked)
+    rest = max(0, stored - waiting - prioritized - delayed - parked)
+    suspended = min(aside, rest)
+    processing = rest - suspended
     came, went = ("dead_lettered_total", "replayed") if is_dead else ("replayed", "dead_lettered_total")
     ended = sum(counted[name] for name in _ENDED) + moved[went]
-    held = waiting + prioritized + delayed + processing + parked
+    held = waiting + prioritized + delayed + suspended + processing + parked
     return QueueStats(
         waiting=waiting + prioritized,
         delayed=delayed,
+        suspended=suspended,
         processing=processing,
         dead_lettered=dead_lettered,
         unaccounted=counted["published"] + moved[came] - ended - held,

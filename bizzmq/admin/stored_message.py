@@ -15,8 +15,11 @@ from bizzmq.protocol.ids import published_us
 from bizzmq.protocol.keys import QueueKeys
 
 WAITING, DELAYED, PROCESSING, DEAD_LETTERED = "waiting", "delayed", "processing", "dead_lettered"
-STATES = (WAITING, DELAYED, PROCESSING, DEAD_LETTERED)
+SUSPENDED = "suspended"
+STATES = (WAITING, DELAYED, SUSPENDED, PROCESSING, DEAD_LETTERED)
 """The states of a stored message, as they are counted by `QueueStats`."""
+STARTABLE = (WAITING, DELAYED, SUSPENDED)
+"""The states of a message that is still to be started."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +29,10 @@ class StoredMessage:
     Attributes:
         id: the message's id.
         queue: the name of the queue, or of its shard, that has the message; of the dead-letter queue for a dead letter.
-        state: `waiting`, `delayed`, `processing` or `dead_lettered`. All messages of a dead-letter queue that no worker
-            holds are `dead_lettered`.
-        place: `waiting`, `prioritized`, `delayed`, `parked` or `processing`: the list or set that has it; "" if
-            unknown.
+        state: `waiting`, `delayed`, `suspended` (its task or key is paused), `processing` or `dead_lettered`. All
+            messages of a dead-letter queue that no worker holds are `dead_lettered`.
+        place: `waiting`, `prioritized`, `delayed`, `suspended`, `parked` or `processing`: the list or set that has it;
+            "" if unknown.
         message: the message; None if it is unreadable.
         envelope: the stored bytes.
         problem: why the message is unreadable; "" if it is not.

@@ -60,16 +60,16 @@ def read(scan: QueueScan) -> tuple[Accounts, Accounts]:
         for k in (own, dead)
         for command in (
             ("HGETALL", k.stats), ("HLEN", k.messages), ("LLEN", k.waiting), ("ZCARD", k.prioritized),
-            ("ZCARD", k.delayed), ("LLEN", k.parked),
+            ("ZCARD", k.delayed), ("LLEN", k.parked), ("ZCARD", k.suspended),
         )
     ]  # fmt: skip
     replies = scan.broker.read_together(*wanted, *[("LLEN", key) for _, key in held])
-    sizes = list(zip([side for side, _ in held], replies[12:]))
+    sizes = list(zip([side for side, _ in held], replies[14:]))
     processing = [sum(size for at, size in sizes if at == side) for side in (OWN, DEAD)]
-    read_totals = totals.read(pairs(replies[0])), totals.read(pairs(replies[6]))
+    read_totals = totals.read(pairs(replies[0])), totals.read(pairs(replies[7]))
     return (
-        _accounts(own.queue, OWN, read_totals, replies[1:6], processing[OWN]),
-        _accounts(dead.queue, DEAD, read_totals, replies[7:12], processing[DEAD]),
+        _accounts(own.queue, OWN, read_totals, replies[1:7], processing[OWN]),
+        _accounts(dead.queue, DEAD, read_totals, replies[8:14], processing[DEAD]),
     )
 
 
@@ -95,13 +95,15 @@ def _accounts(
 ) -> Accounts:
     own, unreadable = both[side]
     owner = both[OWN].counted
-    stored, waiting, prioritized, delayed, parked = sizes
+    stored, waiting, prioritized, delayed, parked, suspended = sizes
     dead_lettered = {"dead-lettered": owner.get("dead_lettered", 0)}
     replayed = {"replayed": owner.get("replayed", 0)}
     published = {"published": own.get("published", 0)}
     names = ("acked", "discarded", "purged", "cancelled", "expired", "dropped")
     ended = {name: own.get(name, 0) for name in names}
     places = {"waiting": waiting + prioritized, "delayed": delayed, "processing": processing, "parked": parked}
+    if suspended:
+        places["suspended"] = suspended
     return Accounts(
         queue=queue,
         came={**published, **(dead_lettered if side == DEAD else replayed)},

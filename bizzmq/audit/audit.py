@@ -96,12 +96,12 @@ def _misplaced(scan: QueueScan) -> list[Finding]:
 def _types(k: QueueKeys) -> dict[str, str]:
     hashes = [k.meta, k.messages, k.attempts, k.supervisors, k.workers, k.releases, k.stats]
     if not k.is_dead_letter_queue:
-        hashes += [*k.beside, k.schedules, k.fires]
+        hashes += [*k.beside, k.schedules, k.fires, k.pauses]
     return {
         **({} if k.is_dead_letter_queue else {k.due: "zset"}),
         **dict.fromkeys(hashes, "hash"),
         **dict.fromkeys((k.waiting, k.parked), "list"),
-        **dict.fromkeys((k.prioritized, k.delayed, k.wake), "zset"),
+        **dict.fromkeys((k.prioritized, k.delayed, k.suspended, k.wake), "zset"),
     }
 
 

@@ -97,7 +97,7 @@ class QueueScan:
             ids = set(self.field_names(k.messages))
             own_lists = [k.waiting.encode(), k.parked.encode(), *[key for key in lists if self.side_of(key) == side]]
             seen: set[bytes] = set()
-            for page in (*self._members(k.delayed), *self._members(k.prioritized)):
+            for page in (*self._members(k.delayed), *self._members(k.prioritized), *self._members(k.suspended)):
                 suspects |= seen.intersection(page)
                 seen.update(page)
             for key in own_lists:

@@ -10,6 +10,7 @@ from bizzmq.broker.dead_letters import DeadLetters
 from bizzmq.broker.maintenance import Maintenance
 from bizzmq.broker.messages import Messages
 from bizzmq.broker.metrics import Metrics
+from bizzmq.broker.pauses import Pauses
 from bizzmq.broker.queues import Queues
 from bizzmq.broker.records import Records
 from bizzmq.broker.results import Results
@@ -24,7 +25,7 @@ from bizzmq.embedded import server as embedded
 class Broker:
     """All transitions of all queues over one connection. Its users retry and log.
 
-    The constructor binds the methods of `Queues`, `Messages`, `DeadLetters`, `Records`, `Results`, `Cancels`,
+    The constructor binds the methods of `Queues`, `Messages`, `DeadLetters`, `Records`, `Results`, `Cancels`, `Pauses`,
     `Schedules`, `Workers`, `Metrics` and `Maintenance`, so a call costs no delegation, and a subclass cannot override
     them.
     """
@@ -67,6 +68,8 @@ class Broker:
         )  # fmt: skip
         self.put_schedule, self.remove_schedule = schedules.put_schedule, schedules.remove_schedule
         self.pause_schedule, self.resume_schedule = schedules.pause_schedule, schedules.resume_schedule
+        pauses = Pauses(runner)
+        self.pause, self.resume, self.has_pauses = pauses.pause, pauses.resume, pauses.has_pauses
 
         records = Records(runner)
         self.record, self.checkpoint = records.record, records.checkpoint

@@ -36,8 +36,9 @@ from bizzmq.broker.message_calls import (
     retry_result,
 )
 from bizzmq.broker.script_runner import ScriptRunner
-from bizzmq.connection.error_mapping import NoScriptError
+from bizzmq.connection.error_mapping import CommandRefusedError, NoScriptError
 from bizzmq.errors import BrokerReplyError
+from bizzmq.protocol.keys import QueueKeys
 from bizzmq.protocol.results import DISCARDED
 
 __all__ = ("BATCH_LIMIT", "Messages", "publish_checked_call", "publish_checked_result")
@@ -215,9 +216,17 @@ class Messages:
         return envelope, self._connection.execute("HGET", k.attempts, message_id)
 
     def outstanding(self, queue: str) -> int:
-        """Number of unfinished messages: waiting, delayed, or held by any worker."""
+        """Number of unfinished messages: waiting, delayed, or held by any worker. What is put aside does not count."""
         k = self._keys(queue)
-        return int(self._connection.execute("HLEN", k.messages)) - int(self._connection.execute("LLEN", k.parked))
+        held = int(self._connection.execute("HLEN", k.messages)) - int(self._connection.execute("LLEN", k.parked))
+        return held - self._suspended(k)
+
+    def _suspended(self, k: QueueKeys) -> int:
+        """How many messages are put aside. Users of Redis from before pauses may not ask."""
+        try:
+            return int(self._connection.execute("ZCARD", k.suspended))
+        except CommandRefusedError:
+            return 0
 
     def delayed(self, queue: str, start: int, limit: int) -> list[tuple[bytes, bytes | None]]:
         """Some delayed messages, in the order in which they are due: id and envelope of each.

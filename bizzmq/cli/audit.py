@@ -115,7 +115,7 @@ def _rows(accounts: tuple[Accounts, ...]) -> list[tuple[str, list[Any]]]:
         rows.append(("- written off", [one.written_off for one in accounts]))
     rows.append(("= should be stored", [one.stored + one.difference for one in accounts]))
     rows.append(("stored", [one.stored for one in accounts]))
-    rows += [(f"  {name}", [one.places[name] for one in accounts]) for name in accounts[0].places]
+    rows += [(f"  {name}", [one.places.get(name, 0) for one in accounts]) for name in accounts[0].places]
     rows.append(("unaccounted for", [one.difference for one in accounts]))
     return rows
 

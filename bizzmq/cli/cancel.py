@@ -8,7 +8,6 @@ import click
 
 from bizzmq.admin.explain.explanation import read_explanation
 from bizzmq.broker.broker import Broker, open_broker
-from bizzmq.broker.replies import as_bytes
 from bizzmq.cli.helpers import confirm, counted, show_count, show_done, yes_option
 from bizzmq.control import cancel as cancelling
 from bizzmq.protocol.keys import QueueKeys
@@ -25,13 +24,17 @@ reason_option = click.option("--reason", metavar="TEXT", default="", allow_from_
 @click.option("--queue", "-q", metavar="QUEUE", help="The queue of the message, or of all messages to cancel.")
 @click.option("--task", metavar="TASK", default="", help="Without ID: only messages of this task.")
 @click.option("--key", metavar="KEY", default="", help="Without ID: only messages with this key.")
+@click.option(
+    "--unique-key", metavar="KEY", default="", help="Without ID: the message of --queue that has this unique key."
+)
 @by_option
 @reason_option
 @yes_option
 @click.pass_obj
 def cancel(
-    redis_url: str, message_id: str | None, *, queue: str | None, task: str, key: str, by: str, reason: str, yes: bool
-) -> None:
+    redis_url: str, message_id: str | None, *, queue: str | None, task: str, key: str, unique_key: str, by: str,
+    reason: str, yes: bool,
+) -> None:  # fmt: skip
     """Cancel a message, or the messages of a queue: they are neither run nor retried.
 
     A message that is not running ends at once. A running one ends within a second, or, if its handler does not stop,
@@ -42,21 +45,29 @@ def cancel(
         raise click.UsageError("name a message by its ID, or a queue by --queue")
     if message_id is not None and (task or key):
         raise click.UsageError("--task and --key choose among the messages of a queue: they take no ID")
+    if unique_key and (message_id is not None or queue is None or task or key):
+        raise click.UsageError("--unique-key names one message of --queue: it takes neither ID, --task nor --key")
     with open_broker(redis_url) as broker:
         k = None if queue is None else broker.keys(queue)
-        if message_id is not None:
-            _cancel_one(broker, k, message_id, record)
+        if message_id is not None or unique_key:
+            _cancel_one(broker, cancelling.checked_target(message_id or "", queue, unique_key), record)
         elif k is not None:
             count = cancelling.count_selected(broker, k, selection)
             confirm(f"cancel {counted(count, 'message')} of {queue}", "nothing was cancelled", yes)
             show_count(_counts(broker, k, selection, record), "message", "cancelled")
 
 
-def _cancel_one(broker: Broker, k: QueueKeys | None, message_id: str, record: bytes) -> None:
-    done = broker.perform(cancelling.cancel_message(k, as_bytes(message_id), record))
+def _cancel_one(broker: Broker, target: cancelling.Target, record: bytes) -> None:
+    done = broker.perform(cancelling.cancel_target(target, record))
     if done == cancelling.NOTHING:
+<<<<<<< HEAD
         why = broker.perform(read_explanation(k, as_bytes(message_id))).sentence
         raise CommandError(logs.escape(f"message {message_id} cannot be cancelled: {why}"), FAILED)
+=======
+        where = "no queue has" if target.k is None else f"{target.k.queue} has no"
+        what = f"with the unique key {target.unique_key}" if target.unique_key else target.message_id.decode()
+        raise CommandError(logs.escape(f"{where} message {what} that could be cancelled"), FAILED)
+>>>>>>> 08bbab2 (Queues, tasks and keys can be paused; cancel by unique key; explain knows both)
     show_done("1 message cancelled" if done.ended else "1 running message is being cancelled")
 
 

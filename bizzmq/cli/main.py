@@ -18,6 +18,7 @@ from bizzmq.cli.looking.explain import explain
 from bizzmq.cli.looking.pools import pools
 from bizzmq.cli.looking.show import show_message
 from bizzmq.cli.messages import delete, find, list_messages
+from bizzmq.cli.pause import pause, resume
 from bizzmq.cli.pool import pool
 from bizzmq.cli.publish import publish
 from bizzmq.cli.purge import purge
@@ -67,6 +68,7 @@ for _subcommand in (
     explain,
     find,
     list_messages,
+    pause,
     pool,
     pools,
     publish,
@@ -75,6 +77,7 @@ for _subcommand in (
     queues,
     replay_command,
     schedule,
+    resume,
     show_message,
     stats,
     tasks,

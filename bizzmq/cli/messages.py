@@ -16,10 +16,11 @@ from bizzmq.admin.stored_message import DEAD_LETTERED, STATES, WAITING, StoredMe
 from bizzmq.broker.broker import open_broker
 from bizzmq.broker.replies import as_bytes
 from bizzmq.cli.helpers import Duration, confirm_deletion, show_done, yes_option
-from bizzmq.cli.tables import ago, table, utc
+from bizzmq.cli.tables import ago, table
 from bizzmq.utils import logs
 from bizzmq.utils.console import FAILED, CommandError
 from bizzmq.utils.standard_streams import show, show_on_stderr
+from bizzmq.utils.wording import utc
 
 _BODY, _SHOWN = 60, 10_000
 _PAGES = 10

@@ -115,6 +115,7 @@ def _summary(status: Mapping[str, Any]) -> list[str]:
     lines += [
         f"queue {queue['queue']} is set aside: {queue['aside']}" for queue in status["queues"] if queue.get("aside")
     ]
+    lines += [queue["paused"] for queue in status["queues"] if queue.get("paused")]
     if status["last_reload_error"]:
         lines.append(f"the last reload failed: {status['last_reload_error']}")
     return lines

@@ -14,13 +14,14 @@ from bizzmq.admin import update as queue_update
 from bizzmq.admin.stats import queue_names
 from bizzmq.broker.broker import open_broker
 from bizzmq.cli.helpers import Duration, confirm_deletion, counted, naming_options, option_of, show_done, yes_option
-from bizzmq.cli.tables import table, utc
+from bizzmq.cli.tables import table
 from bizzmq.errors import QUEUE_TROUBLE, QueueInUseError
 from bizzmq.queue import MAX_LENGTH, MAX_RETRIES, MAX_SHARDS, WHEN_FULL, QueueOptions
 from bizzmq.utils import logs
 from bizzmq.utils.console import FAILED, CommandError, Group
 from bizzmq.utils.standard_streams import show as show_line
 from bizzmq.utils.standard_streams import show_on_stderr
+from bizzmq.utils.wording import utc
 
 _DEFAULT = QueueOptions(config_dead_letter_queue=True)
 _NAMES = {"config_dead_letter_queue": "dead-letter", "retry": "first-retry-count"}

@@ -8,9 +8,11 @@ from typing import Any, Mapping
 import click
 
 from bizzmq.admin import stats as queue_stats
+from bizzmq.admin.activity.pauses import Pause, read_pauses
 from bizzmq.admin.activity.rates import Rate
-from bizzmq.broker.broker import open_broker
+from bizzmq.broker.broker import Broker, open_broker
 from bizzmq.cli.tables import table
+from bizzmq.connection.error_mapping import CommandRefusedError
 from bizzmq.utils import logs
 from bizzmq.utils.standard_streams import show, show_on_stderr
 from bizzmq.utils.wording import span
@@ -27,11 +29,18 @@ _OPTIONAL = ("acked", "published", "failed/min", "delayed")
 def queues(redis_url: str, as_json: bool) -> None:
     """List all queues with their counts, the age of what waits, and messages a minute over the last minute."""
     with open_broker(redis_url) as broker:
-        rows = [summary.as_dict() for summary in queue_stats.overview(broker)]
+        summaries = queue_stats.overview(broker)
+        pauses = {one.queue: _pauses(broker, one.queue) for one in summaries if one.stats is not None}
+    rows = [one.as_dict() for one in summaries]
+    for row in rows:
+        if pauses.get(row["queue"]):
+            row["pauses"] = [one.as_dict() for one in pauses[row["queue"]]]
     if as_json:
         show(json.dumps(rows))
         return
     table([_row(row) for row in rows], _HEAD, optional=_OPTIONAL, cut={"queue": 16})
+    for one in (one for found in pauses.values() for one in found):
+        show_on_stderr(logs.escape(one.line()))
     for row in rows:
         if "error" in row:
             show_on_stderr(f"{row['queue']}: {logs.escape(row['error'])}")
@@ -45,3 +54,11 @@ def _row(row: Mapping[str, Any]) -> list[Any]:
     return [
         row["queue"], waiting, oldest, delayed, processing, dead, row.get("workers", ""), *shown, published, acked
     ]  # fmt: skip
+
+
+def _pauses(broker: Broker, queue: str) -> list[Pause]:
+    """What of a queue is paused; nothing if the user of Redis may not ask."""
+    try:
+        return broker.perform(read_pauses(broker.keys(queue)))
+    except CommandRefusedError:
+        return []

@@ -12,7 +12,7 @@ from bizzmq.broker.broker import Broker, open_broker
 from bizzmq.cli.helpers import Duration, app_of, naming_options, show_done
 from bizzmq.cli.input_lines import NO_ARGUMENTS, read_document
 from bizzmq.cli.publish import unique_options
-from bizzmq.cli.tables import table, utc
+from bizzmq.cli.tables import table
 from bizzmq.client import BizzMQ
 from bizzmq.errors import ConfigurationError
 from bizzmq.message import MessageOptions
@@ -28,6 +28,7 @@ from bizzmq.schedules.schedule import ALLOW, LAST, MISSED, OVERLAP, checked_opti
 from bizzmq.utils import logs
 from bizzmq.utils.console import FAILED, CommandError, Group, not_empty
 from bizzmq.utils.standard_streams import show as show_line
+from bizzmq.utils.wording import utc
 
 _HEAD = ("name", "queue", "task", "when", "next", "last", "state")
 _SHOWN = 10_000

@@ -24,9 +24,9 @@ def stats(redis_url: str, queue: str, as_json: bool) -> None:
 
     \b
     This always holds for a queue:
-      published + replayed = waiting + delayed + processing + acked + discarded
-        + purged + cancelled + expired + dead_lettered_total + written_off
-        + unaccounted
+      published + replayed = waiting + delayed + suspended + processing + acked
+        + discarded + purged + cancelled + expired + dead_lettered_total
+        + written_off + unaccounted
     And for a dead-letter queue:
       published + dead_lettered_total = waiting + delayed + processing
         + dead_lettered + acked + discarded + purged + cancelled + expired + replayed

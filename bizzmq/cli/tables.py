@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import textwrap
-import time
 import unicodedata
 from typing import Any, Mapping, Sequence
 
@@ -86,14 +85,6 @@ def ago(seconds: float) -> str:
         if seconds >= size:
             return f"{int(seconds // size)} {unit} ago"
     return "just now"
-
-
-def utc(seconds: float) -> str:
-    """A time since the epoch, UTC: `2026-01-02T03:04:05Z`, as in error records; the number if no calendar has it."""
-    try:
-        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
-    except (OverflowError, ValueError, OSError):
-        return f"{seconds:g} s"
 
 
 def _fit(widths: dict[str, int], limit: int, optional: Sequence[str], cut: Mapping[str, int]) -> set[str]:

@@ -22,6 +22,7 @@ from bizzmq.consumer.output import collector
 from bizzmq.consumer.own_activity import OwnActivity, program, report_of
 from bizzmq.consumer.threads.consumer_thread import ConsumerThread
 from bizzmq.consumer.threads.running_message import RunningMessage, shard_of
+from bizzmq.control.pause_ends import PauseEnds
 from bizzmq.dead_letters.retention import Retention
 from bizzmq.errors import QUEUE_TROUBLE, BizzMQError
 from bizzmq.metrics.deploys import start_bytes
@@ -70,8 +71,9 @@ class InProcessConsumer:
         self._broker = new_broker()
         self._lease_broker = new_broker()
         self._scheduler = Scheduler(self._lease_broker, sealer, reach=failpoints.armed())
+        self._pause_ends, self._retention = PauseEnds(self._lease_broker), Retention(self._lease_broker)
         self._lease = Lease(
-            self._lease_broker, self._supervisor, [queue], lease, on_scan=Retention(self._lease_broker).enforce,
+            self._lease_broker, self._supervisor, [queue], lease, on_scan=self._look_after,
             on_heartbeat=self._scheduler.note, report=lambda _queue: report_of(
                 self._activity, lease, self._worker, is_stopping=self._stop.requested
             ),
@@ -231,6 +233,10 @@ class InProcessConsumer:
                 wait_s = outage.failed(error)
             self._lease_stop.wait(wait_s)
         self._end_lease()
+
+    def _look_after(self, queue: str) -> None:
+        self._pause_ends.tick(queue)
+        self._retention.enforce(queue)
 
     def _check_cancel(self) -> None:
         """Cancel the running message if that is requested. The user of a Redis may lack the permission to see it."""

@@ -5,16 +5,19 @@ from __future__ import annotations
 import getpass
 from typing import Any, Iterator, NamedTuple
 
+from bizzmq.admin.arguments import checked_id, keys_of
 from bizzmq.admin.find import find_message
 from bizzmq.admin.listing import read_page
 from bizzmq.admin.purge import check_exists
-from bizzmq.admin.stored_message import DEAD_LETTERED, DELAYED, PROCESSING, WAITING, StoredMessage
+from bizzmq.admin.stored_message import DEAD_LETTERED, DELAYED, PROCESSING, SUSPENDED, WAITING, StoredMessage
 from bizzmq.broker.broker import Broker
 from bizzmq.broker.cancels import Cancelled, cancel_call, cancel_result
 from bizzmq.broker.messages import BATCH_LIMIT
-from bizzmq.broker.operations import Operation, Script
+from bizzmq.broker.operations import Operation, Script, command
+from bizzmq.broker.queues import read_shards
 from bizzmq.broker.replies import as_bytes
-from bizzmq.properties import NO_PROPERTIES, checked_key, checked_task
+from bizzmq.errors import ConfigurationError
+from bizzmq.properties import NO_PROPERTIES, checked_key, checked_task, checked_unique_key
 from bizzmq.protocol.error_record import cancel_record
 from bizzmq.protocol.ids import host_name
 from bizzmq.protocol.keys import QueueKeys
@@ -111,6 +114,60 @@ def cancel_message(k: QueueKeys | None, message_id: bytes, record: bytes) -> Ope
     return cancel_result(reply)
 
 
+class Target(NamedTuple):
+    """One message to cancel.
+
+    Attributes:
+        k: its queue; None if all queues are to be searched.
+        message_id: its id; empty if it is known by its unique key.
+        unique_key: the unique key that it has.
+    """
+
+    k: QueueKeys | None
+    message_id: bytes
+    unique_key: str = ""
+
+
+def checked_target(message_id: Any, queue: Any, unique_key: Any) -> Target:
+    """The message that is meant. Raises ConfigurationError."""
+    k = None if queue is None else keys_of(queue)
+    if unique_key == "":
+        if message_id == "":
+            raise ConfigurationError("message_id: name the message by its id, or by unique_key and queue_name")
+        return Target(k, checked_id(message_id))
+    if message_id != "" or k is None:
+        raise ConfigurationError("unique_key: takes the name of the queue, and no id")
+    if k.is_dead_letter_queue:
+        raise ConfigurationError("unique_key: dead letters have no unique keys")
+    return Target(k, b"", checked_unique_key(unique_key))
+
+
+def cancel_target(target: Target, record: bytes) -> Operation[Cancelled]:
+    """Cancel one message. Zeros if there is none. Raises QueueNotFoundError."""
+    if not target.unique_key or target.k is None:
+        return (yield from cancel_message(target.k, target.message_id, record))
+    yield from check_exists(target.k)
+    for shard in (yield from read_shards(target.k)):
+        done = yield from _cancel_owner(shard, target.unique_key, record)
+        if any(done):
+            return done
+    return NOTHING
+
+
+def _cancel_owner(shard: QueueKeys, unique_key: str, record: bytes) -> Operation[Cancelled]:
+    """Cancel the message of a shard that has a unique key. It may end meanwhile, and another one take the key."""
+    for place in (shard.unique, shard.throttled):
+        tried = None
+        owner = yield command("HGET", place, unique_key)
+        while owner is not None and owner != tried:
+            reply = yield Script("cancel", cancel_call(shard, record, [owner], are_held=False))
+            done = cancel_result(reply)
+            if any(done):
+                return done
+            tried, owner = owner, (yield command("HGET", place, unique_key))
+    return NOTHING
+
+
 def begin_cancel(k: QueueKeys, selection: Selection, record: bytes) -> Operation[CancelStep]:
     """The first step of cancelling the selected messages of a queue.
 
@@ -118,7 +175,7 @@ def begin_cancel(k: QueueKeys, selection: Selection, record: bytes) -> Operation
         QueueNotFoundError: there is no such queue.
     """
     yield from check_exists(k)
-    states = (DEAD_LETTERED, PROCESSING) if k.is_dead_letter_queue else (WAITING, DELAYED, PROCESSING)
+    states = (DEAD_LETTERED, PROCESSING) if k.is_dead_letter_queue else (WAITING, DELAYED, SUSPENDED, PROCESSING)
     return CancelStep(k, selection, record, states)
 
 

@@ -21,9 +21,10 @@ class HistoryEntry:
 
     Attributes:
         event: `published`, `replaced` (by a publish with the same unique key), `promoted` (a delay was over),
-            `claimed` (by a worker), `released` (given back), `retried` (it has failed), `requeued` (its worker has
-            died, or does not know its task), `cancel_requested`, `dead_lettered`, `parked` (it has failed in the
-            dead-letter queue), `replayed`; and the end: `succeeded`, `discarded`, `cancelled` or `expired`.
+            `suspended` (put aside for a pause), `resumed`, `claimed` (by a worker), `released` (given back), `retried`
+            (it has failed), `requeued` (its worker has died, or does not know its task), `cancel_requested`,
+            `dead_lettered`, `parked` (it has failed in the dead-letter queue), `replayed`; and the end: `succeeded`,
+            `discarded`, `cancelled` or `expired`.
         at_s: when, seconds since the epoch; None if that is not known. Recorded ones are by Redis's clock, others by
             the worker's.
         in_dead_letters: whether it was in the dead-letter queue.

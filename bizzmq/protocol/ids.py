@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import secrets
@@ -31,6 +32,12 @@ def derived_id(micros: int, number: int) -> str:
         number, place = divmod(number, len(_ALPHABET))
         letters.append(_ALPHABET[place])
     return f"{min(micros, 16**_TIME_DIGITS - 1):0{_TIME_DIGITS}x}" + "".join(letters)
+
+
+def occurrence_id(queue: str, schedule: str, due_ms: int) -> str:
+    """The id of the message of one occurrence of a schedule. It is the same for every janitor that fires it."""
+    of = hashlib.sha256(f"{queue}\n{schedule}".encode("utf-8", "surrogateescape")).digest()
+    return derived_id(due_ms * 1000, int.from_bytes(of[:8], "big"))
 
 
 class MessageIds:

@@ -24,7 +24,8 @@ _TYPES = {
     "releases": "hash", "wake": "zset", "stats": "hash", "publisher": "string",
     "result": "string", "extras": "hash", "unique": "hash", "checkpoints": "hash", "progress": "hash",
     "history": "hash", "cancels": "hash", "output": "hash", "schedules": "hash", "due": "zset", "fires": "hash",
-    "pool": "string", "metrics": "hash", "rates": "hash", "throttles": "zset", "throttled": "hash",
+    "pool": "string", "metrics": "hash", "rates": "hash", "throttles": "zset", "throttled": "hash", "pauses": "hash",
+    "suspended": "zset",
 }  # fmt: skip
 
 
@@ -109,6 +110,8 @@ class QueueKeys:
         """ZSET  ids of other priorities; the score is the negative priority plus a fraction that keeps the order."""
         self.delayed = base + "delayed"
         """ZSET  id -> due time, milliseconds by Redis's clock."""
+        self.suspended = base + "suspended"
+        """ZSET  ids that are put aside because their task or key is paused; the scores keep their order."""
         self.parked = base + "parked"
         """LIST  dead letters that the dead-letter queue's own handler could not handle; the newest is the left end."""
         self.supervisors = base + "supervisors"
@@ -121,18 +124,24 @@ class QueueKeys:
         """ZSET  one marker while there is a message to claim; idle workers block on it."""
         self.stats = base + "stats"
         """HASH  totals: published, acked, retried, requeued, ..."""
-        self.extras = f"bizzmq:{{{owner}}}:extras"
+        self._name_shared(f"bizzmq:{{{owner}}}:")
+
+    def _name_shared(self, base: str) -> None:
+        """Name the keys that a queue and its dead-letter queue share."""
+        self.extras = base + "extras"
         """HASH  id -> JSON: a message that has something beside it; shared with the dead-letter queue, as the next."""
-        self.unique = f"bizzmq:{{{owner}}}:unique"
+        self.unique = base + "unique"
         """HASH  unique key -> id of the message that has it."""
-        self.checkpoints = f"bizzmq:{{{owner}}}:checkpoints"
+        self.checkpoints = base + "checkpoints"
         """HASH  id -> the last checkpoint of a message."""
-        self.progress = f"bizzmq:{{{owner}}}:progress"
+        self.progress = base + "progress"
         """HASH  id -> the last progress of a message."""
-        self.history = f"bizzmq:{{{owner}}}:history"
+        self.history = base + "history"
         """HASH  id -> what has happened to a message."""
-        self.cancels = f"bizzmq:{{{owner}}}:cancels"
+        self.cancels = base + "cancels"
         """HASH  id -> a request to cancel a message that a worker holds."""
+        self.pauses = base + "pauses"
+        """HASH  name of a pause -> who has paused, since when, until when and why, JSON."""
         self.beside = [
             self.extras, self.unique, self.checkpoints, self.progress, self.history, self.cancels, self.output,
         ]  # fmt: skip

@@ -14,6 +14,7 @@ class State(Enum):
     PROCESSING = "processing"
     DEAD_LETTERED = "dead-lettered"
     PARKED = "parked"
+    SUSPENDED = "suspended"
     GONE = "gone"
     UNPLACED = "unplaced"
     MISSING_BODY = "missing-body"
@@ -42,6 +43,10 @@ EDGES: dict[tuple[State, str], tuple[State, ...]] = {
     (State.WAITING, "cancel"): (State.GONE,),
     (State.DELAYED, "cancel"): (State.GONE,),
     (State.PARKED, "cancel"): (State.GONE,),
+    (State.WAITING, "suspend"): (State.SUSPENDED,),
+    (State.SUSPENDED, "resume"): (State.WAITING,),
+    (State.SUSPENDED, "cancel"): (State.GONE,),
+    (State.SUSPENDED, "purge"): (State.GONE,),
     (State.WAITING, "purge"): (State.GONE,),
     (State.DELAYED, "purge"): (State.GONE,),
     (State.PARKED, "purge"): (State.GONE,),
@@ -61,6 +66,7 @@ REPAIRS: dict[tuple[State, str], tuple[State, ...]] = {
         State.PROCESSING,
         State.WAITING,
         State.DELAYED,
+        State.SUSPENDED,
         State.PARKED,
         State.DEAD_LETTERED,
         State.UNPLACED,

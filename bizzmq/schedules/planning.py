@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 from typing import List
 
 from bizzmq.broker.schedules import NEVER, DueSchedule, Fire
-from bizzmq.protocol.ids import derived_id
+from bizzmq.protocol.ids import occurrence_id
 from bizzmq.schedules.schedule import ALL, SKIP, Schedule
 
 MISSED_MS = 60_000
@@ -59,6 +58,5 @@ def _fire(schedule: Schedule, due: DueSchedule, score: bytes, due_ms: int, follo
 
 
 def message_id_of(schedule: Schedule, due_ms: int) -> str:
-    """The id of the message of one occurrence. It is the same for every janitor that fires it."""
-    of = hashlib.sha256(f"{schedule.queue}\n{schedule.name}".encode("utf-8", "surrogateescape")).digest()
-    return derived_id(due_ms * 1000, int.from_bytes(of[:8], "big"))
+    """The id of the message of one occurrence."""
+    return occurrence_id(schedule.queue, schedule.name, due_ms)

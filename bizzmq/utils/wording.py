@@ -1,6 +1,8 @@
-"""Numbers in sentences: lengths of time, and counts with their nouns."""
+"""Numbers in sentences: times, lengths of time, and counts with their nouns."""
 
 from __future__ import annotations
+
+import time
 
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
@@ -23,3 +25,11 @@ def span(seconds: float) -> str:
 def counted(number: int, noun: str, plural: str = "") -> str:
     """A count with its noun: `1 worker`, `1,200 workers`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def utc(seconds: float) -> str:
+    """A time since the epoch, UTC: `2026-01-02T03:04:05Z`, as in error records; the number if no calendar has it."""
+    try:
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+    except (OverflowError, ValueError, OSError):
+        return f"{seconds:g} s"

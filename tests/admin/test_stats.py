@@ -13,9 +13,9 @@ from bizzmq.testing.wait import eventually
 from tests.support.recording_handler import RecordingHandler, fail
 
 FIELDS = [
-    "waiting", "delayed", "processing", "dead_lettered", "published", "acked", "retried", "requeued", "discarded",
-    "dead_lettered_total", "purged", "cancelled", "expired", "replayed", "missing", "dropped", "duplicates",
-    "written_off", "unaccounted", "unreadable",
+    "waiting", "delayed", "suspended", "processing", "dead_lettered", "published", "acked", "retried", "requeued",
+    "discarded", "dead_lettered_total", "purged", "cancelled", "expired", "replayed", "missing", "dropped",
+    "duplicates", "written_off", "unaccounted", "unreadable",
 ]  # fmt: skip
 
 

@@ -94,6 +94,72 @@ def test_a_message_that_never_was_or_has_ended_is_none_to_cancel(mq: BizzMQ, q: 
             mq.cancel(UNKNOWN, q, **wrong)  # type: ignore[arg-type]
 
 
+def test_a_message_is_known_by_its_unique_key(mq: BizzMQ, redis: Redis, url: str, q: str) -> None:
+    def published(**options: Any) -> str:
+        return mq.publish_message_to_queue(q, 1, MessageOptions(unique_key="k", **options))
+
+    first, throttled = published(delay_s=60), published(unique_for_s=60)
+    assert mq.cancel(queue_name=q, unique_key="k", by="ada")
+    assert (mq.status(q, first).state, mq.status(q, throttled).state) == ("unknown", "waiting")
+    second = published()
+    assert second != first, "the key is free"
+
+    done = run(OPERATOR, "cancel", "--queue", q, "--unique-key", "k", BIZZMQ_REDIS_URL=url)
+    assert done.lines() == ["1 message cancelled"]
+    assert mq.status(q, second).state == "unknown"
+    assert mq.cancel(queue_name=q, unique_key="k"), "the throttled one"
+    for key in ("k", "other"):
+        assert not mq.cancel(queue_name=q, unique_key=key)
+    again = run(OPERATOR, "cancel", "--queue", q, "--unique-key", "k", BIZZMQ_REDIS_URL=url)
+    assert (again.code, again.out) == (1, "")
+    assert "q has no message with the unique key k that could be cancelled" in again.err
+    nothing_left(mq, redis, 3)
+
+
+def test_a_running_message_is_known_by_its_unique_key_in_asyncio(mq: BizzMQ, redis: Redis, url: str, q: str) -> None:
+    started, seen = threading.Event(), []
+
+    def handler(_body: Any) -> None:
+        started.set()
+        try:
+            while True:
+                time.sleep(0.01)
+        except MessageCancelled as error:
+            seen.append(error)
+            raise
+
+    async def cancel() -> bool:
+        async with AsyncBizzMQ(url) as amq:
+            return await amq.cancel(queue_name=q, unique_key="k", reason="late")
+
+    mq.publish_message_to_queue(q, 1, MessageOptions(unique_key="k"))
+    stop = mq.consume_message_from_queue(q, handler)
+    assert started.wait(30)
+    assert asyncio.run(cancel())
+    eventually(lambda: mq.stats(q).cancelled == 1, 30)
+    assert len(seen) == 1
+    stop()
+    nothing_left(mq, redis, 1)
+
+
+def test_wrong_names_of_a_message_cancel_nothing(mq: BizzMQ, url: str, q: str) -> None:
+    message = mq.publish_message_to_queue(q, 1, MessageOptions(unique_key="k"))
+    for wrong in (
+        {}, {"unique_key": "k"}, {"message_id": message, "queue_name": q, "unique_key": "k"},
+        {"queue_name": "q_dlq", "unique_key": "k"}, {"queue_name": q, "unique_key": "k" * 513},
+    ):  # fmt: skip
+        with pytest.raises(ConfigurationError):
+            mq.cancel(**wrong)  # type: ignore[arg-type]
+    with pytest.raises(QueueNotFoundError):
+        mq.cancel(queue_name="there_is_none", unique_key="k")
+    for words in (
+        ["--unique-key", "k"], [message, "--queue", q, "--unique-key", "k"],
+        ["--queue", q, "--unique-key", "k", "--key", "a"], ["--queue", q, "--unique-key", "k" * 513], [""],
+    ):  # fmt: skip
+        assert run(OPERATOR, "cancel", *words, BIZZMQ_REDIS_URL=url).code == 2, words
+    assert mq.status(q, message).state == "waiting"
+
+
 def test_a_dead_letter_is_cancelled_only_if_its_queue_is_named(mq: BizzMQ, q: str) -> None:
     message = mq.publish_message_to_queue(q, 1, MessageOptions(retries=0))
     mq.consume_until_empty(q, lambda _body: ValueError("bad"), timeout_s=30)

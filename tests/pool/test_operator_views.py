@@ -38,7 +38,8 @@ def test_stats_count_stored_messages_and_outcomes(scene: Scene, letters: list[st
     counts = dict(list(found.items())[:number])
 
     assert counts == {
-        "waiting": 2, "delayed": 1, "processing": 0, "dead_lettered": 3, "published": 6, "acked": 0, "retried": 0,
+        "waiting": 2, "delayed": 1, "suspended": 0, "processing": 0, "dead_lettered": 3, "published": 6, "acked": 0,
+        "retried": 0,
         "requeued": 0, "discarded": 0, "dead_lettered_total": 3, "missing": 0, "purged": 0,
         "cancelled": 0, "expired": 0, "dropped": 0, "duplicates": 0, "replayed": 0,
         "written_off": 0, "unaccounted": 0, "unreadable": 0,
@@ -48,7 +49,7 @@ def test_stats_count_stored_messages_and_outcomes(scene: Scene, letters: list[st
     assert (found["workers"], found["hosts"]) == (0, [])
     assert found["outgoing_per_minute_1min"] >= 0
     assert 0 < found["oldest_waiting_s"] < 3600
-    assert [line.split()[0] for line in lines[number:]] == ["oldest", "workers", "incoming", "outgoing", "failed"]
+    assert [line.split()[0] for line in lines[number:]] == ["oldest", "workers", "a", "incoming", "outgoing", "failed"]
 
 
 def test_queues_lists_every_queue(scene: Scene, letters: list[str]) -> None:

@@ -45,7 +45,8 @@ class Containers:
     id -> record; those of a dead-letter queue are with its queue. `schedules` are definitions, `next_due` and `fires`
     the due times and states of schedules: NOW stands for the present time, SOON for up to a minute later.
     `options` are further options of the queue that scripts read. In `extras`, which belongs to the queue and not to its
-    dead-letter queue, PAST and LATER stand for times of expiry; `unique` has the unique keys.
+    dead-letter queue, PAST and LATER stand for times of expiry; `unique` has the unique keys. `pauses` are without
+    their times; `tasks` are those of messages that have one.
     """
 
     waiting: Ids = ()
@@ -65,6 +66,9 @@ class Containers:
     keeps: Ids = ()
     results: Mapping[str, str] = field(default_factory=dict)
     cancels: Mapping[str, str] = field(default_factory=dict)
+    suspended: Ids = ()
+    pauses: Mapping[str, str] = field(default_factory=dict)
+    tasks: Mapping[str, str] = field(default_factory=dict)
     retry: str | None = "0"
     schedules: Mapping[str, str] = field(default_factory=dict)
     next_due: Mapping[str, Any] = field(default_factory=dict)
@@ -80,15 +84,17 @@ class Containers:
     def ids(self) -> set[str]:
         """Ids in any list or set."""
         held = [message_id for ids in self.processing.values() for message_id in ids]
-        return {*self.waiting, *self.prioritized, *self.due, *self.delayed, *self.parked, *held}
+        return {*self.waiting, *self.prioritized, *self.due, *self.delayed, *self.parked, *self.suspended, *held}
 
 
 PAST, LATER = '"expires_ms":1', '"expires_ms":9'
 NO_QUEUE = Containers(retry=None)
 
 
-def envelope(message_id: str, *, keeps_result: bool = False) -> bytes:
+def envelope(message_id: str, *, keeps_result: bool = False, task: str = "") -> bytes:
     header = b'1\t{"result_ttl_s":60.0}' if keeps_result else b"1"
+    if task:
+        header = b'1\t{"task":"%s"}' % task.encode()
     return header + b'\n"body of %s"' % message_id.encode()
 
 
@@ -103,7 +109,7 @@ def put(redis: Redis, queue: str, wanted: Containers) -> None:
     held_back = dict.fromkeys(wanted.delayed, now_ms + LATER_MS)
     due = {message_id: now_ms - LATER_MS + index for index, message_id in enumerate(wanted.due)}
     envelopes = {
-        message_id: envelope(message_id, keeps_result=message_id in wanted.keeps)
+        message_id: envelope(message_id, keeps_result=message_id in wanted.keeps, task=wanted.tasks.get(message_id, ""))
         for message_id in {*wanted.ids(), *wanted.unplaced} - {*wanted.forged}
     }
     lists = {keys.waiting: wanted.waiting, keys.parked: wanted.parked}
@@ -111,6 +117,7 @@ def put(redis: Redis, queue: str, wanted: Containers) -> None:
     sets = {keys.prioritized: scores, keys.delayed: {**held_back, **due}, keys.wake: {"m": 0} if wanted.wake else {}}
     sets[keys.due] = dict(wanted.next_due)
     later = f'"expires_ms":{now_ms + LATER_MS}'
+    sets[keys.prefix + "suspended"] = {one: 1 + index for index, one in enumerate(wanted.suspended)}
     hashes: dict[str, Mapping[str, Any]] = {
         keys.messages: envelopes, keys.attempts: wanted.attempts, keys.workers: wanted.workers,
         keys.supervisors: wanted.supervisors, keys.releases: wanted.releases, keys.stats: wanted.stats,
@@ -122,6 +129,7 @@ def put(redis: Redis, queue: str, wanted: Containers) -> None:
         },
         keys.unique: wanted.unique,
         keys.schedules: wanted.schedules, keys.fires: wanted.fires,
+        keys.prefix + "pauses": wanted.pauses,
     }  # fmt: skip
     with redis.pipeline() as together:
         for key, ids in lists.items():
@@ -208,6 +216,11 @@ def look(server: Redis, queue: str) -> Containers:
         stats={name: int(value) for name, value in redis.hgetall(keys.stats).items()},
         wake=_has_marker(redis, keys.wake),
         cancels=redis.hgetall(keys.prefix + "cancels"),
+        suspended=tuple(name for name, _ in redis.zrange(keys.prefix + "suspended", 0, -1, withscores=True)),
+        pauses={
+            name: re.sub(r'"(since|until)_ms":\d+,?', "", text)
+            for name, text in redis.hgetall(keys.prefix + "pauses").items()
+        },
         retry=redis.hget(keys.meta, "retry"),
         schedules=redis.hgetall(keys.schedules),
         next_due={
@@ -220,7 +233,9 @@ def look(server: Redis, queue: str) -> Containers:
     stored = set(envelopes)
     keeps = tuple(name for name, text in envelopes.items() if text.startswith('1\t{"result_ttl_s"'))
     forged, unplaced = tuple(sorted(found.ids() - stored)), tuple(sorted(stored - found.ids()))
-    kept = {"keeps": keeps, "results": _results(redis, keys.result("")), **_beside(redis, keys)}
+    named = {name: re.match(r'1\t{"task":"(\w+)"}', text) for name, text in envelopes.items()}
+    tasks = {name: match[1] for name, match in named.items() if match}
+    kept = {"keeps": keeps, "tasks": tasks, "results": _results(redis, keys.result("")), **_beside(redis, keys)}
     return Containers(**{**vars(found), "forged": forged, "unplaced": unplaced, **kept})
 
 

@@ -20,7 +20,7 @@ from tests.scripts.table_repairs import DEDUPLICATE
 from tests.scripts.test_moves import MOVES
 
 ALLOWED_COMMANDS = {
-    "DEL", "EXISTS", "GET", "HDEL", "HEXISTS", "HGET", "HINCRBY", "HKEYS", "HLEN",
+    "DEL", "EXISTS", "GET", "HDEL", "HEXISTS", "HGET", "HGETALL", "HINCRBY", "HKEYS", "HLEN",
     "HMGET", "HSCAN", "HSET", "HSETNX", "LLEN", "LPOS", "LPUSH", "LRANGE", "LREM", "LTRIM", "RPOPLPUSH", "RPUSH",
     "PEXPIRE", "PUBLISH", "PUBSUB", "SET", "TIME", "TYPE", "UNLINK",
     "ZADD", "ZCARD", "ZRANGE", "ZRANGEBYSCORE", "ZREM", "ZREVRANGEBYSCORE", "ZSCORE",
@@ -84,7 +84,8 @@ def _state_of(move: Any, message: str) -> State:
         waiting = State.DEAD_LETTERED if is_dead else State.WAITING
         places = {
             State.PROCESSING: held, waiting: [*found.waiting, *found.prioritized], State.PARKED: found.parked,
-            State.DELAYED: [*found.due, *found.delayed], State.UNPLACED: found.unplaced,
+            State.DELAYED: [*found.due, *found.delayed],
+            State.SUSPENDED: [*found.suspended], State.UNPLACED: found.unplaced,
         }  # fmt: skip
         for state, ids in places.items():
             if message in ids:

@@ -29,6 +29,7 @@ KEEPING = (
     "requeue_unplaced",
     "deduplicate",
     "requeue_unregistered",
+    "resume",
 )
 CASES = [move for move in MOVES if move.script in KEEPING and move.before != move.after]
 
@@ -56,7 +57,7 @@ def stored(redis: Redis, queue: str) -> set[str]:
     places: set[str] = set()
     lists = [keys.waiting, keys.parked, *redis.keys(keys.processing("*"))]
     for key, read in [(key, redis.lrange) for key in lists] + [
-        (key, redis.zrange) for key in (keys.prioritized, keys.delayed)
+        (key, redis.zrange) for key in (keys.prioritized, keys.delayed, keys.prefix + "suspended")
     ]:
         try:
             places.update(read(key, 0, -1))

@@ -8,12 +8,14 @@ from contextlib import suppress
 from typing import Any, Callable
 
 from bizzmq import BizzMQ, MessageOptions, NotConfirmedError, QueueOptions, ResultExpired
+from bizzmq.admin.activity.pauses import read_pauses
 from bizzmq.admin.stats import overview, read_all_pools, stats
 from bizzmq.admin.stored_message import STATES
 from bizzmq.broker.broker import Broker
 from bizzmq.broker.schedules import Fire, Fired
 from bizzmq.broker.server_info import info, warn_of_eviction
 from bizzmq.connection.factory import connect
+from bizzmq.control.pause_ends import PauseEnds
 from bizzmq.metrics.reading import checked_window, read_metrics
 from bizzmq.results.awaited import Awaited, value_of
 from bizzmq.results.result_client import ending_of, result_readers
@@ -99,6 +101,7 @@ def _keep_a_lease(queue: str) -> Action:
         stats(broker, queue)
         broker.connection.wait(broker.block([queue], 0.01))
         broker.woken()
+        PauseEnds(broker).tick(queue)
 
     return _with_broker(keep)
 
@@ -108,6 +111,8 @@ def _view(broker: Broker) -> None:
     broker.time()
     broker.ping()
     overview(broker)
+    broker.perform(read_pauses(broker.keys("q")))
+    broker.connection.execute("ZCARD", broker.keys("q").suspended)  # if anything was ever put aside
     _count(broker)
     broker.perform(read_all_pools(None))
     for queue in ("q", "q_dlq"):

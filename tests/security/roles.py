@@ -19,14 +19,15 @@ ROLES = tuple(roles.ROLES)
 PASSWORD = "role-password"
 WORKER_SCRIPTS = (
     "heartbeat", "claim", "create", "dead_letter", "discard", "expire_dead_letters", "finish", "unregister",
-    "release_prefetched", "register", "release", "report", "requeue", "retry",
+    "release_prefetched", "register", "release", "report", "requeue", "resume", "retry",
     "add_metrics", "roll_up_metrics",
 )  # fmt: skip
 SCHEDULER_SCRIPTS = ("due_schedules", "fire", "put_schedule", "resume_schedule")
 SCRIPTS = {
     "publisher": ("publish",), "checked-publisher": ("publish", "publish_checked"), "waiter": (),
     "creator": ("create", "update"), "worker": WORKER_SCRIPTS,
-    "dead-letter-worker": WORKER_SCRIPTS, "viewer": (), "inspector": (), "scheduler": SCHEDULER_SCRIPTS,
+    "dead-letter-worker": tuple(sorted({*WORKER_SCRIPTS} - {"resume"})),
+    "viewer": (), "inspector": (), "scheduler": SCHEDULER_SCRIPTS,
     "operator": tuple(scripts.names()),
 }  # fmt: skip
 _DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "operations" / "security.md"

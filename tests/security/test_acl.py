@@ -18,6 +18,7 @@ from bizzmq.dead_letters.retention import Retention
 from bizzmq.doctor import roles
 from bizzmq.errors import BizzMQError, BrokerRefusesError, BrokerReplyError
 from bizzmq.metrics.rolling import roll_up_queue
+from bizzmq.protocol.ids import occurrence_id
 from bizzmq.protocol.keys import QueueKeys
 from bizzmq.testing.binaries import server_binary
 from bizzmq.testing.layout import Keys, command
@@ -321,10 +322,11 @@ def _create(server: RedisServer, admin: Redis) -> None:
 
 
 def _fill(server: RedisServer, admin: Redis) -> None:
-    """Messages in all places of a queue and its dead-letter queue."""
+    """Messages in all places of a queue and its dead-letter queue, one of them as if by a schedule."""
     _create(server, admin)
     for queue, name in ((QUEUE, "m"), (DEAD, "d")):
-        put(admin, queue, held(f"{name}1", waiting=(f"{name}2",), parked=(f"{name}3",), prioritized={f"{name}4": 1},
+        waiting = (f"{name}2", occurrence_id(queue, "s", 0))
+        put(admin, queue, held(f"{name}1", waiting=waiting, parked=(f"{name}3",), prioritized={f"{name}4": 1},
                                delayed=(f"{name}5",)))  # fmt: skip
         admin.hset(QueueKeys(queue).metrics, "r:s1:1", REPORT)
 

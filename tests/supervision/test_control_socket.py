@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import select
 import signal
 import socket
@@ -52,6 +53,18 @@ def publish(url: str, *bodies: Any) -> list[str]:
 # --- the status -------------------------------------------------------------------------------------------------
 
 
+def test_the_status_shows_what_is_paused_in_redis(start_pool: StartPool, url: str, runtime: Path, mq: BizzMQ) -> None:
+    pool = start_pool(url)
+    publish(url)
+    mq.pause("q", task="send", by="ada", reason="a migration")
+
+    shown = wait_for_status(socket_of(pool, runtime), lambda status: status["queues"][0]["paused"])["queues"][0]
+    assert re.fullmatch("task send of q is paused by ada since 2.*Z: a migration", shown["paused"])
+    assert shown["paused"] in run("bizzmq", "pool", "--control", str(socket_of(pool, runtime)), env={}).stdout
+    mq.resume("q", task="send")
+    wait_for_status(socket_of(pool, runtime), lambda status: status["queues"][0]["paused"] == "")
+
+
 def test_the_status_shows_what_each_worker_runs(start_pool: StartPool, url: str, runtime: Path, tmp_path: Path) -> None:
     pool = start_pool(url, handler=HANDLER)
     gate = Gate(tmp_path / "gate")
@@ -71,7 +84,7 @@ def test_the_status_shows_what_each_worker_runs(start_pool: StartPool, url: str,
     assert status["janitor_pid"] == pool.janitor_pid()
     assert status["template"]["state"] == "ready"
     assert status["target_workers"] == status["min_workers"] == status["max_workers"] == 2
-    assert status["queues"] == [{"queue": "q", "closed_for_s": 0.0, "aside": ""}]
+    assert status["queues"] == [{"queue": "q", "closed_for_s": 0.0, "aside": "", "paused": ""}]
     assert status["redis_away"] is False
 
     gate.open()

@@ -44,7 +44,7 @@ SENT: dict[Direction[Any], list[ChannelMessage]] = {
     ],
     janitor_messages.FROM_JANITOR: [
         janitor_messages.Alive(),
-        janitor_messages.Alive(away=True, aside={"q": "wrong type"}),
+        janitor_messages.Alive(away=True, aside={"q": "wrong type"}, paused={"q": "queue q is paused"}),
         janitor_messages.JanitorReady(),
         janitor_messages.Unusable("no Lua"),
         janitor_messages.Registered("w1", ["q"]),

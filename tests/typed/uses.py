@@ -18,6 +18,7 @@ from bizzmq import (
     MessageHistory,
     MessageOptions,
     MessagePage,
+    Pause,
     Progress,
     QueueOptions,
     ScheduleInfo,
@@ -172,7 +173,11 @@ def client() -> None:
         options = MessageOptions(priority=1, result_ttl_s=60, headers={"trace": "x"}, key="tenant-7")
         assert_type(mq.publish_message_to_queue("mail", {"to": "ada"}, options), str)
         assert_type(mq.dead_letter_groups("mail", older_than_s=timedelta(days=1)), List[DeadLetterGroup])
+        mq.pause("mail", task="send", by="ada", reason="a migration", for_s=timedelta(hours=2))
+        assert_type(mq.pauses("mail"), List[Pause])
+        assert_type(mq.resume("mail", task="send"), bool)
         assert_type(mq.cancel("id", by="ada", reason="not needed"), bool)
+        assert_type(mq.cancel(queue_name="mail", unique_key="welcome 7"), bool)
         assert_type(mq.cancel_all("mail", task="send", key="7"), int)
         assert_type(thumbnail.publish("a.png").cancel(reason="not needed"), bool)
         assert_type(mq.dead_letters("mail", error_type="ValueError", text="no"), MessagePage)

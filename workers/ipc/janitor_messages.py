@@ -104,12 +104,14 @@ class Alive(ChannelMessage):
     Attributes:
         away: whether Redis is away; None if that is as before.
         aside: what is wrong with each queue, or shard, that is set aside; None if that is as before.
+        paused: what is paused in each queue, or shard, in words; None if that is as before.
     """
 
     op: ClassVar[Enum] = Op.ALIVE
 
     away: bool | None = None
     aside: Mapping[str, str] | None = None
+    paused: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)

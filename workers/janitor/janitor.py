@@ -221,7 +221,7 @@ class Janitor:
             return False
 
     def _report_alive(self) -> None:
-        self._channel.send(Alive(self._outage.lasts, self._lease.aside))
+        self._channel.send(Alive(self._outage.lasts, self._lease.aside, self._queues.paused))
 
     def _prepare(self, queue: str) -> None:
         """Create a queue with all its shards if they are missing. If only this queue has a problem, it is set aside."""

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import logging
-from typing import Callable, Optional
+from typing import Callable, Mapping, Optional
 
 from bizzmq.admin import create
 from bizzmq.app.description import AppDescription
 from bizzmq.broker.broker import Broker
 from bizzmq.connection.error_mapping import CommandRefusedError
 from bizzmq.consumer.lease import QUEUE_GONE
+from bizzmq.control.pause_ends import PauseEnds
 from bizzmq.dead_letters.retention import Retention
 from bizzmq.errors import BrokerFullError, ConfigurationError, QueueNotFoundError
 from bizzmq.protocol.keys import logical_queue, shard_of
 from bizzmq.protocol.sealing import Sealer
 from bizzmq.queue import QueueOptions
 from bizzmq.schedules import operations
+from bizzmq.utils import logs
 from bizzmq.utils.logs import log
 
 _logger = logging.getLogger("bizzmq.janitor")
@@ -44,6 +46,7 @@ class PoolQueues:
         self._before_request = before_request
         self._sealer = sealer
         self._retention = Retention(broker)
+        self._pause_ends = PauseEnds(broker)
         self._known: dict[str, tuple[QueueOptions, bool]] = {}  # by queue: options, whether created implicitly
         self._first_queues = None if app is None else {*app.queues}
         self._warned: set[str] = set()  # differences
@@ -71,8 +74,22 @@ class PoolQueues:
         """Remember a queue's options, in case Redis loses its data. Raises QueueNotFoundError."""
         self._known[queue] = self._broker.meta(queue)
 
+    @property
+    def paused(self) -> Mapping[str, str]:
+        """What is paused in each queue, in words, as far as it is known."""
+        held = self._pause_ends.held.items()
+        return {
+            queue: "; ".join(logs.escape(logs.cut(one.line(), 200)) for one in found[:3])
+            for queue, found in held
+            if found
+        }
+
     def look_after(self, queue: str, shards: int) -> None:
-        """Delete old dead letters, and remember a queue's options; create it again if it has vanished."""
+        """End pauses whose time is over, delete old dead letters, and remember a queue's options.
+
+        A queue that has vanished is created again.
+        """
+        self._pause_ends.tick(queue)
         self._retention.enforce(queue)
         if queue != logical_queue(queue):
             return

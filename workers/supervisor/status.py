@@ -121,6 +121,7 @@ class PoolStatus:
                     "queue": queue,
                     "closed_for_s": round(max(0.0, self._gate.closed_until_s(index) - now_s), 3),
                     "aside": self._aside(queue),
+                    "paused": self._janitor.paused.get(queue, ""),
                 }
                 for index, queue in enumerate(self._config.queues)
             ],

@@ -76,6 +76,8 @@ def cancelled(facts: Facts) -> str:
 
 
 def expired(facts: Facts) -> str:
+    if facts.expired_for_s is not None:
+        return f"expired {span(facts.expired_for_s)} ago: it is not started any more, and the next worker removes it"
     ending = _ending(facts, EXPIRED)
     return "" if ending is None else f"expired{_finished(facts)}: no worker has started it in time"
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Mapping, NamedTuple, Optional, Tuple
 
 from bizzmq.admin.explain import ended, stored, waiting
+from bizzmq.admin.explain.ended import EXPIRED
 from bizzmq.admin.explain.facts import Facts, read_facts
 from bizzmq.admin.message_status import UNKNOWN
 from bizzmq.admin.stored_message import StoredMessage
@@ -38,6 +39,7 @@ SITUATIONS: Tuple[Situation, ...] = (
     Situation("expired", ended.expired),
     Situation("quarantined", ended.quarantined),
     Situation("dead_lettered", ended.dead_lettered),
+    Situation("being_cancelled", stored.being_cancelled),
     Situation("held_by_silent_host", stored.held_by_silent_host),
     Situation("held_by_draining_pool", stored.held_by_draining_pool),
     Situation("running", stored.running),
@@ -46,6 +48,7 @@ SITUATIONS: Tuple[Situation, ...] = (
     Situation("unknown_task", stored.unknown_task),
     Situation("delayed_by_retry", stored.delayed_by_retry),
     Situation("delayed_by_publisher", stored.delayed_by_publisher),
+    Situation("paused", waiting.paused),
     Situation("no_worker", waiting.no_worker),
     Situation("pools_paused", waiting.pools_paused),
     Situation("pools_draining", waiting.pools_draining),
@@ -109,6 +112,10 @@ def explained(facts: Facts) -> Explanation:
     fitting = ((one.name, one.sentence(facts)) for one in SITUATIONS)
     name, sentence = next((found for found in fitting if found[1]), _UNCLEAR)
     state = facts.message.state if facts.message else facts.ending.state if facts.ending else UNKNOWN
+    if facts.expired_for_s is not None:
+        state = EXPIRED
+    if facts.beside.schedule:
+        sentence += f"; published by schedule {facts.beside.schedule}"
     return Explanation(
         facts.id, facts.queue, state, name, logs.escape(sentence), facts.as_dict(), facts.message, facts.ending
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Mapping, Optional
 
 from bizzmq.admin.activity.pools import SILENT, PoolInfo, Serving, read_serving
+from bizzmq.admin.explain.beside import NOTHING, Beside, read_beside
 from bizzmq.admin.explain.position import messages_before
 from bizzmq.admin.find import find_message
 from bizzmq.admin.message_status import read_ending_of
@@ -40,6 +41,7 @@ class Facts:
         before: how many messages are claimed before a waiting one; None if that is not known.
         held_before: how many messages its worker holds that are older.
         holding: worker id -> the number of messages of its queue that the worker holds.
+        beside: pauses, a request to cancel it, its expiry, its schedule.
     """
 
     id: str
@@ -54,6 +56,7 @@ class Facts:
     before: Optional[int] = None
     held_before: int = 0
     holding: Mapping[str, int] = field(default_factory=dict)
+    beside: Beside = NOTHING
 
     @property
     def published_ago_s(self) -> float | None:
@@ -117,6 +120,12 @@ class Facts:
         return None if due_at_s is None else due_at_s - self.now_s
 
     @property
+    def expired_for_s(self) -> float | None:
+        """How long ago it should have been started at the latest; None if it may still be started."""
+        expires_at_s = self.beside.expires_at_s
+        return None if expires_at_s is None or expires_at_s > self.now_s else self.now_s - expires_at_s
+
+    @property
     def max_retries(self) -> int | None:
         """How often it may be retried; None if only the code of its task says that."""
         message = self.message.message if self.message else None
@@ -137,6 +146,9 @@ class Facts:
                 "lease_left_s": self.lease_left_s, "workers": len(self.workers), "busy": self.busy,
                 "longest_s": self.longest_s, "hosts": sorted({one.host for one in self.pools}),
                 "error": {name: stored.error[name] for name in _ABOUT_ERROR if name in stored.error},
+                "pauses": [one.as_dict() for one in self.beside.pauses], "expired_for_s": self.expired_for_s,
+                "cancel": {name: self.beside.cancel[name] for name in _ABOUT_CANCEL if name in self.beside.cancel},
+                "schedule": self.beside.schedule,
             })  # fmt: skip
         if self.ending is not None:
             error = self.ending.error or {}
@@ -147,6 +159,7 @@ class Facts:
         return {name: round(one, 3) if isinstance(one, float) else one for name, one in found.items()}
 
 
+_ABOUT_CANCEL = ("by", "reason", "cancelled_at", "host")
 _ABOUT_ERROR = ("error_type", "error", "failed_at", "host", "worker", "delivery", "signal")
 
 
@@ -211,7 +224,7 @@ def _of_stored(found: StoredMessage) -> Operation[Facts]:
     holding = {} if found.state == DEAD_LETTERED else (yield from _holding(k, list(serving.workers)))
     return Facts(
         found.id, logical_queue(k.owner), serving.now_ms / 1000, True, created_at_s, found, None, options, serving,
-        before, held_before, holding,
+        before, held_before, holding, (yield from read_beside(found)),
     )  # fmt: skip
 
 

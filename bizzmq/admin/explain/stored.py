@@ -14,6 +14,19 @@ _NEWER = "version "
 """The error of a newer version begins like this, that of an unknown task does not (see `app.dispatcher`)."""
 
 
+def being_cancelled(facts: Facts) -> str:
+    record, message = facts.beside.cancel, facts.message
+    if message is None or not record:
+        return ""
+    asked = record.get("cancelled_at")
+    what = f"being {record.get('error') or 'cancelled'}" + (f" (asked at {asked})" if isinstance(asked, str) else "")
+    if message.state != PROCESSING:
+        return f"{what}; the next worker ends it"
+    if facts.lease_left_s is not None:
+        return f"{what}; its host is silent: it ends as soon as the lease is over, in {span(facts.lease_left_s)}"
+    return f"{what}; {held_by_draining_pool(facts) or running(facts) or claimed(facts)}"
+
+
 def held_by_silent_host(facts: Facts) -> str:
     message, pool, left_s = _held(facts), facts.holder, facts.lease_left_s
     if message is None or pool is None or left_s is None:

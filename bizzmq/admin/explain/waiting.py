@@ -7,9 +7,22 @@ from typing import Iterable
 from bizzmq.admin.activity.pools import PoolInfo
 from bizzmq.admin.explain.facts import Facts
 from bizzmq.admin.explain.stored import retries_of
-from bizzmq.admin.stored_message import WAITING
+from bizzmq.admin.stored_message import SUSPENDED, WAITING
 from bizzmq.protocol.pool_report import DRAINING, PAUSED
 from bizzmq.utils.wording import counted, span
+
+
+def paused(facts: Facts) -> str:
+    if facts.message is None or facts.message.state not in (WAITING, SUSPENDED):
+        return ""
+    why = "; ".join(one.sentence(facts.now_s) for one in facts.beside.pauses)
+    if facts.message.state == WAITING:
+        return f"{why}; {_place(facts)}" if why else ""
+    if why:
+        return f"put aside: {why}"
+    return "put aside for a pause that is over: " + (
+        "a pool returns it to the queue at its next look" if facts.pools else "no pool serves the queue to return it"
+    )
 
 
 def no_worker(facts: Facts) -> str:

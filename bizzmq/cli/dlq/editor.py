@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Iterator, NoReturn
 
 from bizzmq.broker.replies import as_text
-from bizzmq.cli.tables import utc
 from bizzmq.dead_letters.edit import (
     EDITABLE,
     Edit,
@@ -31,6 +30,7 @@ from bizzmq.protocol.envelope import decode_body
 from bizzmq.protocol.sealing import Sealer
 from bizzmq.utils import logs
 from bizzmq.utils.console import FAILED, CommandError
+from bizzmq.utils.wording import utc
 
 _DEFAULT_EDITOR = "vi"
 _MOST_BYTES = 16 * 1024 * 1024

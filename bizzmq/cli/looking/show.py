@@ -10,10 +10,11 @@ import click
 from bizzmq.admin.explain.details import MessageDetails, read_details
 from bizzmq.broker.broker import open_broker
 from bizzmq.broker.replies import as_bytes
-from bizzmq.cli.tables import show_folded, utc
+from bizzmq.cli.tables import show_folded
 from bizzmq.protocol.history import MessageHistory
 from bizzmq.utils import logs
 from bizzmq.utils.standard_streams import show
+from bizzmq.utils.wording import utc
 
 _SHOWN = 10_000
 _BEFORE_THE_GAP = 2

@@ -4,7 +4,7 @@
 -- The first request for a message stays, so a repetition changes nothing.
 --
 -- uses      totals, guards, time, extras, history, results, cancels
--- edge      waiting -> gone, delayed -> gone, parked -> gone
+-- edge      waiting -> gone, delayed -> gone, parked -> gone, suspended -> gone
 -- KEYS[1]   waiting      LIST  ids of default priority
 -- KEYS[2]   prioritized  ZSET  ids of other priorities
 -- KEYS[3]   delayed      ZSET  id -> due time in ms
@@ -19,9 +19,10 @@
 local waiting, prioritized, delayed, parked = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local messages, attempts, stats, record = KEYS[5], KEYS[6], KEYS[7], ARGV[1]
 local extras, cancels = beside(messages, 'extras'), beside(messages, 'cancels')
-local ended, requested = 0, 0
+local suspended, ended, requested = sibling(messages, 'suspended'), 0, 0
 
-check_types({messages, attempts, stats, extras, cancels}, {waiting, parked}, {prioritized, delayed})
+check_types({messages, attempts, stats, extras, cancels}, {waiting, parked},
+  {prioritized, delayed, suspended})
 allow_when_full(stats)
 for i = 3, #ARGV do
   local id = ARGV[i]
@@ -29,6 +30,7 @@ for i = 3, #ARGV do
     local copies = 0
     if ARGV[2] == 'anywhere' then
       copies = redis.call('ZREM', delayed, id) + redis.call('ZREM', prioritized, id)
+        + redis.call('ZREM', suspended, id)
       if copies == 0 then copies = redis.call('LREM', waiting, -1, id) + redis.call('LREM', parked, -1, id) end
     end
     if copies > 0 then

@@ -1,5 +1,5 @@
 -- admission: which of the messages that a claim has just taken may run. Needs numbers, attempts, extras, history,
--- results, dead_letters, totals, time.
+-- results, dead_letters, totals, time, cancels, pauses.
 --
 -- A claim calls it only if something is beside a message of the queue (see extras). What the worker held before is
 -- never looked at: it may be running.
@@ -39,22 +39,34 @@ end
 -- left of ids and envelopes, and how many taken ones are left. `keys` has the names of processing, messages, attempts and
 -- stats.
 local function admit(keys, ids, envelopes, taken)
-  if string.find(keys.messages, '}:dlq:', 1, true) then return ids, envelopes, taken end
+  local is_dead = string.find(keys.messages, '}:dlq:', 1, true)
   local entries = redis.pcall('HMGET', beside(keys.messages, 'extras'), unpack(ids, 1, taken))
   if entries.err then return ids, envelopes, taken end
+  local cancelled = cancelled_among(keys.messages, {unpack(ids, 1, taken)})
+  local pauses, aside = not is_dead and pauses_of(keys.messages) or nil, {}
+  local score = pauses and last_suspended(keys.messages)
   local kept_ids, kept_envelopes, started, started_entries = {}, {}, {}, {}
   for i = 1, #ids do
-    if i <= taken and has_expired(entries[i]) then
+    if i <= taken and cancelled[ids[i]] then
+      end_cancelled(keys.messages, ids[i], cancelled[ids[i]])
+      redis.call('LREM', keys.processing, 1, ids[i])
+    elseif i <= taken and not is_dead and has_expired(entries[i]) then
       expire(keys, ids[i], envelopes[i])
       redis.call('LREM', keys.processing, 1, ids[i])
+    elseif i <= taken and score and is_paused(pauses, envelopes[i]) then
+      table.insert(aside, 1, ids[i])
     else
       kept_ids[#kept_ids + 1], kept_envelopes[#kept_envelopes + 1] = ids[i], envelopes[i]
-      if i <= taken and is_free_once_started(entries[i]) then
+      if i <= taken and not is_dead and is_free_once_started(entries[i]) then
         started[#started + 1], started_entries[#started_entries + 1] = ids[i], entries[i]
       end
     end
   end
   free_keys(keys.messages, started, started_entries)
+  if #aside > 0 then
+    suspend(keys.messages, aside, score)
+    for _, id in ipairs(aside) do redis.call('LREM', keys.processing, 1, id) end
+  end
   return kept_ids, kept_envelopes, taken - #ids + #kept_ids
 end
 

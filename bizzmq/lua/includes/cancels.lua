@@ -3,11 +3,6 @@
 -- A request to cancel a message that a worker holds is in the hash `cancels`: id -> record, JSON. A transition that
 -- would give such a message back, or keep it as a dead letter, ends it instead.
 
--- A key of the same queue, or of the same dead-letter queue.
-local function sibling(key, name)
-  return (string.match(key, '^bizzmq:{[^}]*}:dlq:') or string.match(key, '^bizzmq:{[^}]*}:')) .. name
-end
-
 -- Those of some ids whose cancel is requested: id -> record. What Redis refuses to tell counts as not requested.
 local function cancelled_among(key, ids)
   local cancels, found = beside(key, 'cancels'), {}

@@ -11,6 +11,11 @@ local function beside(key, name)
   return string.match(key, '^bizzmq:{[^}]*}:') .. name
 end
 
+-- A key of the same queue, or of the same dead-letter queue.
+local function sibling(key, name)
+  return (string.match(key, '^bizzmq:{[^}]*}:dlq:') or string.match(key, '^bizzmq:{[^}]*}:')) .. name
+end
+
 -- Whether a message of the queue may have something beside it, or a part of the queue is paused: one look a script.
 local is_any_beside
 local function has_beside(key)

@@ -9,7 +9,7 @@ local function check_types(hashes, lists, sets)
 end
 
 -- The first write of a script must free memory, or Redis at its memory limit refuses the whole script. Only for a hash
--- of workers, supervisors or totals, in which no field has the name '': a hash of messages may have a forged one.
+-- of workers, supervisors, totals or pauses, in which no field has the name '': a hash of messages may have a forged one.
 local function allow_when_full(hash)
   redis.call('HDEL', hash, '')
 end

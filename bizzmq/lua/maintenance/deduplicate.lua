@@ -2,11 +2,12 @@
 --
 -- The sides are the queue and its dead-letter queue. A message stays in the queue, unless its only locations are in the
 -- dead-letter queue. On that side it stays where a registered worker holds it, else where it can be claimed, else where
--- it is delayed, else where it is parked, else in the list of a worker that is not registered. Of several copies in one
--- list the oldest stays. A copy is removed only while another one exists. An id without an envelope stays as it is.
+-- it is delayed, else where it is put aside for a pause, else where it is parked, else in the list of a worker that is
+-- not registered. Of several copies in one list the oldest stays. A copy is removed only while another one exists. An id
+-- without an envelope stays as it is.
 --
--- uses       numbers, attempts, guards, locations
--- edge       duplicate -> processing | waiting | delayed | parked | dead-lettered | unplaced
+-- uses       numbers, attempts, guards, locations, extras
+-- edge       duplicate -> processing | waiting | delayed | suspended | parked | dead-lettered | unplaced
 -- KEYS[1]    messages          HASH  id -> envelope
 -- KEYS[2]    attempts          HASH  id -> counts and priority
 -- KEYS[3]    workers           HASH  worker id -> supervisor id
@@ -34,13 +35,15 @@ local registered = registered_lists(lists, workers, dead_workers)
 if not registered then return -2 end
 
 check_types({messages, attempts, dead_messages, dead_attempts}, {}, {})
-local rows = locations_of(ARGV, lists, {prioritized, delayed, dead_prioritized, dead_delayed})
-local is_set = {[prioritized] = true, [delayed] = true, [dead_prioritized] = true, [dead_delayed] = true}
+local suspended = sibling(messages, 'suspended')
+local rows = locations_of(ARGV, lists, {prioritized, delayed, suspended, dead_prioritized, dead_delayed})
+local is_set = {[prioritized] = true, [delayed] = true, [suspended] = true, [dead_prioritized] = true, [dead_delayed] = true}
 local dead_prefix = string.gsub(dead_workers, 'workers$', '')
 local rank = {
   [prioritized] = 2, [waiting] = 3, [delayed] = 4, [parked] = 5,
   [dead_prioritized] = 2, [dead_waiting] = 3, [dead_delayed] = 4, [dead_parked] = 5,
 }
+rank[suspended] = (rank[delayed] + rank[parked]) / 2
 
 local function rank_of(location, priority)
   if priority == '0' and is_set[location.key] and rank[location.key] == 2 then return 3.5 end

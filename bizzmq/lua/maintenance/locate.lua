@@ -2,7 +2,7 @@
 --
 -- Changes nothing. It reads all lists, so it is for the few ids that page-by-page reads leave unclear.
 --
--- uses       locations
+-- uses       locations, extras
 -- KEYS[1]    messages          HASH  id -> envelope
 -- KEYS[2]    attempts          HASH  id -> counts and priority
 -- KEYS[3]    workers           HASH  worker id -> supervisor id
@@ -29,7 +29,8 @@ local lists = {waiting, parked, dead_waiting, dead_parked}
 for i = 15, #KEYS do lists[#lists + 1] = KEYS[i] end
 if not registered_lists(lists, workers, dead_workers) then return {-2} end
 
-local rows = locations_of(ARGV, lists, {prioritized, delayed, dead_prioritized, dead_delayed})
+local rows = locations_of(ARGV, lists,
+  {prioritized, delayed, sibling(messages, 'suspended'), dead_prioritized, dead_delayed})
 local found = {1}
 for i = 1, #ARGV do
   local id = ARGV[i]

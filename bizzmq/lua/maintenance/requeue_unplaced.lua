@@ -33,7 +33,8 @@ if not registered_lists(lists, workers, other_workers) then return -2 end
 
 check_types({stats}, {}, {wake}) -- reads check the other types before the first write
 allow_when_full(workers)
-local rows = locations_of(ARGV, lists, {prioritized, delayed, other_prioritized, other_delayed})
+local rows = locations_of(ARGV, lists,
+  {prioritized, delayed, beside(messages, 'suspended'), other_prioritized, other_delayed})
 local restored = 0
 for i = 1, #ARGV do
   local id = ARGV[i]

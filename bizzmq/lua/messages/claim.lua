@@ -3,9 +3,10 @@
 -- Level-triggered: a lost reply, or a claim sent twice, changes nothing and strands nothing, because the next claim
 -- returns the whole list again.
 --
--- uses      numbers, attempts, totals, enqueue, guards, time, extras, history, results, dead_letters, admission
+-- uses      numbers, attempts, totals, enqueue, guards, time, extras, history, results, dead_letters, cancels
+-- uses      pauses, admission
 -- edge      processing -> gone (ack), delayed -> waiting (promote), waiting -> processing (claim),
--- edge      waiting -> gone | dead-lettered (expire)
+-- edge      waiting -> gone | dead-lettered (expire), waiting -> gone (cancel), waiting -> suspended (suspend)
 -- KEYS[1]   workers      HASH  worker id -> supervisor id
 -- KEYS[2]   processing   LIST  ids that the worker holds
 -- KEYS[3]   waiting      LIST  ids of default priority
@@ -97,6 +98,11 @@ if ready > 0 then
   local share = want > 1 and math.ceil((#held + ready) / redis.call('HLEN', workers)) or 1
   room = math.min(want, share) - #held
 end
+local paused_until
+if ready > 0 and has_beside(messages) then
+  paused_until = (pauses_of(messages) or {}).queue
+  if paused_until then room = 0 end
+end
 
 -- Adds ids that are now in the worker's list, the last one as the newest.
 local function add_to_held(ids)
@@ -132,40 +138,49 @@ local function take_waiting()
   add_to_held(ids)
 end
 
-local held_before = #held
-take_prioritized('-inf', '(0')
-take_waiting()
-take_prioritized('0', '+inf') -- a score of 0 is forged, and is claimed too
+local ids, envelopes, taken, refused
+local looked_at = 0
+repeat -- once, unless some that were taken may not run: then others take their places
+  refused = 0
+  local held_before = #held
+  take_prioritized('-inf', '(0')
+  take_waiting()
+  take_prioritized('0', '+inf') -- a score of 0 is forged, and is claimed too
 
-local ids, taken = held, #held - held_before -- the first of the ids
-local envelopes = #ids > 0 and redis.call('HMGET', messages, unpack(ids)) or {}
-local missing = false
-for i = 1, #ids do missing = missing or not envelopes[i] end
-if missing then -- forged or evicted: count it, so that no later claim meets it
-  local kept_ids, kept_envelopes, kept_taken = {}, {}, 0
-  for i = 1, #ids do
-    if envelopes[i] then
-      kept_ids[#kept_ids + 1], kept_envelopes[#kept_envelopes + 1] = ids[i], envelopes[i]
-    else
-      redis.call('LREM', processing, -1, ids[i])
-      redis.call('HDEL', attempts, ids[i])
-      count(stats, 'missing', 1)
+  ids, taken = held, #held - held_before -- the first of the ids
+  envelopes = #ids > 0 and redis.call('HMGET', messages, unpack(ids)) or {}
+  local missing = false
+  for i = 1, #ids do missing = missing or not envelopes[i] end
+  if missing then -- forged or evicted: count it, so that no later claim meets it
+    local kept_ids, kept_envelopes, kept_taken = {}, {}, 0
+    for i = 1, #ids do
+      if envelopes[i] then
+        kept_ids[#kept_ids + 1], kept_envelopes[#kept_envelopes + 1] = ids[i], envelopes[i]
+      else
+        redis.call('LREM', processing, -1, ids[i])
+        redis.call('HDEL', attempts, ids[i])
+        count(stats, 'missing', 1)
+      end
+      if i == taken then kept_taken = #kept_ids end
     end
-    if i == taken then kept_taken = #kept_ids end
+    ids, envelopes, taken = kept_ids, kept_envelopes, kept_taken
   end
-  ids, envelopes, taken = kept_ids, kept_envelopes, kept_taken
-end
-if taken > 0 and has_beside(messages) then
-  local keys = {processing = processing, messages = messages, attempts = attempts, stats = stats}
-  ids, envelopes, taken = admit(keys, ids, envelopes, taken)
-  if keeps_history(workers) then note_claimed(attempts, worker, ids, taken) end
-end
+  if taken > 0 and has_beside(messages) then
+    local keys = {processing = processing, messages = messages, attempts = attempts, stats = stats}
+    looked_at = looked_at + taken
+    ids, envelopes, taken = admit(keys, ids, envelopes, taken)
+    refused = #held - #ids
+    room, held = room + refused, ids
+    if keeps_history(workers) then note_claimed(attempts, worker, ids, taken) end
+  end
+until refused == 0 or ready <= 0 or looked_at >= 100
 
 local due_ms = -1
 if has_delayed then
   local first = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')
   if #first > 0 then due_ms = math.min(math.max(0, first[2] - now_ms()), 3155760000000) end
 end
+if paused_until then ready, due_ms = 0, math.max(1, paused_until - now_ms()) end
 
 -- Other workers must wake up for what is left now, or is due before idle workers look on their own. The marker affects
 -- latency only: the claimed messages go to the worker even if it cannot be written.

@@ -1,8 +1,8 @@
 -- delete: deletes messages in a set by their ids.
 --
 -- uses      totals, guards, extras
--- edge      waiting -> gone (purge), delayed -> gone (purge)
--- KEYS[1]   place     ZSET  `prioritized` or `delayed`
+-- edge      waiting -> gone (purge), delayed -> gone (purge), suspended -> gone (purge)
+-- KEYS[1]   place     ZSET  `prioritized`, `delayed` or `suspended`
 -- KEYS[2]   messages  HASH  id -> envelope
 -- KEYS[3]   attempts  HASH  id -> counts and priority
 -- KEYS[4]   stats     HASH  totals

@@ -62,7 +62,8 @@ if is_deleted then
   for first = 1, #KEYS, 1000 do -- Lua cannot unpack thousands of forged workers at once
     redis.call('UNLINK', unpack(KEYS, first, math.min(first + 999, #KEYS)))
   end
-  redis.call('UNLINK', beside(meta, 'extras'), beside(meta, 'unique'), beside(meta, 'throttles'), beside(meta, 'throttled'))
+  redis.call('UNLINK', beside(meta, 'extras'), beside(meta, 'unique'), beside(meta, 'throttles'), beside(meta, 'throttled'),
+    beside(meta, 'pauses'), beside(meta, 'suspended'))
   for _, name in ipairs(BESIDE) do redis.call('UNLINK', beside(meta, name)) end
 end
 return {is_deleted and 1 or 0, stored, dead_letters, registered}

@@ -44,6 +44,7 @@ class JanitorProcess(ChildProcess):
         signed_off: whether the janitor has unregistered the supervisor.
         redis_is_away: whether the janitor could not reach Redis the last time it tried.
         aside: what is wrong with each queue, or shard of one, that is set aside.
+        paused: what is paused in each queue, or shard of one, in words.
 
     Args:
         silence_s: a janitor that has sent nothing for `silence_s` is stuck, and is replaced.
@@ -63,6 +64,7 @@ class JanitorProcess(ChildProcess):
         self.signed_off = False
         self.redis_is_away = True
         self.aside: Mapping[str, str] = {}
+        self.paused: Mapping[str, str] = {}
 
     @property
     def all_done(self) -> bool:
@@ -139,6 +141,7 @@ class JanitorProcess(ChildProcess):
             elif isinstance(message, Alive):
                 self.redis_is_away = self.redis_is_away if message.away is None else message.away
                 self.aside = self.aside if message.aside is None else message.aside
+                self.paused = self.paused if message.paused is None else message.paused
         return messages
 
     def check(self) -> None:

@@ -60,14 +60,12 @@ def cancel(
 def _cancel_one(broker: Broker, target: cancelling.Target, record: bytes) -> None:
     done = broker.perform(cancelling.cancel_target(target, record))
     if done == cancelling.NOTHING:
-<<<<<<< HEAD
-        why = broker.perform(read_explanation(k, as_bytes(message_id))).sentence
-        raise CommandError(logs.escape(f"message {message_id} cannot be cancelled: {why}"), FAILED)
-=======
-        where = "no queue has" if target.k is None else f"{target.k.queue} has no"
-        what = f"with the unique key {target.unique_key}" if target.unique_key else target.message_id.decode()
-        raise CommandError(logs.escape(f"{where} message {what} that could be cancelled"), FAILED)
->>>>>>> 08bbab2 (Queues, tasks and keys can be paused; cancel by unique key; explain knows both)
+        if target.unique_key and target.k is not None:
+            why = f"{target.k.queue} has no message with the unique key {target.unique_key} that could be cancelled"
+        else:
+            found = broker.perform(read_explanation(target.k, target.message_id))
+            why = f"message {found.id} cannot be cancelled: {found.sentence}"
+        raise CommandError(logs.escape(why), FAILED)
     show_done("1 message cancelled" if done.ended else "1 running message is being cancelled")
 
 

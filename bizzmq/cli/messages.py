@@ -77,7 +77,7 @@ def list_messages(
             rows = [[cell for shown, cell in zip(head, row) if shown != name] for row in rows]
             head.remove(name)
     table(rows, head, optional=("priority", "place", "tried", "published", "key", "about"),
-          cut={"about": 12, "task": 12, "key": 8, "body": 12})  # fmt: skip
+          cut={"about": 10, "task": 10, "key": 8, "body": 8})  # fmt: skip
     if page.next is not None:
         show_on_stderr(f"... more: --after {page.next}")
 

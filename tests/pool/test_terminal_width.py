@@ -9,6 +9,8 @@ from typing import Any, Sequence
 import pytest
 from redis import Redis
 
+from bizzmq import BizzMQ
+from bizzmq.cli.helpers import with_options
 from bizzmq.cli.pool import _duration
 from bizzmq.cli.tables import ago
 from bizzmq.dead_letters.letters import failed_at_s
@@ -124,3 +126,39 @@ def test_ages_are_shown_in_words() -> None:
     assert failed_at_s({"failed_at": "2026-01-02T03:04:05Z"}) == 1767323045
     assert [failed_at_s({"failed_at": text}) for text in ("", "soon", "\x1b")] == [None] * 3
     assert _duration(-0.01) == "0.0 s"
+
+
+def test_a_list_fits_with_task_and_key_and_without_them(url: str, mq: BizzMQ, queue: str) -> None:
+    plain = mq.publish_message_to_queue(queue, {"to": "x" * 200})
+    with Terminal("list", queue, REDIS_URL=url) as terminal:
+        head, line = terminal.lines()
+    assert {"task", "key"}.isdisjoint(head.split())
+    assert line.startswith(plain)
+
+    options = ("--task", "shop.mail.send_the_report", "--key", "tenant-7")
+    bizzmq("publish", queue, "{}", *options, REDIS_URL=url)
+    for columns in (80, 200):
+        with Terminal("list", queue, columns=columns, REDIS_URL=url) as terminal:
+            lines = terminal.lines()
+        assert _fits(lines, columns)
+        assert {"id", "published", "task", "key", "body"} <= {*lines[0].split()}
+        assert "tenant-7" in lines[-1]
+
+
+def test_the_rates_of_stats_fit(url: str, mq: BizzMQ, queue: str) -> None:
+    assert mq.consume_until_empty(queue, print, timeout_s=30) == 0
+    with Terminal("stats", queue, REDIS_URL=url) as terminal:
+        lines = terminal.lines()
+    assert _fits(lines, 80)
+    assert [line.split()[0] for line in lines[-4:]] == ["a", "incoming", "outgoing", "failed"]
+
+
+def test_an_error_names_the_options_of_its_command() -> None:
+    known = {"--unique-until", "--unique-for", "--delay", "--expires"}
+    assert with_options("unique_until and unique_for_s need a unique_key", known) == (
+        "--unique-until and --unique-for need a unique_key"
+    )
+    assert with_options("expires_s must be longer than delay_s, not 'delay'", known) == (
+        "--expires must be longer than --delay, not 'delay'"
+    )
+    assert with_options("the name is no expires", known) == "the name is no expires"

@@ -103,7 +103,7 @@ def _stored(explanation: Explanation, beside: _Beside) -> Tuple[_Section, ...]:
         options.update(to_stored(stored.message.properties or NO_PROPERTIES))
     options.update(beside.options)
     attempts = {
-        "ended_deliveries": stored.delivery, "retries": stored.retry_count, "crashes": stored.crash_count,
+        "past_deliveries": stored.delivery, "retries": stored.retry_count, "crashes": stored.crash_count,
         "last_error": stored.last_error,
     }  # fmt: skip
     return (

@@ -106,6 +106,9 @@ def _precisely(seconds: float) -> str:
 
 def _line(name: str, value: Any, indent: str = "") -> None:
     shown = utc(value / 1000) if name.endswith("_ms") and isinstance(value, int) else value
-    shown = utc(value) if name == "at_s" else shown
+    if name == "at_s":
+        name, shown = "at", utc(value)
+    elif isinstance(value, float) and value.is_integer():
+        shown = int(value)
     text = shown if isinstance(shown, str) else json.dumps(shown)
     show(f"{indent}{logs.escape(logs.cut(name)):<15} {logs.escape(logs.cut(text, _SHOWN))}")

@@ -14,14 +14,14 @@ import click
 
 import bizzmq
 from bizzmq.consumer.handler_loader import HandlerImportError, split_spec
-from bizzmq.errors import ConfigurationError
+from bizzmq.errors import ConfigurationError, PoolSilentError
 from bizzmq.protocol import encryption, signing
 from bizzmq.utils import console, environment, logs, secret_settings, standard_streams
 from bizzmq.utils.logs import log
 from bizzmq.workers import click_options, exit_codes
 from bizzmq.workers.click_options import GroupedCommand, GroupedOption
 from bizzmq.workers.config import OPTIONS, WorkerConfig
-from bizzmq.workers.control.client import PoolSilentError, ask, find
+from bizzmq.workers.control.client import ask, find
 from bizzmq.workers.control.control_socket import CHECK, READY
 from bizzmq.workers.option import PREFIX, Group
 from bizzmq.workers.process import terminal

@@ -6,12 +6,12 @@ from datetime import timedelta
 
 from bizzmq.admin.activity.pauses import Pause, read_pauses
 from bizzmq.admin.arguments import keys_of
-from bizzmq.aio.queue_client import AsyncQueueClient
+from bizzmq.aio.pool_client import AsyncPoolClient
 from bizzmq.control import cancel as cancelling
 from bizzmq.control import pause as pausing
 
 
-class AsyncControlClient(AsyncQueueClient):
+class AsyncControlClient(AsyncPoolClient):
     """What the commands `bizzmq cancel`, `pause` and `resume` do, as methods with the same names."""
 
     async def cancel(

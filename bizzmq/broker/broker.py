@@ -13,6 +13,7 @@ from bizzmq.broker.metrics import Metrics
 from bizzmq.broker.pauses import Pauses
 from bizzmq.broker.queues import Queues
 from bizzmq.broker.records import Records
+from bizzmq.broker.requests import Requests
 from bizzmq.broker.results import Results
 from bizzmq.broker.schedules import Schedules
 from bizzmq.broker.script_runner import ScriptRunner
@@ -26,8 +27,8 @@ class Broker:
     """All transitions of all queues over one connection. Its users retry and log.
 
     The constructor binds the methods of `Queues`, `Messages`, `DeadLetters`, `Records`, `Results`, `Cancels`, `Pauses`,
-    `Schedules`, `Workers`, `Metrics` and `Maintenance`, so a call costs no delegation, and a subclass cannot override
-    them.
+    `Requests`, `Schedules`, `Workers`, `Metrics` and `Maintenance`, so a call costs no delegation, and a subclass
+    cannot override them.
     """
 
     def __init__(self, connection: AnyConnection) -> None:
@@ -61,6 +62,10 @@ class Broker:
 
         cancels = Cancels(runner)
         self.cancel, self.cancelled_among = cancels.cancel, cancels.cancelled_among
+
+        requests = Requests(runner)
+        self.ask, self.requests_to, self.take_requests = requests.ask, requests.requests_to, requests.take_requests
+        self.answer = requests.answer
 
         schedules = Schedules(runner)
         self.has_schedules, self.due_schedules, self.fire = (

@@ -17,6 +17,7 @@ from bizzmq.cli.doctor import doctor
 from bizzmq.cli.looking.explain import explain
 from bizzmq.cli.looking.pools import pools
 from bizzmq.cli.looking.show import show_message
+from bizzmq.cli.looking.stack import stack
 from bizzmq.cli.messages import delete, find, list_messages
 from bizzmq.cli.pause import pause, resume
 from bizzmq.cli.pool import pool
@@ -79,6 +80,7 @@ for _subcommand in (
     schedule,
     resume,
     show_message,
+    stack,
     stats,
     tasks,
     torture,

@@ -1,4 +1,4 @@
-"""`bizzmq pool`: the status of a pool on this machine, worker by worker."""
+"""`bizzmq pool`: the status of a pool on this machine, worker by worker, and requests to pools on any host."""
 
 from __future__ import annotations
 
@@ -8,10 +8,16 @@ from typing import Any, Container, Iterator, Mapping, Sequence
 
 import click
 
+from bizzmq.broker.broker import open_broker
+from bizzmq.cli.cancel import by_option
+from bizzmq.cli.looking.stack import timeout_option
 from bizzmq.cli.tables import ago, show_folded, table
-from bizzmq.utils import clock
+from bizzmq.control import pool_requests
+from bizzmq.errors import PoolSilentError
+from bizzmq.protocol.pool_request import ACTS
+from bizzmq.utils import clock, logs
 from bizzmq.utils.standard_streams import show
-from bizzmq.workers.control.client import PoolSilentError, ask, find
+from bizzmq.workers.control.client import ask, find
 from bizzmq.workers.control.control_socket import AUTO, STATUS
 
 _REFRESH_S = 1.0
@@ -24,12 +30,30 @@ _MEGABYTE = 1024 * 1024
 
 
 @click.command()
+@click.argument("action", metavar="[ACTION]", type=click.Choice(ACTS), required=False)
+@click.option("--id", "pool_id", metavar="POOL", allow_from_autoenv=False,
+              help="The pool that is asked, on any host: its id, as bizzmq pools --json shows it.")  # fmt: skip
+@by_option
+@timeout_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON document per line.")
 @click.option("--watch", is_flag=True, help="Repeat each second, until interrupted or until the pool ends.")
 @click.option("--control", default=AUTO, metavar="PATH", envvar="BIZZMQ_WORKER_CONTROL",
               help="The pool's control socket.  [default: the one of your only pool]")  # fmt: skip
-def pool(as_json: bool, watch: bool, control: str) -> None:
-    """Show the status of a pool on this machine, worker by worker. Does not use Redis."""
+@click.pass_obj
+def pool(
+    redis_url: str, *, action: str | None, pool_id: str | None, by: str, timeout_s: float, as_json: bool, watch: bool,
+    control: str,
+) -> None:  # fmt: skip
+    """Show the status of a pool on this machine, worker by worker, without Redis; or ask a pool on any host.
+
+    ACTION asks the pool POOL through Redis: reload; quiet claims nothing more; resume claims again; more and fewer
+    change the number of its workers by one. The pool does it once or not at all.
+    """
+    if action is not None or pool_id is not None:
+        if action is None or pool_id is None:
+            raise click.UsageError("name both: what the pool is to do, and the pool by --id")
+        _ask(redis_url, pool_id, action, by, timeout_s)
+        return
     path = find(control)
     while True:
         text = ask(path, STATUS)
@@ -46,6 +70,16 @@ def pool(as_json: bool, watch: bool, control: str) -> None:
         if not watch:
             return
         clock.sleep(_REFRESH_S)
+
+
+def _ask(redis_url: str, pool_id: str, action: str, by: str, timeout_s: float) -> None:
+    ask = pool_requests.new_ask(pool_id, pool_requests.checked_act(action, by))
+    with open_broker(redis_url) as broker:
+        asked = broker.perform(pool_requests.send(None, ask))
+        text = pool_requests.answer_within(
+            lambda operation, *arguments: broker.perform(operation(*arguments)), asked, timeout_s
+        )
+    show(logs.escape(text))
 
 
 def _decode(text: str) -> Mapping[str, Any]:

@@ -14,13 +14,14 @@ from typing import Callable
 VARIABLE = "BIZZMQ_FAILPOINT"
 NAMES = ("after-claim", "before-handler", "after-handler", "before-ack", "after-ack")
 SCHEDULER_NAMES = ("before-fire", "after-fire")
+REQUEST_NAMES = ("after-take",)
 
 
 def armed() -> Callable[[str], None] | None:
     """The function to call at each step, with the name of the step; None if no failpoint is set."""
     setting = os.environ.get(VARIABLE, "")
     wanted, _, fuse = setting.partition(":")
-    if wanted not in (*NAMES, *SCHEDULER_NAMES):
+    if wanted not in (*NAMES, *SCHEDULER_NAMES, *REQUEST_NAMES):
         return None
 
     def reach(name: str) -> None:

@@ -6,12 +6,12 @@ from datetime import timedelta
 
 from bizzmq.admin.activity.pauses import Pause, read_pauses
 from bizzmq.admin.arguments import keys_of
-from bizzmq.admin.queue_client import QueueClient
 from bizzmq.control import cancel as cancelling
 from bizzmq.control import pause as pausing
+from bizzmq.control.pool_client import PoolClient
 
 
-class ControlClient(QueueClient):
+class ControlClient(PoolClient):
     """What the commands `bizzmq cancel`, `pause` and `resume` do, as methods with the same names."""
 
     def cancel(

@@ -69,6 +69,8 @@ _WORK = [
     _use("due", "exists"),
     _use("pool:POOL", "del set"),
     _use("metrics", "hdel hget hkeys hlen hmget hset pexpire"),
+    _use("requests", "hdel hget hgetall hlen"),
+    _use("answer:REQUEST", "set"),
 ]
 _VIEW = [
     _use("", "ping info time multi exec"),
@@ -302,6 +304,6 @@ def _names(use: Use, owners: Sequence[str]) -> list[str]:
         if kind in _SHARED_KEYS:
             names.append(_SHARED_KEYS[kind])
         else:
-            ending = re.sub("WORKER|NONCE|MESSAGE|POOL", "*", kind)
+            ending = re.sub("WORKER|NONCE|MESSAGE|POOL|REQUEST", "*", kind)
             names += [f"bizzmq:{{{owner}}}:{ending}" for owner in owners]
     return names

@@ -37,6 +37,7 @@ from bizzmq.errors.messages import (
     UniqueKeyInUseError,
     UnsignedError,
 )
+from bizzmq.errors.pools import NotRunningError, PoolNotFoundError, PoolRefusesError, PoolSilentError
 from bizzmq.errors.tasks import (
     ArgumentsError,
     CheckpointError,
@@ -78,7 +79,11 @@ __all__ = (
     "MessageTimeout",
     "MissingKeyError",
     "NotConfirmedError",
+    "NotRunningError",
     "PayloadTooLargeError",
+    "PoolNotFoundError",
+    "PoolRefusesError",
+    "PoolSilentError",
     "QueueFullError",
     "QueueInUseError",
     "QueueNotFoundError",

@@ -24,8 +24,8 @@ _TYPES = {
     "releases": "hash", "wake": "zset", "stats": "hash", "publisher": "string",
     "result": "string", "extras": "hash", "unique": "hash", "checkpoints": "hash", "progress": "hash",
     "history": "hash", "cancels": "hash", "output": "hash", "schedules": "hash", "due": "zset", "fires": "hash",
-    "pool": "string", "metrics": "hash", "rates": "hash", "throttles": "zset", "throttled": "hash", "pauses": "hash",
-    "suspended": "zset",
+    "pool": "string", "metrics": "hash", "rates": "hash", "requests": "hash", "answer": "string", "throttles": "zset",
+    "throttled": "hash", "pauses": "hash", "suspended": "zset",
 }  # fmt: skip
 
 
@@ -183,6 +183,15 @@ class QueueKeys:
     def pool(self, supervisor: str) -> str:
         """STRING  what the supervisor's pool does, with the time of the report; expires."""
         return f"{self.base}pool:{supervisor}"
+
+    @property
+    def requests(self) -> str:
+        """HASH  id -> a request to a pool: when it expires in ms, supervisor id, JSON; at most 64, and it expires."""
+        return self.base + "requests"
+
+    def answer(self, request_id: str) -> str:
+        """STRING  the answer to a request that a pool has taken, empty until it answers; expires."""
+        return f"{self.base}answer:{request_id}"
 
     def result(self, message_id: str) -> str:
         """STRING  what has become of a message whose result is kept; expires after that time. Also a channel's name."""

@@ -48,6 +48,7 @@ class PoolReport(NamedTuple):
         beat_s, lease_s: the interval of its heartbeats, and the lease.
         closed_s: for how long it still claims nothing from this queue, after its workers could not use it; else 0.
         running: the messages of this queue that it runs.
+        asked_on: the queue, or shard, on which it takes requests; "" if it takes none.
     """
 
     kind: str = POOL
@@ -63,6 +64,7 @@ class PoolReport(NamedTuple):
     lease_s: float = 15.0
     closed_s: float = 0.0
     running: Tuple[RunningMessage, ...] = ()
+    asked_on: str = ""
 
     def encode(self) -> bytes:
         """As it is stored."""
@@ -97,7 +99,8 @@ def _of_fields(fields: Any) -> PoolReport:
     given.update({name: _seconds(fields[name]) for name in ("beat_s", "lease_s", "closed_s", "longest_s")})
     given.update({name: _count(fields[name]) for name in ("workers", "busy")})
     running = tuple(_running(one) for one in fields["running"][:MOST_RUNNING])
-    return PoolReport(**given, running=running)
+    asked_on = str.__str__(fields.get("asked_on", ""))  # reports of earlier releases have none
+    return PoolReport(**given, running=running, asked_on=asked_on)
 
 
 def _running(one: Sequence[Any]) -> RunningMessage:

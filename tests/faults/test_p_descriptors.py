@@ -11,12 +11,12 @@ from typing import Iterator
 
 import pytest
 
-from bizzmq.errors import BizzMQError
+from bizzmq.errors import BizzMQError, PoolSilentError
 from bizzmq.testing import invariants
 from bizzmq.testing.layout import command
 from bizzmq.testing.roles import JANITOR
 from bizzmq.testing.wait import eventually
-from bizzmq.workers.control.client import PoolSilentError, ask
+from bizzmq.workers.control.client import ask
 from bizzmq.workers.control.control_socket import CHECK
 from tests.faults.scene import PATIENCE_S, Scene, log_says
 from tests.faults.system_limits import (

@@ -272,4 +272,9 @@ PROCESSES = (
         "schedules: the janitor killed around a fire, a lost host, a lost reply, Redis away, clocks an hour off",
         ("faults/test_schedules.py",),
     ),
+    Row(
+        "P36",
+        "requests to a pool: its janitor killed after it has taken one, its supervisor stopped, the pool gone",
+        ("faults/test_p_requests.py",),
+    ),
 )

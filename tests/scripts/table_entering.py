@@ -1,4 +1,4 @@
-"""Rows of create, publish, register, heartbeat and unregister."""
+"""Rows of create, publish, register, heartbeat, unregister, and of requests to pools."""
 
 from __future__ import annotations
 
@@ -26,6 +26,14 @@ def creating(queue: str, **options: Any) -> Call:
 
 def updating(queue: str = QUEUE, *, dead_letters: bool = False, **fields: str) -> Call:
     return lambda broker: broker.update(queue, fields, dead_letters=dead_letters)
+
+
+def asking(request: str = "r1", supervisor: str = "s1") -> Call:
+    return lambda broker: broker.ask(QUEUE, request, supervisor, b'{"what":"reload"}')
+
+
+def taking(*requests: str, supervisor: str = "s1") -> Call:
+    return lambda broker: broker.take_requests(QUEUE, supervisor, requests or ["r1"])
 
 
 ROWS = [
@@ -81,6 +89,9 @@ ROWS = [
          lambda broker: broker.report(QUEUE, "s1", b"{}", 60_000), True, held(stats={"published": 3})),
     Move("report", "refuses a supervisor that is not registered", Containers(),
          lambda broker: broker.report(QUEUE, "s1", b"{}", 60_000), False, Containers()),
+    Move("ask", "changes nothing that messages depend on", held(), asking(), 1, held()),
+    Move("ask", "refuses a supervisor that is not registered", Containers(), asking(), 0, Containers()),
+    Move("take_requests", "changes nothing that messages depend on", held(), taking(), [], held()),
     Move("unregister", "unconditionally", Containers(supervisors={"s1": "7", "s2": "1"}),
          lambda broker: broker.unregister(QUEUE, "s1"), True, Containers(supervisors={"s2": "1"}), again=False),
     Move("unregister", "with an unchanged counter", Containers(supervisors={"s1": "7"}),

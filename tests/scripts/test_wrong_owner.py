@@ -38,6 +38,8 @@ REFUSED: Dict[str, Call] = {
     "release_prefetched": lambda broker: broker.release_prefetched(QUEUE, "w1", "m1", 2),
     "heartbeat": lambda broker: broker.heartbeat(QUEUE, "s1").counter,
     "report": lambda broker: broker.report(QUEUE, "s1", b"{}", 1000),
+    "ask": lambda broker: broker.ask(QUEUE, "r1", "s1", b"{}"),
+    "take_requests": lambda broker: broker.take_requests(QUEUE, "s1", ["r1"]),
     "unregister": lambda broker: broker.unregister(QUEUE, "s1"),
     "requeue of a live supervisor's worker": lambda broker: broker.requeue(
         QUEUE, "w2", DeadWorker("silent", supervisor="s2", counter="6")

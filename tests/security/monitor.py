@@ -54,6 +54,6 @@ def kind_of(key: str) -> str:
     """The kind of a key, as in bizzmq.doctor.roles."""
     kind = re.sub(r"^bizzmq:(\{[^}]*\}:)?", "", key)
     for name, varying in (("publisher", "NONCE"), ("processing", "WORKER"), ("result", "MESSAGE"),
-                          ("pool", "POOL")):  # fmt: skip
+                          ("pool", "POOL"), ("answer", "REQUEST")):  # fmt: skip
         kind = re.sub(f"{name}:.*", f"{name}:{varying}", kind)
     return kind

@@ -19,7 +19,7 @@ ROLES = tuple(roles.ROLES)
 PASSWORD = "role-password"
 WORKER_SCRIPTS = (
     "heartbeat", "claim", "create", "dead_letter", "discard", "expire_dead_letters", "finish", "unregister",
-    "release_prefetched", "register", "release", "report", "requeue", "resume", "retry",
+    "release_prefetched", "register", "release", "report", "requeue", "resume", "retry", "take_requests",
     "add_metrics", "roll_up_metrics",
 )  # fmt: skip
 SCHEDULER_SCRIPTS = ("due_schedules", "fire", "put_schedule", "resume_schedule")

@@ -20,11 +20,11 @@ import psutil
 import pytest
 
 from bizzmq import BizzMQ, QueueOptions
-from bizzmq.errors import ConfigurationError
+from bizzmq.errors import ConfigurationError, PoolSilentError
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.wait import eventually
 from bizzmq.workers.control import control_socket
-from bizzmq.workers.control.client import PoolSilentError, ask, find
+from bizzmq.workers.control.client import ask, find
 from bizzmq.workers.control.control_socket import CHECK, READY, STATUS, ControlSocket, answer_with
 from bizzmq.workers.control.request_server import MAX_CLIENTS, MAX_REQUEST_BYTES, TIMEOUT_S, RequestServer
 from tests.faults.gated_handler import HANDLER, Gate

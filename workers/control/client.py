@@ -5,15 +5,11 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-from bizzmq.errors import BizzMQError
+from bizzmq.errors import PoolSilentError
 from bizzmq.utils import clock, scratch_directory
 from bizzmq.workers.control import control_socket
 
 MAX_REPLY_BYTES = 4 * 1024 * 1024
-
-
-class PoolSilentError(BizzMQError):
-    """No pool answers; the text says where it was expected."""
 
 
 def find(where: str) -> Path:

@@ -168,9 +168,46 @@ class Described(ChannelMessage):
     app: Mapping[str, Any]
 
 
-JanitorRequest = Union[Register, Adopt, Requeue, ReleasePrefetched, Described, SignOff]
-JanitorReply = Union[Alive, JanitorReady, Unusable, Registered, Requeued, SignedOff, Gauges, CancelRunning]
-TO_JANITOR: Direction[JanitorRequest] = Direction(Register, Adopt, Requeue, ReleasePrefetched, Described, SignOff)
+@dataclass(frozen=True)
+class Ask(ChannelMessage):
+    """Passes on what somebody asks of the pool through Redis. The supervisor answers with `Answer`.
+
+    Attributes:
+        id: the request's id.
+        what, by, worker: as in `bizzmq.protocol.pool_request.PoolRequest`.
+        void_s: from this moment on it must not be done any more. Monotonic seconds.
+    """
+
+    op: ClassVar[Enum] = Op.ASK
+
+    id: str
+    what: str
+    by: str
+    worker: str
+    void_s: float
+
+
+@dataclass(frozen=True)
+class Answer(ChannelMessage):
+    """Answers `Ask`. Sent once: it is lost if the janitor dies.
+
+    Attributes:
+        id: the request's id.
+        is_done: False if the pool could not do it; then the text says why.
+    """
+
+    op: ClassVar[Enum] = Op.ANSWER
+
+    id: str
+    is_done: bool
+    text: str
+
+
+JanitorRequest = Union[Register, Adopt, Requeue, ReleasePrefetched, Described, Answer, SignOff]
+JanitorReply = Union[Alive, JanitorReady, Unusable, Registered, Requeued, SignedOff, Gauges, CancelRunning, Ask]
+TO_JANITOR: Direction[JanitorRequest] = Direction(
+    Register, Adopt, Requeue, ReleasePrefetched, Described, Answer, SignOff
+)
 FROM_JANITOR: Direction[JanitorReply] = Direction(
-    Alive, JanitorReady, Unusable, Registered, Requeued, SignedOff, Gauges, CancelRunning
+    Alive, JanitorReady, Unusable, Registered, Requeued, SignedOff, Gauges, CancelRunning, Ask
 )

@@ -34,5 +34,7 @@ class Op(Enum):
     GAUGES = "gauges"
     CANCEL = "cancel"
     DESCRIBED = "described"
+    ASK = "ask"
+    ANSWER = "answer"
 
     CHANGED = "changed"

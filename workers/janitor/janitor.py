@@ -43,6 +43,7 @@ from bizzmq.workers.ipc.channel import Channel
 from bizzmq.workers.ipc.janitor_messages import (
     TO_JANITOR,
     Alive,
+    Answer,
     CancelRunning,
     Described,
     Gauges,
@@ -57,6 +58,7 @@ from bizzmq.workers.janitor.cancels import RunningCancels
 from bizzmq.workers.janitor.orphans import OrphanedWorkers
 from bizzmq.workers.janitor.pending_requests import PendingRequests, concerns_one_queue
 from bizzmq.workers.janitor.pool_activity import PoolActivity, target_of
+from bizzmq.workers.janitor.pool_requests import PoolRequests
 from bizzmq.workers.janitor.queues import PoolQueues
 from bizzmq.workers.janitor.record_keeper import RecordKeeper
 from bizzmq.workers.journal.file_format import server_of
@@ -111,6 +113,9 @@ class Janitor:
             self._broker, config.queues, scoreboard, lambda: self._orphans.slots, self._lease.shards_of,
             self._cancel_running,
         )  # fmt: skip
+        self._requests = PoolRequests(
+            self._broker, supervisor, config.queues[0], self._channel.send, reach=failpoints.armed()
+        )
         self._ready = self._is_checked = False
         self._next_gauges_s = 0.0
 
@@ -135,6 +140,8 @@ class Janitor:
         if isinstance(request, Described):
             self._queues.describe(AppDescription.of_data(request.app))
             self._unprepared = {*self._config.queues} if self._ready else set()
+        elif isinstance(request, Answer):
+            self._requests.accept(request)
         else:
             self._pending.accept(request)
 
@@ -172,7 +179,8 @@ class Janitor:
     def _tick_parts(self) -> float:
         """Do what is due of what repeats; returns the seconds until the next time."""
         wait_s = min(self._lease.tick(), self._cancels.tick(), self._scheduler.tick(self._lease))
-        return min(wait_s, self._reporter.tick())
+        wait_s = min(wait_s, self._reporter.tick())
+        return wait_s if self._channel.closed else min(wait_s, self._requests.tick())  # without a supervisor: nobody
 
     def _report_if_unusable(self, error: BizzMQError) -> None:
         """Report an error that no waiting repairs, unless Redis has served this janitor before."""

@@ -19,6 +19,7 @@ from bizzmq.workers.ipc.channel import Channel
 from bizzmq.workers.ipc.janitor_messages import (
     Adopt,
     Alive,
+    Answer,
     Described,
     JanitorRequest,
     Register,
@@ -103,7 +104,7 @@ class PendingRequests:
             self._release_prefetched(request)
         elif isinstance(request, Requeue):
             self._accept_requeue(request)
-        elif not isinstance(request, Described):
+        elif not isinstance(request, (Described, Answer)):
             if isinstance(request, Register) and request.worker not in self._orphans.workers:
                 self._starting.add(request.worker)
             self._requests.append(request)

@@ -28,7 +28,12 @@ class PoolActivity:
         self._config = config
         self._scoreboard = scoreboard
         self._orphans = orphans
-        self._about: Mapping[str, Any] = {**own_versions(), "target": target_of(config), "code": config.code_version}
+        self._about: Mapping[str, Any] = {
+            **own_versions(),
+            "target": target_of(config),
+            "code": config.code_version,
+            "asked_on": config.queues[0],
+        }
 
     def report(self, queue: str) -> PoolReport:
         """The report for a queue or a shard."""

@@ -28,6 +28,11 @@ class StackFile:
         os.ftruncate(self.descriptor, 0)
         os.lseek(self.descriptor, 0, os.SEEK_SET)
 
+    @property
+    def is_written(self) -> bool:
+        """Whether there is something in it."""
+        return os.fstat(self.descriptor).st_size > 0
+
     def read(self) -> str:
         """What was written, without the frames that lead from the pool's start to the user's handler."""
         size = min(os.fstat(self.descriptor).st_size, _LONGEST_BYTES)

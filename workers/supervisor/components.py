@@ -22,8 +22,8 @@ from bizzmq.workers.supervisor.hard_limits import HardLimits
 from bizzmq.workers.supervisor.post_mortem import PostMortem
 from bizzmq.workers.supervisor.prefetch_release import PrefetchReleaser
 from bizzmq.workers.supervisor.preloader import Preloader
+from bizzmq.workers.supervisor.requests.stacks import StackDump
 from bizzmq.workers.supervisor.rolling_restart import RollingRestart
-from bizzmq.workers.supervisor.stacks import StackDump
 from bizzmq.workers.supervisor.stalled_workers import StalledWorkers
 from bizzmq.workers.supervisor.startup_state import StartupState
 from bizzmq.workers.supervisor.worker_pool import WorkerPool

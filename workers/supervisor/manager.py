@@ -8,16 +8,18 @@ from signal import Signals as Signal
 from typing import Collection, Container
 
 from bizzmq.consumer.options import ExitReason
+from bizzmq.protocol.pool_request import FEWER, MORE, QUIET, RELOAD, RESUME
 from bizzmq.utils import clock
 from bizzmq.utils.logs import log
 from bizzmq.workers.config import WorkerConfig
-from bizzmq.workers.ipc.janitor_messages import CancelRunning, Gauges, JanitorReady, Registered, Unusable
+from bizzmq.workers.ipc.janitor_messages import Ask, CancelRunning, Gauges, JanitorReady, Registered, Unusable
 from bizzmq.workers.ipc.scoreboard import Activity, Snapshot
 from bizzmq.workers.ipc.worker_messages import BootFailure
 from bizzmq.workers.process import syscalls
 from bizzmq.workers.process.terminal import Terminal
 from bizzmq.workers.supervisor.components import Components
 from bizzmq.workers.supervisor.drain import DrainState
+from bizzmq.workers.supervisor.requests.pool_requests import PoolRequests
 from bizzmq.workers.supervisor.slot import Phase, Slot
 
 _logger = logging.getLogger("bizzmq.supervisor")
@@ -39,6 +41,7 @@ class Manager:
     def __init__(self, components: Components, config: WorkerConfig, *, reap_orphans: bool, keeps_on: bool) -> None:
         self._components = components
         self._worker_pool, self._preloader = components.worker_pool, components.preloader
+        self._janitor = components.janitor
         self._rolling_restart, self._drain = components.rolling_restart, components.drain
         self._config = config
         self._reap_orphans = reap_orphans
@@ -47,6 +50,13 @@ class Manager:
         self._check_all_at_s = 0.0
         self._may_touch_redis = False  # no queue is created for a handler that cannot be imported
         self.failure: BootFailure | None = None
+        acts = {
+            RELOAD: self._reload, QUIET: lambda: self._pause(paused=True), RESUME: lambda: self._pause(paused=False),
+            MORE: lambda: self._change_target(1), FEWER: lambda: self._change_target(-1),
+        }  # fmt: skip
+        self._requests = PoolRequests(
+            components.stacks, acts, lambda: "the pool is draining" if self._drain.begun else "", self._janitor.answer
+        )
 
     def tick(self, signals: Collection[Signal], readable: Container[int] = ()) -> None:
         """Run one round."""
@@ -100,6 +110,8 @@ class Manager:
                 self._worker_pool.registered(message.worker, message.without)
             elif isinstance(message, CancelRunning):
                 self._components.hard_limits.cancel(message.worker, message.message_id, message.delivery)
+            elif isinstance(message, Ask):
+                self._requests.accept(message)
             elif isinstance(message, Gauges) and not self._drain.begun:
                 self._components.autoscaler.scale(message)
 
@@ -128,6 +140,24 @@ class Manager:
             self._set_paused(paused=number == signal.SIGTSTP)
         elif number == signal.SIGUSR1:
             self._components.stacks.request()
+
+    def _reload(self) -> str:
+        begun = self._rolling_restart.reloads
+        self._rolling_restart.reload()
+        return (
+            "a reload has begun" if self._rolling_restart.reloads > begun else "a reload begins after the running one"
+        )
+
+    def _pause(self, *, paused: bool) -> str:
+        self._set_paused(paused=paused)
+        return "the pool claims nothing, its workers finish what they run" if paused else "the pool claims messages"
+
+    def _change_target(self, difference: int) -> str:
+        before = self._worker_pool.target
+        self._worker_pool.change_target(difference)
+        target = self._worker_pool.target
+        limit = "" if target != before else ", the most" if difference > 0 else ", the least"
+        return f"{target} {'worker' if target == 1 else 'workers'}{limit}"
 
     def _set_paused(self, *, paused: bool) -> None:
         gate = self._components.scoreboard.gate

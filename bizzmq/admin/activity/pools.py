@@ -39,6 +39,7 @@ class PoolInfo:
         lease_s: after how long without a heartbeat its messages are requeued; None if that is not known.
         closed_s: for how long it claims nothing from the queue that was asked for; 0 if it does.
         running: the messages that it runs, of the queues that were asked for, the longest first.
+        asked_on: the queue, or shard, on which it takes requests; "" if it takes none: it is a consumer, or older.
     """
 
     id: str
@@ -58,6 +59,7 @@ class PoolInfo:
     lease_s: float | None = None
     closed_s: float = 0.0
     running: tuple[RunningMessage, ...] = ()
+    asked_on: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -138,7 +140,7 @@ def _pool(
         busy=report.busy, longest_s=longest_s, version=report.version, python=report.python, target=report.target,
         code=report.code,
         beat_ago_s=round(beat_ago_s, 3), lease_s=report.lease_s,
-        closed_s=max(0.0, report.closed_s - beat_ago_s), running=running,
+        closed_s=max(0.0, report.closed_s - beat_ago_s), running=running, asked_on=report.asked_on,
     )  # fmt: skip
 
 

@@ -64,6 +64,7 @@ if is_deleted then
   end
   redis.call('UNLINK', beside(meta, 'extras'), beside(meta, 'unique'), beside(meta, 'throttles'), beside(meta, 'throttled'),
     beside(meta, 'pauses'), beside(meta, 'suspended'))
+  redis.call('UNLINK', beside(meta, 'requests'), beside(meta, 'dlq:requests')) -- answers expire
   for _, name in ipairs(BESIDE) do redis.call('UNLINK', beside(meta, name)) end
 end
 return {is_deleted and 1 or 0, stored, dead_letters, registered}

@@ -15,6 +15,7 @@ from bizzmq.workers.ipc.janitor_messages import (
     FROM_JANITOR,
     Adopt,
     Alive,
+    Answer,
     Described,
     JanitorReply,
     JanitorRequest,
@@ -120,6 +121,10 @@ class JanitorProcess(ChildProcess):
     def release_prefetched(self, worker: str, queue: str, running: str, delivery: int) -> None:
         """Give back what a worker holds beyond this message. Sent once: when it is late, it is of no use."""
         self._send(ReleasePrefetched(worker, queue, running, delivery))
+
+    def answer(self, answer: Answer) -> None:
+        """Store the answer to a request. Sent once: it is lost if the janitor dies."""
+        self._send(answer)
 
     def sign_off(self) -> None:
         """Unregister the supervisor; the janitor exits after that."""

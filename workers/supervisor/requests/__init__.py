@@ -1,0 +1,1 @@
+"""What is asked of a running pool: the stacks of its workers, and what operators ask through Redis."""

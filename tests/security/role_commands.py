@@ -97,6 +97,8 @@ def _keep_a_lease(queue: str) -> Action:
         broker.workers(queue)
         broker.stored(queue, "x")
         broker.cancelled_among(queue, ["x"])
+        broker.requests_to(queue, "s1")
+        broker.answer(queue, "r1", b"+done")
         broker.outstanding(queue)
         stats(broker, queue)
         broker.connection.wait(broker.block([queue], 0.01))

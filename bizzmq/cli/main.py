@@ -28,6 +28,7 @@ from bizzmq.cli.queues import queues
 from bizzmq.cli.schedule import schedule
 from bizzmq.cli.stats import stats
 from bizzmq.cli.tasks import tasks
+from bizzmq.cli.top import top
 from bizzmq.cli.torture import torture
 from bizzmq.cli.watch import watch
 from bizzmq.utils import console, environment, logs, standard_streams
@@ -83,6 +84,7 @@ for _subcommand in (
     stack,
     stats,
     tasks,
+    top,
     torture,
     watch,
 ):

@@ -9,6 +9,7 @@ from typing import Dict, List, Optional, Tuple
 
 from bizzmq.admin.activity.pools import PoolInfo
 from bizzmq.admin.queue_row import QueueRow, read_names, read_row
+from bizzmq.admin.troubles import reports_of
 from bizzmq.aio.client import AsyncBizzMQ
 from bizzmq.schedules.operations import read_time_ms
 
@@ -34,9 +35,7 @@ class Snapshot:
     def pools(self) -> Dict[str, List[Tuple[str, PoolInfo]]]:
         """Pool id -> each of its queues with its report there."""
         if not self._pools:
-            for row in self.rows:
-                for pool in row.pools:
-                    self._pools.setdefault(pool.id, []).append((row.queue, pool))
+            self._pools.update(reports_of(self.rows))
         return self._pools
 
 

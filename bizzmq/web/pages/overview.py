@@ -6,10 +6,10 @@ from typing import Any, Callable, Dict, List, Mapping, Sequence
 
 from bizzmq.admin.activity.pools import SILENT
 from bizzmq.admin.queue_row import QueueRow
+from bizzmq.admin.troubles import troubles
 from bizzmq.web.live.hub import INTERVAL_S
 from bizzmq.web.live.snapshot import Snapshot
 from bizzmq.web.site import Look, Site, View
-from bizzmq.web.trouble import troubles
 
 PAGE = 100
 _KEPT_S = 15.0
@@ -42,8 +42,8 @@ async def overview(site: Site, look: Look) -> View:
         "Queues",
         {
             "rows": [_shown(row) for row in rows[(page - 1) * PAGE : page * PAGE]], "tiles": _tiles(snapshot),
-            "troubles": troubles(snapshot), "q": wanted, "order": order, "page": page, "pages": pages,
-            "found": len(rows), "total": len(snapshot.rows), "at_s": snapshot.at_s,
+            "troubles": troubles(snapshot.rows, snapshot.pools), "q": wanted, "order": order, "page": page,
+            "pages": pages, "found": len(rows), "total": len(snapshot.rows), "at_s": snapshot.at_s,
         },
     )  # fmt: skip
 

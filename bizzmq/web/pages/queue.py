@@ -8,13 +8,13 @@ from typing import Any, Dict, List, Optional, Tuple
 from bizzmq.admin.listing import MessagePage
 from bizzmq.admin.queue_row import read_row
 from bizzmq.admin.stored_message import DEAD_LETTERED, DELAYED, PROCESSING, WAITING, StoredMessage
+from bizzmq.admin.troubles import troubles_of
 from bizzmq.errors import QueueNotFoundError
 from bizzmq.properties import NO_PROPERTIES
 from bizzmq.protocol.keys import logical_queue, owner_of
 from bizzmq.web.live.hub import INTERVAL_S
 from bizzmq.web.live.snapshot import Snapshot
 from bizzmq.web.site import Look, Site, View
-from bizzmq.web.trouble import troubles_of
 
 STATES = (WAITING, PROCESSING, DELAYED, DEAD_LETTERED)
 FILTERS = ("task", "key", "error", "fingerprint")
@@ -41,7 +41,7 @@ async def queue(site: Site, look: Look) -> View:
             "is_filtered": any(filters.values()), "after": look.query.get("after", ""),
             "messages": [_shown(one) for one in page.messages] if page else [], "next": page.next if page else None,
             "problem": problem, "info": info, "options": _options(info), "snapshot": snapshot,
-            "troubles": troubles_of(row, _with(snapshot, row)), "rate": row.rates.get(60),
+            "troubles": troubles_of(row, _with(snapshot, row).pools), "rate": row.rates.get(60),
             "newest": look.query.get("order") == "newest",
         },
     )  # fmt: skip

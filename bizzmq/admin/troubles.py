@@ -1,16 +1,17 @@
-"""What is wrong, in sentences: the overview shows them above everything else."""
+"""What is wrong, in sentences: overviews show them above everything else."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import Iterator, List, NamedTuple, Sequence
+from typing import Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 from bizzmq.admin.activity.pools import SILENT, PoolInfo
 from bizzmq.admin.queue_row import QueueRow
 from bizzmq.protocol.pool_report import DRAINING, PAUSED
 from bizzmq.utils.wording import counted, span
-from bizzmq.web.live.snapshot import Snapshot
 
+Reports = Dict[str, List[Tuple[str, PoolInfo]]]
+"""Pool id -> each of its queues with its report there."""
 LATE_S = 10.0
 """A message that has waited for longer is worth a sentence."""
 _FAILING = 0.1
@@ -37,12 +38,21 @@ class Trouble(NamedTuple):
         return f"{self.queue} {self.rest}".strip()
 
 
-def troubles(snapshot: Snapshot) -> List[Trouble]:
+def reports_of(rows: Sequence[QueueRow]) -> Reports:
+    """The reports of all pools on these queues."""
+    found: Reports = {}
+    for row in rows:
+        for pool in row.pools:
+            found.setdefault(pool.id, []).append((row.queue, pool))
+    return found
+
+
+def troubles(rows: Sequence[QueueRow], reports: Reports) -> List[Trouble]:
     """What is wrong, the worst first; at most 8 sentences, the last of which counts the others."""
-    found = [one for row in snapshot.rows for one in troubles_of(row, snapshot)]
-    found += _of_pools(snapshot)
+    found = [one for row in rows for one in troubles_of(row, reports)]
+    found += _of_pools(reports)
     found.sort(key=lambda one: one.level != "error")
-    found += _of_dead_letters(snapshot.rows)
+    found += _of_dead_letters(rows)
     if len(found) > _MOST:
         others = len(found) - _MOST + 1
         found = [
@@ -52,12 +62,12 @@ def troubles(snapshot: Snapshot) -> List[Trouble]:
     return found
 
 
-def troubles_of(row: QueueRow, snapshot: Snapshot) -> List[Trouble]:
+def troubles_of(row: QueueRow, reports: Reports) -> List[Trouble]:
     """What is wrong with one queue, without its dead letters."""
-    return list(_of_row(row, snapshot))
+    return list(_of_row(row, reports))
 
 
-def _of_row(row: QueueRow, snapshot: Snapshot) -> Iterator[Trouble]:
+def _of_row(row: QueueRow, reports: Reports) -> Iterator[Trouble]:
     if row.stats is None:
         yield Trouble("error", row.queue, f"cannot be used: {row.error}")
         return
@@ -72,7 +82,7 @@ def _of_row(row: QueueRow, snapshot: Snapshot) -> Iterator[Trouble]:
     elif waiting and pools and all(pool.state == DRAINING for pool in pools):
         yield Trouble("error", row.queue, f"has {counted(waiting, 'message')} waiting: all its pools are draining.")
     elif waiting and late_s > LATE_S:
-        yield Trouble("warning", row.queue, f"has waited {span(late_s)}: {_why_late(row, pools, snapshot)}")
+        yield Trouble("warning", row.queue, f"has waited {span(late_s)}: {_why_late(row, pools, reports)}")
     five = row.rates.get(300)
     if five is not None and five.failed >= 1 and five.failed > _FAILING * (five.outgoing or five.failed):
         share = min(1.0, five.failed / max(five.outgoing, five.failed))
@@ -81,23 +91,23 @@ def _of_row(row: QueueRow, snapshot: Snapshot) -> Iterator[Trouble]:
         )
 
 
-def _why_late(row: QueueRow, pools: Sequence[PoolInfo], snapshot: Snapshot) -> str:
+def _why_late(row: QueueRow, pools: Sequence[PoolInfo], reports: Reports) -> str:
     busy = min(row.workers, sum(min(pool.busy, pool.workers) for pool in pools))
     workers = counted(row.workers, "worker")
     if busy < row.workers:
         return f"{busy} of {workers} busy."
     with_what: Counter[str] = Counter()
     for pool in pools:
-        for queue, report in snapshot.pools.get(pool.id, ()):
+        for queue, report in reports.get(pool.id, ()):
             with_what[queue] += len(report.running)
     names = [name for name, number in with_what.most_common(_NAMED) if number]
     verb = "is" if row.workers == 1 else "are"
     return f"{busy} of {workers} {verb} busy{' with ' + ', '.join(names) if names else ''}."
 
 
-def _of_pools(snapshot: Snapshot) -> Iterator[Trouble]:
-    for reports in snapshot.pools.values():
-        pool = reports[0][1]
+def _of_pools(reports: Reports) -> Iterator[Trouble]:
+    for of_pool in reports.values():
+        pool = of_pool[0][1]
         if pool.state == SILENT and pool.lease_s is not None and pool.beat_ago_s is not None:
             left_s = max(0.0, pool.lease_s - pool.beat_ago_s)
             yield Trouble(

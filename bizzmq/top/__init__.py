@@ -1,0 +1,1 @@
+"""`bizzmq top`: queues, pools, running messages and failures in the terminal, live. Needs the extra `top`."""

@@ -8,7 +8,6 @@ from typing import Any, Dict, List, Mapping, Tuple
 from bizzmq.admin.explain.details import MessageDetails
 from bizzmq.admin.message_status import UNKNOWN
 from bizzmq.admin.stored_message import DEAD_LETTERED, DELAYED, PROCESSING, WAITING
-from bizzmq.errors import QueueNotFoundError
 from bizzmq.protocol.keys import logical_queue, owner_of
 from bizzmq.web.site import Look, Site, View
 
@@ -24,7 +23,7 @@ async def message(site: Site, look: Look) -> View:
     """The page of a message of a queue."""
     queue, message_id = look.path["queue"], look.path["id"]
     details = await site.client.show_message(message_id, queue)
-    return await _view(site, details, logical_queue(owner_of(queue)))
+    return _view(details, logical_queue(owner_of(queue)))
 
 
 async def find(site: Site, look: Look) -> View:
@@ -32,18 +31,18 @@ async def find(site: Site, look: Look) -> View:
     message_id = look.query.get("id", look.path.get("id", "")).strip()
     details = await site.client.show_message(message_id)
     name = details.explanation.queue
-    return await _view(site, details, logical_queue(owner_of(name)) if name else "")
+    return _view(details, logical_queue(owner_of(name)) if name else "")
 
 
-async def _view(site: Site, details: MessageDetails, queue: str) -> View:
+def _view(details: MessageDetails, queue: str) -> View:
     about = details.explanation
-    progress = await _progress(site, queue, about.id) if about.state == PROCESSING else None
     return View(
         "message.html",
         about.id,
         {
             "about": about, "queue": queue, "stored": about.message, "sections": _sections(details),
-            "body": details.body, "problem": details.problem, "progress": progress,
+            "body": details.body, "problem": details.problem, "progress": details.sections.get("progress"),
+            "output": details.output, "history": details.history,
             "is_bad": about.state in _BAD or about.situation in _BAD, "acts": acts_of(about.state),
             "is_known": about.message is not None or about.ending is not None,
         },
@@ -60,16 +59,11 @@ def acts_of(state: str) -> Tuple[str, ...]:
     return ("cancel",) if state == PROCESSING else ()
 
 
-async def _progress(site: Site, queue: str, message_id: str) -> Any:
-    try:
-        return (await site.client.status(queue, message_id)).progress
-    except QueueNotFoundError:
-        return None
-
-
 def _sections(details: MessageDetails) -> List[Dict[str, Any]]:
     found: List[Dict[str, Any]] = []
     for name, section in details.sections.items():
+        if name == "progress":
+            continue  # it is a bar
         _add_section(found, name, section)
     return found
 

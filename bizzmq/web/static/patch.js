@@ -10,23 +10,42 @@ function patchChildren(old, fresh) {
   for (const child of old.children) if (keyOf(child)) keyed.set(keyOf(child), child);
   let at = old.firstChild;
   for (const wanted of [...fresh.childNodes]) {
-    const key = keyOf(wanted);
-    let match = key ? keyed.get(key) : at;
-    if (!key) while (match && keyOf(match) && keyed.get(keyOf(match)) === match) match = match.nextSibling;
-    if (match && isAlike(match, wanted)) {
-      keyed.delete(key);
-      if (match !== at) old.insertBefore(match, at);
-      else at = at.nextSibling;
-      patchNode(match, wanted);
-    } else {
+    const match = keyOf(wanted) ? keyed.get(keyOf(wanted)) : nextAlike(at, wanted);
+    if (!match || !isAlike(match, wanted)) {
       old.insertBefore(document.importNode(wanted, true), at);
+      continue;
     }
+    keyed.delete(keyOf(match));
+    at = removedUpTo(match, at, keyed);
+    if (match !== at) old.insertBefore(match, at); // it has overtaken others
+    else at = at.nextSibling;
+    patchNode(match, wanted);
   }
   while (at) {
     const next = at.nextSibling;
     at.remove();
     at = next;
   }
+}
+
+// The first node from here on that can become the wanted one. Nodes with a key are found by their key only, and a text
+// only where it is due: it is cheap to make anew, and what lies before a later one would be lost.
+function nextAlike(from, wanted) {
+  let node = from;
+  if (wanted.nodeType !== Node.ELEMENT_NODE) return node && isAlike(node, wanted) ? node : null;
+  while (node && (keyOf(node) || !isAlike(node, wanted))) node = node.nextSibling;
+  return node;
+}
+
+// Removes the nodes before a match that nothing can match any more: moving the match instead would lose its focus.
+function removedUpTo(match, from, keyed) {
+  let node = from;
+  while (node && node !== match && !(keyOf(node) && keyed.get(keyOf(node)) === node)) {
+    const next = node.nextSibling;
+    node.remove();
+    node = next;
+  }
+  return node;
 }
 
 function keyOf(node) {

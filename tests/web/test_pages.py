@@ -109,17 +109,16 @@ def test_a_thousand_queues_are_there_at_once_and_light(site: Site, mq: BizzMQ, r
         mq.create_queue(f"queue-{number:04}")
     site.get("/")  # the first reader waits for the first snapshot
 
-    took: list[float] = []
+    redis.config_resetstat()
     for path in ("/", "/?sort=waiting", "/?q=queue-09", "/?page=7", "/"):
-        began_s = time.perf_counter()
         page = site.get(path)
-        took.append(time.perf_counter() - began_s)
         assert page.status_code == 200
         assert len(page.content) < 150_000
+    # They are made from the snapshot, so none waits for a thousand queues.
+    assert redis.info("commandstats").get("cmdstat_smembers", {"calls": 0})["calls"] <= 1
 
     assert "1,000 queues" in text_of(site.get("/").text)
     assert "Page 7 of 10" in text_of(site.get("/?page=7").text)
-    assert min(took) < 0.1 or sorted(took)[2] < 0.5  # a busy machine is slower
 
 
 def test_no_page_sends_a_command_that_is_linear_in_messages(site: Site, mq: BizzMQ, queue: str, redis: Redis) -> None:
@@ -188,14 +187,14 @@ def test_one_poller_serves_all_browsers(alone: Serving, site: Site, mq: BizzMQ, 
         for lines in readers:
             _next_event(lines)
         redis.config_resetstat()
+        began_s = time.monotonic()
         time.sleep(4.2)
-        with_twenty = redis.info("commandstats")["cmdstat_smembers"]["calls"]
+        polls = redis.info("commandstats")["cmdstat_smembers"]["calls"]
+        most = (time.monotonic() - began_s) / 2 + 2
 
-    assert with_twenty <= 4  # two or three polls in this time, not twenty times as many
-    eventually(
-        lambda: not alone.app.state.site._hubs or all(not hub._topics for hub in alone.app.state.site._hubs.values()),
-        20,
-    )
+    assert polls <= most  # for all browsers together
+    hubs = alone.app.state.site._hubs.values()
+    eventually(lambda: all(hub._task is None or hub._task.done() for hub in list(hubs)), 60)
     redis.config_resetstat()
     time.sleep(3)
     assert "cmdstat_smembers" not in redis.info("commandstats")  # nobody looks, so nothing is read

@@ -14,6 +14,7 @@ from bizzmq.aio.client import AsyncBizzMQ
 from bizzmq.schedules.operations import read_time_ms
 
 _AT_ONCE = 4
+_NEW_S, _OLD_S, _WORTH = 1.0, 15.0, 20
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,11 @@ class Snapshots:
         self._last: Optional[Snapshot] = None
         self._read_s = -1e9
         self._reading: Optional[asyncio.Future[Snapshot]] = None
+
+    async def recent(self, *, is_live: bool) -> Snapshot:
+        """A snapshot for a page. One that is asked for may be older if reading takes long: an event follows soon."""
+        taken_s = self._last.taken_s if self._last else 0.0
+        return await self.get(_NEW_S if is_live else min(_OLD_S, max(_NEW_S, _WORTH * taken_s)))
 
     async def get(self, max_age_s: float) -> Snapshot:
         """A snapshot that is at most so old; read now if there is none. Raises BizzMQError."""

@@ -19,7 +19,7 @@ _BUDGET_S = 1.5
 
 async def failures(site: Site, look: Look) -> View:
     """The page of all groups, or of those of one queue."""
-    snapshot = await site.snapshots.get(2.0 if look.is_live else 15.0)
+    snapshot = await site.snapshots.recent(is_live=look.is_live)
     chosen = look.query.get("queue", "").strip()
     dead = [(row.queue, row.stats.dead_lettered) for row in snapshot.rows if row.stats and row.stats.dead_lettered]
     wanted = [one for one in dead if not chosen or one[0] == chosen]

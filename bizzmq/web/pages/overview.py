@@ -7,12 +7,10 @@ from typing import Any, Callable, Dict, List, Mapping, Sequence
 from bizzmq.admin.activity.pools import SILENT
 from bizzmq.admin.queue_row import QueueRow
 from bizzmq.admin.troubles import troubles
-from bizzmq.web.live.hub import INTERVAL_S
 from bizzmq.web.live.snapshot import Snapshot
 from bizzmq.web.site import Look, Site, View
 
 PAGE = 100
-_KEPT_S = 15.0
 _ORDERS: Mapping[str, Callable[[QueueRow], Any]] = {
     "name": lambda row: row.queue,
     "waiting": lambda row: (-(row.stats.waiting if row.stats else 0), row.queue),
@@ -29,7 +27,7 @@ _ORDERS: Mapping[str, Callable[[QueueRow], Any]] = {
 
 async def overview(site: Site, look: Look) -> View:
     """The page of all queues."""
-    snapshot = await site.snapshots.get(INTERVAL_S / 2 if look.is_live else _KEPT_S)
+    snapshot = await site.snapshots.recent(is_live=look.is_live)
     wanted = look.query.get("q", "").strip().lower()
     order = look.query.get("sort", "name")
     rows = sorted(

@@ -5,17 +5,15 @@ from __future__ import annotations
 from typing import Any, Dict, List
 
 from bizzmq.admin.activity.pools import PoolInfo
-from bizzmq.web.live.hub import INTERVAL_S
 from bizzmq.web.site import Look, Site, View
 
-_KEPT_S = 15.0
 _MOST = 200
 _RUNNING = 50
 
 
 async def pools(site: Site, look: Look) -> View:
     """The page of all pools."""
-    snapshot = await site.snapshots.get(INTERVAL_S / 2 if look.is_live else _KEPT_S)
+    snapshot = await site.snapshots.recent(is_live=look.is_live)
     shown = [_shown(reports) for reports in snapshot.pools.values()]
     shown.sort(key=lambda one: (one["pool"].host, one["pool"].pid))
     values = {"pools": shown[:_MOST], "total": len(shown), "hosts": len({one["pool"].host for one in shown})}

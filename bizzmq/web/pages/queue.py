@@ -12,14 +12,12 @@ from bizzmq.admin.troubles import troubles_of
 from bizzmq.errors import QueueNotFoundError
 from bizzmq.properties import NO_PROPERTIES
 from bizzmq.protocol.keys import logical_queue, owner_of
-from bizzmq.web.live.hub import INTERVAL_S
 from bizzmq.web.live.snapshot import Snapshot
 from bizzmq.web.site import Look, Site, View
 
 STATES = (WAITING, PROCESSING, DELAYED, DEAD_LETTERED)
 FILTERS = ("task", "key", "error", "fingerprint")
 PAGE = 50
-_POOLS_MAX_AGE_S = 15.0
 
 
 async def queue(site: Site, look: Look) -> View:
@@ -32,7 +30,7 @@ async def queue(site: Site, look: Look) -> View:
     filters = {field: look.query.get(field, "").strip() for field in FILTERS}
     info = None if row.error else await site.client.show_queue(name)
     page, problem = (None, "") if look.is_live or row.error else await _messages(site, name, state, filters, look)
-    snapshot = await site.snapshots.get(INTERVAL_S / 2 if look.is_live else _POOLS_MAX_AGE_S)
+    snapshot = await site.snapshots.recent(is_live=look.is_live)
     return View(
         "queue.html",
         name,

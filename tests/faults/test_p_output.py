@@ -70,6 +70,22 @@ def test_a_retry_shows_the_output_of_the_last_failure_until_its_end(scene: Scene
     pool.kill_group()
 
 
+def test_the_output_of_a_killed_worker_is_kept_for_its_time(scene: Scene) -> None:
+    scene.mq.update_queue(QUEUE, DEAD)
+    pool = scene.pool("--max-crashes=1", "--timeout-grace=0.1", handler=HANDLER, concurrency=1)
+
+    (killed,) = scene.publish({"lines": ["one"], "end": "kill"}, output_ttl_s=600)
+    dead(scene, killed)
+    scene.mq.update_queue(QUEUE, {"config_dead_letter_queue": False})
+    (stuck,) = scene.publish({"lines": ["two"], "end": "stuck"}, result_ttl_s=600, timeout_s=0.3)
+    eventually(lambda: scene.mq.status(QUEUE, stuck).state == "discarded", PATIENCE_S, pool.log)
+
+    scene.mq.purge(f"{QUEUE}_dlq")
+    assert [texts(scene.mq.output(one)) for one in (killed, stuck)] == [["INFO    one"], ["INFO    two"]]
+    assert not scene.redis.exists(QueueKeys(QUEUE).output)
+    pool.kill_group()
+
+
 def test_a_lost_supervisor_loses_no_output(scene: Scene) -> None:
     """P5: the janitor reads it once the orphan has ended."""
     pool = scene.pool("--lease=1", "--drain-timeout=1", handler=HANDLER, concurrency=1)

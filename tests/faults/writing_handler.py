@@ -19,7 +19,7 @@ _logger = logging.getLogger("shop.orders")
 def handler(body: Any, context: Context) -> None:
     """`lines` are logged, `prints` and `count` numbers with `size` letters are printed, `child` is printed by a child.
 
-    `end` is a kill or an error.
+    `end` is a kill, an error, or a sleep that only SIGKILL ends.
     """
     for line in body.get("lines", ()):
         context.log("%s", line)
@@ -33,6 +33,9 @@ def handler(body: Any, context: Context) -> None:
         subprocess.run([sys.executable, "-c", f"import os; os.write(2, b{body['child'] + chr(10)!r})"], check=True)
     if body.get("end") == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    if body.get("end") == "stuck":
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        time.sleep(600)
     if body.get("end") == "error":
         raise ValueError(body)
     time.sleep(body.get("sleep", 0))

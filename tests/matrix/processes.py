@@ -38,6 +38,7 @@ PROCESSES = (
                 OUTPUT,
                 "the_output_of_a_killed_worker_is_with_its_dead_letter",
                 "a_retry_shows_the_output_of_the_last_failure_until_its_end",
+                "the_output_of_a_killed_worker_is_kept_for_its_time",
             ),
             *tests_of(
                 CAPTURE,

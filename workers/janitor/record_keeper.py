@@ -6,8 +6,11 @@ import contextlib
 from typing import Callable, Mapping
 
 from bizzmq.broker.broker import Broker
+from bizzmq.broker.workers import DeathKind
 from bizzmq.consumer.local_records import REFUSED
-from bizzmq.protocol.records import last_output
+from bizzmq.errors import DecodeError
+from bizzmq.protocol.envelope import decode_envelope
+from bizzmq.protocol.records import NO_OUTPUT, KeptOutput, last_output
 from bizzmq.utils import clock
 from bizzmq.workers.ipc.records_area import Record
 from bizzmq.workers.ipc.scoreboard import Scoreboard
@@ -74,4 +77,19 @@ def store_output(broker: Broker, worker: str, worker_exit: WorkerExit) -> None:
     """
     data = last_output(worker_exit.output.encode("utf-8", "replace"))
     with contextlib.suppress(*REFUSED):
-        broker.record(worker_exit.queue, worker, worker_exit.running, output=data)
+        ttl_s = _kept_for_s(broker, worker_exit)
+        kept = KeptOutput(data, max(1, round(ttl_s * 1000))) if ttl_s else NO_OUTPUT
+        broker.record(worker_exit.queue, worker, worker_exit.running, output=data, kept_output=kept)
+
+
+def _kept_for_s(broker: Broker, worker_exit: WorkerExit) -> float:
+    """How long the output stays after the message has ended, seconds: if that may be now, as long as its result."""
+    envelope, _ = broker.stored(worker_exit.queue, worker_exit.running)
+    try:
+        properties = decode_envelope(worker_exit.running, worker_exit.queue, envelope or b"").properties
+    except DecodeError:
+        return 0.0
+    if properties is None:
+        return 0.0
+    may_end = worker_exit.what is DeathKind.FAILED
+    return max(properties.output_ttl_s, properties.result_ttl_s if may_end else 0.0)

@@ -75,9 +75,10 @@ def test_a_message_that_fails_and_comes_back(scene: Scene) -> None:
     scene.mq.replay("q", message_id)
 
     published, claimed, retried, promoted, again, dead, replayed = scene.entries(message_id)
-    assert published.event == "published"
+    assert (published.event, published.worker, published.why, claimed.why) == ("published", "", "", "")
     assert (claimed.event, claimed.worker, claimed.host, claimed.delivery) == ("claimed", W1, "host-a", 1)
     assert (retried.event, retried.worker, retried.why) == ("retried", W1, "ValueError: no")
+    assert retried.until_s == pytest.approx((retried.at_s or 0) + 0.001, abs=0.01)
     assert (promoted.event, promoted.until_s) == ("promoted", retried.until_s)
     assert (again.event, again.worker, again.delivery) == ("claimed", W2, 2)
     assert (dead.event, dead.worker, dead.why) == ("dead_lettered", W1, "ValueError: no way at all")
@@ -253,6 +254,15 @@ def test_a_queue_without_the_option_notes_nothing(mq: BizzMQ, broker: Broker, re
     scene.claim()
 
     assert scene.events(message_id) == ["published", "claimed"]
+
+
+def test_the_option_of_a_dead_letter_queue_changes_nothing(scene: Scene, redis: Redis) -> None:
+    scene.mq.update_queue("q_dlq", {"history": False})
+    assert redis.hget(K.extras, "history") == "1"
+
+    scene.mq.update_queue("q", {"history": False})
+    scene.mq.update_queue("q_dlq", {"history": True})
+    assert not redis.exists(K.extras)
 
 
 def test_the_audit_leaves_the_mark_of_the_queue_and_removes_what_is_left(scene: Scene, redis: Redis) -> None:

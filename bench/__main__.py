@@ -11,6 +11,7 @@ from bench import (
     compare,
     drain,
     durability,
+    features,
     guard,
     idle,
     library_threads,
@@ -31,6 +32,7 @@ SMALL = {
     "respawn": ["--kills=10"],
     "preload": ["--rounds=5"],
     "tasks": ["--quick", "--alone", "--rounds=1"],
+    "features": ["--quick", "--alone", "--rounds=1"],
     "schedules": ["--schedules=1000", "--seconds=10"],
     "aio": ["--messages=500", "--rounds=1"],
     "durability": ["--crashes=1", "--waits=10"],
@@ -53,6 +55,7 @@ main.add_command(preload.main, "preload")
 main.add_command(library_threads.main, "threads")
 main.add_command(durability.main, "durability")
 main.add_command(tasks.main, "tasks")
+main.add_command(features.main, "features")
 main.add_command(schedules.main, "schedules")
 main.add_command(aio.main, "aio")
 main.add_command(compare.compare, "compare")
@@ -64,7 +67,7 @@ main.add_command(walks.main, "walks")
 
 @main.command("all")
 def run_all() -> None:
-    """All of them with small settings, in about a minute."""
+    """All of them with small settings, in a few minutes."""
     for name, arguments in SMALL.items():
         click.echo(f"== {name} {' '.join(arguments)}")
         if name in LINUX_ONLY and not sys.platform.startswith("linux"):

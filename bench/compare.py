@@ -12,7 +12,7 @@ import click
 
 from bench import goals, report
 from bench.fair.lab import lab
-from bench.measures import arms_goals
+from bench.measures import arms_goals, features
 from bench.measures.registry import MEASURES, SCALES
 from bench.measures.scale import Scale
 from bench.peers import ARMS
@@ -55,9 +55,9 @@ def show(results: Mapping[str, Any]) -> None:
     """Print the goals, the peers that were left out, and the noise floor."""
     verdicts = [goals.from_json(stored) for stored in results["goals"]]
     click.echo(goals.table(goals.HEADINGS, goals.rows(verdicts)))
-    for measure in ("arms", "tasks"):
+    for measure, noise in (("arms", arms_goals.noise), ("tasks", arms_goals.noise), ("features", features.noise)):
         compared = results["measures"].get(measure, {"arms": {}, "skipped": {}})
-        floor = arms_goals.noise(compared)
+        floor = noise(compared)
         if floor is not None:
             click.echo(
                 f"noise floor of {measure}: two equal arms differ by up to {100 * floor:.0f}%; smaller differences say"

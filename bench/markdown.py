@@ -9,7 +9,7 @@ import click
 
 from bench import goals, render_rows
 from bench.goals import Goal
-from bench.measures import deaths, tasks
+from bench.measures import deaths, features, operations, tasks
 
 BEGIN, END = "<!-- comparison: written by `python -m bench report` -->", "<!-- /comparison -->"
 PICTURES = {
@@ -40,6 +40,10 @@ def section(results: Mapping[str, Any], folder: Path, beside: Path) -> str:
         parts += render_rows.grids(compared, grid)
     if "tasks" in results["measures"]:
         parts.append(grid(tasks.HEADINGS, tasks.rows(results["measures"]["tasks"])))
+    if "features" in results["measures"]:
+        found = results["measures"]["features"]
+        parts.append(grid(features.HEADINGS, features.rows(found)))
+        parts.append(grid(operations.HEADINGS, operations.rows(found["operations"])))
     if "deaths" in results["measures"]:
         parts.append(grid(deaths.HEADINGS, deaths.rows(results["measures"]["deaths"])))
     parts += [

@@ -11,7 +11,7 @@ import click
 
 from bench import compare, markdown, memory_plot, plots, render_rows
 from bench.goals import table
-from bench.measures import deaths, tasks
+from bench.measures import deaths, features, operations, tasks
 
 
 def workers_text(result: Mapping[str, Any]) -> str:
@@ -52,6 +52,9 @@ def show(results: Mapping[str, Any]) -> None:
         click.echo("\n\n".join(render_rows.grids(measures["arms"], table)) + "\n")
     if "tasks" in measures:
         click.echo(table(tasks.HEADINGS, tasks.rows(measures["tasks"])) + "\n")
+    if "features" in measures:
+        click.echo(table(features.HEADINGS, features.rows(measures["features"])) + "\n")
+        click.echo(table(operations.HEADINGS, operations.rows(measures["features"]["operations"])) + "\n")
     if "deaths" in measures:
         click.echo(table(deaths.HEADINGS, deaths.rows(measures["deaths"])) + "\n")
     if "workers" in measures:

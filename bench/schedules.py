@@ -99,6 +99,14 @@ def measure(on: Lab, arm: str, count: int, seconds: float) -> Fires:
     )  # fmt: skip
 
 
+def fire_all(broker: Broker, queue: str, count: int) -> None:
+    """Run a scheduler until it has fired this number of schedules, which are all due."""
+    scheduler, lease = Scheduler(broker, None), Lease(broker, "bench", [queue])
+    scheduler.note(queue, True)
+    while int(broker.connection.execute("HLEN", broker.keys(queue).fires)) < count:
+        scheduler.tick(lease)
+
+
 def _run(scheduler: Scheduler, lease: Lease, seconds: float) -> None:
     end_s = time.perf_counter() + seconds
     while True:

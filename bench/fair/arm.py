@@ -46,6 +46,8 @@ class Arm:
             tally.CAPACITY: str(tallies.capacity),
             tally.TURNS: str(turns_per_us),
             **({tally.RESULTS: "1"} if peer.keeps_results else {}),
+            **({tally.FEATURE: peer.feature} if peer.feature else {}),
+            **dict(peer.variables),
         }
         self._workers: list[subprocess.Popen[bytes]] = []
         self._publisher = subprocess.Popen(
@@ -124,6 +126,10 @@ class Arm:
                 parent = psutil.Process(worker.pid)
                 found += [parent, *parent.children(recursive=True)]
         return found
+
+    def publisher_cpu_s(self) -> float:
+        """The CPU time of the publisher, to 10 ms."""
+        return float(sum(psutil.Process(self._publisher.pid).cpu_times()[:2]))
 
     @contextlib.contextmanager
     def suspended(self) -> Iterator[None]:

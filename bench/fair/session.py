@@ -73,7 +73,9 @@ def drain(arm: Arm, plan: Plan) -> dict[str, Any]:
     count = warm_up(arm, plan)
     first = arm.lab.snapshot()
     with arm.suspended():
+        published_s = arm.publisher_cpu_s()
         enqueued_s = arm.publish("bulk", count)["seconds"]
+        published_s = arm.publisher_cpu_s() - published_s
         arm.lab.wait_written()
         before, used_s, begin_s = arm.lab.snapshot(), cpu_s(arm), time.perf_counter()
     arm.wait_acked()
@@ -85,8 +87,10 @@ def drain(arm: Arm, plan: Plan) -> dict[str, Any]:
         "messages": count,
         "per_s": count / took_s,
         "bulk_per_s": count / enqueued_s,
+        "publisher_cpu_us": 1e6 * published_s / count,
         "worker_cpu_us": 1e6 * used_s / count,
         "server_cpu_us": 1e6 * draining["cpu_s"] / count,
+        "all_server_cpu_us": 1e6 * all_of_it["cpu_s"] / count,
         "commands": {name: calls / count for name, calls in all_of_it["calls"].items()},
         "commands_per_message": sum(all_of_it["calls"].values()) / count,
         "bytes_per_message": all_of_it["bytes"] / count,

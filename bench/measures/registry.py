@@ -7,7 +7,7 @@ from typing import Any, Callable, Mapping, Sequence
 
 from bench.fair.session import Plan
 from bench.goals import Goal
-from bench.measures import arms, arms_goals, cpu, deaths, depth, fairness, own, tasks, work, workers
+from bench.measures import arms, arms_goals, cpu, deaths, depth, fairness, features, own, tasks, work, workers
 from bench.measures.scale import Scale
 from bench.peers import ARMS, QUICK
 from bench.peers.own import OWN_ARMS
@@ -25,6 +25,7 @@ class Measure:
 MEASURES: Mapping[str, Measure] = {
     "arms": Measure("drain, enqueue and latency of BizzMQ and its peers", arms.measure, arms_goals.goals),
     "tasks": Measure("tasks and their results, of BizzMQ and its peers", tasks.measure, tasks.goals),
+    "features": Measure("what each feature costs, and the same of peers", features.measure, features.goals),
     "cpu": Measure("CPU-bound handlers against a bare loop", cpu.measure, cpu.goals),
     "fairness": Measure("short messages among long ones", fairness.measure, fairness.goals),
     "recovery": Measure("from SIGKILL until the message runs again", own.measure_recovery, own.recovery_goals),

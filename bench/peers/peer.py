@@ -32,6 +32,8 @@ class Peer:
         source: where the source says so.
         hidden: a folder beside its adapter with modules that shadow installed ones.
         keeps_results: whether the handler returns a text of 100 bytes, and the library keeps it for an hour.
+        feature: the feature that its messages use; "" for none.
+        variables: more environment variables of its processes.
     """
 
     name: str
@@ -48,6 +50,8 @@ class Peer:
     minimum: Tuple[int, int] = (3, 9)
     hidden: str = ""
     keeps_results: bool = False
+    feature: str = ""
+    variables: Sequence[Tuple[str, str]] = ()
 
     def of_size(self, processes: int) -> Peer:
         """The same arm with another number of worker processes."""

@@ -15,7 +15,9 @@ queue = Queue.from_url(os.environ["BENCH_URL"], name="bench")
 TTL_S = tally.RESULT_TTL_S if tally.keeps_results else -1
 
 
-async def handler(_context: Any, *, n: int, us: int) -> str | None:
+async def handler(context: Any, *, n: int, us: int) -> str | None:
+    if tally.feature == "progress":
+        await context["job"].update(progress=0.5)
     return tally.handle(n, us)
 
 
@@ -27,7 +29,8 @@ settings = {
 
 
 def single(n: int, us: int) -> Any:
-    return queue.enqueue("handler", n=n, us=us, ttl=TTL_S, retries=2)
+    key = {"key": f"key-{n}"} if tally.feature == "unique" else {}
+    return queue.enqueue("handler", n=n, us=us, ttl=TTL_S, retries=2, **key)
 
 
 async def call(n: int, us: int) -> Any:

@@ -18,6 +18,8 @@ from zlib import crc32
 DIRECTORY, CAPACITY, TURNS = "BENCH_TALLY", "BENCH_CAPACITY", "BENCH_TURNS_PER_US"
 RESULTS = "BENCH_RESULTS"
 """Set in the environment of an arm that keeps results."""
+FEATURE = "BENCH_FEATURE"
+"""The feature that the messages of an arm use, in its environment; nothing if they use none."""
 RESULT_TTL_S = 3600
 _BLOCK = bytes(range(256)) * 16
 
@@ -86,6 +88,7 @@ _slot: Slot | None = None
 _pinned = False
 _turns = float(os.environ.get(TURNS, "1"))
 keeps_results = RESULTS in os.environ
+feature = os.environ.get(FEATURE, "")
 RESULT = "x" * 100
 _result = RESULT if keeps_results else None
 

@@ -278,4 +278,9 @@ PROCESSES = (
         "requests to a pool: its janitor killed after it has taken one, its supervisor stopped, the pool gone",
         ("faults/test_p_requests.py",),
     ),
+    Row(
+        "P37",
+        "paused keys: workers, supervisors, Redis or the client of a resume killed; lost replies",
+        ("faults/test_p_pause.py",),
+    ),
 )

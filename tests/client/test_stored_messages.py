@@ -138,7 +138,7 @@ def test_an_unreadable_message_is_listed_with_its_problem(mq: BizzMQ, redis: Red
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ({"state": "done"}, "state must be waiting, delayed, processing or dead_lettered, not 'done'"),
+        ({"state": "done"}, "state must be waiting, delayed, suspended, processing or dead_lettered, not 'done'"),
         ({"state": None}, "state must be"),
         ({"state": []}, "state must be"),
         ({"limit": 0}, "limit must be between 1 and 1000, not 0"),

@@ -43,6 +43,9 @@ def act_routes(site: Site) -> list[Route]:
     async def on_schedule(request: Request) -> Response:
         return await _on_schedule(site, request)
 
+    async def on_queue(request: Request) -> Response:
+        return await _on_queue(site, request)
+
     async def stop_job(request: Request) -> Response:
         await permitted(site, request)
         job = site.jobs.get(request.path_params["job"])
@@ -53,6 +56,7 @@ def act_routes(site: Site) -> list[Route]:
     return [
         Route("/queues/{queue}/messages/{id}/edit", edit, methods=["GET", "POST"]),
         Route("/queues/{queue}/messages/{id}/{act}", on_message, methods=["POST"]),
+        Route("/queues/{queue}/{act:str}", on_queue, methods=["POST"]),
         Route("/schedules/{queue}/{act}", on_schedule, methods=["POST"]),
         Route("/jobs/{job}/stop", stop_job, methods=["POST"]),
     ]
@@ -184,6 +188,29 @@ def _parsed(name: str, text: str) -> Any:
         raise ValueError(f"The {name} is not JSON: {line(error.msg)} at {where}. Nothing was done.") from None
     except (ValueError, RecursionError) as error:
         raise ValueError(f"The {name} is not JSON: {line(str(error))}. Nothing was done.") from None
+
+
+async def _on_queue(site: Site, request: Request) -> Response:
+    """Pause or resume a queue, or one of its tasks or keys."""
+    access, _ = await permitted(site, request)
+    queue, act = request.path_params["queue"], request.path_params["act"]
+    which = {name: request.query_params.get(name, "") for name in ("task", "key")}
+
+    async def before() -> str:
+        return "; ".join(one.line() for one in await site.client.pauses(queue)) or "not paused"
+
+    async def do() -> Notice:
+        if act == "pause":
+            await site.client.pause(queue, task=which["task"], key=which["key"], by=access.who)
+            return Notice("done", f"Paused, until somebody resumes it. Now: {await before()}")
+        if act != "resume":
+            return Notice("failed", "There is no such act.")
+        if await site.client.resume(queue, task=which["task"], key=which["key"]):
+            return Notice("done", f"Resumed. Now: {await before()}")
+        return Notice("failed", "Nothing was done: it was not paused.")
+
+    notice = await perform(site, access, Deed(act, queue), before, do)
+    return answer(request, f"/queues/{quote(queue, safe='')}", notice)
 
 
 async def _on_schedule(site: Site, request: Request) -> Response:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from bizzmq.admin.message_filter import MessageFilter
-from bizzmq.admin.stored_message import DEAD_LETTERED, DELAYED, PROCESSING, WAITING
+from bizzmq.admin.stored_message import DEAD_LETTERED, DELAYED, PROCESSING, SUSPENDED, WAITING
 from bizzmq.broker.replies import as_text
 from bizzmq.dead_letters.filters import checked_filter
 from bizzmq.dead_letters.replay import Replay, replay_if_free
@@ -25,8 +25,8 @@ from bizzmq.web.notices import Notice
 from bizzmq.web.site import Site
 
 _STATES = {
-    "cancel": (WAITING, DELAYED, PROCESSING),
-    "delete": (WAITING, DELAYED, DEAD_LETTERED),
+    "cancel": (WAITING, DELAYED, SUSPENDED, PROCESSING),
+    "delete": (WAITING, DELAYED, SUSPENDED, DEAD_LETTERED),
     "replay": (DEAD_LETTERED,),
 }
 _VERBS = {"cancel": "Cancel", "delete": "Delete", "replay": "Replay"}

@@ -176,6 +176,17 @@ def test_schedules_are_run_paused_and_resumed(site: Site, mq: BizzMQ, queue: str
     assert mq.show_schedule("nightly/report").state == "active"
 
 
+def test_a_queue_is_paused_and_resumed_and_says_by_whom(site: Site, mq: BizzMQ, queue: str) -> None:
+    page = site.act(f"/queues/{queue}/pause")
+
+    assert notice_in(page.text).startswith("Paused, until somebody resumes it.")
+    assert "queue q is paused by Ada" in text_of(page.text)
+    assert [one.by for one in mq.pauses(queue)] == ["Ada"]
+    assert notice_in(site.act(f"/queues/{queue}/resume").text) == "Resumed. Now: not paused"
+    assert notice_in(site.act(f"/queues/{queue}/resume").text) == "Nothing was done: it was not paused."
+    assert "Pause" in text_of(site.get(f"/queues/{queue}").text)
+
+
 def test_who_may_look_gets_no_buttons_and_cannot_act(alone: Serving, mq: BizzMQ, failed: Any) -> None:
     (letter,) = failed(1)
     with httpx.Client(base_url=alone.url, timeout=30) as client:

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Mapping, Tuple
 
 from bizzmq.admin.explain.details import MessageDetails
 from bizzmq.admin.message_status import UNKNOWN
-from bizzmq.admin.stored_message import DEAD_LETTERED, DELAYED, PROCESSING, WAITING
+from bizzmq.admin.stored_message import DEAD_LETTERED, DELAYED, PROCESSING, SUSPENDED, WAITING
 from bizzmq.protocol.keys import logical_queue, owner_of
 from bizzmq.web.site import Look, Site, View
 
@@ -54,7 +54,7 @@ def acts_of(state: str) -> Tuple[str, ...]:
     """The acts that a message in a state allows."""
     if state == DEAD_LETTERED:
         return "replay", "edit", "delete"
-    if state in (WAITING, DELAYED):
+    if state in (WAITING, DELAYED, SUSPENDED):
         return "cancel", "delete"
     return ("cancel",) if state == PROCESSING else ()
 

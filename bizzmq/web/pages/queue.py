@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from bizzmq.admin.listing import MessagePage
 from bizzmq.admin.queue_row import read_row
-from bizzmq.admin.stored_message import DEAD_LETTERED, DELAYED, PROCESSING, WAITING, StoredMessage
+from bizzmq.admin.stored_message import DEAD_LETTERED, DELAYED, PROCESSING, SUSPENDED, WAITING, StoredMessage
 from bizzmq.admin.troubles import troubles_of
 from bizzmq.errors import QueueNotFoundError
 from bizzmq.properties import NO_PROPERTIES
@@ -15,7 +15,7 @@ from bizzmq.protocol.keys import logical_queue, owner_of
 from bizzmq.web.live.snapshot import Snapshot
 from bizzmq.web.site import Look, Site, View
 
-STATES = (WAITING, PROCESSING, DELAYED, DEAD_LETTERED)
+STATES = (WAITING, PROCESSING, DELAYED, SUSPENDED, DEAD_LETTERED)
 FILTERS = ("task", "key", "error", "fingerprint")
 PAGE = 50
 
@@ -30,6 +30,7 @@ async def queue(site: Site, look: Look) -> View:
     filters = {field: look.query.get(field, "").strip() for field in FILTERS}
     info = None if row.error else await site.client.show_queue(name)
     page, problem = (None, "") if look.is_live or row.error else await _messages(site, name, state, filters, look)
+    pauses = [] if row.error else await site.client.pauses(name)
     snapshot = await site.snapshots.recent(is_live=look.is_live)
     return View(
         "queue.html",
@@ -41,6 +42,8 @@ async def queue(site: Site, look: Look) -> View:
             "problem": problem, "info": info, "options": _options(info), "snapshot": snapshot,
             "troubles": troubles_of(row, _with(snapshot, row).pools), "rate": row.rates.get(60),
             "newest": look.query.get("order") == "newest",
+            "pauses": [(one, one.sentence(snapshot.at_s)) for one in pauses],
+            "is_paused": any(not one.task and not one.key for one in pauses),
         },
     )  # fmt: skip
 

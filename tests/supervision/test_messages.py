@@ -51,6 +51,7 @@ SENT: dict[Direction[Any], list[ChannelMessage]] = {
         janitor_messages.Requeued("w1"),
         janitor_messages.SignedOff(),
         janitor_messages.Gauges(3, 4),
+        janitor_messages.QueueLengths({"q": [1, 2, 3, 4, 5]}),
         janitor_messages.CancelRunning("w1", "m1", 2),
     ],
     reloader_messages.FROM_RELOADER: [reloader_messages.FilesChanged(["a.py"])],

@@ -189,6 +189,7 @@ def client() -> None:
         assert_type(mq.history("id", "mail"), MessageHistory)
         assert_type(mq.output("id", "mail"), str)
         assert_type(mq.activity("mail").oldest_waiting_s, Optional[float])
+        assert_type(mq.metrics("mail", last_s=60).total.run.quantile_s(0.95), Optional[float])
 
 
 async def publishes_from_asyncio() -> None:

@@ -1,17 +1,18 @@
-"""HTTP health probes: /live while the supervisor's loop runs, /ready while the pool can handle messages."""
+"""The health port: /live while the supervisor's loop runs, /ready while the pool can handle messages, /metrics."""
 
 from __future__ import annotations
 
 import hmac
 import ipaddress
 import socket
-from typing import Callable
+from typing import Callable, Tuple
 
 from bizzmq.errors import ConfigurationError
+from bizzmq.metrics.prometheus import MISSING
 
 _REASONS = {
     200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 405: "Method Not Allowed",
-    431: "Request Header Fields Too Large", 503: "Service Unavailable",
+    431: "Request Header Fields Too Large", 501: "Not Implemented", 503: "Service Unavailable",
 }  # fmt: skip
 
 
@@ -41,12 +42,18 @@ def listen(host: str, port: int) -> socket.socket:
         raise ConfigurationError(f"the health port {host}:{port} cannot be bound: {error.strerror}") from error
 
 
-def answer_with(token: str, readiness_problem: Callable[[], str | None]) -> Callable[[bytes], bytes | None]:
+def answer_with(
+    token: str,
+    readiness_problem: Callable[[], str | None],
+    metrics: Callable[[str], Tuple[bytes, str]] | None = None,
+) -> Callable[[bytes], bytes | None]:
     """An `answer` for RequestServer.
 
     Args:
         token: the token that clients must send as `Authorization: Bearer TOKEN`; "" for none.
         readiness_problem: why the pool is not ready, in one line; "" or None if it is ready.
+        metrics: the body and the content type of a scrape, given its header `Accept`. It raises ImportError if its
+            library is missing.
     """
 
     def answer(request: bytes) -> bytes | None:
@@ -67,9 +74,19 @@ def answer_with(token: str, readiness_problem: Callable[[], str | None]) -> Call
         if path == "/ready":
             problem = readiness_problem()
             return _reply(503 if problem else 200, problem or "ok")
-        return _reply(404, "there are /live and /ready")
+        if path == "/metrics" and metrics is not None:
+            return _scraped(metrics, _field(fields, "accept"))
+        return _reply(404, "there are /live, /ready and /metrics")
 
     return answer
+
+
+def _scraped(metrics: Callable[[str], Tuple[bytes, str]], accept: str) -> bytes:
+    try:
+        body, content_type = metrics(accept)
+    except ImportError:
+        return _reply(501, MISSING)
+    return _reply_bytes(200, body, content_type)
 
 
 def too_large() -> bytes:
@@ -79,19 +96,27 @@ def too_large() -> bytes:
 
 def _has_token(token: str, fields: list[str]) -> bool:
     """Whether the request carries the token, compared in constant time."""
+    scheme, _, credentials = _field(fields, "authorization").partition(" ")
+    given = credentials.strip().encode("latin-1")
+    return scheme.lower() == "bearer" and hmac.compare_digest(given, token.encode("utf-8"))
+
+
+def _field(fields: list[str], wanted: str) -> str:
+    """The value of the first header field with this name; "" if there is none."""
     for line in fields:
         name, _, value = line.partition(":")
-        if name.strip().lower() == "authorization":
-            scheme, _, credentials = value.strip().partition(" ")
-            given = credentials.strip().encode("latin-1")
-            return scheme.lower() == "bearer" and hmac.compare_digest(given, token.encode("utf-8"))
-    return False
+        if name.strip().lower() == wanted:
+            return value.strip()
+    return ""
 
 
 def _reply(status: int, text: str, fields: str = "") -> bytes:
-    body = text.encode("utf-8") + b"\n"
+    return _reply_bytes(status, text.encode("utf-8") + b"\n", "text/plain; charset=utf-8", fields)
+
+
+def _reply_bytes(status: int, body: bytes, content_type: str, fields: str = "") -> bytes:
     head = (
-        f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: text/plain; charset=utf-8\r\n"
+        f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: {content_type}\r\n"
         f"Content-Length: {len(body)}\r\nCache-Control: no-store\r\nConnection: close\r\n{fields}\r\n"
     )
     return head.encode("latin-1") + body

@@ -156,6 +156,20 @@ class Gauges(ChannelMessage):
 
 
 @dataclass(frozen=True)
+class QueueLengths(ChannelMessage):
+    """Reports, with each report to Redis, how long the queues are.
+
+    Attributes:
+        queues: by name: messages that wait, are delayed, are held by workers, dead letters, and the age of the oldest
+            waiting message in ms.
+    """
+
+    op: ClassVar[Enum] = Op.LENGTHS
+
+    queues: Mapping[str, Sequence[int]]
+
+
+@dataclass(frozen=True)
 class Described(ChannelMessage):
     """Reports what the handler's app declares, to the command before the pool starts, and to the janitor afterwards.
 
@@ -204,10 +218,12 @@ class Answer(ChannelMessage):
 
 
 JanitorRequest = Union[Register, Adopt, Requeue, ReleasePrefetched, Described, Answer, SignOff]
-JanitorReply = Union[Alive, JanitorReady, Unusable, Registered, Requeued, SignedOff, Gauges, CancelRunning, Ask]
+JanitorReply = Union[
+    Alive, JanitorReady, Unusable, Registered, Requeued, SignedOff, Gauges, QueueLengths, CancelRunning, Ask
+]  # fmt: skip
 TO_JANITOR: Direction[JanitorRequest] = Direction(
     Register, Adopt, Requeue, ReleasePrefetched, Described, Answer, SignOff
 )
 FROM_JANITOR: Direction[JanitorReply] = Direction(
-    Alive, JanitorReady, Unusable, Registered, Requeued, SignedOff, Gauges, CancelRunning, Ask
+    Alive, JanitorReady, Unusable, Registered, Requeued, SignedOff, Gauges, QueueLengths, CancelRunning, Ask
 )

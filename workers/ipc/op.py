@@ -32,6 +32,7 @@ class Op(Enum):
     ALIVE = "alive"
     UNUSABLE = "unusable"
     GAUGES = "gauges"
+    LENGTHS = "lengths"
     CANCEL = "cancel"
     DESCRIBED = "described"
     ASK = "ask"

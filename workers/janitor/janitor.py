@@ -10,10 +10,12 @@ import logging
 import os
 import select
 import signal
+from typing import Mapping
 
 from bizzmq.admin.stats import stats
 from bizzmq.app.description import AppDescription
 from bizzmq.broker.broker import Broker
+from bizzmq.broker.metrics import QueueGauges
 from bizzmq.broker.server_info import missing_commands, warn_of_eviction
 from bizzmq.connection.error_mapping import SlotMovedError
 from bizzmq.connection.factory import AnyConnection
@@ -49,6 +51,7 @@ from bizzmq.workers.ipc.janitor_messages import (
     Gauges,
     JanitorReady,
     JanitorRequest,
+    QueueLengths,
     Requeue,
     SignOff,
     Unusable,
@@ -103,7 +106,7 @@ class Janitor:
         self._reporter = Reporter(
             self._broker, supervisor, config.queues, scoreboard.all_metrics(), scoreboard.ledger(),
             start=start_bytes(config.code_version, own_versions()["version"], target_of(config)),
-            shards_of=self._lease.shards_of, before_request=self._report_alive,
+            shards_of=self._lease.shards_of, before_request=self._report_alive, on_gauges=self._send_lengths,
         )  # fmt: skip
         self._pending = PendingRequests(
             self._broker, self._lease, self._orphans, self._recovery, channel, self._queues, config,
@@ -275,6 +278,16 @@ class Janitor:
                 raise
             return error
         return None
+
+    def _send_lengths(self, gauges: Mapping[str, QueueGauges]) -> None:
+        """Tell the supervisor, for its health port. The shards of a queue add up."""
+        queues: dict[str, list[int]] = {}
+        for shard, one in gauges.items():
+            known = queues.setdefault(logical_queue(shard), [0] * 5)
+            counts = (one.waiting, one.delayed, one.processing, one.letters)
+            known[:4] = [before + more for before, more in zip(known, counts)]
+            known[4] = max(known[4], one.oldest_ms)
+        self._channel.send(QueueLengths(queues))
 
     def _send_gauges(self) -> float:
         """Send the figures for the autoscaler, once a second; returns the seconds until the next time."""

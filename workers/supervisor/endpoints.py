@@ -9,6 +9,7 @@ import logging
 import select
 import socket
 
+from bizzmq.metrics.prometheus import render_pool
 from bizzmq.utils.logs import log
 from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.control import control_socket, health
@@ -73,7 +74,9 @@ class Endpoints:
                 )
             )
         if sockets.health is not None:
-            answer = health.answer_with(config.health_token, status.readiness_problem)
+            answer = health.answer_with(
+                config.health_token, status.readiness_problem, lambda accept: render_pool(status.measured(), accept)
+            )
             self._servers.append(RequestServer(sockets.health, answer, too_large=health.too_large()))
 
     def announce(self) -> None:

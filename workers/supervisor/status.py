@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
 
 import bizzmq
-from bizzmq.protocol.keys import logical_queue
+from bizzmq.metrics.prometheus import MeasuredPool, MeasuredRow, queue_of_gauges
+from bizzmq.metrics.reporter import POOL_ROWS
+from bizzmq.metrics.table import MetricsTable, size_of
+from bizzmq.protocol.keys import is_dead_letter_queue, logical_queue
 from bizzmq.utils import clock, logs
 from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.ipc.scoreboard import Activity, Snapshot
@@ -21,6 +25,7 @@ _ACTIVITIES = {
     Activity.BOOTING: "booting", Activity.IDLE: "idle", Activity.RUNNING: "running",
     Activity.SETTLING: "settling", Activity.LEFT: "retiring",
 }  # fmt: skip
+_WORKER_STATES = ("booting", "idle", "running", "settling", "retiring")
 
 
 class PoolStatus:
@@ -34,6 +39,7 @@ class PoolStatus:
         self._rolling_restart = components.rolling_restart
         self._janitor = components.janitor
         self._drain = components.drain
+        self._scoreboard = components.scoreboard
         self._gate = components.scoreboard.gate
         self._totals = components.post_mortem
         self._meter = Meter()
@@ -96,6 +102,33 @@ class PoolStatus:
         if self._rolling_restart.last_error:
             facts.append(f"the last reload failed: {self._rolling_restart.last_error[:200]}")
         return ", ".join(facts)
+
+    def measured(self) -> MeasuredPool:
+        """What the pool has measured since it was started, for Prometheus."""
+        now_s, janitor, workers = clock.monotonic(), self._janitor, dict.fromkeys(_WORKER_STATES, 0)
+        for slot in self._worker_pool.up:
+            workers[_state(slot, slot.activity.read())] += 1
+        return MeasuredPool(
+            rows=self._rows(),
+            queues={
+                queue: queue_of_gauges(
+                    lengths, now_s - janitor.lengths_at_s, is_dead_letter_queue=is_dead_letter_queue(queue)
+                )
+                for queue, lengths in janitor.lengths.items()
+            },
+            workers=workers, target=self._worker_pool.target, is_ready=not self.readiness_problem(),
+            is_redis_up=not janitor.redis_is_away, started_at_s=time.time() - (now_s - self._started_s),
+            about={"version": bizzmq.__version__, "code": self._config.code_version},
+        )  # fmt: skip
+
+    def _rows(self) -> list[MeasuredRow]:
+        """What all slots have measured, by queue and task. They only grow."""
+        total = MetricsTable(bytearray(size_of(POOL_ROWS)), POOL_ROWS)
+        for table in self._scoreboard.all_metrics():
+            for row in table.rows():
+                total.add(row)
+        queues = self._config.queues
+        return [MeasuredRow(queues[row.queue], row.task, row.cells) for row in total.rows() if row.queue < len(queues)]
 
     def snapshot(self) -> dict[str, Any]:
         """The answer to `status`, ready for JSON. Times in seconds, memory in bytes."""

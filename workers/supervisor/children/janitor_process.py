@@ -7,7 +7,7 @@ import math
 import os
 import signal
 from enum import Enum
-from typing import Any, Callable, Collection, Iterable, Mapping, Union
+from typing import Any, Callable, Collection, Iterable, Mapping, Sequence, Union
 
 from bizzmq.utils import clock
 from bizzmq.utils.logs import log
@@ -19,6 +19,7 @@ from bizzmq.workers.ipc.janitor_messages import (
     Described,
     JanitorReply,
     JanitorRequest,
+    QueueLengths,
     Register,
     Registered,
     ReleasePrefetched,
@@ -46,6 +47,7 @@ class JanitorProcess(ChildProcess):
         redis_is_away: whether the janitor could not reach Redis the last time it tried.
         aside: what is wrong with each queue, or shard of one, that is set aside.
         paused: what is paused in each queue, or shard of one, in words.
+        lengths, lengths_at_s: of the queues, as QueueLengths has them, and when they came, monotonic seconds.
 
     Args:
         silence_s: a janitor that has sent nothing for `silence_s` is stuck, and is replaced.
@@ -66,6 +68,8 @@ class JanitorProcess(ChildProcess):
         self.redis_is_away = True
         self.aside: Mapping[str, str] = {}
         self.paused: Mapping[str, str] = {}
+        self.lengths: Mapping[str, Sequence[int]] = {}
+        self.lengths_at_s = 0.0
 
     @property
     def all_done(self) -> bool:
@@ -143,6 +147,8 @@ class JanitorProcess(ChildProcess):
             elif isinstance(message, SignedOff):
                 self._unconfirmed.pop((Op.LEAVE, ""), None)
                 self.signed_off = True
+            elif isinstance(message, QueueLengths):
+                self.lengths, self.lengths_at_s = message.queues, self._received_s
             elif isinstance(message, Alive):
                 self.redis_is_away = self.redis_is_away if message.away is None else message.away
                 self.aside = self.aside if message.aside is None else message.aside

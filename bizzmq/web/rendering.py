@@ -53,8 +53,9 @@ def environment(clock: Callable[[], float]) -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.filters.update({
-        "ago": lambda at_s: ago(at_s, clock()), "block": block, "count": count, "json_block": json_block,
-        "line": line, "moment": moment, "part": path_part, "rate": rate, "span": span, "words": words,
+        "ago": lambda at_s: ago(at_s, clock()), "block": block, "brief": brief, "count": count,
+        "json_block": json_block, "line": line, "moment": moment, "part": path_part, "rate": rate,
+        "span": span, "words": words,
     })  # fmt: skip
     made.globals.update({"version": bizzmq.__version__, "query": query})
     return made
@@ -77,6 +78,15 @@ def span(seconds: Optional[float]) -> str:
     if seconds is None:
         return _NONE
     return "<1 s" if seconds < 1 else wording.span(float(int(seconds)))
+
+
+def brief(seconds: Optional[float]) -> str:
+    """A short length of time: `0.4 ms`, `12 ms`, `1.3 s`; a dash for None."""
+    if seconds is None:
+        return _NONE
+    if seconds < 1:
+        return f"{seconds * 1000:.1f} ms" if seconds < 0.01 else f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.1f} s" if seconds < 60 else wording.span(seconds)
 
 
 def ago(at_s: Optional[float], now_s: float) -> str:

@@ -251,3 +251,14 @@ def test_an_unusable_queue_is_named_and_the_others_are_shown(site: Site, mq: Biz
     assert "q cannot be used" in text
     assert "good" in text
     assert site.get("/queues/q").status_code == 200
+
+
+def test_a_queue_page_shows_the_last_hour_as_a_chart(site: Site, mq: BizzMQ, queue: str, failed: Any) -> None:
+    assert "<figure" not in site.get("/queues/q").text  # nothing has been handled yet
+    mq.publish_messages_to_queue(queue, [{"n": n} for n in range(5)])
+    mq.consume_until_empty(queue, lambda _body: None, 60)
+    failed(2)
+
+    eventually(lambda: "7 handled, 2 of them failed" in text_of(site.get("/queues/q").text), 30)
+    assert 'class="level"' in site.get("/queues/q").text
+    assert 'class="failed"' in site.get("/queues/q").text

@@ -12,6 +12,7 @@ from bizzmq.admin.troubles import troubles_of
 from bizzmq.errors import QueueNotFoundError
 from bizzmq.properties import NO_PROPERTIES
 from bizzmq.protocol.keys import logical_queue, owner_of
+from bizzmq.web.chart import read_chart
 from bizzmq.web.live.snapshot import Snapshot
 from bizzmq.web.site import Look, Site, View
 
@@ -30,6 +31,7 @@ async def queue(site: Site, look: Look) -> View:
     filters = {field: look.query.get(field, "").strip() for field in FILTERS}
     info = None if row.error else await site.client.show_queue(name)
     page, problem = (None, "") if look.is_live or row.error else await _messages(site, name, state, filters, look)
+    chart = None if row.error else await read_chart(site.client, name)
     pauses = [] if row.error else await site.client.pauses(name)
     snapshot = await site.snapshots.recent(is_live=look.is_live)
     return View(
@@ -42,7 +44,7 @@ async def queue(site: Site, look: Look) -> View:
             "problem": problem, "info": info, "options": _options(info), "snapshot": snapshot,
             "troubles": troubles_of(row, _with(snapshot, row).pools), "rate": row.rates.get(60),
             "newest": look.query.get("order") == "newest",
-            "pauses": [(one, one.sentence(snapshot.at_s)) for one in pauses],
+            "chart": chart, "pauses": [(one, one.sentence(snapshot.at_s)) for one in pauses],
             "is_paused": any(not one.task and not one.key for one in pauses),
         },
     )  # fmt: skip

@@ -10,6 +10,7 @@ from bizzmq.aio.queue_client import AsyncQueueClient
 from bizzmq.control import pool_requests
 from bizzmq.control.cancel import checked_by
 from bizzmq.protocol.pool_request import request_id
+from bizzmq.protocol.profile import Profile, joined, read_profile
 from bizzmq.utils import clock
 from bizzmq.validation import checks
 
@@ -30,6 +31,23 @@ class AsyncPoolClient(AsyncQueueClient):
         k, limit_s = None if queue_name is None else keys_of(queue_name), checks.seconds("timeout_s", timeout_s)
         ask = pool_requests.new_ask(checks.text("pool_id", pool_id), pool_requests.checked_act(what, by))
         return await self._answer_within(await self._perform(pool_requests.send, k, ask), limit_s)
+
+    async def profile(
+        self,
+        message_id: str = "",
+        *,
+        task: str = "",
+        queue_name: str | None = None,
+        for_s: float | timedelta = 10.0,
+        by: str = "",
+    ) -> Profile:
+        """As BizzMQ.profile."""
+        k = None if queue_name is None else keys_of(queue_name)
+        what = pool_requests.checked_profile(k, message_id, task, for_s, by)
+        ids = [request_id() for _ in range(pool_requests.MOST_POOLS)]
+        asked = await self._perform(pool_requests.send_profile, what, ids)
+        limit_s = what.for_s + pool_requests.TIMEOUT_S
+        return joined([read_profile((await self._answer_within(one, limit_s)).encode()) for one in asked])
 
     async def stack(
         self,

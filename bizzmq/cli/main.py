@@ -16,6 +16,7 @@ from bizzmq.cli.dlq.replay import replay_command
 from bizzmq.cli.doctor import doctor
 from bizzmq.cli.looking.explain import explain
 from bizzmq.cli.looking.pools import pools
+from bizzmq.cli.looking.profile import profile
 from bizzmq.cli.looking.show import show_message
 from bizzmq.cli.looking.stack import stack
 from bizzmq.cli.messages import delete, find, list_messages
@@ -73,6 +74,7 @@ for _subcommand in (
     pause,
     pool,
     pools,
+    profile,
     publish,
     purge,
     queue,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable, NamedTuple, Sequence
 
-from bizzmq.admin.activity.pools import PoolInfo, read_serving
+from bizzmq.admin.activity.pools import SILENT, PoolInfo, read_serving
 from bizzmq.admin.find import find_message
 from bizzmq.admin.stats import read_all_pools
 from bizzmq.admin.stored_message import PROCESSING
@@ -12,16 +12,18 @@ from bizzmq.broker.operations import Operation, Script, command
 from bizzmq.broker.replies import as_bytes
 from bizzmq.broker.requests import ask_call, ask_result
 from bizzmq.control.cancel import checked_by
-from bizzmq.errors import NotRunningError, PoolNotFoundError, PoolRefusesError, PoolSilentError
+from bizzmq.errors import ConfigurationError, NotRunningError, PoolNotFoundError, PoolRefusesError, PoolSilentError
 from bizzmq.protocol.keys import QueueKeys
 from bizzmq.protocol.pool_report import CONSUMER
-from bizzmq.protocol.pool_request import ACTS, STACK, PoolRequest, read_answer, request_id
+from bizzmq.protocol.pool_request import ACTS, MOST_PROFILE_S, PROFILE, STACK, PoolRequest, read_answer, request_id
 from bizzmq.utils import clock
 from bizzmq.validation import checks
 
 TIMEOUT_S = 5.0
 """A pool that works answers within two seconds."""
 POLL_S = 0.1
+MOST_POOLS = 64
+"""No more pools are asked for the profile of a task."""
 Perform = Callable[..., Any]
 """Performs an operation, given the function that begins it and its arguments."""
 
@@ -84,14 +86,61 @@ def send_stack(k: QueueKeys | None, worker_or_message_id: str, by: str, ask_id: 
     if is_worker_id(worker_or_message_id):
         worker = worker_or_message_id
         return (yield from send(k, Ask(pool_of(worker), PoolRequest(STACK, by, worker), ask_id)))
-    message = yield from find_message(k, as_bytes(worker_or_message_id))
+    found, worker = yield from _pool_that_runs(k, worker_or_message_id)
+    return (yield from _send_to(found, Ask(found.id, PoolRequest(STACK, by, worker), ask_id)))
+
+
+class ProfileAsk(NamedTuple):
+    """Which messages a profile is made of, for how long, and who asks. `k` is the only queue that is looked at."""
+
+    k: QueueKeys | None
+    message: str
+    task: str
+    for_s: float
+    by: str
+
+
+def checked_profile(k: QueueKeys | None, message: Any, task: Any, for_s: Any, by: Any) -> ProfileAsk:
+    """What is to be sampled. Raises ConfigurationError."""
+    seconds = checks.seconds("for_s", for_s, most=MOST_PROFILE_S, above=True)
+    message, task = checks.text("message_id", message), checks.text("task", task)
+    if bool(message) == bool(task):
+        raise ConfigurationError("a profile is of a message or of a task: name one of both")
+    return ProfileAsk(k, message, task, seconds, checked_by(by))
+
+
+def send_profile(what: ProfileAsk, ask_ids: Sequence[str]) -> Operation[list[Asked]]:
+    """Ask for a profile: the pool that runs the message, or all pools that take requests.
+
+    Args:
+        ask_ids: ids of requests; no more pools are asked than there are ids.
+
+    Raises:
+        NotRunningError, PoolNotFoundError, PoolSilentError: as `send_stack`; for a task, no pool takes requests.
+    """
+    request = PoolRequest(PROFILE, what.by, "", what.message, what.task, f"{what.for_s:g}")
+    if what.message:
+        found, _ = yield from _pool_that_runs(what.k, what.message)
+        return [(yield from _send_to(found, Ask(found.id, request, ask_ids[0])))]
+    pools = yield from read_all_pools(what.k)
+    asked: list[Asked] = []
+    for pool, ask_id in zip((one for one in pools if one.asked_on and one.state != SILENT), ask_ids):
+        asked.append((yield from _send_to(pool, Ask(pool.id, request, ask_id))))
+    if not asked:
+        raise PoolSilentError("there is no pool that takes requests")
+    return asked
+
+
+def _pool_that_runs(k: QueueKeys | None, message_id: str) -> Operation[tuple[PoolInfo, str]]:
+    """The pool that runs a message, and its worker."""
+    message = yield from find_message(k, as_bytes(message_id))
     if message is None or message.state != PROCESSING or not message.worker:
-        raise NotRunningError(worker_or_message_id, message.state if message is not None else "")
+        raise NotRunningError(message_id, message.state if message is not None else "")
     serving = yield from read_serving(QueueKeys(message.queue))
     found = serving.pools.get(pool_of(message.worker))
     if found is None:
         raise PoolNotFoundError(pool_of(message.worker))
-    return (yield from _send_to(found, Ask(found.id, PoolRequest(STACK, by, message.worker), ask_id)))
+    return found, message.worker
 
 
 def _send_to(pool: PoolInfo, ask: Ask) -> Operation[Asked]:

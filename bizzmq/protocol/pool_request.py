@@ -9,11 +9,12 @@ from bizzmq.errors import DecodeError
 from bizzmq.protocol import json_codec
 from bizzmq.protocol.envelope import decode_body
 
-STACK, RELOAD, QUIET, RESUME, MORE, FEWER = "stack", "reload", "quiet", "resume", "more", "fewer"
+STACK, PROFILE, RELOAD, QUIET, RESUME, MORE, FEWER = "stack", "profile", "reload", "quiet", "resume", "more", "fewer"
 ACTS = (RELOAD, QUIET, RESUME, MORE, FEWER)
 """What a pool is asked to do, besides showing stacks."""
 REQUEST_TTL_MS, ANSWER_TTL_MS = 60_000, 300_000
 """After this time a request that no pool has taken is void, and an answer is forgotten."""
+MOST_PROFILE_S = 240.0
 MOST_ANSWER_BYTES = 64 * 1024
 _CUT = "\n... (cut at 64 kB)"
 
@@ -22,14 +23,19 @@ class PoolRequest(NamedTuple):
     """What somebody asks of a pool.
 
     Attributes:
-        what: `stack`, or one of `ACTS`.
+        what: `stack`, `profile`, or one of `ACTS`.
         by: who asks.
         worker: the worker that is meant; "" for all.
+        message, task: which messages are sampled for a profile; "" for all.
+        for_s: for how long, seconds as text.
     """
 
     what: str
     by: str = ""
     worker: str = ""
+    message: str = ""
+    task: str = ""
+    for_s: str = ""
 
     def encode(self) -> bytes:
         """As it is stored."""
@@ -68,6 +74,15 @@ def read_request(stored: bytes) -> PoolRequest:
     if not {"what"} <= {*fields} <= {*PoolRequest._fields}:
         raise DecodeError("not a request to a pool that this release knows")
     return PoolRequest(**fields)
+
+
+def seconds_of(text: str) -> float:
+    """For how long a profile is made; ten seconds if that is unreadable, five minutes at most."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        return 10.0
+    return min(max(seconds, 0.0), MOST_PROFILE_S) if seconds == seconds else 10.0  # noqa: PLR0124 - not a NaN
 
 
 def read_answer(stored: Optional[bytes]) -> Tuple[bool, Optional[PoolAnswer]]:

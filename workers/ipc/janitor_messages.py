@@ -188,7 +188,7 @@ class Ask(ChannelMessage):
 
     Attributes:
         id: the request's id.
-        what, by, worker: as in `bizzmq.protocol.pool_request.PoolRequest`.
+        what, by, worker, message, task, for_s: as in `bizzmq.protocol.pool_request.PoolRequest`.
         void_s: from this moment on it must not be done any more. Monotonic seconds.
     """
 
@@ -198,6 +198,9 @@ class Ask(ChannelMessage):
     what: str
     by: str
     worker: str
+    message: str
+    task: str
+    for_s: str
     void_s: float
 
 

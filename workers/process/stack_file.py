@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from bizzmq.protocol.error_record import shorten
 from bizzmq.utils import scratch_directory
 
 _LONGEST_BYTES = 200_000
+_FATAL = "Fatal Python error"
+_FRAME = re.compile(r'  File "(.*)", line (\d+) in (.*)')
 _OURS = (*handler.OWN_FILES, str(Path(__file__).parents[1] / "worker" / "worker.py"))
 
 
@@ -35,8 +38,17 @@ class StackFile:
 
     def read(self) -> str:
         """What was written, without the frames that lead from the pool's start to the user's handler."""
+        return shorten(_without_our_frames(self.text()))
+
+    def text(self) -> str:
+        """All that was written."""
         size = min(os.fstat(self.descriptor).st_size, _LONGEST_BYTES)
-        return shorten(_without_our_frames(os.pread(self.descriptor, size, 0).decode("utf-8", "replace")))
+        return os.pread(self.descriptor, size, 0).decode("utf-8", "replace")
+
+    def keep_fatal(self) -> None:
+        """Forget what was written, unless it ends with a fatal error."""
+        if _FATAL not in self.text():
+            self.clear()
 
     def close(self) -> None:
         os.close(self.descriptor)
@@ -56,6 +68,23 @@ def _open_without_name(name: str) -> int:
         raise ConfigurationError(f"{scratch_directory.NONE}: name one by TMPDIR") from None
     Path(path).unlink()
     return descriptor
+
+
+def handler_frames(text: str) -> list[tuple[str, int, str]]:
+    """File, line and function of each frame of the handler, the most recent call first.
+
+    Empty if no thread runs the handler, or the text is not complete.
+    """
+    for section in reversed(re.split(r"\n\n", text)):
+        frames: list[tuple[str, int, str]] = []
+        for line in section.splitlines():
+            found = _FRAME.fullmatch(line)
+            if found is None:
+                continue
+            if found[1] in _OURS:
+                return frames
+            frames.append((found[1], int(found[2]), found[3]))
+    return []
 
 
 def _without_our_frames(text: str) -> str:

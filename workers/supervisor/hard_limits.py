@@ -65,6 +65,10 @@ class HardLimits:
             slot.activity.request_cancel(message_id, delivery)
             self._worker_pool.signal(slot, REMINDER)
 
+    def is_killing(self, slot: Slot) -> bool:
+        """Whether this slot's worker is about to be killed, and writes its stack for the record."""
+        return slot.index in self._planned
+
     def tick(self) -> None:
         """Kill workers that have passed a hard limit, replace those that have passed the soft memory limit."""
         now_s = clock.monotonic()

@@ -55,8 +55,9 @@ class Manager:
             MORE: lambda: self._change_target(1), FEWER: lambda: self._change_target(-1),
         }  # fmt: skip
         self._requests = PoolRequests(
-            components.stacks, acts, lambda: "the pool is draining" if self._drain.begun else "", self._janitor.answer
-        )
+            components.stacks, components.profiler, acts, lambda: "the pool is draining" if self._drain.begun else "",
+            self._janitor.answer,
+        )  # fmt: skip
 
     def tick(self, signals: Collection[Signal], readable: Container[int] = ()) -> None:
         """Run one round."""
@@ -69,6 +70,7 @@ class Manager:
         self._components.hard_limits.tick()
         self._components.stalled_workers.tick()
         self._components.stacks.tick()
+        self._components.profiler.tick()
         if self._components.output_relay is not None:
             self._components.output_relay.check()
         if self._drain.begun:
@@ -232,6 +234,7 @@ class Manager:
         self._read(slot)  # its last messages
         never_forked = not slot.pid  # its template is gone, or has reported that it could not fork it
         quiet = never_forked or (not slot.booted and not self._ever_booted)
+        self._components.profiler.forget(slot)
         snapshot, death = self._components.post_mortem.examine(slot, status, quiet=quiet)
         self._drain.at_stake = self._drain.at_stake or (slot.working and bool(death))  # before, it holds nothing
         self._clear(slot, snapshot, death)

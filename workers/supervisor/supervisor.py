@@ -224,6 +224,7 @@ class Supervisor:
         for channel in components.channels():
             poller.register(channel.fileno(), select.POLLIN | (select.POLLOUT if channel.unsent else 0))
         due_s = [now_s + TICK_S, max(now_s + 0.02, components.hard_limits.next_due_s()), components.stacks.due_s]
+        due_s.append(components.profiler.due_s)
         due_s.append(components.janitor.starts_at_s)
         due_s.append(self._endpoints.register(poller))
         if components.drain.begun:

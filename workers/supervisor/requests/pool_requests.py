@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from typing import Callable, Mapping, Sequence
 
-from bizzmq.protocol.pool_request import STACK, PoolAnswer, PoolRequest
+from bizzmq.protocol.pool_request import PROFILE, STACK, PoolAnswer, seconds_of
+from bizzmq.protocol.profile import Profile
 from bizzmq.utils import clock
 from bizzmq.utils.logs import log
 from bizzmq.workers.ipc.janitor_messages import Answer, Ask
+from bizzmq.workers.supervisor.requests.profiler import Profiler, Wanted
 from bizzmq.workers.supervisor.requests.stacks import StackDump, WorkerStack
 
 _logger = logging.getLogger("bizzmq.supervisor")
@@ -28,24 +30,24 @@ class PoolRequests:
     def __init__(
         self,
         stacks: StackDump,
+        profiler: Profiler,
         acts: Mapping[str, Act],
         why_not: Callable[[], str],
         send: Callable[[Answer], object],
     ) -> None:
-        self._stacks = stacks
+        self._stacks, self._profiler = stacks, profiler
         self._acts = acts
         self._why_not = why_not
         self._send = send
 
     def accept(self, ask: Ask) -> None:
         """Do what is asked. What has become void meanwhile is not done: this process was suspended, for example."""
-        request = PoolRequest(ask.what, ask.by, ask.worker)
         if clock.monotonic() >= ask.void_s:
             log(_logger, logging.WARNING, "a request came too late, it is not done", what=ask.what, by=ask.by)
             return
         log(_logger, logging.INFO, "asked through Redis", what=ask.what, by=ask.by)
-        if request.what == STACK:
-            self._show_stacks(ask)
+        if ask.what in (STACK, PROFILE):
+            (self._show_stacks if ask.what == STACK else self._profile)(ask)
             return
         act = self._acts.get(ask.what)
         refusal = f"this pool does not know {ask.what!r}: is it older?" if act is None else self._why_not()
@@ -61,6 +63,14 @@ class PoolRequests:
 
         if not self._stacks.request(ask.worker, deliver) and ask.worker:
             log(_logger, logging.INFO, "asked for the stack of a worker that is gone", worker=ask.worker)
+
+    def _profile(self, ask: Ask) -> None:
+        def deliver(profile: Profile) -> None:
+            self._answer(ask, PoolAnswer(True, profile.encode().decode("utf-8")))
+
+        wanted, for_s = Wanted(ask.message, ask.task), seconds_of(ask.for_s)
+        if not self._profiler.start(wanted, for_s, deliver):
+            self._answer(ask, PoolAnswer(False, "too many profiles of this pool are being made: ask again later"))
 
     def _answer(self, ask: Ask, answer: PoolAnswer) -> None:
         self._send(Answer(ask.id, answer.is_done, answer.text))

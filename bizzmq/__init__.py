@@ -78,6 +78,7 @@ with QuietImports():
     from bizzmq.middleware.base import Middleware, Publication, WorkerCrash
     from bizzmq.middleware.registry import add_middleware
     from bizzmq.protocol.history import HistoryEntry, MessageHistory
+    from bizzmq.protocol.profile import Profile
     from bizzmq.protocol.records import Progress
     from bizzmq.queue import QueueOptions, QueueStats
     from bizzmq.schedules.info import ScheduleInfo, SchedulePause
@@ -134,6 +135,7 @@ __all__ = [
     "PoolNotFoundError",
     "PoolRefusesError",
     "PoolSilentError",
+    "Profile",
     "Progress",
     "Publication",
     "QueueActivity",

@@ -276,7 +276,7 @@ PROCESSES = (
     Row(
         "P36",
         "requests to a pool: its janitor killed after it has taken one, its supervisor stopped, the pool gone",
-        ("faults/test_p_requests.py",),
+        ("faults/test_p_requests.py", "supervision/test_profiles.py"),
     ),
     Row(
         "P37",

@@ -16,7 +16,7 @@ from bizzmq.workers.supervisor.worker_pool import WorkerPool
 INTERVAL_S = 0.05
 """Between two samples of a worker. A stack of 25 frames costs it 0.16 ms, a third of a percent."""
 _PER_BYTE_S = 2e-5
-"""faulthandler writes a stack at 170 ns a byte. The longer it is, the later is the next one: 1 % of the time at most."""
+"""faulthandler writes a stack at 170 ns a byte. The longer it is, the later is the next: 1 % of the time at most."""
 _MOST_FRAMES = 100
 _MOST_SESSIONS = 8
 

@@ -80,7 +80,7 @@ def installed_files(root: Path) -> set[str]:
     """The files that an installation must have, by their installed names."""
     files = {f"bizzmq/{path.relative_to(root).as_posix()}" for path in (root / "workers").rglob("*.py")}
     link = root / "bizzmq" / "workers"
-    for pattern in ("*.py", "*.lua", "py.typed", "web/static/*", "web/templates/*"):
+    for pattern in ("*.py", "*.lua", "py.typed", "*.tcss", "web/static/*", "web/templates/*"):
         found = (root / "bizzmq").rglob(pattern)
         files |= {path.relative_to(root).as_posix() for path in found if link not in path.parents}
     return files | {"pytest_bizzmq.py"}

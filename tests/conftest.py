@@ -32,6 +32,7 @@ from tests.support.recording_handler import NO_BACKOFF
 BY_BODY = "tests.handlers:by_body"
 """The default handler: the body names its action."""
 SEED_VARIABLE = "BIZZMQ_TEST_SEED"
+STALL_S = 60.0
 
 
 if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -78,8 +79,11 @@ def server() -> Iterator[RedisServer]:
 
 @pytest.fixture
 def redis(server: RedisServer) -> Iterator[Redis]:
-    """A client on the shared server, which is empty when the test starts."""
-    with server.client() as client:
+    """A client on the shared server, which is empty when the test starts.
+
+    It is patient: on a busy machine a server may be silent for some seconds, which is no failure of a promise.
+    """
+    with server.client(socket_timeout=STALL_S) as client:
         client.flushall()
         yield client
 
@@ -179,7 +183,7 @@ def queue(mq: BizzMQ) -> str:
 @pytest.fixture
 def broker(url: str) -> Iterator[Broker]:
     """A broker on the shared server."""
-    made = Broker(Connection(url))
+    made = Broker(Connection(url, timeout_s=STALL_S))
     yield made
     made.connection.drop()
 

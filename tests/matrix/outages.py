@@ -6,7 +6,7 @@ from tests.matrix.row import Row, tests_of
 
 RESTART, AWAY = "faults/test_r_restart.py", "faults/test_r_away.py"
 CUT, STALL = "faults/test_r_cut.py", "faults/test_r_stall.py"
-RESULTS = "faults/test_p_results.py"
+RESULTS, UNIQUE = "faults/test_p_results.py", "faults/test_p_unique.py"
 CHECKPOINTS = "faults/test_p_checkpoints.py"
 OUTPUT = "faults/test_p_output.py"
 BACK_S = 5.0
@@ -22,6 +22,7 @@ OUTAGES = (
                 "a_redis_that_still_loads_its_data_is_an_outage_for_every_client",
             ),
             *tests_of(RESULTS, "a_waiter_survives_a_restart_of_redis"),
+            *tests_of(UNIQUE, "a_restart_of_redis_keeps_keys_times_progress_checkpoints_and_schedules"),
         ),
         since="the server's first answer",
         below_s=BACK_S,
@@ -94,6 +95,7 @@ OUTAGES = (
             "faults/test_r_lost_reply_supervision.py",
             *tests_of(RESULTS, "a_lost_reply_stores_one_result"),
             *tests_of(OUTPUT, "a_lost_reply_loses_no_output"),
+            *tests_of(UNIQUE, "a_lost_reply_to_a_unique_publish_stores_one_message"),
             *tests_of("scripts/test_moves.py", "a_call_whose_reply_was_lost_can_be_repeated"),
         ),
     ),

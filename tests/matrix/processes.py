@@ -12,6 +12,7 @@ RESULTS = "faults/test_p_results.py"
 CHECKPOINTS = "faults/test_p_checkpoints.py"
 OUTPUT = "faults/test_p_output.py"
 CAPTURE = "faults/test_p_capture.py"
+UNIQUE = "faults/test_p_unique.py"
 STEPS = [f"{step}-{messages}" for step in failpoints.NAMES for messages in (1, 60)]
 LEASE, DRAIN = "faults/test_p_lease.py", "faults/test_p_drain.py"
 EXITS, PID1 = "faults/test_p_handler_exits.py", "supervision/test_pid1.py"
@@ -19,7 +20,7 @@ EXITS, PID1 = "faults/test_p_handler_exits.py", "supervision/test_pid1.py"
 PROCESSES = (
     Row(
         "P1",
-        "worker killed while handling, 200 times in a row and under load; with results, checkpoints, output",
+        "worker killed while handling, 200 times in a row and under load; results, checkpoints, output, unique keys",
         (
             *tests_of(
                 KILLED,
@@ -46,13 +47,19 @@ PROCESSES = (
                 "lines_of_all_kinds_are_in_their_order_and_reach_the_log",
                 "separate_streams_stay_apart",
             ),
+            *tests_of(
+                UNIQUE,
+                "a_killed_workers_message_keeps_its_key_until_it_has_ended",
+                "the_key_of_a_quarantined_message_is_free_until_it_is_replayed",
+                "a_message_whose_worker_dies_after_its_time_of_expiry_is_not_started_again",
+            ),
         ),
         since="the SIGKILL",
         below_s=0.1,
     ),
     Row(
         "P2",
-        "killed after the claim, before and after the handler, before and after the ack; in batches, with results",
+        "killed after the claim, before and after the handler, before and after the ack; batches, results, unique keys",
         (
             *tests_of(KILLED, "a_kill_at_this_step_runs_no_message_twice_and_blames_none"),
             *tests_of(
@@ -60,6 +67,7 @@ PROCESSES = (
                 *(f"a_kill_at_this_step_loses_no_result_and_blames_no_message[{case}-small]" for case in STEPS),
             ),
             *tests_of(OUTPUT, "a_kill_at_this_step_mixes_no_output"),
+            *tests_of(UNIQUE, "a_kill_at_this_step_loses_no_key_and_keeps_none"),
         ),
         since="the SIGKILL",
         below_s=1.0,

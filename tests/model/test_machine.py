@@ -12,6 +12,7 @@ from redis import Redis
 
 from bizzmq.broker.broker import Broker
 from bizzmq.connection.base import Connection
+from tests.conftest import STALL_S
 from tests.model.machine import Machine
 from tests.mutation.plugin import LUA_VARIABLE
 from tests.support.examples import examples
@@ -34,7 +35,7 @@ SETTINGS = settings(
 
 @pytest.fixture
 def broker(url: str) -> Iterator[Broker]:
-    broker = Broker(Connection(url))
+    broker = Broker(Connection(url, timeout_s=STALL_S))
     yield broker
     broker.connection.drop()
 

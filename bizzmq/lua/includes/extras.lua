@@ -16,6 +16,11 @@ local function sibling(key, name)
   return (string.match(key, '^bizzmq:{[^}]*}:dlq:') or string.match(key, '^bizzmq:{[^}]*}:')) .. name
 end
 
+-- A key of what is kept as long as the result of a message, whose key is given.
+local function beside_result(key, name)
+  return key .. ':' .. name
+end
+
 -- Whether a message of the queue may have something beside it, or a part of the queue is paused: one look a script.
 local is_any_beside
 local function has_beside(key)

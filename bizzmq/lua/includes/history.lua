@@ -67,5 +67,5 @@ local function keep_history(result, ttl_ms, event, facts)
   if not keeps_history(result) then return end
   local stored = redis.pcall('HGET', beside(result, 'history'), string.match(result, '[^:]*$'))
   if type(stored) == 'table' then return end
-  redis.pcall('SET', result .. ':history', with_line(stored, event_line(result, event, facts)), 'PX', ttl_ms)
+  redis.pcall('SET', beside_result(result, 'history'), with_line(stored, event_line(result, event, facts)), 'PX', ttl_ms)
 end

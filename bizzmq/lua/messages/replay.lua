@@ -70,7 +70,7 @@ if terms.expires_ms or terms.superseded then
 end
 note(messages, id, 'replayed', {why = edited ~= '' and 'edited' or nil})
 redis.call('DEL', result)
-redis.pcall('DEL', result .. ':history', result .. ':output')
+redis.pcall('DEL', beside_result(result, 'history'), beside_result(result, 'output'))
 redis.call('HDEL', dead_messages, id)
 redis.call('HDEL', dead_attempts, id)
 count(stats, 'replayed', 1)

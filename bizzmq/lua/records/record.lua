@@ -29,7 +29,9 @@ if not is_held(processing, id) or not redis.call('HGET', messages, id) then retu
 local checkpoints, all_progress = beside(messages, 'checkpoints'), beside(messages, 'progress')
 check_types({checkpoints, all_progress}, {}, {})
 
-if kept_output ~= '' then redis.call('SET', beside(messages, 'result:') .. id .. ':output', kept_output, 'PX', kept_ms) end
+if kept_output ~= '' then
+  redis.call('SET', beside_result(beside(messages, 'result:' .. id), 'output'), kept_output, 'PX', kept_ms)
+end
 if progress == '' and checkpoint == '' and output == '' then return 1 end
 redis.call('HSETNX', beside(messages, 'extras'), id, '{}') -- first: the end of the message removes what this names
 if output ~= '' then redis.pcall('HSET', beside(messages, 'output'), id, output) end

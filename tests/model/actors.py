@@ -17,7 +17,7 @@ from tests.scripts.moves import DEAD, QUEUE
 
 SUPERVISORS = ("s1", "s2")
 DELETING = ("purge", "delete_message")
-NEVER_LATE = ("purge", "replay", "delete_message")
+NEVER_LATE = ("purge", "replay", "replay_edited", "delete_message", "cancel", "expire_dead_letters", "publish_checked")
 
 
 class Actors(RuleBasedStateMachine):
@@ -40,7 +40,7 @@ class Actors(RuleBasedStateMachine):
         reply = None
         for _ in range(again):
             keys, dead = Keys(QUEUE), Keys(DEAD)
-            self.redis.delete(keys.stats, keys.wake, dead.wake)
+            self.redis.delete(keys.stats, keys.wake, dead.wake, dead.stats)
             outcome = apply(self.queue, request)
             reply = call(self.broker, request)
             assert reply == outcome.reply, f"{request} replied {reply!r}, not {outcome.reply!r}"

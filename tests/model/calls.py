@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Callable, Collection, Dict, Iterable, List
 
 from redis import Redis
 
 from bizzmq.admin import purge
 from bizzmq.broker.broker import Broker
+from bizzmq.broker.checked_publish import CheckedRequest
+from bizzmq.broker.checked_publish import Terms as Checked
 from bizzmq.broker.workers import DeadWorker
-from bizzmq.errors import LeaseLostError
+from bizzmq.dead_letters.letters import version_of
+from bizzmq.errors import LeaseLostError, QueueFullError, UniqueKeyInUseError
 from bizzmq.protocol.results import KeptResult, success_text
 from bizzmq.testing.layout import Keys
+from tests.model.beside import FULL, Terms
 from tests.model.endings import CRASH_LIMIT, Fate
-from tests.model.queue import GAP, LEASE_LOST, Counts, Outcome, Queue, Request
-from tests.scripts.containers import LATER_MS, NO_QUEUE, Containers, envelope, look, put
+from tests.model.queue import GAP, KEY_IN_USE, LEASE_LOST, Counts, Entry, Outcome, Queue, Request
+from tests.scripts.containers import LATER, LATER_MS, NO_QUEUE, PAST, Containers, envelope, look, put
 from tests.scripts.moves import DEAD, QUEUE
 from tests.support.pipelined_publish import publish_behind
 
@@ -89,8 +94,48 @@ def _finish(broker: Broker, worker: str, finished: Any) -> int:
     return broker.finish(QUEUE, worker, [one.encode() for one in finished], results)
 
 
-def _replay(broker: Broker, _operator: str, message_id: str, priority: int) -> bool:
-    return broker.replay(QUEUE, message_id, priority)
+def _replay(broker: Broker, _operator: str, message_id: str, priority: int, *, edited: bool = False) -> Any:
+    try:
+        return broker.replay(QUEUE, message_id, priority, "", enveloped(message_id) if edited else b"")
+    except UniqueKeyInUseError:
+        return KEY_IN_USE
+
+
+def _publish_checked(broker: Broker, publisher: str, number: int, terms: Terms, ids: Any, keys: Any) -> Any:
+    """Each message has the envelope of the one that stands for it: it is sealed for that."""
+    envelopes, limit = [b""] * len(ids), {"max_length": "", "when_full": "refuse"}
+    if terms.limit:
+        limit = {"max_length": str(terms.limit), "when_full": "drop-oldest" if terms.drops_oldest else "refuse"}
+    k = broker.keys(QUEUE)
+    broker.connection.execute("HSET", k.meta, *[part for pair in limit.items() for part in pair])
+    checked = Checked(
+        LATER_MS if terms.later else 0, terms.priority, LATER_MS if terms.expires else 0,
+        "started" if terms.until_started else "finished", terms.replaces,
+    )  # fmt: skip
+    try:
+        found = broker.publish_checked(
+            QUEUE, publisher, CheckedRequest(number, ids, keys, envelopes), checked, lambda name, _: enveloped(name)
+        )
+    except QueueFullError:
+        return FULL
+    finally:
+        broker.connection.execute("HDEL", k.meta, *limit)
+    return tuple(found.message_ids), found.dropped
+
+
+def _cancel(broker: Broker, _operator: str, ids: Any) -> Any:
+    done = broker.cancel(QUEUE, b"{}", ids)
+    return done.ended, done.requested
+
+
+def _expire_dead_letters(broker: Broker, _janitor: str, least: int, ids: Any) -> int:
+    names = [name.encode() for name in ids]
+    letters = [
+        (name, version_of(header))
+        for name, header in zip(names, broker.read_headers(DEAD, names))
+        if header is not None
+    ]
+    return broker.expire_dead_letters(QUEUE, broker.keys(DEAD).waiting, least, letters)
 
 
 _CALLS: Dict[str, Callable[..., Any]] = {
@@ -109,6 +154,13 @@ _CALLS: Dict[str, Callable[..., Any]] = {
     "heartbeat": lambda broker, supervisor: broker.heartbeat(QUEUE, supervisor).counter,
     "unregister": lambda broker, supervisor, counter: broker.unregister(QUEUE, supervisor, str(counter or "")),
     "replay": _replay,
+    "replay_edited": lambda broker, operator, *args: _replay(broker, operator, *args, edited=True),
+    "publish_checked": _publish_checked,
+    "cancel": _cancel,
+    "record": lambda broker, worker, name: broker.record(
+        QUEUE, worker, name, progress=b"{}", checkpoint=b"{}", number=1
+    ),
+    "expire_dead_letters": _expire_dead_letters,
     "delete_message": lambda broker, _, message_id: broker.delete_message(QUEUE, message_id),
     "purge": lambda broker, _, limit: purge.purge(broker, QUEUE, limit),
 }
@@ -134,8 +186,31 @@ def containers(queue: Queue, **others: Any) -> Containers:
         workers=dict(queue.workers),
         supervisors={name: str(counter) for name, counter in queue.supervisors},
         releases={name: str(number) for name, number in queue.releases},
+        cancels=dict.fromkeys(queue.cancels, "{}"),
+        extras={name: entry_text(entry) for name, entry in queue.extras if entry != Entry()},
+        unique=dict(queue.unique),
         **others,
     )
+
+
+def entry_text(entry: Entry) -> str:
+    """An entry of `extras` as the scripts write it; for a time of expiry PAST or LATER."""
+    parts = [f'"unique":"{entry.key}"'] if entry.key else []
+    parts += ['"until":"started"'] if entry.until_started else []
+    parts += {"": [], "later": [LATER], "past": [PAST]}[entry.expires]
+    return "{" + ",".join([*parts, *(['"superseded":true'] if entry.is_superseded else [])]) + "}"
+
+
+def beside(redis: Redis) -> Dict[str, List[str]]:
+    """The ids in each hash of what messages have beside them."""
+    return {key.rpartition(":")[2]: sorted(map(str, redis.hkeys(key))) for key in Keys(QUEUE).beside}
+
+
+def beside_in(queue: Queue) -> Dict[str, List[str]]:
+    """The same by the model."""
+    entries, saved = [name for name, _ in queue.extras], sorted(queue.saved)
+    known = {"extras": entries, "checkpoints": saved, "progress": saved, "cancels": sorted(queue.cancels)}
+    return {name: known.get(name, []) for name in (key.rpartition(":")[2] for key in Keys(QUEUE).beside)}
 
 
 def dead_letters(queue: Queue, *, wake: bool = False) -> Containers:
@@ -147,7 +222,11 @@ def differences(redis: Redis, outcome: Outcome) -> list[str]:
     """Differences between the server and the model after a request to an established queue."""
     _number_registrations(redis, outcome.queue)
     expected = containers(outcome.queue, stats=dict(outcome.stats), wake=outcome.wake)
-    pairs = [(expected, look(redis, QUEUE)), (dead_letters(outcome.queue, wake=outcome.dead_wake), look(redis, DEAD))]
+    dead = look(redis, DEAD)
+    wanted_dead = replace(dead_letters(outcome.queue, wake=outcome.dead_wake), stats=dict(outcome.dead_stats))
+    if not outcome.queue.dead:
+        wanted_dead = replace(wanted_dead, retry=dead.retry)  # it exists from its first dead letter on
+    pairs = [(expected, look(redis, QUEUE)), (wanted_dead, dead)]
     request = int(redis.get(f"{Keys(QUEUE).prefix}publisher:{PUBLISHER}") or 0)
     found = [] if request == outcome.queue.request else [f"publisher: {request}, not {outcome.queue.request}"]
     for wanted, real in pairs:

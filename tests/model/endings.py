@@ -41,13 +41,16 @@ def requeue(queue: Queue, worker: str, fate: Fate) -> Outcome:
     queue = queue.with_held(worker, ()).without_messages(finished)
     queue = queue._replace(workers=changed(queue.workers, {worker: ""}), releases=changed(queue.releases, {worker: 0}))
     crashes = _crashes(queue, fate) if fate.running in rest else 0
+    cancelled = tuple(name for name in rest if name in queue.cancels)
+    rest, queue = tuple(name for name in rest if name not in cancelled), queue.without_messages(cancelled)
     settled = _settled(queue, fate, crashes) if fate.running in rest else None
     back = tuple(name for name in rest if settled is None or name != fate.running)
     counted = {name: _counts(queue, fate, name) for name in back if name == fate.running or fate.what == "silent"}
     outcome = settled or Outcome(queue, None)
     queue = outcome.queue.with_counts(counted).enqueued(back, at_head=True)
     quarantined = fate.running if settled is not None and fate.what == "crash" else ""
-    stats = totals(**{**dict(outcome.stats), "acked": len(finished), "requeued": len(back)})
+    stats = totals(**{**dict(outcome.stats), "acked": len(finished), "requeued": len(back),
+                      "cancelled": len(cancelled)})  # fmt: skip
     reply = (len(back), len(finished), quarantined, crashes)
     return Outcome(queue, reply, stats, bool(back) or outcome.wake, outcome.dead_wake)
 
@@ -72,7 +75,7 @@ def _settled(queue: Queue, fate: Fate, crashes: int) -> Outcome | None:
         fate.outcome == "dead-letter" if fate.what == "failed" else fate.what == "crash" and crashes >= CRASH_LIMIT
     )
     if is_last:
-        queue = queue.without_messages(running)._replace(dead=queue.dead + running)
+        queue = queue.dead_lettered(fate.running)
         return Outcome(queue, None, totals(dead_lettered=1), dead_wake=True)
     if fate.what != "failed":
         return None

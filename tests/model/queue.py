@@ -7,6 +7,7 @@ from typing import Any, Iterable, Mapping, NamedTuple, Tuple
 Ids = Tuple[str, ...]
 UNTRIED = "0 0 0 0"
 LEASE_LOST = "lease lost"
+KEY_IN_USE = "another message has the unique key"
 GAP = "the request before is missing"
 
 
@@ -42,12 +43,23 @@ class Counts(NamedTuple):
         return f"{self.retries} {self.crashes} {self.requeues} {self.priority}{self.crash}"
 
 
+class Entry(NamedTuple):
+    """What the hash `extras` says of a message. `expires` is "", "later" or "past"."""
+
+    key: str = ""
+    until_started: bool = False
+    expires: str = ""
+    is_superseded: bool = False
+
+
 class Queue(NamedTuple):
     """A queue and the list of its dead letters. Lists are in the order of handling.
 
     `due` and `delayed` are the two parts of the delayed set: due now, and due later. Pairs are
     sorted and hold no empty lists, so that equal queues are equal values. `request` is the publisher's last number,
     `releases` are those of workers. `registrations` is how many supervisors have been registered.
+    `extras` and `unique` are those hashes, `saved` the ids with progress and a checkpoint, `cancels` those whose
+    cancel is requested. `checked` is the number of the publisher's last checked request, and what it returned.
     """
 
     waiting: Ids = ()
@@ -62,6 +74,11 @@ class Queue(NamedTuple):
     request: int = 0
     releases: Tuple[Tuple[str, int], ...] = ()
     registrations: int = 0
+    extras: Tuple[Tuple[str, Entry], ...] = ()
+    unique: Tuple[Tuple[str, str], ...] = ()
+    saved: Ids = ()
+    cancels: Ids = ()
+    checked: Tuple[int, Ids] = (0, ())
 
     def held(self, worker: str) -> Ids:
         """What a worker holds, oldest first."""
@@ -98,7 +115,37 @@ class Queue(NamedTuple):
         return self.with_held(worker, [held for held in self.held(worker) if held != message_id])
 
     def without_messages(self, ids: Iterable[str]) -> Queue:
-        return self.with_counts(dict.fromkeys(ids, "")) if self.attempts else self
+        """The queue after these messages have ended: nothing of them is left."""
+        gone = list(ids)
+        queue = self.with_counts(dict.fromkeys(gone, "")) if self.attempts else self
+        return queue._forgotten(gone) if self.extras and gone else queue
+
+    def _forgotten(self, gone: list[str]) -> Queue:
+        return self.without_keys(gone)._replace(
+            extras=tuple((name, entry) for name, entry in self.extras if name not in gone),
+            saved=tuple(name for name in self.saved if name not in gone),
+            cancels=tuple(name for name in self.cancels if name not in gone),
+        )
+
+    def without_keys(self, ids: Iterable[str]) -> Queue:
+        """The queue after these messages have given up their unique keys."""
+        freed = {(self.entry(name).key, name) for name in ids}
+        return self._replace(unique=tuple(pair for pair in self.unique if pair not in freed))
+
+    def dead_lettered(self, message_id: str) -> Queue:
+        """The queue after a message has become a dead letter, whose key is free."""
+        queue = self.with_counts({message_id: ""}) if self.attempts else self
+        return queue.without_keys([message_id])._replace(dead=(*self.dead, message_id))
+
+    def entry(self, message_id: str) -> Entry:
+        return dict(self.extras).get(message_id, Entry())
+
+    def with_entry(self, message_id: str, entry: Entry) -> Queue:
+        return self._replace(extras=tuple(sorted({**dict(self.extras), message_id: entry}.items())))
+
+    def is_own(self, message_id: str) -> bool:
+        """Whether the queue has the message; its dead letters do not count."""
+        return message_id in self.places() and message_id not in self.dead
 
     def enqueued(self, ids: Iterable[str], *, at_head: bool = False) -> Queue:
         """The queue with these ids before all others of their priority, or behind them."""
@@ -117,13 +164,14 @@ class Queue(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """Outcome of a script: the queue after it, its reply, its totals and markers."""
+    """Outcome of a script: the queue after it, its reply, its totals and markers; `dead_` for the dead-letter queue."""
 
     queue: Queue
     reply: Any
     stats: Tuple[Tuple[str, int], ...] = ()
     wake: bool = False
     dead_wake: bool = False
+    dead_stats: Tuple[Tuple[str, int], ...] = ()
 
 
 def changed(pairs: Tuple[Tuple[str, Any], ...], news: Mapping[str, Any]) -> Tuple[Tuple[str, Any], ...]:

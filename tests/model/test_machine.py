@@ -13,6 +13,7 @@ from redis import Redis
 from bizzmq.broker.broker import Broker
 from bizzmq.connection.base import Connection
 from tests.conftest import STALL_S
+from tests.model.beside_machine import BesideMachine
 from tests.model.machine import Machine
 from tests.mutation.plugin import LUA_VARIABLE
 from tests.support.examples import examples
@@ -42,3 +43,7 @@ def broker(url: str) -> Iterator[Broker]:
 
 def test_the_promises_hold_in_any_order_of_calls(redis: Redis, broker: Broker) -> None:
     run_state_machine_as_test(lambda: Machine(redis, broker), settings=SETTINGS)
+
+
+def test_keys_expiry_cancels_and_what_messages_save_end_with_them(redis: Redis, broker: Broker) -> None:
+    run_state_machine_as_test(lambda: BesideMachine(redis, broker), settings=SETTINGS)

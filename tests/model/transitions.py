@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 from typing import Any, Callable, Dict, Tuple
 
+from tests.model.beside import BESIDE, admitted
 from tests.model.endings import ENDINGS
-from tests.model.queue import GAP, LEASE_LOST, Counts, Ids, Outcome, Queue, Request, changed, totals
+from tests.model.queue import GAP, KEY_IN_USE, LEASE_LOST, Counts, Ids, Outcome, Queue, Request, changed, totals
 
 PURGE_ORDER = ("waiting", "prioritized", "due", "delayed")
 
@@ -34,14 +35,29 @@ def claim(queue: Queue, worker: str, want: int, finished: Ids) -> Outcome:
     queue = queue.enqueued(queue.due)._replace(due=())
     held, ready = queue.held(worker), len(queue.waiting) + len(queue.prioritized)
     share = math.ceil((len(held) + ready) / len(queue.workers))
-    taken = _best(queue, max(0, min(want, share) - len(held)))
-    queue = queue.with_held(worker, held + taken)._replace(
-        waiting=tuple(name for name in queue.waiting if name not in taken),
-        prioritized=tuple(name for name in queue.prioritized if name not in taken),
-    )
-    entries = tuple((name, queue.counts(name)) for name in held + taken)
+    room = max(0, min(want, share) - len(held))
+    queue, started, ended = _taken(queue, room)
+    queue = queue.with_held(worker, held + started)
+    entries = tuple((name, queue.counts(name)) for name in held + started)
     reply = (entries, not entries and bool(queue.delayed))
-    return Outcome(queue, reply, totals(acked=len(acked)), wake=bool(queue.waiting or queue.prioritized))
+    counted = totals(acked=len(acked), **ended)
+    return Outcome(queue, reply, counted, wake=bool(queue.waiting or queue.prioritized))
+
+
+def _taken(queue: Queue, room: int) -> Tuple[Queue, Ids, Dict[str, int]]:
+    """Take ready messages. Others take the places of those that may not run."""
+    started: Ids = ()
+    ended = {"expired": 0, "cancelled": 0}
+    while True:
+        taken = _best(queue, room - len(started))
+        left = {
+            at: tuple(name for name in getattr(queue, at) if name not in taken) for at in ("waiting", "prioritized")
+        }
+        queue, run, expired, cancelled = admitted(queue._replace(**left), taken)
+        started += run
+        ended = {"expired": ended["expired"] + expired, "cancelled": ended["cancelled"] + cancelled}
+        if not expired + cancelled or not queue.waiting + queue.prioritized:
+            return queue, started, ended
 
 
 def finish(queue: Queue, worker: str, finished: Ids) -> Outcome:
@@ -67,6 +83,9 @@ def _with_lease(act: Callable[..., Outcome]) -> Callable[..., Outcome]:
             return Outcome(queue, LEASE_LOST)
         if queue.counts(message_id) != seen or message_id not in queue.held(worker):
             return Outcome(queue, False)
+        if message_id in queue.cancels:
+            queue = queue.without(worker, message_id).without_messages([message_id])
+            return Outcome(queue, True, totals(cancelled=1))
         return act(queue.without(worker, message_id), message_id, *args)
 
     return fenced
@@ -81,8 +100,7 @@ def retry(queue: Queue, message_id: str, attempts_after: str, later: bool, is_fa
 
 @_with_lease
 def dead_letter(queue: Queue, message_id: str) -> Outcome:
-    queue = queue.without_messages([message_id])._replace(dead=(*queue.dead, message_id))
-    return Outcome(queue, True, totals(dead_lettered=1), dead_wake=True)
+    return Outcome(queue.dead_lettered(message_id), True, totals(dead_lettered=1), dead_wake=True)
 
 
 @_with_lease
@@ -98,12 +116,17 @@ def release(queue: Queue, worker: str, number: int, started: bool, ids: Ids) -> 
         return Outcome(queue, 0)
     queue = queue._replace(releases=changed(queue.releases, {worker: number}))
     given = [message_id for message_id in ids if message_id in queue.held(worker)]
+    cancelled = [message_id for message_id in given if message_id in queue.cancels]
     for message_id in given:
+        if message_id in cancelled:
+            queue = queue.without(worker, message_id).without_messages([message_id])
+            continue
         if started:
             counts = Counts.of(queue.counts(message_id))
             queue = queue.with_counts({message_id: counts._replace(requeues=counts.requeues + 1).encode()})
         queue = queue.without(worker, message_id).enqueued([message_id], at_head=True)
-    return Outcome(queue, len(given), wake=bool(queue.waiting or queue.prioritized))
+    counted = totals(cancelled=len(cancelled))
+    return Outcome(queue, len(given), counted, wake=bool(queue.waiting or queue.prioritized))
 
 
 def release_prefetched(queue: Queue, worker: str, running: str, delivery: int) -> Outcome:
@@ -113,16 +136,33 @@ def release_prefetched(queue: Queue, worker: str, running: str, delivery: int) -
     newer = held[held.index(running) + 1 :]
     if not newer or Counts.of(queue.counts(running)).delivery % 65536 != delivery:
         return Outcome(queue, 0)
-    queue = queue.with_held(worker, held[: -len(newer)]).enqueued(newer, at_head=True)
-    return Outcome(queue, len(newer), wake=True)
+    cancelled = [message_id for message_id in newer if message_id in queue.cancels]
+    back = [message_id for message_id in newer if message_id not in cancelled]
+    queue = queue.with_held(worker, held[: -len(newer)]).without_messages(cancelled).enqueued(back, at_head=True)
+    return Outcome(queue, len(newer), totals(cancelled=len(cancelled)), wake=True)
 
 
 def replay(queue: Queue, _operator: str, message_id: str, priority: int) -> Outcome:
     if message_id not in queue.dead:
         return Outcome(queue, False)
+    entry = queue.entry(message_id)
+    owner = dict(queue.unique).get(entry.key, message_id)
+    if owner != message_id and queue.is_own(owner):
+        return Outcome(queue, KEY_IN_USE)
+    if entry.key:
+        queue = queue._replace(unique=changed(queue.unique, {entry.key: message_id}))
+    if message_id in dict(queue.extras):
+        queue = queue.with_entry(message_id, entry._replace(expires="", is_superseded=False))
     queue = queue._replace(dead=tuple(name for name in queue.dead if name != message_id))
     queue = queue.with_counts({message_id: f"0 0 0 {priority}" if priority else ""}).enqueued([message_id])
     return Outcome(queue, True, totals(replayed=1), wake=True)
+
+
+def replay_edited(queue: Queue, operator: str, message_id: str, priority: int) -> Outcome:
+    """As replay, with another envelope. A message that has it already counts as replayed."""
+    if message_id not in queue.dead:
+        return Outcome(queue, queue.is_own(message_id))
+    return replay(queue, operator, message_id, priority)
 
 
 def purge(queue: Queue, _operator: str, limit: int) -> Outcome:
@@ -156,10 +196,15 @@ SCRIPTS: Dict[str, Callable[..., Outcome]] = {
     "release": release,
     "release_prefetched": release_prefetched,
     "replay": replay,
+    "replay_edited": replay_edited,
     "purge": purge,
     "delete_message": delete_message,
+    **BESIDE,
     **ENDINGS,
 }
+
+BY_THE_MACHINE = {"replay", "replay_edited", "purge", "delete_message", "finish", *BESIDE}
+"""Scripts that no exploration runs: the state machines compare them with the model."""
 
 
 def apply(queue: Queue, request: Request) -> Outcome:

@@ -46,4 +46,5 @@ def test_the_promises_hold_in_any_order_of_calls(redis: Redis, broker: Broker) -
 
 
 def test_keys_expiry_cancels_and_what_messages_save_end_with_them(redis: Redis, broker: Broker) -> None:
-    run_state_machine_as_test(lambda: BesideMachine(redis, broker), settings=SETTINGS)
+    more = settings(SETTINGS, max_examples=2 * SETTINGS.max_examples)
+    run_state_machine_as_test(lambda: BesideMachine(redis, broker), settings=more)

@@ -9,6 +9,7 @@ import pytest
 from redis import Redis
 
 from bizzmq import BizzMQ, ConfigurationError, MessageOptions, QueueFullError, QueueOptions
+from bizzmq.broker.checked_publish import Terms
 from bizzmq.protocol.keys import QueueKeys
 
 K = QueueKeys("q")
@@ -115,7 +116,7 @@ def test_an_envelope_is_published_as_it_is(mq: BizzMQ) -> None:
     mq.create_queue("q", QueueOptions(max_length=1))
 
     def publish() -> str:
-        return mq._with_publisher(lambda publisher: [publisher.publish_encoded("q", b"1\n1", 0, 0)])[0]
+        return mq._with_publisher(lambda publisher: [publisher.publish_encoded("q", b"1\n1", "", Terms(0, 0))])[0]
 
     assert mq.status("q", publish()).state == "waiting"
     with pytest.raises(QueueFullError):

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,8 @@ def test_separate_streams_stay_apart(scene: Scene, tmp_path: Path) -> None:
     with (tmp_path / "out").open("wb") as out, (tmp_path / "err").open("wb") as err:
         scene.publish({"prints": ["to out"], "child": "to err"}, **KEPT)
         command = [
-            "bizzmq-worker", "--capture-output", "--burst", "-q", QUEUE, "-c", "1", "--redis-url", scene.url, HANDLER,
+            sys.executable, "-m", "bizzmq.workers", "--capture-output", "--burst", "-q", QUEUE, "-c", "1",
+            "--redis-url", scene.url, HANDLER,
         ]  # fmt: skip
         assert subprocess.run(command, stdout=out, stderr=err, check=False).returncode == 0
 

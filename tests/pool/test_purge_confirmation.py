@@ -135,7 +135,7 @@ def steps(error: BaseException) -> Iterator[int]:
 )
 def test_a_command_stopped_half_way_reports_its_progress(error: BaseException, code: int, reported: str) -> None:
     with pytest.raises(CommandError) as raised:
-        show_count(steps(error), "messages deleted")
+        show_count(steps(error), "message", "deleted")
 
     assert (raised.value.code, str(raised.value)) == (code, reported)
 

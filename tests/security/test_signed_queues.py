@@ -152,7 +152,7 @@ def test_failures_dead_letters_and_replays_keep_the_signature(client: Any, broke
     (letter,) = eventually(lambda: _letters(broker, "q", 1), PATIENCE_S)
     assert letter.error["error"] == "a bad one"
 
-    assert run(OPERATOR, f"--redis-url={url}", "dlq", "replay", "q").lines() == ["1 messages replayed"]
+    assert run(OPERATOR, f"--redis-url={url}", "dlq", "replay", "q").lines() == ["1 message replayed"]
     eventually(lambda: mq.stats("q").retried == 2 and mq.stats("q").dead_lettered == 1, PATIENCE_S)
     seen = consume(mq, "q_dlq")
 
@@ -166,7 +166,7 @@ def test_a_refused_message_stays_refused_when_it_is_replayed(client: Any, broker
     seen = consume(mq)
     refusals(broker, 1)
 
-    assert run(OPERATOR, f"--redis-url={url}", "dlq", "replay", "q").lines() == ["1 messages replayed"]
+    assert run(OPERATOR, f"--redis-url={url}", "dlq", "replay", "q").lines() == ["1 message replayed"]
 
     eventually(lambda: mq.stats("q").waiting + mq.stats("q").processing == 0, PATIENCE_S)
     refusals(broker, 1)

@@ -54,7 +54,7 @@ SENT: dict[Direction[Any], list[ChannelMessage]] = {
         janitor_messages.Gauges(3, 4),
         janitor_messages.QueueLengths({"q": [1, 2, 3, 4, 5]}),
         janitor_messages.CancelRunning("w1", "m1", 2),
-        janitor_messages.Ask("r1", "pause", "ada", "w1", 1.5),
+        janitor_messages.Ask("r1", "profile", "ada", "w1", "m1", "t", "10", 1.5),
     ],
     reloader_messages.FROM_RELOADER: [reloader_messages.FilesChanged(["a.py"])],
     reloader_messages.TO_RELOADER: [],

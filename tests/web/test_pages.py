@@ -129,7 +129,8 @@ def test_no_page_sends_a_command_that_is_linear_in_messages(site: Site, mq: Bizz
         assert site.get(path).status_code == 200
 
     used = {name.partition("_")[2] for name in redis.info("commandstats")}
-    assert not used & {"keys", "scan", "hvals", "hkeys", "smove", "sort", "hscan"}
+    # HKEYS is for the metrics, which are bounded.
+    assert not used & {"keys", "scan", "hvals", "smove", "sort", "hscan"}
     assert redis.info("commandstats").get("cmdstat_hgetall", {}).get("usec_per_call", 0) < 1000
 
 

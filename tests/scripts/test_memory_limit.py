@@ -50,6 +50,8 @@ WORKING: Dict[str, Callable[[Broker], Any]] = {
     "delete_queue": lambda broker: broker.delete_queue(
         QUEUE, [broker.keys(QUEUE).processing("w1").encode()], "all", b""
     ),
+    "pause": lambda broker: broker.pause(QUEUE, "queue", b'{"by":"ada"}', 0) is None,
+    "resume": lambda broker: broker.pause(QUEUE, "queue", b'{"by":"ada"}', 0) is None and broker.resume(QUEUE, "queue"),
     "pause_schedule": pausing(),
     "resume_schedule": lambda broker: pausing()(broker) and resuming()(broker),
     "remove_schedule": removing(),

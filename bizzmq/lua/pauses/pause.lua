@@ -13,8 +13,7 @@ local meta, pauses = KEYS[1], KEYS[2]
 local name, about, duration_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 
 if redis.call('EXISTS', meta) == 0 then return -1 end
-check_types({pauses}, {}, {})
-allow_when_full(pauses)
+allow_when_full(pauses) -- this write checks the type, too
 local times = string.format('"since_ms":%.0f,', now_ms())
 if duration_ms > 0 then times = times .. string.format('"until_ms":%.0f,', due_after(duration_ms)) end
 redis.call('HSET', pauses, name, '{' .. times .. string.sub(about, 2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from bizzmq.broker.broker import Broker
@@ -43,6 +44,8 @@ def aside(**others: Any) -> Containers:
     return Containers(**{"suspended": ("m1",), "waiting": ("m2",), "tasks": TASKS, "pauses": A, **others})
 
 
+ASIDE = Containers(suspended=("m1", "m2"), tasks=TASKS, pauses=A)
+"""Of two messages that are aside, only the first one is paused."""
 PAUSE = [
     Move("pause", f"{name}, {how}", Containers(waiting=("m1",)), pausing(name, duration_ms), None,
          Containers(waiting=("m1",), pauses={name: WHY}))
@@ -70,7 +73,19 @@ RESUME = [
          Containers(waiting=("m1", "m2"), tasks=TASKS, wake=True), again=Resumed(False, 0, "")),
     Move("resume", "what another client has begun", aside(pauses={"resuming": "{}"}), resuming(""),
          Resumed(False, 1, ""), Containers(waiting=("m1", "m2"), tasks=TASKS, wake=True), again=Resumed(False, 0, "")),
-    Move("resume", "nothing that holds", aside(), resuming(""), Resumed(False, 0, ""), aside(wake=True)),
+    Move("resume", "nothing that holds, and does not even look", ASIDE, resuming(""), Resumed(False, 0, ""),
+         replace(ASIDE, wake=True)),
+    Move("resume", "those whose time is over, and no others",
+         replace(ASIDE, pauses={"queue": OVER["task:a"], "task:a": WHY, "task:b": OVER["task:a"], "key:k": LASTING}),
+         resuming(""), Resumed(True, 1, ""), replace(ASIDE, suspended=("m1",), waiting=("m2",), wake=True,
+         pauses={"task:a": WHY, "key:k": WHY}), again=Resumed(False, 0, "")),
+    Move("resume", "what is aside without a pause", replace(ASIDE, pauses={}), resuming(""), Resumed(False, 2, ""),
+         replace(ASIDE, pauses={}, suspended=(), waiting=("m1", "m2"), wake=True), again=Resumed(False, 0, "")),
+    Move("resume", "a later page, also if another client is done", ASIDE, resuming("", "1000"), Resumed(False, 1, ""),
+         replace(ASIDE, suspended=("m1",), waiting=("m2",), wake=True), again=Resumed(False, 0, "")),
+    Move("resume", "what has begun and taken too long: that is no pause",
+         replace(ASIDE, pauses={**A, "resuming": '{"until_ms":1}'}), resuming(""), Resumed(False, 1, ""),
+         replace(ASIDE, suspended=("m1",), waiting=("m2",), wake=True), again=Resumed(False, 0, "")),
     Move("resume", "an id without a message is missing", Containers(suspended=("m1",), forged=("m1",), pauses=A),
          resuming("task:a"), Resumed(True, 0, ""), Containers(stats={"missing": 1}, wake=True),
          again=Resumed(False, 0, "")),
@@ -84,10 +99,10 @@ RESUME = [
          tasks=dict.fromkeys(MANY, "a"), pauses={"resuming": COMING}), resuming("", "(51"), Resumed(False, 50, ""),
          Containers(waiting=(*MANY, "z"), tasks=dict.fromkeys(MANY, "a"), wake=True), again=Resumed(False, 0, "")),
     Move("resume", "a queue whose task is paused, too: what is aside is not even looked at",
-         aside(pauses={**A, "queue": WHY}), resuming("queue"), Resumed(True, 0, ""), aside(wake=True),
+         replace(ASIDE, pauses={**A, "queue": WHY}), resuming("queue"), Resumed(True, 0, ""), replace(ASIDE, wake=True),
          again=Resumed(False, 0, "")),
-    Move("resume", "a dead-letter queue", aside(pauses={**A, "dlq:queue": WHY}),
-         lambda broker: broker.resume(DEAD, "dlq:queue"), Resumed(True, 0, ""), aside(),
+    Move("resume", "a dead-letter queue", aside(pauses={"resuming": COMING, "dlq:queue": WHY}),
+         lambda broker: broker.resume(DEAD, "dlq:queue"), Resumed(True, 0, ""), aside(pauses={"resuming": "{}"}),
          before_dead=held(), after_dead=held(wake=True), again=Resumed(False, 0, "")),
 ]  # fmt: skip
 CLAIM = [

@@ -52,6 +52,7 @@ WORKING: Dict[str, Callable[[Broker], Any]] = {
     ),
     "pause": lambda broker: broker.pause(QUEUE, "queue", b'{"by":"ada"}', 0) is None,
     "resume": lambda broker: broker.pause(QUEUE, "queue", b'{"by":"ada"}', 0) is None and broker.resume(QUEUE, "queue"),
+    "resume what is over": lambda broker: broker.resume(QUEUE, "").following == "",
     "pause_schedule": pausing(),
     "resume_schedule": lambda broker: pausing()(broker) and resuming()(broker),
     "remove_schedule": removing(),

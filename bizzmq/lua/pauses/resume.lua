@@ -23,8 +23,8 @@ local meta, pauses, suspended, waiting, prioritized = KEYS[1], KEYS[2], KEYS[3],
 local messages, attempts, wake, stats, name, from = KEYS[6], KEYS[7], KEYS[8], KEYS[9], ARGV[1], ARGV[2]
 
 if redis.call('EXISTS', meta) == 0 then return {-1} end
-check_types({pauses, messages, attempts, stats}, {waiting}, {suspended, prioritized, wake})
-allow_when_full(pauses)
+check_types({messages, attempts, stats}, {waiting}, {suspended, prioritized, wake})
+allow_when_full(pauses) -- this write checks the type, too
 local ended, frees_some = 0, from ~= '+inf'
 local function finish_pause(name)
   if redis.call('HDEL', pauses, name) == 0 then return end

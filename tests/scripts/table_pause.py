@@ -76,7 +76,7 @@ RESUME = [
     Move("resume", "nothing that holds, and does not even look", ASIDE, resuming(""), Resumed(False, 0, ""),
          replace(ASIDE, wake=True)),
     Move("resume", "those whose time is over, and no others",
-         replace(ASIDE, pauses={"queue": OVER["task:a"], "task:a": WHY, "task:b": OVER["task:a"], "key:k": LASTING}),
+         replace(ASIDE, pauses={"task:a": WHY, "task:b": OVER["task:a"], "key:k": LASTING, "queue": OVER["task:a"]}),
          resuming(""), Resumed(True, 1, ""), replace(ASIDE, suspended=("m1",), waiting=("m2",), wake=True,
          pauses={"task:a": WHY, "key:k": WHY}), again=Resumed(False, 0, "")),
     Move("resume", "what is aside without a pause", replace(ASIDE, pauses={}), resuming(""), Resumed(False, 2, ""),

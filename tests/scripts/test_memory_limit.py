@@ -91,6 +91,15 @@ def test_everything_but_publish_works_at_the_limit(broker: Broker, full: Redis, 
     assert WORKING[name](broker)
 
 
+def test_a_resume_that_was_begun_is_completed_at_the_limit(broker: Broker, full: Redis) -> None:
+    full.config_set("maxmemory", 0)
+    full.flushall()
+    put(full, QUEUE, Containers(suspended=("m1",), pauses={"resuming": "{}"}))
+    full.config_set("maxmemory", FULL["maxmemory"])
+
+    assert broker.resume(QUEUE, "").returned == 1
+
+
 def test_publish_fails_with_its_own_error(broker: Broker, full: Redis) -> None:
     before = everything(full)
 

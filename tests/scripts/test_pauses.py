@@ -108,3 +108,28 @@ def test_a_claim_looks_at_about_a_hundred_messages(redis: Redis, broker: Broker)
     assert look(redis, QUEUE).wake, "the next claim goes on"
     assert [claim_ids(broker, 1) for _ in range(2)] == [[], ["n"]]
     assert look(redis, QUEUE).suspended == many
+
+
+@pytest.mark.parametrize(("returned", "begun", "holds"), [(1, 0, True), (0, 0, False), (0, 5, True), (99, 0, True)])
+def test_workers_are_held_off_from_the_first_page_on_that_returns_something(
+    redis: Redis, broker: Broker, returned: int, begun: int, holds: bool
+) -> None:
+    many = tuple(f"m{number:03}" for number in range(150))
+    tasks = {name: "b" if index >= 150 - returned else "a" for index, name in enumerate(many)}
+    resuming = json.dumps({"until_ms": begun})
+    put(redis, QUEUE, Containers(suspended=many, tasks=tasks, pauses={"task:a": WHY, "resuming": resuming}))
+
+    assert broker.resume(QUEUE, "").returned == returned
+
+    until_ms = json.loads(redis.hget(K.pauses, "resuming") or "")["until_ms"]
+    assert (0 < until_ms - now_ms(redis) <= 10_000) if holds else until_ms == 0
+
+
+def test_the_history_has_what_was_put_aside_and_resumed(redis: Redis, broker: Broker) -> None:
+    put(redis, QUEUE, held(waiting=("m1",), tasks={"m1": "a"}, pauses={"task:a": WHY}, extras={"history": "1"}))
+    assert claim_ids(broker, 1) == []
+    assert broker.resume(QUEUE, "task:a").returned == 1
+    assert claim_ids(broker, 1) == ["m1"]
+
+    lines = (redis.hget(K.history, "m1") or "").splitlines()[1:]
+    assert [line.split("\t")[1] for line in lines] == ["suspended", "resumed", "claimed"]

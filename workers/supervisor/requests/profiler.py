@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Callable, Dict, NamedTuple, Tuple
+from typing import Callable, Dict, NamedTuple, Sequence, Tuple
 
 from bizzmq.protocol.profile import MOST_STACKS, OTHERS, Frame, Profile, Stack, shortened
 from bizzmq.utils import clock
@@ -45,6 +45,15 @@ class _Session:
         self.began_s, self.rounds = clock.monotonic(), 0
         self.samples: Counter[Stack] = Counter()
         self.missed = 0
+        self._worker = ""
+
+    def has_ended(self, running: Sequence[Tuple[str, Snapshot]]) -> bool:
+        """Whether the one message that it samples has ended, or its worker: what runs it next is another delivery."""
+        if not self.wanted.message:
+            return False
+        found = [worker for worker, snapshot in running if self.wanted.has(snapshot)]
+        self._worker = self._worker or "".join(found[:1])
+        return not found or found[0] != self._worker
 
     def interval_s(self, now_s: float) -> float:
         """The mean time between two rounds."""
@@ -109,11 +118,10 @@ class Profiler:
             self._worker_pool.stacks[slot.index].keep_fatal()
 
     def _end_sessions(self, now_s: float) -> None:
-        running = [slot.activity.read() for slot in self._worker_pool.up]
+        running = [(slot.worker, slot.activity.read()) for slot in self._worker_pool.up]
         for session in list(self._sessions):
             session.rounds += 1
-            is_gone = session.wanted.message and not any(map(session.wanted.has, running))
-            if now_s >= session.until_s or is_gone:
+            if now_s >= session.until_s or session.has_ended(running):
                 self._sessions.remove(session)
                 session.deliver(Profile(session.samples, session.interval_s(now_s), session.missed))
 

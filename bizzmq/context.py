@@ -148,7 +148,7 @@ class Context:
     def log(self, message: str, *arguments: Any, level: int = logging.INFO) -> None:
         """Log a line of this message, and keep it as a part of its output (see docs/guide/output.md).
 
-        It is kept whatever levels are configured, and also from threads that the handler has started.
+        It is kept at every level, and also from threads that the handler has started.
 
         Args:
             message: the text; with arguments, a format as for `logging`, such as `"%d rows"`.

@@ -100,7 +100,7 @@ def noise(result: Mapping[str, Any]) -> float | None:
 
 
 def _versus_best(result: Mapping[str, Any], name: str, limit: float, ours: str, rivals: Sequence[str]) -> list[Goal]:
-    """A goal against the fastest of all peers that have the feature, whatever their language and guarantee."""
+    """A goal against the fastest of all peers that have the feature, in any language and with any guarantee."""
     medians = {
         rival: statistics.median(arms_goals.series(result["arms"][rival]["rounds"], handled))
         for rival in rivals

@@ -25,15 +25,15 @@ class CheckedAsyncPublisher(RequestMaker):
 
     async def _until_done(self, action: Callable[[], Awaitable[T]]) -> T:
         """The result of an action, which is repeated while Redis is unavailable."""
-        raise NotImplementedError
+        raise NotImplementedError  # AsyncPublisher has it
 
     async def _read_shards(self, queue: str) -> Sequence[str]:
         """The names of the queue's shards, which are also noted."""
-        raise NotImplementedError
+        raise NotImplementedError  # AsyncPublisher has it
 
     async def _confirmed(self, queue: str, publisher: str, request: int, level: confirms.ConfirmLevel) -> int:
         """As confirms.wait."""
-        raise NotImplementedError
+        raise NotImplementedError  # AsyncPublisher has it
 
     async def _publish_checked(
         self,

@@ -68,7 +68,7 @@ class LocalRecords(ActivityRecorder):
 
     def runs(self, message_id: str, delivery: int) -> bool:
         """Whether this delivery runs now."""
-        raise NotImplementedError
+        raise NotImplementedError  # the subclasses know what runs
 
     def store(self, broker: Broker, worker: str) -> float:
         """Store what is new; returns the seconds until the next time. Raises BrokerUnavailableError."""

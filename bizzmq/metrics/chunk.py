@@ -1,7 +1,7 @@
 """A chunk: consecutive steps of a history as they are stored, by columns of the smallest width, and compressed.
 
 The queue's own columns have all steps. If the chunk would become too large, the tasks' rows of neighbouring steps are
-added up until it fits: so many busy tasks have a coarser history, and few or quiet ones a full one.
+added up until it fits: many busy tasks have a coarser history, and few or quiet ones a full one.
 """
 
 from __future__ import annotations

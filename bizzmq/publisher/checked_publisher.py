@@ -24,11 +24,11 @@ class CheckedPublisher(RequestMaker):
 
     def _until_done(self, action: Callable[[], T]) -> T:
         """The result of an action, which is repeated while Redis is unavailable."""
-        raise NotImplementedError
+        raise NotImplementedError  # Publisher has it
 
     def _read_shards(self, queue: str) -> Sequence[str]:
         """The names of the queue's shards, which are also noted."""
-        raise NotImplementedError
+        raise NotImplementedError  # Publisher has it
 
     def _publish_checked(
         self,

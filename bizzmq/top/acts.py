@@ -25,7 +25,7 @@ def resume(mq: BizzMQ, queue: str) -> str:
 def cancel(mq: BizzMQ, queue: str, message_id: str) -> str:
     """Cancel a message; returns what was done."""
     if mq.cancel(message_id, queue):
-        return f"{message_id} is cancelled; if it runs, its worker is told within a second"
+        return f"{message_id} is cancelled; if it runs, its worker gets MessageCancelled within a second"
     return f"{message_id} has ended already"
 
 

@@ -129,7 +129,7 @@ async def _run(job: Job, steps: Steps, ended: Callable[[Job], object]) -> None:
     except asyncio.CancelledError:
         job.state = STOPPED
         raise
-    except Exception as error:  # noqa: BLE001 - a job ends with a state, whatever happens
+    except Exception as error:  # noqa: BLE001 - each job ends with a state
         job.state, job.error = FAILED, "an internal error: see the log"
         log(_logger, logging.ERROR, "a job of the dashboard failed", error=error)
     finally:

@@ -44,7 +44,7 @@ def test_a_paused_queue_waits_and_goes_on_at_once_when_it_is_resumed(mq: BizzMQ,
     assert pause.since_s is not None
     assert abs(pause.since_s - time.time()) < 60
     commands = int(redis.info("stats")["total_commands_processed"])
-    time.sleep(1)
+    time.sleep(1)  # the time in which commands are counted
     assert int(redis.info("stats")["total_commands_processed"]) - commands < 300, "workers do not poll"
     assert consumed.bodies == []
 

@@ -1,4 +1,4 @@
-"""Each act is done once, recorded with who, before and after, and its outcome is told."""
+"""Each act is done once, recorded with who, before and after, and its outcome is shown."""
 
 from __future__ import annotations
 

@@ -189,7 +189,7 @@ def test_one_poller_serves_all_browsers(alone: Serving, site: Site, mq: BizzMQ, 
             _next_event(lines)
         redis.config_resetstat()
         began_s = time.monotonic()
-        time.sleep(4.2)
+        time.sleep(4.2)  # the time in which polls are counted
         polls = redis.info("commandstats")["cmdstat_smembers"]["calls"]
         most = (time.monotonic() - began_s) / 2 + 2
 
@@ -197,7 +197,7 @@ def test_one_poller_serves_all_browsers(alone: Serving, site: Site, mq: BizzMQ, 
     hubs = alone.app.state.site._hubs.values()
     eventually(lambda: all(hub._task is None or hub._task.done() for hub in list(hubs)), 60)
     redis.config_resetstat()
-    time.sleep(3)
+    time.sleep(3)  # the time in which commands are counted
     assert "cmdstat_smembers" not in redis.info("commandstats")  # nobody looks, so nothing is read
 
 

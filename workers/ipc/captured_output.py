@@ -31,7 +31,7 @@ _PAGE = mmap.PAGESIZE
 
 
 class CapturedFile:
-    """The file of one stream, or of both, of one slot. Writes are appended, whoever writes."""
+    """The file of one stream, or of both, of one slot. Writes of all processes are appended."""
 
     def __init__(self) -> None:
         self.descriptor = os.memfd_create("bizzmq-output", os.MFD_CLOEXEC)

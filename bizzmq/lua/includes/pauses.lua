@@ -7,7 +7,7 @@ local FOR_A_CENTURY_MS = 3155760000000
 local RESUMING_MS = 10000
 local known_pauses
 
--- The pauses that hold now, as name -> when it ends in ms; nil if there are none. What Redis refuses to tell is none.
+-- The pauses that hold now, as name -> when it ends in ms; nil if there are none. What Redis refuses to show counts as no pause.
 local function pauses_of(key)
   if known_pauses == nil and has_beside(key) then
     local flat = redis.pcall('HGETALL', beside(key, 'pauses'))

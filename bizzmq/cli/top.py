@@ -6,7 +6,7 @@ import click
 
 from bizzmq.broker.broker import open_broker
 from bizzmq.client import BizzMQ
-from bizzmq.utils.console import FAILED, CommandError
+from bizzmq.errors import ConfigurationError
 
 
 @click.command()
@@ -22,7 +22,7 @@ def top(redis_url: str, every_s: float) -> None:
     try:
         from bizzmq.top.terminal import TopApp  # noqa: PLC0415 - an extra
     except ImportError as error:
-        raise CommandError(f"bizzmq top needs the extra `top` ({error}): pip install textual", FAILED) from None
+        raise ConfigurationError(f"bizzmq top needs the extra `top`: pip install textual ({error})") from None
     with open_broker(redis_url) as broker:
         broker.ping()  # an error before the screen changes
     with BizzMQ(redis_url) as mq:

@@ -248,5 +248,5 @@ def test_the_command_fits_a_terminal_of_80_columns(
 def test_without_redis_or_the_extra_there_is_one_line(tmp_path: Path, url: str) -> None:
     assert "Redis" in refused(OPERATOR, "--redis-url", "redis://127.0.0.1:1/0", "top", code=1)
     (tmp_path / "textual.py").write_text("raise ImportError('no textual here')\n")
-    said = refused(OPERATOR, "--redis-url", url, "top", code=1, PYTHONPATH=str(tmp_path))
+    said = refused(OPERATOR, "--redis-url", url, "top", PYTHONPATH=str(tmp_path))
     assert "needs the extra `top`" in said

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 from typing import Callable
 
 import psutil
@@ -131,15 +132,31 @@ def test_a_server_outlives_the_thread_that_started_it(private_server: StartServe
     assert started[0].client().ping()
 
 
-def test_each_process_uses_its_own_share_of_ports() -> None:
-    look = "import os; from bizzmq.testing.ports import free_port; print(os.getpid(), *(free_port() for _ in range(9)))"
-    reported = [
-        subprocess.run(
-            [sys.executable, "-c", look], cwd=str(ROOT), stdout=subprocess.PIPE, text=True, check=True
-        ).stdout
-        for _ in range(2)
-    ]
+def test_processes_that_run_at_once_never_get_the_same_port() -> None:
+    """A server that is down keeps its port: nobody else's server answers there."""
+    take = """if True:
+        import os
+        from bizzmq.testing.ports import free_port
+        def took():
+            os.write(1, " ".join(str(free_port()) for _ in range(120)).encode() + b"\\n")
+        took()
+        child = os.fork()
+        if not child:
+            took()
+            input()
+            os._exit(0)
+        os.waitpid(child, 0)
+    """
+    command = [sys.executable, "-c", take]
+    found: list[set[int]] = []
+    with ExitStack() as stack:
+        for _ in range(3):
+            process = stack.enter_context(
+                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=str(ROOT))
+            )
+            assert process.stdout is not None
+            found += [set(map(int, process.stdout.readline().split())) for _ in range(2)]
 
-    for pid, *found in (map(int, text.split()) for text in reported):
-        assert len(set(found)) == 9
-        assert {(port - ports.FIRST_PORT) // 100 for port in found} == {pid % 120}
+    assert [len(taken) for taken in found] == [99] * 6  # 120 ports go round once
+    assert len(set().union(*found)) == 99 * 6
+    assert all(ports.FIRST_PORT < port <= ports.LAST_PORT for port in set().union(*found))

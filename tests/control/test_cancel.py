@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 import time
 from typing import Any, Callable, Iterator
@@ -23,6 +25,7 @@ from bizzmq import (
 from bizzmq.testing.layout import Keys
 from bizzmq.testing.wait import eventually
 from tests.pool.command import OPERATOR, run
+from tests.support.paths import ROOT
 
 UNKNOWN = "0" * 20
 KEPT = MessageOptions(result_ttl_s=60)
@@ -246,6 +249,37 @@ def test_a_running_handler_in_this_process_is_interrupted_within_a_second(
     eventually(lambda: mq.status(q, after).state == state, 30)
     ended = 2 * (state == "cancelled")
     nothing_left(mq, redis, ended, 2 - ended)
+
+
+TRACED = """if True:
+    import sys, threading
+    from bizzmq import BizzMQ
+    from bizzmq.testing.wait import eventually
+    from tests.control.test_cancel import Blocking, KEPT, _again
+
+    handler = Blocking(_again)
+    with BizzMQ(sys.argv[1]) as mq:
+        message = mq.publish_message_to_queue("q", 1, KEPT)
+        mq.consume_message_from_queue("q", handler)
+        assert handler.started.wait(30)
+        assert mq.cancel(message)
+        eventually(lambda: mq.status("q", message).state == "cancelled", 30)
+
+    def trace(frame, event, argument):
+        frame.f_trace_opcodes = True
+        return trace
+
+    sys.settrace(trace)
+    eventually(lambda: True)
+    sys.settrace(None)
+"""
+
+
+def test_after_a_cancel_a_debugger_can_trace_the_process(mq: BizzMQ, url: str, q: str) -> None:
+    """CPython 3.11 stands still there if it believes that an exception is pending."""
+    ended = subprocess.run([sys.executable, "-c", TRACED, url], cwd=str(ROOT), timeout=60, check=False)
+
+    assert ended.returncode == 0
 
 
 @pytest.mark.parametrize("kind", ["await", "compute", "sync"])

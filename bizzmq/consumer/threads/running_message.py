@@ -65,7 +65,7 @@ class RunningMessage:
                     clock.sleep(_MOMENT_S)
                 if self._asked is not None:
                     self._asked = None
-                    _raise_in(self._thread, None)  # one that is not raised yet is dropped: the handler has returned
+                    _drop_pending()
                 return late
             except MessageCancelled as error:
                 late = error
@@ -101,7 +101,24 @@ def _cancel_of(message_id: str) -> Type[BaseException]:
     return type(MessageCancelled.__name__, (MessageCancelled,), own)
 
 
-def _raise_in(thread: int, kind: Type[BaseException] | None) -> None:
-    """Raise an exception of this class in a thread as soon as it runs Python code; None drops one that is pending."""
-    given = None if kind is None else ctypes.py_object(kind)
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), given)
+class _Dropped(BaseException):
+    """Takes the place of an exception that is not raised yet."""
+
+
+def _drop_pending() -> None:
+    """Drop the cancel that is not raised in this thread yet: its handler has returned.
+
+    An exception takes its place and is caught. CPython offers None for this, but up to 3.12 it then takes an exception
+    for pending as long as the process lives: all code gets slower, and in 3.11 a debugger or a profiler hangs.
+    """
+    try:
+        _raise_in(threading.get_ident(), _Dropped)
+        while True:
+            pass
+    except _Dropped:
+        pass
+
+
+def _raise_in(thread: int, kind: Type[BaseException]) -> None:
+    """Raise an exception of this class in a thread as soon as it runs Python code. It replaces one that is pending."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(kind))

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Sequence
 
 from bizzmq.admin.create import warn_of_difference
-from bizzmq.aio.factory import AnyAsyncConnection
+from bizzmq.aio.connection.factory import AnyAsyncConnection
 from bizzmq.broker import scripts
 from bizzmq.broker.checked_publish import (
     CheckedRequest,

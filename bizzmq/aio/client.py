@@ -9,10 +9,10 @@ from typing import Any, AsyncIterable, Awaitable, Callable, Iterable, Mapping, S
 
 from bizzmq.admin.arguments import checked_name
 from bizzmq.aio.broker import AsyncBroker
+from bizzmq.aio.connection.factory import AnyAsyncConnection, connect
 from bizzmq.aio.consumer import LoopConsumer
 from bizzmq.aio.control_client import AsyncControlClient
 from bizzmq.aio.dead_letters import AsyncDeadLetterClient
-from bizzmq.aio.factory import AnyAsyncConnection, connect
 from bizzmq.aio.publisher import AsyncPublisher
 from bizzmq.aio.publishers import AsyncPublisherPool
 from bizzmq.aio.results import AsyncResultClient, AsyncResultReaders

@@ -6,8 +6,8 @@ import logging
 from contextlib import contextmanager
 from typing import Any, Awaitable, Callable, Hashable, Iterator, List
 
-from bizzmq.aio.factory import AnyAsyncConnection
-from bizzmq.aio.subscription import AsyncSubscription
+from bizzmq.aio.connection.factory import AnyAsyncConnection
+from bizzmq.aio.connection.subscription import AsyncSubscription
 from bizzmq.connection.error_mapping import CommandRefusedError
 from bizzmq.connection.retry import Outage
 from bizzmq.errors import BrokerUnusableError, WrongTypeError

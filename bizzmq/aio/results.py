@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, AsyncIterator, Awaitable, Callable, Dict, Hashable, List, Sequence
 
-from bizzmq.aio.connection import AsyncConnection
-from bizzmq.aio.factory import AnyAsyncConnection
+from bizzmq.aio.connection.base import AsyncConnection
+from bizzmq.aio.connection.factory import AnyAsyncConnection
+from bizzmq.aio.connection.subscription import AsyncSubscription
 from bizzmq.aio.pool import AsyncPool, LoopPools
 from bizzmq.aio.result_line import AsyncLine
-from bizzmq.aio.subscription import AsyncSubscription
 from bizzmq.connection.cluster.slots import slot_of
 from bizzmq.errors import BizzMQError, BrokerUnavailableError
 from bizzmq.results.awaited import Awaited, Resolution, value_of

@@ -11,7 +11,7 @@ import pytest
 from redis import Redis
 
 from bizzmq import AsyncBizzMQ, BizzMQ, BrokerUnavailableError
-from bizzmq.aio.connection import AsyncConnection
+from bizzmq.aio.connection.base import AsyncConnection
 from bizzmq.connection import tcp_keepalive
 from bizzmq.embedded import server as embedded
 from bizzmq.errors import BrokerRefusesError, BrokerReplyError, BrokerUnusableError

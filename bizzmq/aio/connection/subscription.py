@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, List, Sequence
 
-from bizzmq.aio.connection import AsyncConnection
+from bizzmq.aio.connection.base import AsyncConnection
 from bizzmq.connection.error_mapping import CommandRefusedError, SlotMovingError
 from bizzmq.errors import BizzMQError, BrokerFullError, BrokerUnavailableError
 from bizzmq.results.subscription import FRAMES, KEPT, Note

@@ -13,7 +13,7 @@ import weakref
 from contextlib import contextmanager
 from typing import Any, Callable, Iterator
 
-from bizzmq.aio.tls import TlsLayer
+from bizzmq.aio.connection.tls import TlsLayer
 from bizzmq.connection.error_mapping import raised_by_signal
 from bizzmq.connection.resp_socket import INCOMPLETE, READ_BYTES, ServerClosedError
 from bizzmq.utils.forks import renew_in_children

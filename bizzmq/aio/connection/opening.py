@@ -8,8 +8,8 @@ import os
 import socket
 from typing import Any, Sequence, Tuple
 
-from bizzmq.aio.tls import TlsLayer
-from bizzmq.aio.wire import Wire
+from bizzmq.aio.connection.tls import TlsLayer
+from bizzmq.aio.connection.wire import Wire
 from bizzmq.connection import tcp_keepalive
 from bizzmq.connection.endpoint import Endpoint
 from bizzmq.connection.error_mapping import ERROR_REPLY, connect_error

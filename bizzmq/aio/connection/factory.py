@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Awaitable, Callable, Protocol, Sequence
 
-from bizzmq.aio.cluster import AsyncClusterConnection
-from bizzmq.aio.connection import AsyncConnection
-from bizzmq.aio.sentinel import AsyncSentinelConnection
+from bizzmq.aio.connection.base import AsyncConnection
+from bizzmq.aio.connection.cluster import AsyncClusterConnection
+from bizzmq.aio.connection.sentinel import AsyncSentinelConnection
 from bizzmq.connection import group_url
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Awaitable, Callable, Sequence
 
-from bizzmq.aio.connection import AsyncConnection
-from bizzmq.aio.wire import Wire
+from bizzmq.aio.connection.base import AsyncConnection
+from bizzmq.aio.connection.wire import Wire
 from bizzmq.connection import group_url
 from bizzmq.connection.cluster.connection import REDIRECTIONS, target
 from bizzmq.connection.cluster.nodes import LEARN_S, NodesAway, learning_failure, no_node

@@ -11,8 +11,8 @@ from __future__ import annotations
 import math
 from typing import Any, Awaitable, Callable, NoReturn, Sequence, Tuple
 
-from bizzmq.aio.opening import open_wire
-from bizzmq.aio.wire import Wire
+from bizzmq.aio.connection.opening import open_wire
+from bizzmq.aio.connection.wire import Wire
 from bizzmq.connection.endpoint import Endpoint
 from bizzmq.connection.error_mapping import (
     ERROR_REPLY,

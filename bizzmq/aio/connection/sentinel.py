@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Tuple
 
-from bizzmq.aio.connection import AsyncConnection
-from bizzmq.aio.wire import Wire
+from bizzmq.aio.connection.base import AsyncConnection
+from bizzmq.aio.connection.wire import Wire
 from bizzmq.connection import group_url
 from bizzmq.connection.error_mapping import TROUBLE, translate_opening
 from bizzmq.connection.group_url import Node

@@ -20,7 +20,7 @@ from bench.fair.raw import broker_of
 from bench.opcodes import counted
 from bizzmq import App, BizzMQ
 from bizzmq.consumer.consumer import Consumer
-from bizzmq.consumer.handler import Handler
+from bizzmq.consumer.handlers.handler import Handler
 from bizzmq.consumer.hooks import ActivityRecorder, ConsumerHooks
 from bizzmq.consumer.options import ConsumerOptions
 from bizzmq.consumer.prefetch import AdaptivePrefetch

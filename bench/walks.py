@@ -26,7 +26,7 @@ from bench.pool import Pool, started, wait_until
 from bizzmq import BizzMQ, QueueOptions
 from bizzmq.broker import scripts
 from bizzmq.consumer.consumer import Consumer
-from bizzmq.consumer.handler import Handler
+from bizzmq.consumer.handlers.handler import Handler
 from bizzmq.consumer.options import ConsumerOptions
 from bizzmq.protocol import ids
 from bizzmq.utils.stop_event import StopEvent

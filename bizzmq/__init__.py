@@ -26,7 +26,7 @@ with QuietImports():
     from bizzmq.app.task import Task
     from bizzmq.app.waiting import as_completed, wait
     from bizzmq.client import BizzMQ
-    from bizzmq.consumer.user_hooks import after_message, before_message, on_worker_boot, on_worker_shutdown
+    from bizzmq.consumer.handlers.user_hooks import after_message, before_message, on_worker_boot, on_worker_shutdown
     from bizzmq.context import Context
     from bizzmq.dead_letters.groups import DeadLetterGroup
     from bizzmq.errors import (

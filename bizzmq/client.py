@@ -11,7 +11,7 @@ from bizzmq.admin.arguments import checked_name
 from bizzmq.broker.broker import Broker
 from bizzmq.broker.checked_publish import Terms
 from bizzmq.connection.factory import connect
-from bizzmq.consumer.handler import Handler, UserHandler
+from bizzmq.consumer.handlers.handler import Handler, UserHandler
 from bizzmq.consumer.in_process import InProcessConsumer
 from bizzmq.consumer.options import ConsumerOptions, ExitReason
 from bizzmq.control.control_client import ControlClient

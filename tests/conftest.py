@@ -20,7 +20,7 @@ from redis import Redis
 from bizzmq import BizzMQ
 from bizzmq.broker.broker import Broker
 from bizzmq.connection.base import Connection
-from bizzmq.consumer.handler import UserHandler
+from bizzmq.consumer.handlers.handler import UserHandler
 from bizzmq.consumer.in_process import InProcessConsumer
 from bizzmq.consumer.lease import LeaseOptions
 from bizzmq.testing.ledger import LEDGER_VARIABLE, Ledger

@@ -13,7 +13,7 @@ from typing import Any, Mapping, NoReturn
 import click
 
 import bizzmq
-from bizzmq.consumer.handler_loader import HandlerImportError, split_spec
+from bizzmq.consumer.handlers.loader import HandlerImportError, split_spec
 from bizzmq.errors import ConfigurationError, PoolSilentError
 from bizzmq.protocol import encryption, signing
 from bizzmq.utils import console, environment, logs, secret_settings, standard_streams

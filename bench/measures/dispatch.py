@@ -9,7 +9,7 @@ from typing import Any, Callable, Mapping
 from bench.fair import stats
 from bench.goals import AT_MOST, Goal
 from bizzmq import App, QueueOptions
-from bizzmq.consumer.handler import Handler
+from bizzmq.consumer.handlers.handler import Handler
 from bizzmq.context import Context
 from bizzmq.message import MessageOptions
 from bizzmq.protocol.attempts import NO_ATTEMPTS

@@ -21,7 +21,7 @@ from bizzmq.aio.threads import in_thread
 from bizzmq.broker.broker import Broker
 from bizzmq.broker.checked_publish import Terms
 from bizzmq.connection.factory import connect as connect_blocking
-from bizzmq.consumer.handler import UserHandler
+from bizzmq.consumer.handlers.handler import UserHandler
 from bizzmq.consumer.options import ConsumerOptions, ExitReason
 from bizzmq.embedded import server as embedded
 from bizzmq.errors import BizzMQError, ClosedError

@@ -9,7 +9,7 @@ from typing import Any, Callable, Sequence
 from bizzmq.aio.loop_handler import LoopHandler
 from bizzmq.aio.threads import in_thread
 from bizzmq.broker.broker import Broker
-from bizzmq.consumer.handler import UserHandler
+from bizzmq.consumer.handlers.handler import UserHandler
 from bizzmq.consumer.in_process import InProcessConsumer
 from bizzmq.consumer.options import ConsumerOptions, ExitReason
 from bizzmq.protocol.sealing import Sealer

@@ -8,8 +8,8 @@ from concurrent import futures
 from contextvars import ContextVar
 from typing import Any, Callable, Sequence, Tuple
 
-from bizzmq.consumer import handler_result
-from bizzmq.consumer.handler import OWN_FILES, Handler, UserHandler
+from bizzmq.consumer.handlers import result as handler_result
+from bizzmq.consumer.handlers.handler import OWN_FILES, Handler, UserHandler
 from bizzmq.consumer.output import collector
 from bizzmq.errors import Draining
 from bizzmq.utils import clock

@@ -6,8 +6,8 @@ from typing import Any, Callable, Dict, List, Mapping, Protocol, Sequence
 
 from bizzmq.app.description import AppDescription, ScheduleDescription, TaskDescription, limits_refused_by, signature_of
 from bizzmq.app.task import Task
-from bizzmq.consumer import handler
-from bizzmq.consumer.task_dispatcher import TaskDispatcher
+from bizzmq.consumer.handlers import handler
+from bizzmq.consumer.handlers.task_dispatcher import TaskDispatcher
 from bizzmq.context import Context, message_of
 from bizzmq.errors import ArgumentsError, UnknownTaskError
 from bizzmq.failure_policy import NO_POLICY, FailurePolicy

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Awaitable, Callable, Dict, List, Mapping,
 from bizzmq.app.options import TaskOptions
 from bizzmq.app.task import P, R, Task, TaskPublisher
 from bizzmq.app.task_kinds import AsyncContextTask, AsyncTask, ContextTask, PlainTask
-from bizzmq.consumer import handler_shape
+from bizzmq.consumer.handlers import shape as handler_shape
 from bizzmq.errors import ConfigurationError
 from bizzmq.failure_policy import ErrorClasses, RetryDelays, failure_policy
 from bizzmq.message import UniqueKey

@@ -22,7 +22,7 @@ from bizzmq.app.handle import Handle
 from bizzmq.app.options import TaskOptions, shown_message
 from bizzmq.app.task_function import check_kind, default_name
 from bizzmq.app.upgrades import Upgrade, Upgrades
-from bizzmq.consumer import handler_shape
+from bizzmq.consumer.handlers import shape as handler_shape
 from bizzmq.errors import ConfigurationError
 from bizzmq.message import MessageOptions, UniqueKey
 from bizzmq.properties import checked_task, checked_version

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bizzmq.consumer import handler_shape
+from bizzmq.consumer.handlers import shape as handler_shape
 from bizzmq.errors import ConfigurationError
 from bizzmq.validation import checks
 

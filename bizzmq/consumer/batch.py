@@ -11,7 +11,7 @@ from bizzmq.broker.broker import Broker
 from bizzmq.broker.messages import BATCH_LIMIT
 from bizzmq.consumer import failpoints
 from bizzmq.consumer.claims import Claimer
-from bizzmq.consumer.handler import Handler
+from bizzmq.consumer.handlers.handler import Handler
 from bizzmq.consumer.hooks import ConsumerHooks
 from bizzmq.consumer.message_records import MessageRecords
 from bizzmq.consumer.options import ConsumerOptions

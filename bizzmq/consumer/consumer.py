@@ -10,7 +10,7 @@ from bizzmq.broker.broker import Broker
 from bizzmq.connection.retry import StoppedWhileUnavailable
 from bizzmq.consumer.batch import BatchRunner
 from bizzmq.consumer.claims import Claimer
-from bizzmq.consumer.handler import Handler
+from bizzmq.consumer.handlers.handler import Handler
 from bizzmq.consumer.hooks import ConsumerHooks
 from bizzmq.consumer.idle import IdleWait
 from bizzmq.consumer.options import ConsumerOptions, ExitReason

@@ -14,7 +14,7 @@ from bizzmq.connection.error_mapping import CommandRefusedError
 from bizzmq.connection.retry import CURABLE, Outage, retry
 from bizzmq.consumer import failpoints
 from bizzmq.consumer.consumer import Consumer
-from bizzmq.consumer.handler import Handler, UserHandler
+from bizzmq.consumer.handlers.handler import Handler, UserHandler
 from bizzmq.consumer.hooks import ConsumerHooks
 from bizzmq.consumer.lease import Lease, LeaseOptions
 from bizzmq.consumer.options import ConsumerOptions, ExitReason

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Sequence
 
 from bizzmq.client import BizzMQ
-from bizzmq.consumer.handler_loader import split_spec
+from bizzmq.consumer.handlers.loader import split_spec
 from bizzmq.errors import ConfigurationError
 from bizzmq.queue import QueueOptions
 from bizzmq.testing.host import Host

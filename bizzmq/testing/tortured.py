@@ -6,8 +6,8 @@ import inspect
 import os
 from typing import Any, Awaitable, Callable
 
-from bizzmq.consumer.handler_loader import HandlerImportError, load
-from bizzmq.consumer.handler_shape import takes_context
+from bizzmq.consumer.handlers.loader import HandlerImportError, load
+from bizzmq.consumer.handlers.shape import takes_context
 from bizzmq.context import Context
 from bizzmq.testing.ledger import END, START, TORTURED_VARIABLE, record
 

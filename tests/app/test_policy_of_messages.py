@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bizzmq import App, QueueOptions
-from bizzmq.consumer.handler import Handler
+from bizzmq.consumer.handlers.handler import Handler
 from bizzmq.failure_policy import FailurePolicy
 from bizzmq.properties import MessageProperties
 

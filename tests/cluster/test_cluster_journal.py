@@ -15,7 +15,7 @@ from bizzmq.broker.broker import Broker
 from bizzmq.broker.workers import DeadWorker, DeathKind
 from bizzmq.connection.factory import connect
 from bizzmq.consumer.consumer import Consumer
-from bizzmq.consumer.handler import Handler
+from bizzmq.consumer.handlers.handler import Handler
 from bizzmq.consumer.hooks import ConsumerHooks
 from bizzmq.consumer.lease import Lease
 from bizzmq.consumer.options import ConsumerOptions

@@ -9,7 +9,7 @@ from typing import Iterator
 import pytest
 
 from bizzmq import ConfigurationError
-from bizzmq.consumer.handler_loader import HandlerImportError, load, split_spec
+from bizzmq.consumer.handlers.loader import HandlerImportError, load, split_spec
 
 SOURCES = {
     "good.py": "def handler(body): pass\nvalue = 3\n"

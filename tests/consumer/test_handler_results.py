@@ -16,7 +16,7 @@ from typing import Any, Callable, Iterator
 import pytest
 
 from bizzmq import BizzMQ, ConfigurationError, HandlerResultError, QueueOptions
-from bizzmq.consumer.handler import Handler
+from bizzmq.consumer.handlers.handler import Handler
 from bizzmq.testing.wait import eventually
 from bizzmq.workers.config import WorkerConfig
 from tests.consumer.test_handlers import MESSAGE, context, run

@@ -14,7 +14,7 @@ import click
 import pytest
 
 from bizzmq import ConfigurationError, Context, Message, Reject, RetryLater
-from bizzmq.consumer.handler import Handler
+from bizzmq.consumer.handlers.handler import Handler
 from bizzmq.protocol.attempts import Attempts
 from bizzmq.worker_state import WorkerState
 

@@ -11,7 +11,7 @@ from bizzmq import BizzMQ
 from bizzmq.broker.broker import Broker
 from bizzmq.broker.workers import DeadWorker
 from bizzmq.consumer.consumer import Consumer
-from bizzmq.consumer.handler import Handler
+from bizzmq.consumer.handlers.handler import Handler
 from bizzmq.consumer.hooks import ConsumerHooks, Journal
 from bizzmq.consumer.lease import Lease
 from bizzmq.consumer.options import ConsumerOptions, ExitReason

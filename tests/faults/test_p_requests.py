@@ -54,7 +54,7 @@ def test_operators_ask_a_pool_through_redis(scene: Scene) -> None:
 
     assert f"runs message {running} of queue q for " in stack.splitlines()[0]
     assert " in sleep" in stack
-    assert "consumer/handler.py" not in stack, "the stack begins with the caller's code"
+    assert "consumer/handlers/handler.py" not in stack, "the stack begins with the caller's code"
     assert of_worker.out.splitlines()[0].startswith(f"worker {worker} ")
     assert asked == ["2 workers", "1 worker", "the pool claims nothing, its workers finish what they run"]
     assert resumed.out == "the pool claims messages\n"

@@ -10,7 +10,7 @@ from typing import Any, Callable, Iterator
 import pytest
 
 from bizzmq import App, BizzMQ, MessageOptions, QueueOptions, Reject, RetryLater, add_middleware
-from bizzmq.consumer.handler import Handler
+from bizzmq.consumer.handlers.handler import Handler
 from bizzmq.errors import CpuTimeExceeded, Draining, MemoryLimitExceeded, MessageTimeout, UnknownTaskError
 from bizzmq.middleware import registry
 from bizzmq.testing.wait import eventually

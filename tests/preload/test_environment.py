@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from bizzmq import ConfigurationError
-from bizzmq.consumer.handler_loader import load
+from bizzmq.consumer.handlers.loader import load
 from bizzmq.testing.wait import eventually
 from bizzmq.workers.process import cgroups
 from bizzmq.workers.process.library_threads import VARIABLES

@@ -12,8 +12,8 @@ import pytest
 
 import bizzmq
 from bizzmq import ConfigurationError
-from bizzmq.consumer import user_hooks
-from bizzmq.consumer.handler import Handler
+from bizzmq.consumer.handlers import user_hooks
+from bizzmq.consumer.handlers.handler import Handler
 from bizzmq.testing.wait import eventually
 from tests.consumer.test_handlers import MESSAGE, context, run
 from tests.faults.scene import PATIENCE_S

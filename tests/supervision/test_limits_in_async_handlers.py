@@ -8,7 +8,7 @@ from typing import Any, Callable, Generator
 
 import pytest
 
-from bizzmq.consumer.handler import Handler
+from bizzmq.consumer.handlers.handler import Handler
 from bizzmq.errors import MessageTimeout
 
 LATE = MessageTimeout(1.0)

@@ -101,7 +101,7 @@ def test_a_fatal_signal_leaves_the_stack_of_the_users_frames(scene: Scene, actio
         assert f" in {action}" in text
         assert 'tests/faults/gated_handler.py", line' in text
         assert "workers/" not in text, "frames outside the handler explain nothing"
-        assert "bizzmq/consumer/handler.py" not in text
+        assert "bizzmq/consumer/handlers/handler.py" not in text
 
 
 def test_the_run_time_of_the_message_is_recorded(scene: Scene) -> None:

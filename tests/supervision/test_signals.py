@@ -154,7 +154,7 @@ def test_usr1_writes_every_workers_stack_with_the_message_that_it_runs(scene: Sc
     text = "\n".join(frames)
     assert 'tests/support/actions.py", line' in text
     assert " in wait_for_file" in text
-    assert "bizzmq/consumer/handler.py" not in text
+    assert "bizzmq/consumer/handlers/handler.py" not in text
     (idle,) = found.values()
     assert "state=idle" in idle[0]
     assert "message=" not in idle[0]

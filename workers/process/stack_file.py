@@ -8,7 +8,7 @@ import re
 import tempfile
 from pathlib import Path
 
-from bizzmq.consumer import handler
+from bizzmq.consumer.handlers import handler
 from bizzmq.errors import ConfigurationError
 from bizzmq.protocol.error_record import shorten
 from bizzmq.utils import scratch_directory

@@ -6,7 +6,7 @@ import logging
 import os
 from typing import Any
 
-from bizzmq.consumer.handler import Handler
+from bizzmq.consumer.handlers.handler import Handler
 from bizzmq.context import Context
 from bizzmq.utils.log_stream import LineHandler
 from bizzmq.workers.ipc.captured_output import CapturedOutput

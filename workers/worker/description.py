@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from typing import IO, Any, Mapping, Optional, Union
 
 from bizzmq.app.description import AppDescription
-from bizzmq.consumer import handler_loader
-from bizzmq.consumer.handler_loader import HandlerImportError
+from bizzmq.consumer.handlers import loader as handler_loader
+from bizzmq.consumer.handlers.loader import HandlerImportError
 from bizzmq.errors import BizzMQError, ConfigurationError
 from bizzmq.protocol.keys import QueueKeys, logical_queue
 from bizzmq.utils import clock, detached, server_url

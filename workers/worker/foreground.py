@@ -18,7 +18,7 @@ from bizzmq.app.description import AppDescription
 from bizzmq.broker.broker import Broker
 from bizzmq.connection.factory import connect
 from bizzmq.connection.url import check_url
-from bizzmq.consumer.handler import Handler
+from bizzmq.consumer.handlers.handler import Handler
 from bizzmq.consumer.in_process import InProcessConsumer
 from bizzmq.consumer.lease import LeaseOptions
 from bizzmq.consumer.options import ConsumerOptions

@@ -7,8 +7,9 @@ from typing import Any, Mapping, Optional
 
 import psutil
 
-from bizzmq.consumer import handler, handler_loader
-from bizzmq.consumer.task_dispatcher import TaskDispatcher
+from bizzmq.consumer.handlers import handler
+from bizzmq.consumer.handlers import loader as handler_loader
+from bizzmq.consumer.handlers.task_dispatcher import TaskDispatcher
 from bizzmq.errors import ConfigurationError
 from bizzmq.utils import logs
 from bizzmq.workers import exit_codes

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Iterator, Optional, Sequence, Tuple
 
-from bizzmq.consumer import handler_loader
+from bizzmq.consumer.handlers import loader as handler_loader
 
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _LARGEST_BYTES = 4_000_000

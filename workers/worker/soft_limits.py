@@ -23,7 +23,7 @@ import sys
 from types import FrameType
 from typing import Any, Callable
 
-from bizzmq.consumer.handler import Handler, UserHandler
+from bizzmq.consumer.handlers.handler import Handler, UserHandler
 from bizzmq.context import Context, wants_draining
 from bizzmq.errors import (
     CpuTimeExceeded,

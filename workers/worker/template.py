@@ -15,7 +15,7 @@ import signal
 from dataclasses import dataclass, field
 from typing import Any, Callable, Collection, Mapping
 
-from bizzmq.consumer.handler_loader import HandlerImportError
+from bizzmq.consumer.handlers.loader import HandlerImportError
 from bizzmq.errors import ConfigurationError
 from bizzmq.utils import detached, forks
 from bizzmq.utils.logs import log

@@ -12,7 +12,7 @@ from typing import Any, Mapping, Sequence
 from bizzmq.broker.broker import Broker
 from bizzmq.connection.factory import connect
 from bizzmq.consumer.consumer import Consumer
-from bizzmq.consumer.handler_loader import HandlerImportError
+from bizzmq.consumer.handlers.loader import HandlerImportError
 from bizzmq.consumer.hooks import ClaimGate, ConsumerHooks, Journal
 from bizzmq.consumer.options import ConsumerOptions, ExitReason
 from bizzmq.consumer.output import collector

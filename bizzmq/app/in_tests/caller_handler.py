@@ -7,7 +7,7 @@ import contextvars
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable, TypeVar
 
-from bizzmq.consumer.handler import OWN_FILES, Handler
+from bizzmq.consumer.handlers.handler import OWN_FILES, Handler
 
 T = TypeVar("T")
 _OF_ATTEMPTS = (SystemExit, GeneratorExit, asyncio.CancelledError)

@@ -9,10 +9,10 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from bizzmq.broker.replies import as_text
-from bizzmq.consumer import handler_loader
-from bizzmq.consumer.handler import Handler
-from bizzmq.consumer.handler_loader import HandlerImportError
-from bizzmq.consumer.task_dispatcher import TaskDispatcher
+from bizzmq.consumer.handlers import loader as handler_loader
+from bizzmq.consumer.handlers.handler import Handler
+from bizzmq.consumer.handlers.loader import HandlerImportError
+from bizzmq.consumer.handlers.task_dispatcher import TaskDispatcher
 from bizzmq.context import Context
 from bizzmq.dead_letters.edit import StoredLetter
 from bizzmq.dead_letters.fingerprint import is_user_file

@@ -10,7 +10,7 @@ import ctypes
 import threading
 from typing import Any, Type
 
-from bizzmq.consumer.handler import Handler
+from bizzmq.consumer.handlers.handler import Handler
 from bizzmq.context import Context, message_of
 from bizzmq.errors import MessageCancelled
 from bizzmq.utils import clock

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import AbstractSet, Any
 
-from bizzmq.consumer import handler_result
+from bizzmq.consumer.handlers import result as handler_result
 from bizzmq.consumer.output import collector
 
 

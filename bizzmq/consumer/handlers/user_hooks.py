@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 from typing import Any, Callable, List, TypeVar
 
-from bizzmq.consumer import handler_shape
+from bizzmq.consumer.handlers import shape as handler_shape
 from bizzmq.errors import ConfigurationError
 from bizzmq.utils.logs import log
 from bizzmq.validation import checks

@@ -11,11 +11,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Callable, Dict, Optional, Sequence, Tuple, Union
 
-from bizzmq.consumer import handler_loader, handler_loop, handler_result, user_hooks
-from bizzmq.consumer.handler_loader import HandlerImportError
-from bizzmq.consumer.handler_loop import HandlerLoop
-from bizzmq.consumer.handler_shape import check, hook_takes_context, takes_context
-from bizzmq.consumer.task_dispatcher import HasHandler, TaskDispatcher
+from bizzmq.consumer.handlers import loader as handler_loader
+from bizzmq.consumer.handlers import loop as handler_loop
+from bizzmq.consumer.handlers import result as handler_result
+from bizzmq.consumer.handlers import user_hooks
+from bizzmq.consumer.handlers.loader import HandlerImportError
+from bizzmq.consumer.handlers.loop import HandlerLoop
+from bizzmq.consumer.handlers.shape import check, hook_takes_context, takes_context
+from bizzmq.consumer.handlers.task_dispatcher import HasHandler, TaskDispatcher
 from bizzmq.context import Context
 from bizzmq.errors import MissingKeyError, PayloadTooLargeError, ResultTooLargeError, UnknownTaskError
 from bizzmq.failure_policy import FailurePolicy, layered

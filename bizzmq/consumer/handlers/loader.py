@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, Callable, Dict
 
-from bizzmq.consumer.handler_shape import check
+from bizzmq.consumer.handlers.shape import check
 from bizzmq.errors import ConfigurationError
 from bizzmq.utils import logs
 

@@ -8,8 +8,8 @@ from typing import Any, Callable, Optional, Sequence, Tuple, Union
 
 from bizzmq.app.description import AppDescription
 from bizzmq.consumer.handlers import loader as handler_loader
-from bizzmq.consumer.prefetch import DEFAULT_LIMIT
 from bizzmq.consumer.handlers.task_dispatcher import HasHandler
+from bizzmq.consumer.prefetch import DEFAULT_LIMIT
 from bizzmq.errors import ConfigurationError
 from bizzmq.protocol.encryption import EncryptionKeys, checked_keys
 from bizzmq.protocol.keys import QueueKeys

@@ -1,41 +1,31 @@
-"""The batch runner: runs the messages of one claim, and settles those that fail."""
+"""The batch runner: runs the messages of one claim."""
 
 from __future__ import annotations
 
 import logging
 import math
-from functools import partial
-from typing import Any, Callable, NamedTuple, Optional, Sequence
+from typing import Any, Sequence
 
 from bizzmq.broker.broker import Broker
 from bizzmq.broker.messages import BATCH_LIMIT
 from bizzmq.consumer import failpoints
 from bizzmq.consumer.claims import Claimer
+from bizzmq.consumer.failed_messages import FailedMessages
 from bizzmq.consumer.handlers.handler import Handler
 from bizzmq.consumer.hooks import ConsumerHooks
 from bizzmq.consumer.message_records import MessageRecords
 from bizzmq.consumer.options import ConsumerOptions
 from bizzmq.consumer.prefetch import AdaptivePrefetch
 from bizzmq.consumer.queues.order import QueueOrder
-from bizzmq.consumer.retry_decision import (
-    Cancel,
-    Discard,
-    MoveToDeadLetters,
-    Postpone,
-    Release,
-    Retry,
-    Settlement,
-)
+from bizzmq.consumer.run_plan import RunPlan, RunPlanner
 from bizzmq.consumer.settlement import FailedAttempt, Settler
-from bizzmq.context import Context, message_of
-from bizzmq.errors import DecodeError, MissingKeyError
-from bizzmq.failure_policy import FailurePolicy
+from bizzmq.context import Context
+from bizzmq.errors import DecodeError
 from bizzmq.message import Message
 from bizzmq.metrics.meter import Meter, NoMeter
 from bizzmq.properties import MessageProperties
 from bizzmq.protocol.attempts import NO_ATTEMPTS, Attempts
 from bizzmq.protocol.ids import match_message_id
-from bizzmq.protocol.keys import is_dead_letter_queue
 from bizzmq.protocol.results import KeptResult, success_text, ttl_text
 from bizzmq.queue import QueueOptions
 from bizzmq.utils import clock
@@ -43,24 +33,8 @@ from bizzmq.utils.logs import log
 from bizzmq.utils.stop_event import StopEvent
 
 _logger = logging.getLogger("bizzmq.consumer")
-
-_OUTCOMES = {
-    Retry: "retried", MoveToDeadLetters: "dead_lettered", Discard: "discarded", Cancel: "cancelled",
-    Postpone: "released", Release: "released",
-}  # fmt: skip
-"""What the metrics call each decision."""
 _WALL_CLOCK_S = 1.0
 """How long the difference between the wall clock and the monotonic clock is used, seconds."""
-
-
-class _Plan(NamedTuple):
-    """How to run a message with properties, which it keeps alive."""
-
-    properties: MessageProperties
-    policy: FailurePolicy
-    timeout_s: Optional[float]
-    refusal: Optional[BaseException]
-    run: Callable[[Any, Context], Any]
 
 
 class BatchRunner:
@@ -95,15 +69,17 @@ class BatchRunner:
         self._timeout_s = options.timeout_s or None
         self._activity = hooks.activity
         self._state = hooks.state
-        self._records = MessageRecords(broker, worker, hooks.activity, handler.version_of, handler.is_awaited_here)
-        self._state.records = self._records
+        records = MessageRecords(broker, worker, hooks.activity, handler.version_of, handler.is_awaited_here)
+        self._state.records = records
         self._decode = hooks.decode
         self._settler = Settler(broker, worker)
         self._queue_options = claimer.options
         self._failpoint = failpoints.armed()
-        self._plans: dict[int, _Plan] = {}
         table = hooks.activity.metrics
         self.meter = NoMeter() if table is None else Meter(table, owns_process=hooks.activity.owns_process)
+        self._failed = FailedMessages(handler, claimer, self._settler, records, hooks.activity, self.meter)
+        self._planner = RunPlanner(broker, handler, claimer, records, self._timeout_s)
+        self._plans: dict[int, RunPlan] = {}
         self._task = ""  # of the last message
         self._wall_offset_s, self._wall_valid_until_s = 0.0, -math.inf
         self.handled = 0
@@ -165,8 +141,7 @@ class BatchRunner:
                 attempts = Attempts.decode(counts)
                 number = attempts.delivery
         except (DecodeError, UnicodeDecodeError) as error:
-            self._keep_undecodable(queue, index, entry, error, now_s, rest)
-            return self._resumed_s(queue, rest)
+            return self._failed.keep_undecodable(queue, index, entry, error, now_s, rest)
         if message.properties is not None:
             return self._run_with_properties(message_id, message, index, attempts, number, options, now_s, rest)
         timeout_s = message.timeout_s or options.timeout_s or self._timeout_s
@@ -178,22 +153,12 @@ class BatchRunner:
         self._activity.begin(message_id, index, now_s, now_s + timeout_s if timeout_s else 0.0, number, rest)
         failure = self._handler.run(message.body, context)
         if failure is not None:
-            return self._failed(index, FailedAttempt(message, attempts, options, failure), now_s, rest)
+            return self._failed.settle(index, FailedAttempt(message, attempts, options, failure), now_s, rest)
         self._claimer.finished.append(message_id)
         self._activity.finish(message_id)
         if self._failpoint:
             self._failpoint("after-handler")
         return clock.monotonic()
-
-    def _keep_undecodable(
-        self, queue: str, index: int, entry: Any, error: Exception, now_s: float, rest: int
-    ) -> None:  # fmt: skip
-        """Dead-letter a message that cannot be decoded."""
-        message_id, _, counts = entry
-        if match_message_id(message_id):  # a forged id does not fit into the recorded activity
-            self._activity.settling(message_id, index)
-        self.meter.fail("dead_lettered", now_s, rest, ran=False)
-        self._claimer.send(queue, partial(self._settler.undecodable, queue, message_id, counts, error))
 
     def _run_one_logged(
         self, queue: str, index: int, entry: Any, options: QueueOptions, now_s: float, rest: int
@@ -221,7 +186,7 @@ class BatchRunner:
             if self._handler.chain is not None:  # its hooks for the decision are part of the message
                 self._handler.chain.enter(context)
                 self._activity.begin_task(message_id, index, now_s, ends_s, delivery, rest, properties.task)
-            return self._failed(
+            return self._failed.settle(
                 index, FailedAttempt(message, attempts, options, plan.refusal, plan.policy), now_s, rest, ran=False
             )
         if self._failpoint:
@@ -231,13 +196,15 @@ class BatchRunner:
         self._activity.begin_task(message_id, index, now_s, ends_s, delivery, rest, properties.task)
         result = plan.run(message.body, context)
         if isinstance(result, BaseException):
-            return self._failed(index, FailedAttempt(message, attempts, options, result, plan.policy), now_s, rest)
+            return self._failed.settle(
+                index, FailedAttempt(message, attempts, options, result, plan.policy), now_s, rest
+            )
         ended_s = clock.monotonic()
         if isinstance(result, bytes):
             text = success_text(result, delivery, self._wall_ms(now_s), self._wall_ms(ended_s))
             kept = KeptResult(ttl_text(properties.result_ttl_s), text)
             if not self._claimer.finish_with_result(message_id, index, kept):
-                ended_s = math.inf  # see `_ended_s`
+                ended_s = math.inf  # deferred, which ends the batch
         else:
             self._claimer.finished.append(message_id)
             self._activity.finish(message_id)
@@ -245,30 +212,12 @@ class BatchRunner:
             self._failpoint("after-handler")
         return ended_s
 
-    def _plan(self, message: Message, properties: MessageProperties, options: QueueOptions) -> _Plan:
+    def _plan(self, message: Message, properties: MessageProperties, options: QueueOptions) -> RunPlan:
         """How to run a message. The next ones of the claim with the same header, which is decoded once, share it."""
-        handler = self._handler
-        is_implicit = message.queue in self._queue_options.implicit
-        policy = handler.policy_of(properties, options, is_implicit=is_implicit)
-        refusal: BaseException | None = handler.refusal_of(message)
-        if refusal is not None and not (self._may_refuse(message.queue) or isinstance(refusal, MissingKeyError)):
-            refusal = None
-        keeps_result = properties.result_ttl_s and not is_dead_letter_queue(message.queue)
-        run: Callable[..., Any] = handler.run_for_result if keeps_result else handler.run
-        if properties.output_ttl_s:
-            run = partial(self._run_and_keep_output, run, properties.output_ttl_s)
-        plan = _Plan(properties, policy, policy.timeout_s or self._timeout_s, refusal, run)
-        if refusal is None and not properties.encoding:
+        plan = self._planner.plan(message, properties, options)
+        if plan.refusal is None and not properties.encoding:
             self._plans[id(properties)] = plan
         return plan
-
-    def _run_and_keep_output(self, run: Callable[..., Any], ttl_s: float, body: Any, context: Context) -> Any:
-        """Run a message whose output is kept, and store that before it counts as finished."""
-        result = run(body, context)
-        if not isinstance(result, BaseException):
-            message = message_of(context)
-            self._claimer.send(message.queue, partial(self._records.keep_output, message, context.delivery, ttl_s))
-        return result
 
     def _wall_ms(self, at_s: float) -> int:
         """The wall clock at a monotonic time. The difference of both clocks is read once a second."""
@@ -277,67 +226,15 @@ class BatchRunner:
             self._wall_offset_s, self._wall_valid_until_s = clock.wall_ms() / 1000 - now_s, now_s + _WALL_CLOCK_S
         return int((at_s + self._wall_offset_s) * 1000)
 
-    def _may_refuse(self, queue: str) -> bool:
-        """Whether messages of unknown tasks are left to others; a plain handler looks at all of a dead-letter queue."""
-        return self._handler.has_tasks or not self._broker.keys(queue).is_dead_letter_queue
-
     def is_other_work(self, queue: str, message_id: bytes, envelope: Any) -> bool:
         """Whether a stored message waits for a worker with other code: this one does not know its task."""
         try:
             message = self._decode(message_id.decode(), queue, envelope or b"")
         except (DecodeError, UnicodeDecodeError):
             return False
-        return self._handler.refusal_of(message) is not None and self._may_refuse(queue)
+        return self._handler.refusal_of(message) is not None and self._planner.may_refuse(queue)
 
     def _switch(self, task: str, now_s: float, rest: int) -> None:
         """The message that begins is of another task than the one before."""
         self._task = task
         self.meter.switch(task, now_s, rest + 1)
-
-    def _failed(self, index: int, attempt: FailedAttempt, started_s: float, rest: int, *, ran: bool = True) -> float:
-        """Settle a failed attempt; returns the time at which its settlement ended."""
-        message_id, chain = attempt.message.id.encode("ascii"), self._handler.chain
-        if chain is None:
-            self._activity.settling(message_id, index)
-        decision = self._settler.decide(attempt)
-        self.meter.fail(_OUTCOMES[type(decision)], started_s, rest, ran=ran)
-        if chain is not None:
-            self._settler.notify(chain, attempt, decision)
-            self._activity.settling(message_id, index)  # only now: a hook that never returns meets the hard limit
-        if self._records.is_of(attempt.message):
-            self._claimer.send(attempt.message.queue, partial(self._records.settle, attempt.message))
-        self._send_output(attempt, decision)
-        self._settle_failure(attempt.message.queue, attempt, decision)
-        return self._resumed_s(attempt.message.queue, rest)
-
-    def _resumed_s(self, queue: str, rest: int) -> float:
-        """As `_ended_s`. The time of the next message begins now."""
-        ended_s = self._ended_s(queue)
-        self.meter.resume(ended_s, rest)
-        return ended_s
-
-    def _send_output(self, attempt: FailedAttempt, decision: Settlement) -> None:
-        """Store the output of a failed attempt before its outcome. What ends keeps it as long as its result."""
-        message, delivery = attempt.message, attempt.attempts_before.delivery
-        if not self._records.has_output(message, delivery):
-            return
-        properties, ttl_s = message.properties, 0.0
-        if properties is not None and isinstance(decision, (Cancel, Discard)):
-            ttl_s = max(properties.result_ttl_s, properties.output_ttl_s)
-        elif properties is not None:
-            ttl_s = properties.output_ttl_s
-        self._claimer.send(message.queue, partial(self._records.keep_output, message, delivery, ttl_s, has_failed=True))
-
-    def _ended_s(self, queue: str) -> float:
-        """The time at which a failed message ended. It is infinite if its outcome is deferred, which ends the batch.
-
-        Otherwise the success of a later message would be recorded as the last one, and stand for the failure, too.
-        """
-        return math.inf if self._claimer.outages.has_deferred(queue) else clock.monotonic()
-
-    def _settle_failure(self, queue: str, attempt: FailedAttempt, decision: Settlement) -> None:
-        settler = self._settler
-        if self._claimer.send(
-            queue, lambda: settler.apply(attempt, decision), lambda: settler.unsent(attempt, decision)
-        ):
-            self._claimer.clear_journal(queue)

@@ -19,7 +19,7 @@ from bizzmq.utils import server_url
 from bizzmq.validation import checks
 from bizzmq.workers.control import health
 from bizzmq.workers.control.control_socket import AUTO, OFF
-from bizzmq.workers.ipc.scoreboard import MAX_QUEUES
+from bizzmq.workers.ipc.pool_header import MAX_QUEUES
 from bizzmq.workers.option import (
     Group,
     check_fields,

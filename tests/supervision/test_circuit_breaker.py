@@ -8,7 +8,8 @@ import pytest
 
 from bizzmq import QueueOptions
 from bizzmq.testing.wait import eventually
-from bizzmq.workers.ipc.scoreboard import PoolGate, Scoreboard
+from bizzmq.workers.ipc.pool_header import PoolGate
+from bizzmq.workers.ipc.scoreboard import Scoreboard
 from bizzmq.workers.supervisor.circuit_breaker import FIRST_PAUSE_S, FORGET_S, LONGEST_PAUSE_S, WINDOW, CircuitBreaker
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 from tests.supervision.pool_status import socket_of, status_of, wait_for_status

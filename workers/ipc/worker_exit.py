@@ -10,7 +10,7 @@ from typing import Any, Mapping, Sequence
 from bizzmq.broker.workers import DeathKind
 from bizzmq.protocol.results import KeptResult, results_to_stored
 from bizzmq.workers.ipc.records_area import Record
-from bizzmq.workers.ipc.scoreboard import Activity, Snapshot
+from bizzmq.workers.ipc.slot_activity import Activity, Snapshot
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from bizzmq.connection.error_mapping import CommandRefusedError
 from bizzmq.errors import QUEUE_TROUBLE, BrokerUnavailableError
 from bizzmq.utils import clock
 from bizzmq.utils.logs import log
-from bizzmq.workers.ipc.scoreboard import Activity, Scoreboard, Snapshot
+from bizzmq.workers.ipc.scoreboard import Scoreboard
+from bizzmq.workers.ipc.slot_activity import Activity, Snapshot
 
 _logger = logging.getLogger("bizzmq.janitor")
 Running = Dict[str, Snapshot]

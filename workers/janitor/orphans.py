@@ -10,7 +10,8 @@ import psutil
 
 from bizzmq.utils import clock
 from bizzmq.workers.config import WorkerConfig
-from bizzmq.workers.ipc.scoreboard import REMINDER, Activity, Scoreboard
+from bizzmq.workers.ipc.scoreboard import Scoreboard
+from bizzmq.workers.ipc.slot_activity import REMINDER, Activity
 from bizzmq.workers.ipc.worker_exit import WorkerExit
 from bizzmq.workers.process.descendants import Descendants
 

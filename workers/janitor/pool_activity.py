@@ -17,7 +17,8 @@ from bizzmq.protocol.pool_report import (
 )
 from bizzmq.utils import clock
 from bizzmq.workers.config import WorkerConfig
-from bizzmq.workers.ipc.scoreboard import Activity, Scoreboard
+from bizzmq.workers.ipc.scoreboard import Scoreboard
+from bizzmq.workers.ipc.slot_activity import Activity
 from bizzmq.workers.janitor.orphans import OrphanedWorkers
 
 

@@ -11,7 +11,7 @@ from bizzmq.utils import clock
 from bizzmq.utils.logs import log
 from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.ipc.janitor_messages import Gauges
-from bizzmq.workers.ipc.scoreboard import Activity
+from bizzmq.workers.ipc.slot_activity import Activity
 from bizzmq.workers.supervisor.slot import Phase
 from bizzmq.workers.supervisor.worker_pool import WorkerPool
 

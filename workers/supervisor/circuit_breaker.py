@@ -8,7 +8,7 @@ from typing import Sequence
 
 from bizzmq.utils import backoff, clock
 from bizzmq.utils.logs import log
-from bizzmq.workers.ipc.scoreboard import PoolGate
+from bizzmq.workers.ipc.pool_header import PoolGate
 
 _logger = logging.getLogger("bizzmq.supervisor")
 

@@ -11,7 +11,7 @@ from bizzmq.errors import CpuTimeExceeded, MemoryLimitExceeded, MessageCancelled
 from bizzmq.utils import clock
 from bizzmq.utils.logs import log
 from bizzmq.workers.config import WorkerConfig
-from bizzmq.workers.ipc.scoreboard import REMINDER, Activity, Snapshot
+from bizzmq.workers.ipc.slot_activity import REMINDER, Activity, Snapshot
 from bizzmq.workers.process.usage import MEGABYTE, memory_reader
 from bizzmq.workers.supervisor.rolling_restart import RollingRestart
 from bizzmq.workers.supervisor.slot import Slot

@@ -13,7 +13,7 @@ from bizzmq.utils import clock
 from bizzmq.utils.logs import log
 from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.ipc.janitor_messages import Ask, CancelRunning, Gauges, JanitorReady, Registered, Unusable
-from bizzmq.workers.ipc.scoreboard import Activity, Snapshot
+from bizzmq.workers.ipc.slot_activity import Activity, Snapshot
 from bizzmq.workers.ipc.worker_messages import BootFailure
 from bizzmq.workers.process import syscalls
 from bizzmq.workers.process.terminal import Terminal

@@ -14,7 +14,7 @@ from bizzmq.middleware.base import WorkerCrash
 from bizzmq.protocol.ids import host_name
 from bizzmq.utils import clock
 from bizzmq.utils.logs import log
-from bizzmq.workers.ipc.scoreboard import Activity, Snapshot
+from bizzmq.workers.ipc.slot_activity import Activity, Snapshot
 from bizzmq.workers.ipc.worker_exit import ExitStatus, WorkerExit
 from bizzmq.workers.process.cgroups import OomWatch
 from bizzmq.workers.supervisor.children.janitor_process import JanitorProcess

@@ -15,7 +15,8 @@ import math
 from typing import Dict, Sequence, Tuple
 
 from bizzmq.utils import clock
-from bizzmq.workers.ipc.scoreboard import Activity, Scoreboard
+from bizzmq.workers.ipc.scoreboard import Scoreboard
+from bizzmq.workers.ipc.slot_activity import Activity
 from bizzmq.workers.supervisor.children.janitor_process import JanitorProcess
 from bizzmq.workers.supervisor.slot import Slot
 from bizzmq.workers.supervisor.worker_pool import WorkerPool

@@ -12,7 +12,7 @@ from enum import Enum
 
 from bizzmq.utils import clock
 from bizzmq.utils.logs import log
-from bizzmq.workers.ipc.scoreboard import Activity
+from bizzmq.workers.ipc.slot_activity import Activity
 from bizzmq.workers.ipc.worker_messages import BootFailure
 from bizzmq.workers.supervisor.children.template_process import TemplateState
 from bizzmq.workers.supervisor.preloader import Preloader

@@ -8,7 +8,7 @@ from enum import Enum
 from bizzmq.utils import backoff
 from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.ipc.channel import Channel
-from bizzmq.workers.ipc.scoreboard import SlotActivity
+from bizzmq.workers.ipc.slot_activity import SlotActivity
 
 _AT_WORK_MAX_S = 1.0
 

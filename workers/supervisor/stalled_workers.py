@@ -8,7 +8,7 @@ import psutil
 
 from bizzmq.utils import clock
 from bizzmq.utils.logs import log
-from bizzmq.workers.ipc.scoreboard import Activity
+from bizzmq.workers.ipc.slot_activity import Activity
 from bizzmq.workers.supervisor.preloader import Preloader
 from bizzmq.workers.supervisor.slot import Slot
 from bizzmq.workers.supervisor.worker_pool import WorkerPool

@@ -13,7 +13,7 @@ from bizzmq.metrics.table import MetricsTable, size_of
 from bizzmq.protocol.keys import is_dead_letter_queue, logical_queue
 from bizzmq.utils import clock, logs
 from bizzmq.workers.config import WorkerConfig
-from bizzmq.workers.ipc.scoreboard import Activity, Snapshot
+from bizzmq.workers.ipc.slot_activity import Activity, Snapshot
 from bizzmq.workers.process.usage import Meter, Usage
 from bizzmq.workers.supervisor.children.template_process import TemplateProcess
 from bizzmq.workers.supervisor.components import Components

@@ -35,7 +35,7 @@ from bizzmq.errors import (
     RetryLater,
 )
 from bizzmq.utils import clock
-from bizzmq.workers.ipc.scoreboard import REMINDER, SlotActivity
+from bizzmq.workers.ipc.slot_activity import REMINDER, SlotActivity
 from bizzmq.workers.process.descendants import ticks_now
 
 DRAIN_SHARE = 0.8

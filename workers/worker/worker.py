@@ -25,7 +25,7 @@ from bizzmq.worker_state import WorkerState
 from bizzmq.workers import exit_codes
 from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.ipc.channel import Channel
-from bizzmq.workers.ipc.scoreboard import SlotActivity
+from bizzmq.workers.ipc.slot_activity import SlotActivity
 from bizzmq.workers.ipc.worker_messages import Booted, BootFailure, Hello
 from bizzmq.workers.journal.file_format import server_of
 from bizzmq.workers.journal.writer import WorkerJournal

@@ -7,7 +7,7 @@ from typing import Callable, Dict, NamedTuple, Sequence, Tuple
 
 from bizzmq.protocol.profile import MOST_STACKS, OTHERS, Frame, Profile, Stack, shortened
 from bizzmq.utils import clock
-from bizzmq.workers.ipc.scoreboard import Activity, Snapshot
+from bizzmq.workers.ipc.slot_activity import Activity, Snapshot
 from bizzmq.workers.process.stack_file import handler_frames
 from bizzmq.workers.supervisor.requests.stacks import StackDump
 from bizzmq.workers.supervisor.slot import Slot

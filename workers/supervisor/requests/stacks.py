@@ -7,7 +7,7 @@ from typing import Callable, Collection, List, NamedTuple, Sequence
 
 from bizzmq.utils import clock
 from bizzmq.utils.logs import log
-from bizzmq.workers.ipc.scoreboard import Activity
+from bizzmq.workers.ipc.slot_activity import Activity
 from bizzmq.workers.supervisor.slot import Slot
 from bizzmq.workers.supervisor.worker_pool import STACK_WAIT_S, WorkerPool
 

@@ -10,24 +10,18 @@ import logging
 import os
 import select
 import signal
-from typing import Mapping
 
-from bizzmq.admin.stats import stats
 from bizzmq.app.description import AppDescription
 from bizzmq.broker.broker import Broker
-from bizzmq.broker.metrics import QueueGauges
-from bizzmq.broker.server_info import missing_commands, warn_of_eviction
+from bizzmq.broker.server_info import warn_of_eviction
 from bizzmq.connection.error_mapping import SlotMovedError
 from bizzmq.connection.factory import AnyConnection
 from bizzmq.connection.retry import CURABLE, Outage
 from bizzmq.consumer import failpoints
 from bizzmq.consumer.lease import QUEUE_GONE, Lease, LeaseOptions
-from bizzmq.doctor.roles import OPTIONAL, needed
 from bizzmq.errors import (
     QUEUE_TROUBLE,
     BizzMQError,
-    BrokerRefusesError,
-    BrokerUnavailableError,
     BrokerUnusableError,
     QueueNotFoundError,
 )
@@ -35,7 +29,6 @@ from bizzmq.metrics.deploys import start_bytes
 from bizzmq.metrics.reporter import Reporter
 from bizzmq.protocol.keys import logical_queue
 from bizzmq.protocol.pool_report import own_versions
-from bizzmq.queue import QueueStats
 from bizzmq.schedules.scheduler import Scheduler
 from bizzmq.utils import clock
 from bizzmq.utils.logs import log
@@ -48,29 +41,28 @@ from bizzmq.workers.ipc.janitor_messages import (
     Answer,
     CancelRunning,
     Described,
-    Gauges,
     JanitorReady,
     JanitorRequest,
-    QueueLengths,
     Requeue,
     SignOff,
     Unusable,
 )
 from bizzmq.workers.ipc.scoreboard import Scoreboard
 from bizzmq.workers.janitor.cancels import RunningCancels
+from bizzmq.workers.janitor.gauge_sender import GaugeSender
 from bizzmq.workers.janitor.orphans import OrphanedWorkers
 from bizzmq.workers.janitor.pending_requests import PendingRequests, concerns_one_queue
 from bizzmq.workers.janitor.pool_activity import PoolActivity, target_of
 from bizzmq.workers.janitor.pool_requests import PoolRequests
 from bizzmq.workers.janitor.queues import PoolQueues
 from bizzmq.workers.janitor.record_keeper import RecordKeeper
+from bizzmq.workers.janitor.server_check import ServerCheck
 from bizzmq.workers.journal.file_format import server_of
 from bizzmq.workers.journal.recovery import JournalRecovery
 from bizzmq.workers.process import fork
 from bizzmq.workers.process.title import Title
 
 _logger = logging.getLogger("bizzmq.janitor")
-_GAUGES_S = 1.0
 _RETRY_S = 0.5
 """How long to wait before a request that has failed on one queue is tried again."""
 
@@ -103,10 +95,11 @@ class Janitor:
         )  # fmt: skip
         self._records = RecordKeeper(self._broker, scoreboard, lambda: self._orphans.slots)
         self._outage = Outage(_logger, "janitor")
+        self._gauges = GaugeSender(self._broker, config.queues, channel)
         self._reporter = Reporter(
             self._broker, supervisor, config.queues, scoreboard.all_metrics(), scoreboard.ledger(),
             start=start_bytes(config.code_version, own_versions()["version"], target_of(config)),
-            shards_of=self._lease.shards_of, before_request=self._report_alive, on_gauges=self._send_lengths,
+            shards_of=self._lease.shards_of, before_request=self._report_alive, on_gauges=self._gauges.send_lengths,
         )  # fmt: skip
         self._pending = PendingRequests(
             self._broker, self._lease, self._orphans, self._recovery, channel, self._queues, config,
@@ -119,8 +112,8 @@ class Janitor:
         self._requests = PoolRequests(
             self._broker, supervisor, config.queues[0], self._channel.send, reach=failpoints.armed()
         )
-        self._ready = self._is_checked = False
-        self._next_gauges_s = 0.0
+        self._server_check = ServerCheck(self._broker, supervisor, config.queues[0], self._report_alive)
+        self._ready = False
 
     def main(self) -> int:
         """Run the process from start to end, and return its exit code."""
@@ -163,7 +156,7 @@ class Janitor:
             if failure is not None:
                 raise failure
             if self._config.min_concurrency and not self._pending.signed_off:
-                wait_s = min(wait_s, self._send_gauges())
+                wait_s = min(wait_s, self._gauges.tick())
             wait_s = min(wait_s, self._records.tick())
             self._outage.over()
             return wait_s
@@ -193,43 +186,13 @@ class Janitor:
 
     def _make_ready(self) -> None:
         """Create the queues and register."""
-        self._check_commands()
+        self._server_check.require_commands()
         for queue in self._config.queues:
             self._prepare(queue)
         self._lease.register()
         warn_of_eviction(self._broker.connection, _logger)
         self._ready = True
         self._channel.send(JanitorReady())
-
-    def _check_commands(self) -> None:
-        """Check once for each pool that the server has the commands that a pool needs.
-
-        Raises:
-            BrokerUnusableError: some are missing.
-        """
-        if self._is_checked or self._is_registered():
-            return
-        required = sorted({*needed("worker")} - {*OPTIONAL})
-        try:
-            missing = missing_commands(
-                self._broker.connection.at(self._broker.keys(self._config.queues[0]).meta), required, self._report_alive
-            )
-        except BrokerRefusesError:
-            raise
-        except BrokerUnavailableError:
-            self._broker.ping()  # the server works; a proxy refuses the question
-            missing = []
-        self._is_checked = not missing
-        if missing:
-            names = ", ".join(name.upper() for name in missing)
-            raise BrokerUnusableError(f"the server has no {names}: see bizzmq doctor")
-
-    def _is_registered(self) -> bool:
-        """Whether an earlier janitor has registered the supervisor: then a heartbeat is due, and no check."""
-        try:
-            return self._supervisor in self._broker.supervisors(self._config.queues[0])
-        except (*QUEUE_TROUBLE, BrokerRefusesError):
-            return False
 
     def _report_alive(self) -> None:
         self._channel.send(Alive(self._outage.lasts, self._lease.aside, self._queues.paused))
@@ -278,33 +241,6 @@ class Janitor:
                 raise
             return error
         return None
-
-    def _send_lengths(self, gauges: Mapping[str, QueueGauges]) -> None:
-        """Tell the supervisor, for its health port. The shards of a queue add up."""
-        queues: dict[str, list[int]] = {}
-        for shard, one in gauges.items():
-            known = queues.setdefault(logical_queue(shard), [0] * 5)
-            counts = (one.waiting, one.delayed, one.processing, one.letters)
-            known[:4] = [before + more for before, more in zip(known, counts)]
-            known[4] = max(known[4], one.oldest_ms)
-        self._channel.send(QueueLengths(queues))
-
-    def _send_gauges(self) -> float:
-        """Send the figures for the autoscaler, once a second; returns the seconds until the next time."""
-        now_s = clock.monotonic()
-        if now_s >= self._next_gauges_s:
-            self._next_gauges_s = now_s + _GAUGES_S
-            counts = [count for queue in self._config.queues for count in self._counts(queue)]
-            settled = sum(count.acked + count.retried + count.discarded for count in counts)
-            self._channel.send(Gauges(sum(count.waiting for count in counts), settled))
-        return self._next_gauges_s - now_s
-
-    def _counts(self, queue: str) -> list[QueueStats]:
-        """The counts of a queue; none if it is out of order."""
-        try:
-            return [stats(self._broker, queue)]
-        except QUEUE_TROUBLE:
-            return []
 
     def _look_after(self, queue: str) -> None:
         self._queues.look_after(queue, len(self._lease.shards_of(queue)))

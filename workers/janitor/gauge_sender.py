@@ -1,0 +1,54 @@
+"""The counts that the janitor sends to the supervisor: for its health port, and for the autoscaler."""
+
+from __future__ import annotations
+
+from typing import Mapping, Sequence
+
+from bizzmq.admin.stats import stats
+from bizzmq.broker.broker import Broker
+from bizzmq.broker.metrics import QueueGauges
+from bizzmq.errors import QUEUE_TROUBLE
+from bizzmq.protocol.keys import logical_queue
+from bizzmq.queue import QueueStats
+from bizzmq.utils import clock
+from bizzmq.workers.ipc.channel import Channel
+from bizzmq.workers.ipc.janitor_messages import Gauges, QueueLengths
+
+_EVERY_S = 1.0
+
+
+class GaugeSender:
+    """Sends the counts of a pool's queues."""
+
+    def __init__(self, broker: Broker, queues: Sequence[str], channel: Channel) -> None:
+        self._broker = broker
+        self._queues = queues
+        self._channel = channel
+        self._next_s = 0.0
+
+    def send_lengths(self, gauges: Mapping[str, QueueGauges]) -> None:
+        """Send the lengths of the queues, for the health port. The shards of a queue add up."""
+        queues: dict[str, list[int]] = {}
+        for shard, one in gauges.items():
+            known = queues.setdefault(logical_queue(shard), [0] * 5)
+            counts = (one.waiting, one.delayed, one.processing, one.letters)
+            known[:4] = [before + more for before, more in zip(known, counts)]
+            known[4] = max(known[4], one.oldest_ms)
+        self._channel.send(QueueLengths(queues))
+
+    def tick(self) -> float:
+        """Send the figures for the autoscaler, once a second; returns the seconds until the next time."""
+        now_s = clock.monotonic()
+        if now_s >= self._next_s:
+            self._next_s = now_s + _EVERY_S
+            counts = [count for queue in self._queues for count in self._counts(queue)]
+            settled = sum(count.acked + count.retried + count.discarded for count in counts)
+            self._channel.send(Gauges(sum(count.waiting for count in counts), settled))
+        return self._next_s - now_s
+
+    def _counts(self, queue: str) -> list[QueueStats]:
+        """The counts of a queue; none if it is out of order."""
+        try:
+            return [stats(self._broker, queue)]
+        except QUEUE_TROUBLE:
+            return []

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple, Sequence, Tuple
 
-from bizzmq.admin.activity.pools import PoolInfo
+from bizzmq.admin.activity.pools import SILENT, PoolInfo
 from bizzmq.admin.queue_row import QueueRow
 from bizzmq.top.picture import Failing, Picture, Running
 from bizzmq.utils import clock, logs
-from bizzmq.utils.wording import span
+from bizzmq.utils.wording import counted, span
 
 Cells = Sequence[str]
 
@@ -37,6 +37,21 @@ POOLS = Columns(
     ("pid", "workers", "busy", "longest", "beat"),
 )
 FAILURES = Columns(("queue", "count", "error", "where", "last", "text"), ("count", "last"))
+
+
+def summary(picture: Picture) -> str:
+    """The line of sums above the tables."""
+    pools = [pool for pool in picture.pools if pool.state != SILENT]
+    workers, busy = sum(pool.workers for pool in pools), sum(min(pool.busy, pool.workers) for pool in pools)
+    usable = [row for row in picture.rows if row.stats is not None]
+    waiting = sum(row.stats.waiting for row in usable if row.stats)
+    rates = [row.rates.get(60) for row in usable]
+    done = sum(rate.outgoing for rate in rates if rate)
+    failed = sum(rate.failed for rate in rates if rate)
+    return (
+        f"{counted(len(picture.rows), 'queue')}  {waiting:,} waiting  {busy} of {counted(workers, 'worker')} busy  "
+        f"{done:,.0f} done/min  {failed:,.0f} failed/min"
+    )
 
 
 def queue_rows(picture: Picture) -> list[Row]:

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import Any, Callable, ClassVar, Dict, List, Mapping, Optional, Sequence
+from typing import Callable, ClassVar, Dict, List, Mapping, Optional, Sequence
 
 from rich.text import Text
 from textual import work
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.css.query import NoMatches
-from textual.widgets import DataTable, Footer, Input, Static, TabbedContent, TabPane
+from textual.widgets import Footer, Input, Static, TabbedContent, TabPane
 
-from bizzmq.admin.activity.pools import SILENT
 from bizzmq.client import BizzMQ
 from bizzmq.errors import BizzMQError
 from bizzmq.top import acts, tables
 from bizzmq.top.dialogs import Entry, Question, Reading
 from bizzmq.top.picture import Failing, Picture
 from bizzmq.top.reader import Reader
+from bizzmq.top.row_table import RowTable
 from bizzmq.utils.wording import counted, span
 
 _STYLES: Mapping[str, str] = {"error": "bold red", "warning": "yellow"}
@@ -72,12 +72,7 @@ class TopApp(App[None]):
         with TabbedContent(initial="queues"):
             for number, (name, columns) in enumerate(_TABS.items(), 1):
                 with TabPane(f"{number} {name}", id=name):
-                    table: DataTable[Text] = DataTable(
-                        id=f"{name}-table", cursor_type="row", zebra_stripes=True, cell_padding=1
-                    )
-                    for column in columns.names:
-                        table.add_column(column, key=column)
-                    yield table
+                    yield RowTable(columns, f"{name}-table")
         yield Input(placeholder="show only rows with this text", id="filter")
         yield Footer()
 
@@ -138,32 +133,14 @@ class TopApp(App[None]):
             "queues": tables.queue_rows(picture), "running": tables.running_rows(picture.running),
             "pools": tables.pool_rows(picture), "failures": tables.failure_rows(self._failing),
         }  # fmt: skip
-        self.query_one("#summary", Static).update(_summary(picture))
+        self.query_one("#summary", Static).update(tables.summary(picture))
         lines = [Text(one.sentence, style=_STYLES.get(one.level, "")) for one in picture.troubles]
         self.query_one("#troubles", Static).update(Text("\n").join(lines))
-        for name, columns in _TABS.items():
-            self._fill(self._table(name), columns, self._rows[name])
+        for name, rows in self._rows.items():
+            self._table(name).fill(rows, self._wanted)
 
-    def _fill(self, table: DataTable[Text], columns: tables.Columns, rows: Sequence[tables.Row]) -> None:
-        """Show the rows; the cursor stays on its row, wherever that is now."""
-        wanted = self._wanted.casefold()
-        shown = [row for row in rows if wanted in " ".join(row.cells).casefold()]
-        under, place = _key_under(table), table.cursor_row
-        keys = [row.key for row in shown]
-        if [key.value for key in table.rows] != keys:
-            table.clear()
-            for row in shown:
-                table.add_row(*_texts(columns, row), key=row.key)
-            if keys:
-                table.move_cursor(row=keys.index(under) if under in keys else min(place, len(keys) - 1))
-            return
-        for row in shown:
-            for name, text in zip(columns.names, _texts(columns, row)):
-                if table.get_cell(row.key, name) != text:
-                    table.update_cell(row.key, name, text, update_width=True)
-
-    def _table(self, name: str) -> DataTable[Text]:
-        return self.query_one(f"#{name}-table", DataTable)
+    def _table(self, name: str) -> RowTable:
+        return self.query_one(f"#{name}-table", RowTable)
 
     @property
     def _tab(self) -> str:
@@ -171,7 +148,7 @@ class TopApp(App[None]):
 
     def _selected(self) -> Optional[str]:
         """The key of the row under the cursor; None, with a word to the user, if there is none."""
-        key = _key_under(self._table(self._tab))
+        key = self._table(self._tab).key_under_cursor
         if key is None:
             self.notify("There is no row under the cursor.", severity="warning")
         return key
@@ -311,31 +288,3 @@ class TopApp(App[None]):
         else:
             self.call_from_thread(partial(self.notify, text, markup=False))
             self.call_from_thread(self._look)
-
-
-def _key_under(table: DataTable[Any]) -> Optional[str]:
-    if not table.row_count:
-        return None
-    return table.coordinate_to_cell_key(table.cursor_coordinate).row_key.value
-
-
-def _texts(columns: tables.Columns, row: tables.Row) -> List[Text]:
-    """The cells as plain text: what comes from Redis is never markup."""
-    return [
-        Text(cell, justify="right" if name in columns.numbers else "left")
-        for name, cell in zip(columns.names, row.cells)
-    ]
-
-
-def _summary(picture: Picture) -> str:
-    pools = [pool for pool in picture.pools if pool.state != SILENT]
-    workers, busy = sum(pool.workers for pool in pools), sum(min(pool.busy, pool.workers) for pool in pools)
-    usable = [row for row in picture.rows if row.stats is not None]
-    waiting = sum(row.stats.waiting for row in usable if row.stats)
-    rates = [row.rates.get(60) for row in usable]
-    done = sum(rate.outgoing for rate in rates if rate)
-    failed = sum(rate.failed for rate in rates if rate)
-    return (
-        f"{counted(len(picture.rows), 'queue')}  {waiting:,} waiting  {busy} of {counted(workers, 'worker')} busy  "
-        f"{done:,.0f} done/min  {failed:,.0f} failed/min"
-    )

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass, field
-from typing import Any, Callable, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Optional, Sequence, Union
 
 from bizzmq.app.description import AppDescription
 from bizzmq.consumer.handlers import loader as handler_loader
 from bizzmq.consumer.handlers.task_dispatcher import HasHandler
 from bizzmq.consumer.prefetch import DEFAULT_LIMIT
 from bizzmq.errors import ConfigurationError
-from bizzmq.protocol.encryption import EncryptionKeys, checked_keys
-from bizzmq.protocol.keys import QueueKeys
+from bizzmq.protocol.encryption import EncryptionKeys
 from bizzmq.protocol.sealing import Sealer
-from bizzmq.protocol.signing import Key, Signer
+from bizzmq.protocol.signing import Key
 from bizzmq.utils import server_url
 from bizzmq.validation import checks
+from bizzmq.workers import option_values
 from bizzmq.workers.control import health
 from bizzmq.workers.control.control_socket import AUTO, OFF
-from bizzmq.workers.ipc.pool_header import MAX_QUEUES
 from bizzmq.workers.option import (
     Group,
     check_fields,
@@ -35,47 +34,10 @@ from bizzmq.workers.option import (
     seconds,
     text,
 )
+from bizzmq.workers.option_values import DEFAULT_QUEUES, HEALTH_TOKEN
 from bizzmq.workers.process import cgroups, library_threads, working_directory
 
-HEALTH_TOKEN = "BIZZMQ_WORKER_HEALTH_TOKEN"  # noqa: S105 - the name of the variable
 _DEFAULT_GRACE_S = 2.0
-
-
-DEFAULT_QUEUES: Tuple[str, ...] = ("default",)
-"""The queues if none are chosen. It is compared by identity: an app brings queues of its own."""
-
-
-def _queue_names(name: str, value: Any) -> Tuple[str, ...]:
-    given = checks.items(value, f"{name} must be a list of at least one queue name")
-    queues: Tuple[str, ...] = tuple(checks.text(f"each of {name}", queue, "the name of a queue") for queue in given)
-    if len(set(queues)) != len(queues):
-        raise ConfigurationError("a queue is named twice")
-    for queue in queues:
-        QueueKeys(queue)
-    if len(queues) > MAX_QUEUES:
-        raise ConfigurationError(f"one pool can serve at most {MAX_QUEUES} queues")
-    return DEFAULT_QUEUES if value is DEFAULT_QUEUES else queues
-
-
-def _signing_keys(name: str, value: Any) -> Tuple[Key, ...]:
-    if value is None or value == ():
-        return ()
-    keys = checks.items(value, f"{name} must be a list of at least one key")
-    Signer(keys)
-    return keys
-
-
-def _encryption_keys(name: str, value: Any) -> EncryptionKeys:  # noqa: ARG001 - the errors name it
-    return () if value is None or value == () else checked_keys(value)
-
-
-def _token(name: str, value: Any) -> str:
-    token = checks.secret(name, value)
-    if not token.isprintable() or token != token.strip():
-        raise ConfigurationError(
-            f"{HEALTH_TOKEN} has a line end, a control character or white space around it: no client can send that"
-        )
-    return token
 
 
 @dataclass(frozen=True)
@@ -95,7 +57,7 @@ class WorkerConfig:
 
     handler: Union[str, Callable[..., Any], HasHandler]
     queues: Sequence[str] = option(
-        "-q", "--queue", kind=checked_by(_queue_names, "NAME", is_repeated=True), default=DEFAULT_QUEUES,
+        "-q", "--queue", kind=checked_by(option_values.queue_names, "NAME", is_repeated=True), default=DEFAULT_QUEUES,
         default_text="default, or all queues of the app", group=Group.QUEUES,
         meaning="Queue to work on; repeat it in order of preference.",
         details="A missing queue is created, with the options that an app declares, or else with a dead-letter queue.",
@@ -240,7 +202,7 @@ class WorkerConfig:
         meaning=f"Address of the health port. One that other hosts can reach needs {HEALTH_TOKEN}.",
     )  # fmt: skip
     health_token: str = option(
-        kind=checked_by(_token), default="", variable=HEALTH_TOKEN, is_secret=True, group=Group.STATUS,
+        kind=checked_by(option_values.token), default="", variable=HEALTH_TOKEN, is_secret=True, group=Group.STATUS,
         meaning="Token that clients of the health port send as `Authorization: Bearer TOKEN`.",
     )  # fmt: skip
     journal: str = option(
@@ -250,11 +212,11 @@ class WorkerConfig:
         details="It belongs to the pool's user, and is created if it does not exist.",
     )  # fmt: skip
     signing_keys: Sequence[Key] = option(
-        kind=checked_by(_signing_keys), default=(), is_secret=True,
+        kind=checked_by(option_values.signing_keys), default=(), is_secret=True,
         meaning="As for BizzMQ. With keys, messages that are not signed become dead letters.",
     )  # fmt: skip
     encryption_keys: EncryptionKeys = option(
-        kind=checked_by(_encryption_keys), default=(), is_secret=True,
+        kind=checked_by(option_values.encryption_keys), default=(), is_secret=True,
         meaning="As for BizzMQ. Messages that are encrypted with another key wait for a worker that has it.",
     )  # fmt: skip
     directory: str = field(default_factory=working_directory.logical_path)

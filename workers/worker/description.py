@@ -21,11 +21,12 @@ from bizzmq.errors import BizzMQError, ConfigurationError
 from bizzmq.protocol.keys import QueueKeys, logical_queue
 from bizzmq.utils import clock, detached, server_url
 from bizzmq.workers import exit_codes
-from bizzmq.workers.config import DEFAULT_QUEUES, WorkerConfig
+from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.ipc.channel import Channel, Direction
 from bizzmq.workers.ipc.janitor_messages import Described
 from bizzmq.workers.ipc.worker_exit import ExitStatus
 from bizzmq.workers.ipc.worker_messages import BootFailure
+from bizzmq.workers.option_values import DEFAULT_QUEUES
 from bizzmq.workers.process import fork, syscalls
 from bizzmq.workers.process.child import fork_with_channel
 from bizzmq.workers.process.descendants import Descendants

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Iterator
 
 from bizzmq.doctor.acl_probe import Ask, is_about_names, probe_of, sample
+from bizzmq.doctor.acl_rules import CHANNEL_COMMANDS, rules
 from bizzmq.doctor.findings import Finding, ServerFacts, fail, ok, warn
-from bizzmq.doctor.roles import CHANNEL_COMMANDS, GROUPS, ROLES, Use, rules
+from bizzmq.doctor.roles import GROUPS, ROLES, Use
 
 _MOST_RULES = 6
 """If more rules are missing, the user was not meant for that role."""

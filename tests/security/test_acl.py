@@ -15,7 +15,7 @@ from bizzmq.broker import scripts
 from bizzmq.broker.broker import Broker
 from bizzmq.connection.base import Connection
 from bizzmq.dead_letters.retention import Retention
-from bizzmq.doctor import roles
+from bizzmq.doctor import acl_rules, roles
 from bizzmq.errors import BizzMQError, BrokerRefusesError, BrokerReplyError
 from bizzmq.metrics.rolling import roll_up_queue
 from bizzmq.protocol.ids import occurrence_id
@@ -121,7 +121,7 @@ def broker_of(guarded: RedisServer) -> Iterator[Any]:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_the_document_has_the_lines_that_the_doctor_uses(role: str) -> None:
-    assert rules(role)[3:] == roles.rules(roles.ROLES[role])
+    assert rules(role)[3:] == acl_rules.rules(roles.ROLES[role])
     assert rules(role)[:3] == ["on", f">{PASSWORD}", "resetchannels"]
 
 
@@ -369,7 +369,7 @@ def _unneeded(server: RedisServer, admin: Redis, role: str, by_pair: dict[Pair, 
             others = roles.Use(use.kinds, tuple(other for other in use.commands if other != name))
             if others.commands:
                 rest.append(others)
-            set_user(admin, role, [*rules(role)[:3], *roles.rules(rest)])
+            set_user(admin, role, [*rules(role)[:3], *acl_rules.rules(rest)])
             _start_over(admin, with_scripts=False)
             act = by_pair[name, kind]
             act.prepare(server, admin)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from datetime import timedelta
 from types import TracebackType
 from typing import Any, AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence, TypeVar
 
@@ -11,6 +9,7 @@ from bizzmq.admin.arguments import checked_name
 from bizzmq.aio.broker import AsyncBroker
 from bizzmq.aio.connection.factory import AnyAsyncConnection, connect
 from bizzmq.aio.consumer import LoopConsumer
+from bizzmq.aio.consuming_client import AsyncConsumingClient
 from bizzmq.aio.control_client import AsyncControlClient
 from bizzmq.aio.dead_letters import AsyncDeadLetterClient
 from bizzmq.aio.publisher import AsyncPublisher
@@ -22,9 +21,9 @@ from bizzmq.broker.broker import Broker
 from bizzmq.broker.checked_publish import Terms
 from bizzmq.connection.factory import connect as connect_blocking
 from bizzmq.consumer.handlers.handler import UserHandler
-from bizzmq.consumer.options import ConsumerOptions, ExitReason
+from bizzmq.consumer.options import ConsumerOptions
 from bizzmq.embedded import server as embedded
-from bizzmq.errors import BizzMQError, ClosedError
+from bizzmq.errors import ClosedError
 from bizzmq.message import MessageOptions
 from bizzmq.middleware.base import Publication
 from bizzmq.middleware.checks import all_checked
@@ -49,7 +48,9 @@ T = TypeVar("T")
 _DEFAULTS = MessageOptions()
 
 
-class AsyncBizzMQ(AsyncDeadLetterClient, AsyncControlClient, AsyncResultClient, AsyncScheduleClient):
+class AsyncBizzMQ(
+    AsyncDeadLetterClient, AsyncControlClient, AsyncResultClient, AsyncScheduleClient, AsyncConsumingClient
+):
     """A client for asyncio, with the methods of BizzMQ. A context manager (`async with`) that many tasks can share.
 
     It works on the sockets of the event loop, without threads; only consumers have threads. The constructor neither
@@ -85,8 +86,8 @@ class AsyncBizzMQ(AsyncDeadLetterClient, AsyncControlClient, AsyncResultClient, 
         self._sealer = self._settings.sealer
         self._middlewares = all_checked(middleware)
         self._closed = False
+        self._consumers = []
         self._server: embedded.EmbeddedServer | None = None
-        self._consumers: list[LoopConsumer] = []
         self._clock = ServerClock()
         self._publishers = AsyncPublisherPool(self._new_publisher, self._settings.limit)
         self._result_readers = AsyncResultReaders(self._prepare, self._new_connection, self._read_shards)
@@ -181,72 +182,10 @@ class AsyncBizzMQ(AsyncDeadLetterClient, AsyncControlClient, AsyncResultClient, 
         facts = schedule.queue, schedule.envelope, schedule.terms.unique_key, terms
         return await self._with_publisher(lambda publisher: publisher.publish_encoded(*facts))
 
-    async def consume_message_from_queue(self, queue_name: str, handler: UserHandler) -> Callable[[], Awaitable[None]]:
-        """Start to handle this queue's messages, one at a time.
-
-        An async handler runs in this event loop, any other one in a thread of the consumer, where it may block. The
-        messages are claimed and settled in that thread, so a loop that is busy costs no lease.
-
-        Returns:
-            An async function that stops the consumer. It waits for the running message and releases the messages that
-            have not started. It may be called again.
-
-        Raises:
-            ConfigurationError: the name is invalid, or the handler does not accept a message.
-            QueueNotFoundError, BrokerUnavailableError, ClosedError
-        """
-        return (await self._start_consuming(queue_name, handler, ConsumerOptions())).stop
-
-    async def consume_until_empty(
-        self, queue_name: str, handler: UserHandler, timeout_s: float | timedelta | None = None
-    ) -> int:
-        """As BizzMQ.consume_until_empty. The handler runs as in `consume_message_from_queue`.
-
-        If it is cancelled, no further message is started; `close` waits for the running one.
-        """
-        limit_s = checks.seconds("timeout_s", timeout_s, otherwise=", or None") if timeout_s is not None else math.inf
-        consumer = await self._start_consuming(queue_name, handler, ConsumerOptions(burst=True))
-        try:
-            is_empty = await consumer.ends_within(limit_s)
-        except BaseException:
-            consumer.ask_to_stop()
-            raise
-        await consumer.stop()
-        self._forget_consumer(consumer)
-        if not is_empty:
-            raise TimeoutError(f"the queue {queue_name!r} was not empty within {limit_s:g} s")
-        if consumer.ended is None:
-            raise BizzMQError(f"the consumer of {queue_name!r} failed before the queue was empty: see the log")
-        if consumer.ended is not ExitReason.BURST:
-            raise ClosedError(f"this client was closed before the queue {queue_name!r} was empty")
-        return consumer.handled
-
-    async def _start_consuming(self, queue_name: str, handler: UserHandler, options: ConsumerOptions) -> LoopConsumer:
+    async def _new_consumer(self, queue_name: str, handler: UserHandler, options: ConsumerOptions) -> LoopConsumer:
         await self._prepare()
         name = checked_name(queue_name)
-        consumer = LoopConsumer(self._new_blocking_broker, name, handler, self._sealer, options, self._middlewares)
-        for earlier in [one for one in self._consumers if one.is_stopped]:
-            self._forget_consumer(earlier)
-        self._consumers.append(consumer)  # before the start, so that `close` stops it even if the start is cancelled
-        try:
-            await consumer.start()
-        except BizzMQError:
-            self._forget_consumer(consumer)
-            raise
-        if self._closed:  # in the meantime, by a task that may not have seen this consumer
-            await consumer.stop()
-            self._require_open()
-        return consumer
-
-    async def _stop_consumers(self) -> None:
-        while self._consumers:
-            consumer = self._consumers[-1]
-            await consumer.stop()
-            self._forget_consumer(consumer)
-
-    def _forget_consumer(self, consumer: LoopConsumer) -> None:
-        if consumer in self._consumers:
-            self._consumers.remove(consumer)
+        return LoopConsumer(self._new_blocking_broker, name, handler, self._sealer, options, self._middlewares)
 
     def _require_open(self) -> None:
         if self._closed:

@@ -15,7 +15,7 @@ from click import Command
 from bizzmq import BizzMQ, MessageOptions, QueueOptions
 from bizzmq.cli.helpers import option_of
 from bizzmq.cli.publish import publish
-from bizzmq.cli.queue import create
+from bizzmq.cli.queue.group import create
 from bizzmq.testing.wait import eventually
 from tests.support.paths import ROOT
 

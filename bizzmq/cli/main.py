@@ -17,21 +17,21 @@ from bizzmq.cli.doctor import doctor
 from bizzmq.cli.looking.explain import explain
 from bizzmq.cli.looking.pools import pools
 from bizzmq.cli.looking.profile import profile
+from bizzmq.cli.looking.queues import queues
 from bizzmq.cli.looking.show import show_message
 from bizzmq.cli.looking.stack import stack
+from bizzmq.cli.looking.stats import stats
+from bizzmq.cli.looking.watch import watch
 from bizzmq.cli.messages import delete, find, list_messages
 from bizzmq.cli.pause import pause, resume
 from bizzmq.cli.pool import pool
 from bizzmq.cli.publish import publish
 from bizzmq.cli.purge import purge
-from bizzmq.cli.queue import queue
-from bizzmq.cli.queues import queues
+from bizzmq.cli.queue.group import queue
 from bizzmq.cli.schedule import schedule
-from bizzmq.cli.stats import stats
 from bizzmq.cli.tasks import tasks
 from bizzmq.cli.top import top
 from bizzmq.cli.torture import torture
-from bizzmq.cli.watch import watch
 from bizzmq.utils import console, environment, logs, standard_streams
 
 _OWN_SERVER = ("demo", "torture")

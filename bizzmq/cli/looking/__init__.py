@@ -1,1 +1,1 @@
-"""Commands that look at messages and pools, and change nothing."""
+"""Commands that look at queues, messages and pools, and change nothing."""

@@ -1,0 +1,1 @@
+"""`bizzmq queue`: create, change, show, list and delete queues."""

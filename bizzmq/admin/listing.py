@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Sequence, Union
 
 from bizzmq.admin.message_filter import ALL, MessageFilter
-from bizzmq.admin.pages import ANCHORS, IdList, IdSet, Page, Position
-from bizzmq.admin.reversed_pages import ReversedList, ReversedSet
+from bizzmq.admin.paging.pages import ANCHORS, IdList, IdSet, Page, Position
+from bizzmq.admin.paging.reversed_pages import ReversedList, ReversedSet
 from bizzmq.admin.stored_message import (
     DEAD_LETTERED,
     DELAYED,

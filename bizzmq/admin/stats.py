@@ -7,9 +7,9 @@ from typing import Any, Sequence
 
 from bizzmq.admin.activity.pools import PoolInfo, read_pools
 from bizzmq.admin.activity.queue_activity import QueueActivity, read_activity
+from bizzmq.admin.queue_problems import find_problems
 from bizzmq.broker.broker import Broker
 from bizzmq.broker.operations import Operation, Together, command
-from bizzmq.broker.queue_problems import find_problems
 from bizzmq.broker.queues import read_shards
 from bizzmq.broker.replies import as_text, pairs
 from bizzmq.connection.error_mapping import CommandRefusedError

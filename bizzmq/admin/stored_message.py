@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Mapping
 
-from bizzmq.admin.pages import read_attempts
+from bizzmq.admin.paging.pages import read_attempts
 from bizzmq.broker.replies import as_text
 from bizzmq.errors import DecodeError
 from bizzmq.message import Message

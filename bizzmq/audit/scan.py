@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any, Callable, Iterator, Sequence, TypeVar
 
+from bizzmq.admin.queue_problems import queue_problems
 from bizzmq.audit.locations import DEAD, OWN, Location, MessageLocations, batches
 from bizzmq.broker.broker import Broker
 from bizzmq.broker.maintenance import Located
 from bizzmq.broker.messages import BATCH_LIMIT
-from bizzmq.broker.queue_problems import queue_problems
 from bizzmq.errors import BrokerUnavailableError, QueueNotFoundError
 from bizzmq.protocol.keys import QueueKeys
 

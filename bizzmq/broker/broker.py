@@ -29,8 +29,6 @@ class Broker:
     The constructor binds the methods of `Queues`, `Messages`, `DeadLetters`, `Records`, `Results`, `Cancels`, `Pauses`,
     `Requests`, `Schedules`, `Workers`, `Metrics` and `Maintenance`, so a call costs no delegation, and a subclass
     cannot override them.
-    `Requests`, `Schedules`, `Workers`, `Metrics` and `Maintenance`, so a call costs no delegation, and a subclass
-    cannot override them.
     """
 
     def __init__(self, connection: AnyConnection) -> None:

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, Mapping, NamedTuple, Sequence
 
 from bizzmq.admin.listing import Cursor, Section, read_sections
-from bizzmq.admin.pages import IdList, Position
+from bizzmq.admin.paging.pages import IdList, Position
 from bizzmq.admin.purge import check_exists
 from bizzmq.admin.stored_message import DEAD_LETTERED
 from bizzmq.broker.dead_letters import read_headers_call, read_headers_result

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Iterator
 
 from bizzmq.admin import stats as queue_stats
+from bizzmq.admin.queue_problems import queue_problems
 from bizzmq.broker.broker import Broker
-from bizzmq.broker.queue_problems import queue_problems
 from bizzmq.broker.server_info import REFUSED
 from bizzmq.doctor.findings import Finding, fail, ok, warn
 from bizzmq.errors import QUEUE_TROUBLE

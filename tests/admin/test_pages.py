@@ -8,8 +8,8 @@ from typing import Callable, Iterator
 import pytest
 from redis import Redis
 
-from bizzmq.admin import pages
-from bizzmq.admin.pages import IdList, IdSet, Page, Position
+from bizzmq.admin.paging import pages
+from bizzmq.admin.paging.pages import IdList, IdSet, Page, Position
 from bizzmq.broker.broker import Broker
 from bizzmq.testing.layout import Keys
 

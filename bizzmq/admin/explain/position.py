@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from bizzmq.admin.pages import IdSet
+from bizzmq.admin.paging.pages import IdSet
 from bizzmq.broker.operations import Operation, Together, command
 from bizzmq.protocol.keys import QueueKeys
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bizzmq.admin.pages import ANCHORS, IdList, IdSet, Page, Position
+from bizzmq.admin.paging.pages import ANCHORS, IdList, IdSet, Page, Position
 from bizzmq.broker.operations import Operation
 
 

@@ -1,0 +1,1 @@
+"""Pages of the ids in a list or a sorted set that changes while it is read."""

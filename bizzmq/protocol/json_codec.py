@@ -9,10 +9,10 @@ It uses msgspec if that is installed (the extra `speed`), or else the standard l
 
 from __future__ import annotations
 
-from bizzmq.protocol import json_stdlib
+from bizzmq.protocol.json_codecs import stdlib as json_stdlib
 
 try:
-    from bizzmq.protocol import json_msgspec
+    from bizzmq.protocol.json_codecs import with_msgspec as json_msgspec
 except ImportError:
     NAME = "json"
     dumps, loads = json_stdlib.dumps, json_stdlib.loads

@@ -15,12 +15,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bizzmq.errors import DecodeError, EncodeError
-from bizzmq.protocol import json_codec, json_stdlib
+from bizzmq.protocol import json_codec
+from bizzmq.protocol.json_codecs import stdlib as json_stdlib
 from tests.protocol.test_bodies import SPECIAL, json_values, same, texts
 from tests.support.examples import examples
 
 codec_msgspec = pytest.importorskip(
-    "bizzmq.protocol.json_msgspec",
+    "bizzmq.protocol.json_codecs.with_msgspec",
     reason="the extra `speed` (msgspec) is not installed, or is too old",
     exc_type=ImportError,
 )

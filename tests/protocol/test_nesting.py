@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from bizzmq import BizzMQ, DecodeError, EncodeError, MessageOptions
-from bizzmq.protocol import json_codec, json_stdlib
+from bizzmq.protocol import json_codec
 from bizzmq.protocol.attempts import Attempts
 from bizzmq.protocol.envelope import decode_body, decode_envelope, encode_body
-from bizzmq.protocol.json_stdlib import dumps as standard_dumps
+from bizzmq.protocol.json_codecs import stdlib as json_stdlib
+from bizzmq.protocol.json_codecs.stdlib import dumps as standard_dumps
 from bizzmq.protocol.nesting import MAX_DEPTH, is_deep, is_deep_value
 from bizzmq.testing.wait import eventually
 from tests.consumer.test_malformed import plant

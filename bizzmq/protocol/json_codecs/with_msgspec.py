@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from bizzmq.protocol import json_stdlib
+from bizzmq.protocol.json_codecs import stdlib as json_stdlib
 
 _LEAST = (0, 19)
 """The oldest release that the tests cover."""

@@ -1,0 +1,1 @@
+"""The JSON codecs: by the standard library, and by msgspec with the same results."""

@@ -6,7 +6,7 @@ import os
 import statistics
 import subprocess
 from dataclasses import replace
-from typing import Any, Sequence, Tuple
+from typing import Any, Callable, Mapping, Sequence, Tuple
 
 import click
 import psutil
@@ -30,9 +30,9 @@ CALIBRATE = {NODE: ["node", "tally.js"], RUBY: ["ruby", "tally.rb"]}
 
 def measure(scale: Scale) -> dict[str, Any]:
     """The rounds of every arm that can run here, their yardsticks, and the skipped arms with the reason."""
-    places, skipped = environments(scale.arms)
+    places, skipped = environments({name: ARMS[name] for name in scale.arms})
     turns = {name: turns_per_us(ARMS[name], place) for name, place in places.items()}
-    arms: dict[str, Any] = {name: {**describe(ARMS[name], places[name]), "rounds": []} for name in places}
+    arms = described(ARMS, places)
     bare: list[dict[str, Any]] = []
     rates: list[dict[str, float]] = []
     with lab() as on:
@@ -40,14 +40,13 @@ def measure(scale: Scale) -> dict[str, Any]:
             plan = replace(scale.plan, loads=loads(scale.plan))
             rates.append(dict(plan.loads))
             bare.append(yardstick(on, scale))
-            for name in rotated(list(places), number):
-                click.echo(f"round {number + 1} of {scale.rounds}: {name}", err=True)
-                try:
-                    arms[name]["rounds"].append(session(ARMS[name], places[name], on, plan, turns[name]))
-                except FAILURES as error:
-                    skipped[name] = f"round {number + 1}: {str(error).strip().splitlines()[0]}"
+
+            def measure_one(name: str, plan: Plan = plan) -> dict[str, Any]:
+                return session(ARMS[name], places[name], on, plan, turns[name])
+
+            run_round(number, scale, arms, skipped, measure_one)
     return {
-        "arms": {name: of for name, of in arms.items() if len(of["rounds"]) == scale.rounds},
+        "arms": whole(arms, scale),
         "yardsticks": bare,
         "loads_per_s": {name: statistics.median(one[name] for one in rates) for name in rates[0]},
         "skipped": skipped,
@@ -68,15 +67,37 @@ def rotated(names: Sequence[str], number: int) -> list[str]:
     return order[::-1] if number % 2 else order
 
 
-def environments(names: Sequence[str]) -> tuple[dict[str, Environment], dict[str, str]]:
+def environments(peers: Mapping[str, Peer]) -> tuple[dict[str, Environment], dict[str, str]]:
     """The environment of each arm, or the reason why it cannot be installed."""
     places, skipped = {}, {}
-    for name in names:
+    for name, peer in peers.items():
         try:
-            places[name] = prepare(ARMS[name])
+            places[name] = prepare(peer)
         except NotThere as error:
             skipped[name] = str(error)
     return places, skipped
+
+
+def described(peers: Mapping[str, Peer], places: Mapping[str, Environment]) -> dict[str, Any]:
+    """The arms for the report, before their first round."""
+    return {name: {**describe(peers[name], place), "rounds": []} for name, place in places.items()}
+
+
+def run_round(
+    number: int, scale: Scale, arms: dict[str, Any], skipped: dict[str, str], measure_one: Callable[[str], Any]
+) -> None:  # fmt: skip
+    """One round of all arms: what is measured is added to each; the reason why an arm fails, to `skipped`."""
+    for name in rotated(list(arms), number):
+        click.echo(f"round {number + 1} of {scale.rounds}: {name}", err=True)
+        try:
+            arms[name]["rounds"].append(measure_one(name))
+        except FAILURES as error:
+            skipped[name] = f"round {number + 1}: {str(error).strip().splitlines()[0]}"
+
+
+def whole(arms: Mapping[str, Any], scale: Scale) -> dict[str, Any]:
+    """The arms that have not failed in any round."""
+    return {name: of for name, of in arms.items() if len(of["rounds"]) == scale.rounds}
 
 
 def yardstick(on: Lab, scale: Scale) -> dict[str, Any]:

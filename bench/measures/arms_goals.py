@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import replace
-from typing import Any, Callable, Mapping, Sequence
+from typing import Any, Callable, Iterable, Mapping, Sequence
 
 from bench.fair import stats
 from bench.goals import AT_LEAST, AT_MOST, Goal, exactly
@@ -23,16 +23,21 @@ def goals(result: Mapping[str, Any]) -> list[Goal]:
     return [*(replace(goal, floor=floor) for goal in ratios), *balance(result)]
 
 
-def noise(result: Mapping[str, Any]) -> float | None:
-    """The noise floor, from our two equal arms: smaller differences decide nothing. None if the second did not run."""
-    arms = result["arms"]
-    if OWN not in arms or AGAIN not in arms:
-        return None
-    return stats.noise_floor(series(arms[OWN]["rounds"], drain), series(arms[AGAIN]["rounds"], drain))
-
-
 def drain(one: Mapping[str, Any]) -> float:
     return float(one["drain"]["per_s"])
+
+
+def noise(
+    result: Mapping[str, Any],
+    figure: Callable[[Mapping[str, Any]], float] = drain,
+    ours: str = OWN,
+    again: str = AGAIN,
+) -> float | None:
+    """The noise floor, from our two equal arms: smaller differences decide nothing. None if one of them did not run."""
+    arms = result["arms"]
+    if ours not in arms or again not in arms:
+        return None
+    return stats.noise_floor(series(arms[ours]["rounds"], figure), series(arms[again]["rounds"], figure))
 
 
 def bulk(one: Mapping[str, Any]) -> float:
@@ -134,12 +139,13 @@ def holds(rounds: Rounds, load: str) -> bool:
 
 def balance(result: Mapping[str, Any]) -> list[Goal]:
     """The exact check of the ids of our arms."""
-    ours = [
-        one["ids"]
-        for name in (OWN, AGAIN, ONE, JSON)
-        if name in result["arms"]
-        for one in result["arms"][name]["rounds"]
-    ]
-    wrong = sum(ids["lost"] + ids["duplicated"] + ids["foreign"] for ids in ours)
-    published = sum(ids["published"] for ids in ours)
-    return [Goal("messages lost or duplicated", AT_MOST, 0, exactly(wrong), f"of {published:,}, every id checked")]
+    ours = [result["arms"][name] for name in (OWN, AGAIN, ONE, JSON) if name in result["arms"]]
+    return [each_once("messages lost or duplicated", ours)]
+
+
+def each_once(name: str, arms: Iterable[Mapping[str, Any]]) -> Goal:
+    """The goal that no message of these arms was lost, or handled more than once."""
+    ids = [one["ids"] for of in arms for one in of["rounds"]]
+    wrong = sum(one["lost"] + one["duplicated"] + one["foreign"] for one in ids)
+    published = sum(one["published"] for one in ids)
+    return Goal(name, AT_MOST, 0, exactly(wrong), f"of {published:,}, every id checked")

@@ -32,7 +32,7 @@ _NOT_TIMED = {peer.name for peer in OWN_ARMS[1:]}
 
 def measure(scale: Scale) -> dict[str, Any]:
     """Seconds from the kill until the message runs again, by arm; None if that takes longer than `patience_s`."""
-    places, skipped = arms.environments([name for name in scale.arms if name not in _NOT_TIMED])
+    places, skipped = arms.environments({name: ARMS[name] for name in scale.arms if name not in _NOT_TIMED})
     turns = {name: arms.turns_per_us(ARMS[name], place) for name, place in places.items()}
     after_s: dict[str, float | None] = {}
     with contextlib.ExitStack() as stack:

@@ -6,17 +6,15 @@ import statistics
 from dataclasses import replace
 from typing import Any, Callable, Mapping, Sequence
 
-import click
-
 from bench.fair import stats
 from bench.fair.arm import running
 from bench.fair.lab import Lab, lab
 from bench.fair.session import CAPACITY, Plan, drain, singles
 from bench.fair.tallies import check
-from bench.goals import AT_MOST, Goal, exactly
+from bench.goals import Goal
 from bench.measures import arms, arms_goals, operations
 from bench.measures.scale import Scale
-from bench.peers.environment import Environment, NotThere, prepare
+from bench.peers.environment import Environment
 from bench.peers.peer import OWN, Peer
 from bench.peers.with_features import (
     AGAIN,
@@ -45,27 +43,16 @@ def chosen(scale: Scale) -> dict[str, Peer]:
 
 def measure(scale: Scale) -> dict[str, Any]:
     """The rounds of every arm that can run here, those of the operations, and the skipped arms with the reason."""
-    peers, skipped = chosen(scale), {}
-    places: dict[str, Environment] = {}
-    for name, peer in peers.items():
-        try:
-            places[name] = prepare(peer)
-        except NotThere as error:
-            skipped[name] = str(error)
-    found: dict[str, Any] = {
-        name: {**arms.describe(peers[name], place), "rounds": []} for name, place in places.items()
-    }
+    peers = chosen(scale)
+    places, skipped = arms.environments(peers)
+    found = arms.described(peers, places)
     with lab() as on:
         for number in range(scale.rounds):
-            for name in arms.rotated(list(places), number):
-                click.echo(f"round {number + 1} of {scale.rounds}: {name}", err=True)
-                try:
-                    found[name]["rounds"].append(session(peers[name], places[name], on, scale.plan))
-                except arms.FAILURES as error:
-                    skipped[name] = f"round {number + 1}: {str(error).strip().splitlines()[0]}"
+            arms.run_round(
+                number, scale, found, skipped, lambda name: session(peers[name], places[name], on, scale.plan)
+            )
         done = operations.measure(on, scale)
-    whole = {name: of for name, of in found.items() if len(of["rounds"]) == scale.rounds}
-    return {"arms": whole, "operations": done, "skipped": skipped}
+    return {"arms": arms.whole(found, scale), "operations": done, "skipped": skipped}
 
 
 def session(peer: Peer, place: Environment, on: Lab, plan: Plan) -> dict[str, Any]:
@@ -93,10 +80,7 @@ def goals(result: Mapping[str, Any]) -> list[Goal]:
 
 def noise(result: Mapping[str, Any]) -> float | None:
     """The noise floor, from our two equal arms; None if one of them did not run."""
-    found = result["arms"]
-    if PLAIN not in found or AGAIN not in found:
-        return None
-    return stats.noise_floor(*(arms_goals.series(found[name]["rounds"], handled) for name in (PLAIN, AGAIN)))
+    return arms_goals.noise(result, handled, PLAIN, AGAIN)
 
 
 def _versus_best(result: Mapping[str, Any], name: str, limit: float, ours: str, rivals: Sequence[str]) -> list[Goal]:
@@ -112,10 +96,8 @@ def _versus_best(result: Mapping[str, Any], name: str, limit: float, ours: str, 
 
 def balance(result: Mapping[str, Any]) -> list[Goal]:
     """The exact check of the ids of our arms."""
-    ours = [one["ids"] for of in result["arms"].values() if of["language"] == OWN for one in of["rounds"]]
-    wrong = sum(ids["lost"] + ids["duplicated"] + ids["foreign"] for ids in ours)
-    published = sum(ids["published"] for ids in ours)
-    return [Goal("features: lost or duplicated", AT_MOST, 0, exactly(wrong), f"of {published:,}, every id checked")]
+    ours = [of for of in result["arms"].values() if of["language"] == OWN]
+    return [arms_goals.each_once("features: lost or duplicated", ours)]
 
 
 def rows(result: Mapping[str, Any]) -> list[list[str]]:

@@ -6,17 +6,15 @@ import statistics
 from dataclasses import replace
 from typing import Any, Mapping
 
-import click
-
 from bench.fair import stats
 from bench.fair.arm import running
 from bench.fair.lab import Lab, lab
 from bench.fair.session import CAPACITY, Plan, drain, singles
 from bench.fair.tallies import check
-from bench.goals import AT_MOST, Goal, exactly
+from bench.goals import AT_MOST, Goal
 from bench.measures import arms, arms_goals, dispatch
 from bench.measures.scale import Scale
-from bench.peers.environment import Environment, NotThere, prepare
+from bench.peers.environment import Environment
 from bench.peers.own import PLAIN, RESULTS, TASK, TASK_ARMS
 from bench.peers.peer import AT_LEAST_ONCE, PYTHON, Peer
 from bench.peers.with_results import RESULT_PEERS, TASK_PEERS
@@ -34,26 +32,15 @@ def chosen(scale: Scale) -> dict[str, Peer]:
 
 def measure(scale: Scale) -> dict[str, Any]:
     """The rounds of every arm that can run here, the cost of a dispatch, and the skipped arms with the reason."""
-    peers, skipped = chosen(scale), {}
-    places: dict[str, Environment] = {}
-    for name, peer in peers.items():
-        try:
-            places[name] = prepare(peer)
-        except NotThere as error:
-            skipped[name] = str(error)
-    found: dict[str, Any] = {
-        name: {**arms.describe(peers[name], place), "rounds": []} for name, place in places.items()
-    }
+    peers = chosen(scale)
+    places, skipped = arms.environments(peers)
+    found = arms.described(peers, places)
     with lab() as on:
         for number in range(scale.rounds):
-            for name in arms.rotated(list(places), number):
-                click.echo(f"round {number + 1} of {scale.rounds}: {name}", err=True)
-                try:
-                    found[name]["rounds"].append(session(peers[name], places[name], on, scale.plan))
-                except arms.FAILURES as error:
-                    skipped[name] = f"round {number + 1}: {str(error).strip().splitlines()[0]}"
-    whole = {name: of for name, of in found.items() if len(of["rounds"]) == scale.rounds}
-    return {"arms": whole, "dispatch_us": dispatch.measure(5 * scale.rounds), "skipped": skipped}
+            arms.run_round(
+                number, scale, found, skipped, lambda name: session(peers[name], places[name], on, scale.plan)
+            )
+    return {"arms": arms.whole(found, scale), "dispatch_us": dispatch.measure(5 * scale.rounds), "skipped": skipped}
 
 
 def session(peer: Peer, place: Environment, on: Lab, plan: Plan) -> dict[str, Any]:
@@ -138,10 +125,8 @@ def calls(result: Mapping[str, Any]) -> list[Goal]:
 
 def balance(result: Mapping[str, Any]) -> list[Goal]:
     """The exact check of the ids of our tasks."""
-    ours = [one["ids"] for name in (TASK, RESULTS) for one in result["arms"].get(name, {"rounds": ()})["rounds"]]
-    wrong = sum(ids["lost"] + ids["duplicated"] + ids["foreign"] for ids in ours)
-    published = sum(ids["published"] for ids in ours)
-    return [Goal("tasks: lost or duplicated", AT_MOST, 0, exactly(wrong), f"of {published:,}, every id checked")]
+    ours = [result["arms"][name] for name in (TASK, RESULTS) if name in result["arms"]]
+    return [arms_goals.each_once("tasks: lost or duplicated", ours)]
 
 
 def rows(result: Mapping[str, Any]) -> list[list[str]]:

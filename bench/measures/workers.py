@@ -25,7 +25,7 @@ PEER_ROUNDS = 2
 
 def measure(scale: Scale) -> dict[str, Any]:
     """Messages a second by arm and number of workers, and of the bare loop that claims one message at a time."""
-    places, skipped = arms.environments([OWN, ONE, *scale.scaled_peers])
+    places, skipped = arms.environments({name: ARMS[name] for name in (OWN, ONE, *scale.scaled_peers)})
     found: dict[str, dict[str, list[float]]] = {name: {str(size): [] for size in SIZES} for name in places}
     bare: list[float] = []
     with lab() as on:

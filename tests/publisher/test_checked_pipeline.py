@@ -16,10 +16,10 @@ from bizzmq.connection.base import Connection
 from bizzmq.publisher.checked import PublishedIds
 from bizzmq.publisher.pipeline import MAX_IN_FLIGHT, SHARD_BATCH_MESSAGES
 from bizzmq.publisher.publisher import Publisher
-from bizzmq.testing.layout import command
 from bizzmq.testing.proxy import Proxy
 from bizzmq.testing.wait import eventually
 from tests.scripts.containers import look
+from tests.support.strikes import LOST_CONNECTIONS, LOST_SCRIPTS, struck
 
 REQUESTS, KEYS = 8, 300
 MANY = [n % KEYS for n in range(REQUESTS * SHARD_BATCH_MESSAGES)]
@@ -109,25 +109,13 @@ def test_two_requests_are_sent_before_the_reply_to_the_first_one_arrives(
     check(redis, ids, ids.duplicates)
 
 
-@pytest.mark.parametrize("harm", ["SCRIPT FLUSH", "CLIENT KILL TYPE normal"])
+@pytest.mark.parametrize("harm", [LOST_SCRIPTS, LOST_CONNECTIONS])
 def test_scripts_or_connections_are_lost_all_the_time(
     mq: BizzMQ, redis: Redis, queue: str, url: str, harm: str
 ) -> None:
-    over = threading.Event()
-
-    def strike() -> None:
-        with Redis.from_url(url) as own:
-            while not over.wait(0.002):
-                command(own, *harm.split(), *(["SKIPME", "yes"] if "KILL" in harm else []))
-
-    striking = threading.Thread(target=strike)
-    striking.start()
-    try:
+    with struck(url, harm):
         mq.publish_message_to_queue("q", "first", UNIQUE)
         ids = [mq.publish_messages_to_queue("q", MANY, UNIQUE) for _ in range(10)]
-    finally:
-        over.set()
-        striking.join()
 
     assert ids == ids[:1] * 10
     assert look(redis, "q").waiting[1:] == tuple(ids[0][:KEYS])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import signal
-import threading
 from typing import Any, Callable, Iterator, Sequence
 
 import pytest
@@ -15,10 +14,10 @@ from bizzmq.broker.broker import Broker
 from bizzmq.connection.base import Connection
 from bizzmq.publisher.pipeline import BATCH_MESSAGES, MAX_IN_FLIGHT, PublishPipeline, Request
 from bizzmq.publisher.publisher import Publisher
-from bizzmq.testing.layout import command
 from bizzmq.testing.proxy import Proxy
 from bizzmq.testing.server import RedisServer
 from tests.scripts.containers import look
+from tests.support.strikes import LOST_CONNECTIONS, LOST_SCRIPTS, struck
 
 REQUESTS = 8
 MANY = range(REQUESTS * BATCH_MESSAGES)
@@ -106,24 +105,12 @@ def test_a_publish_that_gives_up_reports_what_was_published(proxied: Publisher, 
     assert len(waiting) - len(published) <= MAX_IN_FLIGHT * BATCH_MESSAGES
 
 
-@pytest.mark.parametrize("harm", ["SCRIPT FLUSH", "CLIENT KILL TYPE normal"])
+@pytest.mark.parametrize("harm", [LOST_SCRIPTS, LOST_CONNECTIONS])
 def test_scripts_or_connections_are_lost_all_the_time(
     mq: BizzMQ, redis: Redis, queue: str, url: str, harm: str
 ) -> None:
-    over = threading.Event()
-
-    def strike() -> None:
-        with Redis.from_url(url) as own:
-            while not over.wait(0.002):
-                command(own, *harm.split(), *(["SKIPME", "yes"] if "KILL" in harm else []))
-
-    striking = threading.Thread(target=strike)
-    striking.start()
-    try:
+    with struck(url, harm):
         ids = list(itertools.chain.from_iterable(mq.publish_messages_to_queue("q", MANY) for _ in range(10)))
-    finally:
-        over.set()
-        striking.join()
 
     assert stored(redis) == tuple(ids)
 

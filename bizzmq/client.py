@@ -22,7 +22,7 @@ from bizzmq.message import MessageOptions
 from bizzmq.middleware.checks import all_checked
 from bizzmq.protocol.encryption import EncryptionKeys
 from bizzmq.protocol.sealing import Decode, Sealer, decoder
-from bizzmq.protocol.signing import Key
+from bizzmq.protocol.secret_keys import Key
 from bizzmq.publisher.client_settings import FROM_ENVIRONMENT, checked_settings
 from bizzmq.publisher.conversion import body_encoder
 from bizzmq.publisher.pool import PublisherPool

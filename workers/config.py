@@ -13,7 +13,7 @@ from bizzmq.consumer.prefetch import DEFAULT_LIMIT
 from bizzmq.errors import ConfigurationError
 from bizzmq.protocol.encryption import EncryptionKeys
 from bizzmq.protocol.sealing import Sealer
-from bizzmq.protocol.signing import Key
+from bizzmq.protocol.secret_keys import Key
 from bizzmq.utils import server_url
 from bizzmq.validation import checks
 from bizzmq.workers import option_values

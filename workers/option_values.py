@@ -7,7 +7,8 @@ from typing import Any, Tuple
 from bizzmq.errors import ConfigurationError
 from bizzmq.protocol.encryption import EncryptionKeys, checked_keys
 from bizzmq.protocol.keys import QueueKeys
-from bizzmq.protocol.signing import Key, Signer
+from bizzmq.protocol.secret_keys import Key
+from bizzmq.protocol.signing import Signer
 from bizzmq.validation import checks
 from bizzmq.workers.ipc.pool_header import MAX_QUEUES
 

@@ -31,7 +31,7 @@ from bizzmq.middleware.publishing import PublishingHooks
 from bizzmq.middleware.registry import registered
 from bizzmq.protocol.encryption import EncryptionKeys
 from bizzmq.protocol.sealing import Sealer
-from bizzmq.protocol.signing import Key
+from bizzmq.protocol.secret_keys import Key
 from bizzmq.publisher.checked import PublishedIds
 from bizzmq.publisher.client_settings import FROM_ENVIRONMENT, checked_settings
 from bizzmq.publisher.conversion import body_encoder

@@ -30,7 +30,7 @@ from bizzmq.failure_policy import ErrorClasses, RetryDelays, failure_policy
 from bizzmq.protocol import encryption, signing
 from bizzmq.protocol.encryption import EncryptionKeys
 from bizzmq.protocol.sealing import checked_size
-from bizzmq.protocol.signing import Key
+from bizzmq.protocol.secret_keys import Key
 from bizzmq.results.result_client import checked_id
 from bizzmq.utils import server_url
 from bizzmq.utils.object_pool import LIMIT

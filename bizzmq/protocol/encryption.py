@@ -8,17 +8,14 @@ shards and its dead-letter queue count as one queue.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import importlib
 import os
 import re
-from pathlib import Path
 from typing import Any, Mapping, Sequence, Tuple, Union
 
 from bizzmq.errors import ConfigurationError, DecodeError
 from bizzmq.protocol.keys import logical_queue, owner_of
-from bizzmq.utils import secret_files, secret_settings
+from bizzmq.protocol.secret_keys import Key, key_bytes, keys_text
 
 VARIABLE = "BIZZMQ_ENCRYPTION_KEYS"
 FILE_VARIABLE = "BIZZMQ_ENCRYPTION_KEYS_FILE"
@@ -26,8 +23,7 @@ PREFIX = "aes-gcm:"
 KEY_BYTES, NONCE_BYTES, TAG_BYTES = 32, 12, 16
 _KEY_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 
-EncryptionKey = Union[bytes, str]
-EncryptionKeys = Union[Mapping[str, EncryptionKey], Sequence[Tuple[str, EncryptionKey]]]
+EncryptionKeys = Union[Mapping[str, Key], Sequence[Tuple[str, Key]]]
 
 
 class Cipher:
@@ -85,25 +81,19 @@ def keys_from_environment() -> list[tuple[str, str]] | None:
     Raises:
         ConfigurationError: both variables are set, or one is set without a valid key.
     """
-    text, path = secret_settings.get(VARIABLE), secret_settings.get(FILE_VARIABLE)
-    if text is not None and path is not None:
-        raise ConfigurationError(f"both {VARIABLE} and {FILE_VARIABLE} are set; set one of them")
-    if path is not None:
-        text, source = secret_files.read_secret(Path(path)), FILE_VARIABLE
-    elif text is not None:
-        source = VARIABLE
-    else:
+    found = keys_text(VARIABLE, FILE_VARIABLE)
+    if found is None:
         return None
     keys = []
-    for part in text.replace(",", " ").split():
+    for part in found.parts:
         name, colon, key = part.partition(":")
         if not colon:
-            raise ConfigurationError(f"{source}: each key must be ID:BASE64")
+            raise ConfigurationError(f"{found.source}: each key must be ID:BASE64")
         keys.append((name, key))
     try:
         Cipher(keys)
     except ConfigurationError as error:
-        raise ConfigurationError(f"{source}: {error}") from None
+        raise ConfigurationError(f"{found.source}: {error}") from None
     return keys
 
 
@@ -137,12 +127,7 @@ def _key_id(name: Any) -> str:
 
 
 def _key(name: Any, given: Any) -> bytes:
-    try:
-        key = base64.b64decode(given, validate=True) if isinstance(given, str) else bytes(memoryview(given))
-    except (binascii.Error, ValueError, TypeError):
-        raise ConfigurationError(
-            f"encryption key {name!r} is not base64; create one with: openssl rand -base64 32"
-        ) from None
+    key = key_bytes(given, f"encryption key {name!r}")
     if len(key) != KEY_BYTES:
         raise ConfigurationError(f"encryption key {name!r} has {len(key)} bytes; it needs {KEY_BYTES} random bytes")
     return key

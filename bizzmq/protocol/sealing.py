@@ -19,7 +19,8 @@ from bizzmq.protocol.envelope import (
     decode_envelope,
     encode_body,
 )
-from bizzmq.protocol.signing import Key, Signer
+from bizzmq.protocol.secret_keys import Key
+from bizzmq.protocol.signing import Signer
 from bizzmq.validation import checks
 
 Decode = Callable[[str, str, bytes], Message]

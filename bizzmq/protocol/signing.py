@@ -9,15 +9,13 @@ it.
 from __future__ import annotations
 
 import base64
-import binascii
 import hmac
 import re
-from pathlib import Path
-from typing import Sequence, Union
+from typing import Sequence
 
 from bizzmq.errors import ConfigurationError, SignatureError, UnsignedError
 from bizzmq.protocol.keys import logical_queue, owner_of
-from bizzmq.utils import secret_files, secret_settings
+from bizzmq.protocol.secret_keys import Key, key_bytes, keys_text
 from bizzmq.validation import checks
 
 VARIABLE = "BIZZMQ_SIGNING_KEYS"
@@ -25,7 +23,6 @@ FILE_VARIABLE = "BIZZMQ_SIGNING_KEYS_FILE"
 MIN_KEY_BYTES = 32
 """The length of the digest; a shorter key makes HMAC-SHA256 weaker (RFC 2104, section 3)."""
 
-Key = Union[bytes, str]
 _SIGNED = re.compile(rb'(\{.*?),?"sig":"([A-Za-z0-9_-]{43})"\}', re.DOTALL)
 
 
@@ -89,32 +86,21 @@ def keys_from_environment() -> list[str] | None:
         ConfigurationError: both variables are set, or one is set without a valid key. So no pool accepts unsigned
             messages by mistake.
     """
-    text, path = secret_settings.get(VARIABLE), secret_settings.get(FILE_VARIABLE)
-    if text is not None and path is not None:
-        raise ConfigurationError(f"both {VARIABLE} and {FILE_VARIABLE} are set; set one of them")
-    if path is not None:
-        text, source = secret_files.read_secret(Path(path)), FILE_VARIABLE
-    elif text is not None:
-        source = VARIABLE
-    else:
+    found = keys_text(VARIABLE, FILE_VARIABLE)
+    if found is None:
         return None
-    keys = text.replace(",", " ").split()
+    keys: list[str] = found.parts
     if not keys:
-        raise ConfigurationError(f"{source} contains no key; unset it, or set at least one key")
+        raise ConfigurationError(f"{found.source} contains no key; unset it, or set at least one key")
     try:
         Signer(keys)
     except ConfigurationError as error:
-        raise ConfigurationError(f"{source}: {error}") from None
+        raise ConfigurationError(f"{found.source}: {error}") from None
     return keys
 
 
 def _key(given: Key, number: int) -> bytes:
-    try:
-        key = base64.b64decode(given, validate=True) if isinstance(given, str) else bytes(memoryview(given))
-    except (binascii.Error, ValueError, TypeError):
-        raise ConfigurationError(
-            f"signing key {number} is not base64; create one with: openssl rand -base64 32"
-        ) from None
+    key = key_bytes(given, f"signing key {number}")
     if len(key) < MIN_KEY_BYTES:
         raise ConfigurationError(f"signing key {number} has {len(key)} bytes; it needs {MIN_KEY_BYTES} random bytes")
     return key

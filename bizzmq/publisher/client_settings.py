@@ -9,7 +9,7 @@ from bizzmq.embedded import server as embedded
 from bizzmq.errors import ConfigurationError
 from bizzmq.protocol.encryption import EncryptionKeys
 from bizzmq.protocol.sealing import Sealer
-from bizzmq.protocol.signing import Key
+from bizzmq.protocol.secret_keys import Key
 from bizzmq.publisher.conversion import Encode
 from bizzmq.utils import server_url
 from bizzmq.validation import checks

@@ -33,7 +33,7 @@ class Chunk:
     """Steps of a history by their number.
 
     Attributes:
-        stride: so many steps share the rows of their tasks, which are with the first one.
+        stride: how many steps share the rows of their tasks, which are with the first of them.
     """
 
     def __init__(self, steps: Dict[int, Step] | None = None, stride: int = 1) -> None:
@@ -43,7 +43,7 @@ class Chunk:
 
     def add(self, number: int, step: Step) -> None:
         """Add what was measured in a step."""
-        self.steps.setdefault(number, Step()).add(_without_rows(step))
+        self.steps.setdefault(number, Step()).add(step.without_rows())
         rows = self.steps.setdefault(number - number % self.stride, Step()).rows
         for task, cells in step.rows.items():
             name = task if task in self._tasks or len(self._tasks) < MOST_TASKS else OTHER
@@ -83,12 +83,6 @@ class Chunk:
         for task in tasks:
             _put_rows(out, task, [steps[index].rows.get(task, {}) for index in with_rows])
         return zlib.compress(bytes(out), 9)
-
-
-def _without_rows(step: Step) -> Step:
-    bare = Step(step.sample)
-    bare.total = step.total
-    return bare
 
 
 def _put_rows(out: bytearray, task: str, rows: Sequence[Mapping[int, int]]) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, List, Mapping, Tuple
 
 from bizzmq.errors import DecodeError
+from bizzmq.metrics.history import is_number
 from bizzmq.metrics.series import Deploy
 from bizzmq.protocol import json_codec
 from bizzmq.protocol.envelope import decode_body
 
 _SHOWN = 200
-_DIGITS = 16
 
 
 def start_bytes(code: str, version: str, target: str) -> bytes:
@@ -33,7 +33,7 @@ def deploys_of(fields: Mapping[bytes, bytes], begins_s: int) -> Tuple[Deploy, ..
 
 def _start(stored: bytes) -> Tuple[int, str, str, str] | None:
     stamp, _, data = stored.partition(b" ")
-    if not stamp.isdigit() or len(stamp) > _DIGITS:
+    if not is_number(stamp):
         return None
     try:
         fields: Any = decode_body(data)

@@ -68,6 +68,11 @@ LEVELS = (
 """An hour by 10 s, two days by minutes, 30 days by hours: below 1 MB for a queue with 100 busy tasks."""
 
 
+def is_number(text: bytes) -> bool:
+    """Whether a stored text is a number. A forged one may be longer than any that is stored."""
+    return text.isdigit() and len(text) <= _DIGITS
+
+
 class Report(NamedTuple):
     """A report of a pool.
 
@@ -83,7 +88,7 @@ def read_report(stored: bytes) -> Optional[Report]:
     """A stored report; None if it is forged."""
     line, _, measured = stored.partition(b"\n")
     parts = line.split(b" ")
-    if len(parts) != len(SAMPLE_FIELDS) or not all(part.isdigit() and len(part) <= _DIGITS for part in parts):
+    if len(parts) != len(SAMPLE_FIELDS) or not all(map(is_number, parts)):
         return None
     sample = Sample(*map(int, parts))
     try:
@@ -99,7 +104,7 @@ def read_recent(stored: Optional[bytes]) -> List[Sample]:
     found, missing = [], [0] * (len(SAMPLE_FIELDS) - _RECENT_FIELDS)
     for line in (stored or b"").split(b"\n"):
         parts = line.split(b" ")
-        if len(parts) == _RECENT_FIELDS and all(part.isdigit() and len(part) <= _DIGITS for part in parts):
+        if len(parts) == _RECENT_FIELDS and all(map(is_number, parts)):
             found.append(Sample(*map(int, parts), *missing))
     return sorted(found)
 
@@ -195,4 +200,4 @@ def _stamp(value: bytes, place: int) -> int:
     """The time in a stored value; 0 if it has none."""
     parts = value.split(b" ", place + 1)
     text = parts[place] if len(parts) > place else b""
-    return int(text) if text.isdigit() and len(text) <= _DIGITS else 0
+    return int(text) if is_number(text) else 0

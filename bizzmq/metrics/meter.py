@@ -2,7 +2,7 @@
 
 Consecutive messages of one task that are short are a series: they are noted together, with their mean time, once they
 have run for a few milliseconds or the worker waits. A message that takes long ends its claim, so its own time is known,
-and it is noted at once. See docs/internals/decisions.
+and it is noted at once. See docs/internals/decisions/0101-metrics-in-shared-memory.md.
 """
 
 from __future__ import annotations

@@ -65,15 +65,15 @@ def read_metrics(k: QueueKeys, window: Window) -> Operation[QueueMetrics]:
         raise QueueNotFoundError(k.queue)
     now_s = int(clock[0])
     begins_s = (now_s - window.last_s) // window.step_s * window.step_s
-    made = _Made(window, begins_s, now_s)
+    merger = _Merger(window, begins_s, now_s)
     deploys: Mapping[bytes, bytes] = {}
     for number, shard in enumerate((yield from read_shards(k))):
-        fields = yield from _read_fields(shard, made.first_s, now_s, window.level)
-        made.add(_steps_of(fields, window.level))
+        fields = yield from _read_fields(shard, merger.first_s, now_s, window.level)
+        merger.add(_steps_of(fields, window.level))
         if number == 0:
             deploys = {name: value for name, value in fields.items() if name.startswith(DEPLOY)}
     return QueueMetrics(
-        k.queue, window.step_s, made.steps(k.is_dead_letter_queue), made.tasks(), deploys_of(deploys, begins_s)
+        k.queue, window.step_s, merger.steps(k.is_dead_letter_queue), merger.tasks(), deploys_of(deploys, begins_s)
     )
 
 
@@ -119,15 +119,13 @@ def _steps_of(fields: Mapping[bytes, bytes], level: Level) -> _Shard:
 
 
 def _add(found: _Shard, at_s: int, step: Step, lasts_s: int) -> None:
-    bare = Step(step.sample)
-    bare.total = step.total
-    found.steps.setdefault(at_s, Step()).add(bare)
+    found.steps.setdefault(at_s, Step()).add(step.without_rows())
     for task, cells in step.rows.items():
         add_cells(found.rows.setdefault((task, at_s, lasts_s), {}), cells)
 
 
-class _Made:
-    """The steps that are made from those of all shards."""
+class _Merger:
+    """Makes the steps of the queue from those of all its shards."""
 
     def __init__(self, window: Window, begins_s: int, now_s: int) -> None:
         self._step_s, self._begins_s, self._now_s = window.step_s, begins_s, now_s
@@ -177,17 +175,12 @@ def _growths(samples: Mapping[int, Sample]) -> Dict[int, Tuple[int, ...]]:
     found: Dict[int, Tuple[int, ...]] = {}
     before: Optional[Tuple[int, ...]] = None
     for at_s, sample in sorted(samples.items()):
-        now = totals_of(sample)
+        now = sample.totals
         if before is not None:
             is_new = any(is_ < was for is_, was in zip(now, before))  # the queue was deleted and created again
             found[at_s] = now if is_new else tuple(is_ - was for is_, was in zip(now, before))
         before = now
     return found
-
-
-def totals_of(sample: Sample) -> Tuple[int, ...]:
-    """The totals of a sample, in the order of TOTALS."""
-    return tuple(sample[1 : 1 + len(TOTALS)])
 
 
 def _summed(growths: Sequence[Tuple[int, ...]]) -> Dict[str, int]:
@@ -200,7 +193,7 @@ def _state(samples: Sequence[Sample], is_dead_letter_queue: bool) -> Optional[Qu
     waiting, delayed, letters = (
         sum(getattr(one, name) for one in samples) for name in ("waiting", "delayed", "letters")
     )
-    processing = sum(max(0, one.stored - one.waiting - one.delayed - one.parked) for one in samples)
+    processing = sum(one.processing for one in samples)
     if is_dead_letter_queue:
         letters = sum(one.stored for one in samples)
     return QueueState(waiting, delayed, processing, letters, max(one.oldest_ms for one in samples) / 1000)

@@ -7,7 +7,7 @@ from typing import Dict, Optional
 from bizzmq.broker.broker import Broker
 from bizzmq.broker.metrics import roll_up_metrics_call, roll_up_metrics_result
 from bizzmq.broker.operations import Operation, Script, command
-from bizzmq.metrics.history import DEPLOY, POOL, REPORT, VERSION, Report, fields_of, read_report, roll_up
+from bizzmq.metrics.history import DEPLOY, POOL, REPORT, VERSION, Report, fields_of, is_number, read_report, roll_up
 from bizzmq.protocol.keys import QueueKeys
 
 _YOUNG_MS = 50_000
@@ -40,6 +40,6 @@ def _roll_up(k: QueueKeys) -> Operation[bool]:
     others = {name: value for name, value in values.items() if value is not None and name.startswith((DEPLOY, POOL))}
     done = roll_up(reports, chunks, others, names, now_ms)
     version = values[VERSION] or b""
-    following = b"%d" % (int(version) + 1 if version.isdigit() and len(version) < 16 else 1)
+    following = b"%d" % (int(version) + 1 if is_number(version) else 1)
     call = roll_up_metrics_call(k, version, following, done.chunks, done.obsolete)
     return roll_up_metrics_result((yield Script("roll_up_metrics", call)))

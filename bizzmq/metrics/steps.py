@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Mapping, NamedTuple, Optional
+from typing import Dict, Mapping, NamedTuple, Optional, Tuple
 
 from bizzmq.metrics.columns import MEMORY, MOST_TASKS, OTHER
 
@@ -43,6 +43,16 @@ class Sample(NamedTuple):
     letters: int
     oldest_ms: int
 
+    @property
+    def totals(self) -> Tuple[int, ...]:
+        """The totals, in the order of TOTALS."""
+        return tuple(self[1 : 1 + len(TOTALS)])
+
+    @property
+    def processing(self) -> int:
+        """The messages that workers held."""
+        return max(0, self.stored - self.waiting - self.delayed - self.parked)
+
 
 class Step:
     """What has happened in one step.
@@ -65,6 +75,12 @@ class Step:
         add_rows(self.rows, other.rows)
         add_cells(self.total, other.total)
         self.sample = later_of(self.sample, other.sample)
+
+    def without_rows(self) -> Step:
+        """The total and the sample alone."""
+        bare = Step(self.sample)
+        bare.total = self.total
+        return bare
 
 
 def add_rows(rows: Dict[str, Cells], others: Mapping[str, Mapping[int, int]]) -> None:

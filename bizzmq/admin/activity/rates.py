@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from bizzmq.metrics.history import read_recent
-from bizzmq.metrics.reading import totals_of
 from bizzmq.metrics.steps import TOTALS, Sample
 from bizzmq.protocol import totals
 
@@ -45,8 +44,8 @@ def rates_of(
         now_ms: Redis's clock.
     """
     now = _sample_of_stats(stats, now_ms)
-    totals = totals_of(now)
-    past = [one for one in read_recent(recent) if one.at_ms < now_ms and _is_before(totals_of(one), totals)]
+    totals = now.totals
+    past = [one for one in read_recent(recent) if one.at_ms < now_ms and _is_before(one.totals, totals)]
     return {window_s: _rate(past, now, window_s) for window_s in WINDOWS_S}
 
 
@@ -67,6 +66,6 @@ def _rate(past: Sequence[Sample], now: Sample, window_s: int) -> Optional[Rate]:
     if before is None:
         return None
     minutes = max(now.at_ms - before.at_ms, _PERIOD_S * 1000) / 60_000
-    grown = dict(zip(TOTALS, (is_ - was for is_, was in zip(totals_of(now), totals_of(before)))))
+    grown = dict(zip(TOTALS, (is_ - was for is_, was in zip(now.totals, before.totals))))
     counts = (sum(grown[name] for name in names) for names in (_INCOMING, _OUTGOING, _FAILED))
     return Rate(*(round(count / minutes, 3) for count in counts))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Awaitable, Callable, Dict, Optional
+from typing import Any, Dict, Optional
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -18,13 +18,12 @@ from bizzmq.errors import BizzMQError
 from bizzmq.protocol.keys import QueueKeys, logical_queue, owner_of
 from bizzmq.web.access.forms import first
 from bizzmq.web.access.roles import Role
-from bizzmq.web.acts import Deed, answer, perform, permitted
+from bizzmq.web.acts import Deed, act_on_message, answer, perform, permitted
 from bizzmq.web.notices import Notice
 from bizzmq.web.rendering import Shown, line
 from bizzmq.web.site import Look, Site, View, look_of
 
 _DONE = {"cancel": "Cancelled", "replay": "Replayed", "delete": "Deleted"}
-_Doer = Callable[[str, str, str], Awaitable[bool]]
 
 
 def act_routes(site: Site) -> list[Route]:
@@ -70,15 +69,7 @@ async def _on_message(site: Site, request: Request) -> Response:
     access, _ = await permitted(site, request)
     queue, message_id, act = (request.path_params[name] for name in ("queue", "id", "act"))
     expected = request.query_params.get("state", "")
-    doers: Dict[str, Callable[[], Awaitable[bool]]] = {
-        "cancel": lambda: site.client.cancel(message_id, queue, by=access.who),
-        "replay": lambda: _replayed(site, queue, message_id),
-        # a dead letter is named by its dead-letter queue, so that one that was replayed meanwhile stays
-        "delete": lambda: site.client.delete(
-            f"{owner_of(queue)}_dlq" if expected == DEAD_LETTERED else queue, message_id
-        ),
-    }
-    if act not in doers:
+    if act not in _DONE:
         return answer(request, _path(queue, message_id), Notice("failed", "There is no such act."))
     known: Dict[str, Explanation] = {}
 
@@ -91,7 +82,7 @@ async def _on_message(site: Site, request: Request) -> Response:
         if expected and state != expected:
             was, now = expected.replace("_", " "), known["before"].sentence
             return Notice("failed", f"Nothing was done: the message was {was} when you looked. Now: {now}")
-        is_done = await doers[act]()
+        is_done = await act_on_message(site, access, act, queue, message_id, is_dead_letter=expected == DEAD_LETTERED)
         now = (await site.client.explain(message_id, queue)).sentence
         if is_done:
             return Notice("done", f"{_DONE[act]}. Now: {now}")
@@ -101,18 +92,13 @@ async def _on_message(site: Site, request: Request) -> Response:
     return answer(request, _path(queue, message_id), notice)
 
 
-async def _replayed(site: Site, queue: str, message_id: str) -> bool:
-    return await site.client.replay(queue, message_id) > 0
-
-
 async def _edit_form(site: Site, look: Look) -> View:
     queue, message_id = look.path["queue"], look.path["id"]
-    perform_read = site.client._perform  # noqa: SLF001 - private to users, not to this package
-    letter = await perform_read(read_stored_letter, QueueKeys(queue), as_bytes(message_id))
+    letter = await site.perform(read_stored_letter, QueueKeys(queue), as_bytes(message_id))
     if letter is None:
         values = {"title": "No such dead letter", "sentence": f"{message_id} is no dead letter any more."}
         return View("problem.html", "No such dead letter", values, 404)
-    body = body_of(letter, site.client._edit_settings()[0])  # noqa: SLF001 - as above
+    body = body_of(letter, site.client._edit_settings()[0])  # noqa: SLF001 - private to users, not to this package
     return _edit_view(
         queue, message_id, _pretty(body), json.dumps(editable_options(letter), indent=2, ensure_ascii=False)
     )
@@ -159,7 +145,7 @@ async def _replay_edited(site: Site, request: Request) -> Response:
 
     async def do() -> Notice:
         try:
-            is_done = await site.client.replay(queue, message_id, body=body, options=_changes(options))
+            is_done = await site.client.replay(queue, message_id, body=body, options=options or None)
         except BizzMQError as error:
             failed["error"] = error
             raise
@@ -173,10 +159,6 @@ async def _replay_edited(site: Site, request: Request) -> Response:
     if failed["error"] is not None:
         return again(notice.sentence)  # what was typed is kept
     return answer(request, _path(queue, message_id), notice)
-
-
-def _changes(options: Any) -> Any:
-    return options or None
 
 
 def _parsed(name: str, text: str) -> Any:

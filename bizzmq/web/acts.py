@@ -13,8 +13,10 @@ from starlette.responses import Response
 from bizzmq.connection.error_mapping import CommandRefusedError
 from bizzmq.control.acts import record_act
 from bizzmq.errors import BizzMQError, BrokerFullError, BrokerUnavailableError
+from bizzmq.protocol.keys import owner_of
 from bizzmq.utils.logs import log
 from bizzmq.web.access.forms import FormError, first, read_form
+from bizzmq.web.access.request_facts import root_of
 from bizzmq.web.access.roles import Access, Role
 from bizzmq.web.access.sessions import refusal
 from bizzmq.web.notices import Notice, give_notice
@@ -93,6 +95,23 @@ async def perform(
     return notice
 
 
+async def act_on_message(
+    site: Site, access: Access, act: str, queue: str, message_id: str, *, is_dead_letter: bool
+) -> bool:  # fmt: skip
+    """Cancel, replay or delete one message; whether it was still there. Raises BizzMQError.
+
+    Args:
+        act: `cancel`, `replay` or `delete`.
+        queue: the message's queue, or the dead-letter queue of that.
+        is_dead_letter: whether only a dead letter is meant: one that was replayed meanwhile stays.
+    """
+    if act == "cancel":
+        return await site.client.cancel(message_id, queue, by=access.who)
+    if act == "replay":
+        return await site.client.replay(queue, message_id) > 0
+    return await site.client.delete(f"{owner_of(queue)}_dlq" if is_dead_letter else queue, message_id)
+
+
 async def record(site: Site, act: str, fields: Dict[str, str]) -> None:
     """Add an entry to the log of acts. A full Redis does not prevent an act, which may free memory.
 
@@ -100,7 +119,7 @@ async def record(site: Site, act: str, fields: Dict[str, str]) -> None:
         BizzMQError
     """
     try:
-        await site.client._perform(record_act, act, fields)  # noqa: SLF001 - private to users, not to this package
+        await site.perform(record_act, act, fields)
     except BrokerFullError as error:
         log(_logger, logging.WARNING, "an act could not be recorded", error=str(error), **fields)
 
@@ -123,5 +142,4 @@ def _said(error: BaseException) -> str:
 
 def answer(request: Request, path: str, notice: Notice) -> Response:
     """Send the browser to a page, which shows the notice."""
-    root = request.scope.get("root_path", "").rstrip("/")
-    return give_notice(request, redirect(root, path), notice)
+    return give_notice(request, redirect(root_of(request), path), notice)

@@ -19,6 +19,7 @@ from bizzmq.app.app import App
 from bizzmq.errors import ConfigurationError
 from bizzmq.web.access.headers import SecurityHeaders
 from bizzmq.web.access.passwords import Passwords
+from bizzmq.web.access.request_facts import root_of
 from bizzmq.web.access.roles import NOBODY, Authorize
 from bizzmq.web.act_routes import act_routes
 from bizzmq.web.acts import ActRefusedError
@@ -118,21 +119,18 @@ def _page_routes(site: Site, name: str, path: str, page: Page) -> list[Route]:
 def _refused(site: Site) -> Callable[[Request, Exception], Awaitable[Response]]:
     async def answer(request: Request, error: Exception) -> Response:
         status: int = getattr(error, "status_code", 0) or getattr(error, "status", 500)
-        root = request.scope.get("root_path", "").rstrip("/")
-        is_page = request.method == "GET" and not request.url.path.startswith((f"{root}/events/", f"{root}/static/"))
-        if status == 401 and is_page and site.passwords is not None:
+        root = root_of(request)
+        is_part = request.url.path.startswith((f"{root}/events/", f"{root}/static/"))
+        if status == 401 and request.method == "GET" and not is_part and site.passwords is not None:
             wanted = request.url.path[len(root) :] + (f"?{request.url.query}" if request.url.query else "")
             return RedirectResponse(f"{root}/sign-in?next={quote(wanted, safe='')}", 303)
         sentence = _SENTENCES.get(status) or getattr(error, "detail", "") or str(error)
-        if request.url.path.startswith((f"{root}/events/", f"{root}/static/")):
+        if is_part:
             return PlainTextResponse(sentence, status)
         look = look_of(request, NOBODY)
-        shown = Shown(site.render("problem.html", look, title="Not done", sentence=sentence), "Not done", status)
-        if status == 404:
-            shown = Shown(
-                site.render("problem.html", look, title="No such page", sentence=sentence), "No such page", 404
-            )
-        return site.whole(request, NOBODY, shown)
+        title = "No such page" if status == 404 else "Not done"
+        html = site.render("problem.html", look, title=title, sentence=sentence)
+        return site.whole(request, NOBODY, Shown(html, title, status))
 
     return answer
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from functools import partial
 from typing import Any, AsyncIterator, Awaitable, Callable, Dict, Sequence
 
 from starlette.requests import Request
@@ -19,8 +20,8 @@ from bizzmq.protocol.keys import QueueKeys, logical_queue, owner_of
 from bizzmq.schedules.operations import read_time_ms
 from bizzmq.utils.wording import counted
 from bizzmq.web.access.roles import Access
-from bizzmq.web.acts import answer, permitted, record, record_end
-from bizzmq.web.jobs import Job, Step, TooManyJobsError, patient
+from bizzmq.web.acts import act_on_message, answer, permitted, record, record_end
+from bizzmq.web.jobs import Job, Step, Steps, TooManyJobsError, patient
 from bizzmq.web.notices import Notice
 from bizzmq.web.site import Site
 
@@ -72,8 +73,7 @@ async def _bulk(site: Site, request: Request) -> Response:
 async def _started(
     site: Site, access: Access, act: str, queue: str, state: str, selected: Sequence[str], filters: Dict[str, str]
 ) -> Job:
-    client = site.client
-    stats = await client.stats(queue)
+    stats = await site.client.stats(queue)
     total = len(selected) or (0 if filters else getattr(stats, state))
     which = f"{counted(len(selected), 'selected message')}" if selected else f"all {state.replace('_', ' ')} messages"
     matching = "".join(f", {name} {value}" for name, value in filters.items())
@@ -83,27 +83,21 @@ async def _started(
     await record(site, act_id, {**known, "before": f"{getattr(stats, state)} in this state"})
     one = _one(site, access, act, queue, state)
     if selected:
-        steps: Callable[[], AsyncIterator[Step]] = lambda: _selected(job, selected, one)  # noqa: E731 - three of a kind
+        steps: Steps = partial(_selected, job, selected, one)
     elif state == DEAD_LETTERED:
-        steps = lambda: _dead_letters(site, job, queue, filters, None if act == "replay" else one)  # noqa: E731
+        steps = partial(_dead_letters, site, job, queue, filters, None if act == "replay" else one)
     else:
-        steps = lambda: _listed(site, job, queue, state, filters, one)  # noqa: E731
+        steps = partial(_listed, site, job, queue, state, filters, one)
     site.jobs.start(job, steps, lambda ended: record_end(site, act_id, ended.outcome))
     return job
 
 
 def _one(site: Site, access: Access, act: str, queue: str, state: str) -> Act:
     """Does the act to one message; False if it has moved on."""
-    client = site.client
 
     async def do(message_id: str) -> bool:
         try:
-            if act == "cancel":
-                return await client.cancel(message_id, queue, by=access.who)
-            if act == "replay":
-                return await client.replay(queue, message_id) > 0
-            # a dead letter is named by its dead-letter queue, so that one that was replayed meanwhile stays
-            return await client.delete(f"{queue}_dlq" if state == DEAD_LETTERED else queue, message_id)
+            return await act_on_message(site, access, act, queue, message_id, is_dead_letter=state == DEAD_LETTERED)
         except (MessageInUseError, UniqueKeyInUseError):
             return False
 
@@ -112,23 +106,22 @@ def _one(site: Site, access: Access, act: str, queue: str, state: str) -> Act:
 
 async def _selected(job: Job, selected: Sequence[str], one: Act) -> AsyncIterator[Step]:
     for message_id in selected:
-        yield Step(1, int(bool(await patient(job, lambda m=message_id: one(m)))))  # type: ignore[misc]
+        yield Step(1, int(await patient(job, partial(one, message_id))))
 
 
 async def _dead_letters(site: Site, job: Job, queue: str, filters: Dict[str, str], one: Any) -> AsyncIterator[Step]:
     """Those that exist at the beginning: a letter that comes back meanwhile stays."""
-    perform = site.client._perform  # noqa: SLF001 - private to users, not to this package
     error = filters.get("error")
     wanted = checked_filter(
         task=filters.get("task"), key=filters.get("key"), text=error, fingerprint=filters.get("fingerprint")
     )
     replay = Replay(QueueKeys(queue), wanted, _PAGE)
-    while await patient(job, lambda: perform(replay.read_page)):
+    while await patient(job, partial(site.perform, replay.read_page)):
         for letter in replay.letters:
             if one is None:
-                done = await patient(job, lambda found=letter: perform(replay_if_free, found))  # type: ignore[misc]
+                done = await patient(job, partial(site.perform, replay_if_free, letter))
             else:
-                done = await patient(job, lambda found=letter: one(as_text(found.id)))  # type: ignore[misc]
+                done = await patient(job, partial(one, as_text(letter.id)))
             yield Step(1, int(bool(done)))
         yield Step(0, 0)
 
@@ -137,15 +130,14 @@ async def _listed(
     site: Site, job: Job, queue: str, state: str, filters: Dict[str, str], one: Act
 ) -> AsyncIterator[Step]:
     """Those that were published before the job began."""
-    client = site.client
-    began_ms: Any = await patient(job, lambda: client._perform(read_time_ms))  # noqa: SLF001 - as above
+    began_ms = await patient(job, partial(site.perform, read_time_ms))
     shown = MessageFilter(filters.get("task", ""), filters.get("key", ""), 0.0, filters.get("error", ""))
     after: Any = None
     while True:
-        page: Any = await patient(job, lambda at=after: client.messages(queue, state, limit=_PAGE, after=at))  # type: ignore[misc]
+        page = await patient(job, partial(site.client.messages, queue, state, limit=_PAGE, after=after))
         old = [found for found in page.messages if (found.published_at_s or 0.0) * 1000 <= began_ms]
         for found in old:
-            done = shown.shows(found) and await patient(job, lambda m=found.id: one(m))  # type: ignore[misc]
+            done = shown.shows(found) and await patient(job, partial(one, found.id))
             yield Step(1, int(bool(done)))
         after = page.next
         if after is None or (page.messages and not old):

@@ -7,7 +7,7 @@ import logging
 import secrets
 import time
 from collections import OrderedDict
-from typing import AsyncIterator, Callable, List, Optional
+from typing import AsyncIterator, Awaitable, Callable, List, Optional, TypeVar
 
 from bizzmq.errors import BizzMQError, BrokerUnavailableError
 from bizzmq.utils.logs import log
@@ -17,6 +17,7 @@ _logger = logging.getLogger("bizzmq.web")
 _MOST = 50
 _MOST_RUNNING = 8
 _TRIES, _PAUSE_S = 60, 1.0
+T = TypeVar("T")
 RUNNING, STOPPED, DONE, FAILED = "running", "stopped", "done", "failed"
 
 
@@ -75,7 +76,7 @@ class Job:
 
 
 Steps = Callable[[], AsyncIterator[Step]]
-Ended = Callable[[Job], "asyncio.Future[None]"]
+Ended = Callable[[Job], Awaitable[None]]
 
 
 class Jobs:
@@ -93,7 +94,7 @@ class Jobs:
         """A job by its id; None if it is not known."""
         return self._jobs.get(job_id)
 
-    def start(self, job: Job, steps: Steps, ended: Callable[[Job], object]) -> None:
+    def start(self, job: Job, steps: Steps, ended: Ended) -> None:
         """Run a job.
 
         Args:
@@ -114,7 +115,7 @@ class Jobs:
         task.add_done_callback(self._tasks.discard)
 
 
-async def _run(job: Job, steps: Steps, ended: Callable[[Job], object]) -> None:
+async def _run(job: Job, steps: Steps, ended: Ended) -> None:
     try:
         async for step in steps():
             job.seen, job.changed, job.error = job.seen + step.seen, job.changed + step.changed, ""
@@ -136,16 +137,14 @@ async def _run(job: Job, steps: Steps, ended: Callable[[Job], object]) -> None:
         job.ended_s = time.time()
         if job.state == RUNNING:
             job.state = STOPPED
-    done = ended(job)
-    if asyncio.iscoroutine(done):
-        await done
+    await ended(job)
 
 
-async def patient(job: Job, action: Callable[[], object]) -> object:
+async def patient(job: Job, action: Callable[[], Awaitable[T]]) -> T:
     """The result of an async action that is safe to repeat: it is tried again for a minute while Redis is away."""
     for tried in range(_TRIES):
         try:
-            return await action()  # type: ignore[misc]
+            return await action()
         except BrokerUnavailableError as error:
             if job.is_stopping or tried == _TRIES - 1:
                 raise

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple, Optional
 from starlette.requests import Request
 from starlette.responses import Response
 
+from bizzmq.web.access.request_facts import root_of
+
 _COOKIE = "bizzmq_notice"
 _LONGEST = 600
 
@@ -30,7 +32,7 @@ def give_notice(request: Request, response: Response, notice: Notice) -> Respons
     """The response, with the notice for the next page."""
     text = json.dumps([notice.level, notice.sentence[:_LONGEST]])
     value = base64.urlsafe_b64encode(text.encode()).decode()
-    root = request.scope.get("root_path", "").rstrip("/") or "/"
+    root = root_of(request) or "/"
     is_secure = request.url.scheme == "https"
     response.set_cookie(_COOKIE, value, 60, path=root, httponly=True, samesite="lax", secure=is_secure)
     return response

@@ -24,6 +24,7 @@ from bizzmq.errors import (
 )
 from bizzmq.utils.logs import log
 from bizzmq.web.access.passwords import Passwords
+from bizzmq.web.access.request_facts import root_of
 from bizzmq.web.access.roles import Access, Authorize, Role, access_of
 from bizzmq.web.access.sessions import new_session, session_of, set_session, token_of
 from bizzmq.web.jobs import Jobs
@@ -83,10 +84,14 @@ class Site:
         client: what reads and acts.
         authorize: says who may do what.
         passwords: of a dashboard that runs alone; None under an application's own authorization.
+
+    Attributes:
+        perform: awaits the reply of an operation (`bizzmq.broker.operations`).
     """
 
     def __init__(self, client: AsyncBizzMQ, authorize: Authorize, passwords: Optional[Passwords] = None) -> None:
         self.client, self.passwords = client, passwords
+        self.perform = client._perform  # noqa: SLF001 - private to users, not to this package
         self.jobs = Jobs()
         self._authorize = authorize
         self._templates = environment(lambda: time.time() + self.snapshots.ahead_s)
@@ -203,7 +208,7 @@ class Site:
 def look_of(request: Request, access: Access) -> Look:
     """What a request asks for."""
     path: Dict[str, str] = {name: str(value) for name, value in request.path_params.items()}
-    return Look(path, dict(request.query_params), access.role, request.scope.get("root_path", "").rstrip("/"))
+    return Look(path, dict(request.query_params), access.role, root_of(request))
 
 
 def redirect(root: str, path: str) -> Response:

@@ -9,6 +9,7 @@ from typing import Any, Awaitable, Callable, NamedTuple, Union
 from starlette.requests import Request
 
 from bizzmq.errors import ConfigurationError
+from bizzmq.web.access.request_facts import address_of
 
 
 class Role(enum.Enum):
@@ -49,8 +50,3 @@ async def access_of(authorize: Authorize, request: Request) -> Access:
         raise ConfigurationError(f"authorize must return a Role or an Access, not {type(found).__name__}") from None
     name = "".join(one if one.isprintable() else "?" for one in str(who))[:_LONGEST]
     return Access(role, name or address_of(request))
-
-
-def address_of(request: Request) -> str:
-    """The address that a request comes from; "unknown" without one."""
-    return request.client.host if request.client else "unknown"

@@ -9,10 +9,9 @@ from bizzmq.dead_letters.filters import LetterFilter
 from bizzmq.dead_letters.groups import OTHERS, Grouping
 from bizzmq.errors import QUEUE_TROUBLE
 from bizzmq.protocol.keys import QueueKeys
-from bizzmq.web.pages.overview import page_number
+from bizzmq.web.pages.numbered import page_of
 from bizzmq.web.site import Look, Site, View
 
-PAGE = 100
 _BUDGET_S = 1.5
 """For how long dead letters are read for one page. The page says how many it has read."""
 
@@ -24,13 +23,12 @@ async def failures(site: Site, look: Look) -> View:
     dead = [(row.queue, row.stats.dead_lettered) for row in snapshot.rows if row.stats and row.stats.dead_lettered]
     wanted = [one for one in dead if not chosen or one[0] == chosen]
     groups, read = ([], 0) if look.is_live else await _groups(site, [name for name, _ in wanted])
-    pages = max(1, -(-len(groups) // PAGE))
-    page = min(pages, page_number(look))
+    shown, numbers = page_of(look, groups)
     return View(
         "failures.html",
         "Failures",
         {
-            "groups": groups[(page - 1) * PAGE : page * PAGE], "page": page, "pages": pages, "chosen": chosen,
+            **numbers, "groups": shown, "chosen": chosen,
             "dead": sorted(dead, key=lambda one: -one[1]), "total": sum(number for _, number in wanted), "read": read,
             "found": len(groups), "others": OTHERS,
         },
@@ -45,7 +43,7 @@ async def _groups(site: Site, queues: List[str]) -> Tuple[List[Dict[str, Any]], 
         grouping = Grouping(QueueKeys(name), LetterFilter())
         try:
             while not grouping.is_complete and time.monotonic() < ends_s:
-                await site.client._perform(grouping.read_page)  # noqa: SLF001 - private to users, not to this package
+                await site.perform(grouping.read_page)
         except QUEUE_TROUBLE:
             pass  # it was deleted meanwhile, or cannot be read: the overview says which
         found += [{"queue": name, **group.as_dict()} for group in grouping.groups()]

@@ -11,7 +11,7 @@ _MOST = 400
 async def log(site: Site, look: Look) -> View:
     """The page of the log of acts."""
     wanted = look.query.get("q", "").strip().casefold()
-    found = await site.client._perform(read_acts, _MOST)  # noqa: SLF001 - private to users, not to this package
+    found = await site.perform(read_acts, _MOST)
     acts = [act for act in found if not wanted or wanted in " ".join(map(str, act)).casefold()]
     return View("log.html", "Log", {"acts": acts, "q": wanted})
 

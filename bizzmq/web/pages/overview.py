@@ -8,9 +8,9 @@ from bizzmq.admin.activity.pools import SILENT
 from bizzmq.admin.queue_row import QueueRow
 from bizzmq.admin.troubles import troubles
 from bizzmq.web.live.snapshot import Snapshot
+from bizzmq.web.pages.numbered import page_of
 from bizzmq.web.site import Look, Site, View
 
-PAGE = 100
 _ORDERS: Mapping[str, Callable[[QueueRow], Any]] = {
     "name": lambda row: row.queue,
     "waiting": lambda row: (-(row.stats.waiting if row.stats else 0), row.queue),
@@ -33,23 +33,16 @@ async def overview(site: Site, look: Look) -> View:
     rows = sorted(
         (row for row in snapshot.rows if wanted in row.queue.lower()), key=_ORDERS.get(order, _ORDERS["name"])
     )
-    pages = max(1, -(-len(rows) // PAGE))
-    page = min(pages, page_number(look))
+    shown, numbers = page_of(look, rows)
     return View(
         "overview.html",
         "Queues",
         {
-            "rows": [_shown(row) for row in rows[(page - 1) * PAGE : page * PAGE]], "tiles": _tiles(snapshot),
-            "troubles": troubles(snapshot.rows, snapshot.pools), "q": wanted, "order": order, "page": page,
-            "pages": pages, "found": len(rows), "total": len(snapshot.rows), "at_s": snapshot.at_s,
+            **numbers, "rows": [_shown(row) for row in shown], "tiles": _tiles(snapshot),
+            "troubles": troubles(snapshot.rows, snapshot.pools), "q": wanted, "order": order,
+            "found": len(rows), "total": len(snapshot.rows), "at_s": snapshot.at_s,
         },
     )  # fmt: skip
-
-
-def page_number(look: Look) -> int:
-    """The number of the page that the query asks for, from 1."""
-    text = look.query.get("page", "")
-    return max(1, int(text)) if text.isdigit() and len(text) < 7 else 1
 
 
 def _rate(row: QueueRow, name: str) -> float:

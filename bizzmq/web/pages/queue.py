@@ -24,7 +24,7 @@ PAGE = 50
 async def queue(site: Site, look: Look) -> View:
     """The page of a queue."""
     name = logical_queue(owner_of(look.path["queue"]))
-    row = await site.client._perform(read_row, name)  # noqa: SLF001 - private to users, not to this package
+    row = await site.perform(read_row, name)
     if row is None:
         raise QueueNotFoundError(name)
     state = _state(look)

@@ -9,30 +9,27 @@ from bizzmq.errors import DecodeError
 from bizzmq.schedules import operations
 from bizzmq.schedules.info import ScheduleInfo
 from bizzmq.utils.wording import span
-from bizzmq.web.pages.overview import page_number
+from bizzmq.web.pages.numbered import page_of
 from bizzmq.web.site import Look, Site, View
 
-PAGE = 100
 _TIMES = 3
 
 
 async def schedules(site: Site, look: Look) -> View:
     """The page of all schedules."""
-    perform = site.client._perform  # noqa: SLF001 - private to users, not to this package
     known = await site.client.schedules()
-    pages = max(1, -(-len(known) // PAGE))
-    page = min(pages, page_number(look))
-    now_ms = await perform(operations.read_time_ms)
+    shown, numbers = page_of(look, known)
+    now_ms = await site.perform(operations.read_time_ms)
     rows: List[Dict[str, Any]] = []
     by_queue: Dict[str, Dict[str, operations.Stored]] = {}
-    for info in known[(page - 1) * PAGE : page * PAGE]:
+    for info in shown:
         if info.queue not in by_queue:
-            stored = await perform(operations.read_stored, info.queue)
+            stored = await site.perform(operations.read_stored, info.queue)
             by_queue[info.queue] = {one.info().name: one for one in stored}
         rows.append(
             {"info": info, "words": in_words(info), "times": _times(by_queue[info.queue].get(info.name), now_ms)}
         )
-    return View("schedules.html", "Schedules", {"rows": rows, "page": page, "pages": pages, "total": len(known)})
+    return View("schedules.html", "Schedules", {**numbers, "rows": rows, "total": len(known)})
 
 
 def _times(stored: Any, now_ms: int) -> List[float]:

@@ -8,7 +8,8 @@ from starlette.routing import Route
 
 from bizzmq.web.access.forms import FormError, first, read_form
 from bizzmq.web.access.passwords import TooManyTriesError
-from bizzmq.web.access.roles import NOBODY, address_of
+from bizzmq.web.access.request_facts import address_of, root_of
+from bizzmq.web.access.roles import NOBODY
 from bizzmq.web.access.sessions import end_session, new_session, refusal, session_of, set_session, token_of
 from bizzmq.web.site import Site, look_of, redirect
 
@@ -39,13 +40,13 @@ def sign_in_routes(site: Site) -> list[Route]:
             return response
         if session is None:
             return _form(site, request, "This password is wrong.", wanted, 401)
-        response = redirect(look_of(request, NOBODY).root, wanted if _is_path(wanted) else "/")
+        response = redirect(root_of(request), wanted if _is_path(wanted) else "/")
         set_session(request, response, session)
         return response
 
     async def sign_out(request: Request) -> Response:
         assert site.passwords is not None
-        response = redirect(look_of(request, NOBODY).root, "/sign-in")
+        response = redirect(root_of(request), "/sign-in")
         try:
             fields = await read_form(request)
         except FormError:

@@ -18,11 +18,11 @@ import click
 from bench.fair.lab import Lab, lab
 from bizzmq import BizzMQ
 from bizzmq.broker.broker import Broker
+from bizzmq.broker.operations import read_time_ms
 from bizzmq.broker.schedules import state_of
 from bizzmq.connection.base import Connection
 from bizzmq.consumer.lease import Lease
 from bizzmq.message import MessageOptions
-from bizzmq.schedules import operations
 from bizzmq.schedules.schedule import ScheduleOptions, new_schedule
 from bizzmq.schedules.scheduler import Scheduler
 from bizzmq.schedules.when import Cron, Interval
@@ -74,7 +74,7 @@ def measure(on: Lab, arm: str, count: int, seconds: float) -> Fires:
     with BizzMQ(on.url) as mq:
         mq.create_queue(QUEUE)
     add(broker, count)
-    now_ms = broker.perform(operations.read_time_ms())
+    now_ms = broker.perform(read_time_ms())
     spread_ms = min(HOUR_MS, 1000 * count * seconds / _LEAST_FIRED)
     if arm == "spread":
         set_due(broker, count, now_ms, spread_ms)
@@ -84,7 +84,7 @@ def measure(on: Lab, arm: str, count: int, seconds: float) -> Fires:
     scheduler.note(QUEUE, True)
     _run(scheduler, lease, _WARM_S)
     before_s, server_s, begin_s = time.process_time(), on.snapshot().cpu_s, time.perf_counter()
-    since_ms = broker.perform(operations.read_time_ms())
+    since_ms = broker.perform(read_time_ms())
     _run(scheduler, lease, seconds)
     took_s = time.perf_counter() - begin_s
     used_s, server_s = time.process_time() - before_s, on.snapshot().cpu_s - server_s

@@ -8,7 +8,7 @@ from typing import Any, Mapping
 
 from bizzmq.admin.find import find_message
 from bizzmq.admin.stored_message import DEAD_LETTERED, PROCESSING, STARTABLE, StoredMessage
-from bizzmq.broker.operations import Operation, command
+from bizzmq.broker.operations import Operation, command, read_time_ms
 from bizzmq.broker.queues import read_shards
 from bizzmq.errors import DecodeError
 from bizzmq.protocol.ids import published_us
@@ -90,8 +90,7 @@ def read_has_expired(queue: str, message_id: bytes) -> Operation[bool]:
     expires_ms = yield from read_expires_ms(queue, message_id)
     if expires_ms is None:
         return False
-    seconds, micros = yield command("TIME")
-    return expires_ms <= int(seconds) * 1000 + int(micros) // 1000
+    return expires_ms <= (yield from read_time_ms())
 
 
 def read_expires_ms(queue: str, message_id: bytes) -> Operation[int | None]:

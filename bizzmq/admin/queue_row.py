@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Mapping, Optional, Sequence
 
-from bizzmq.admin.activity.pools import SILENT, PoolInfo, Serving, read_reports, serving_commands
+from bizzmq.admin.activity.pools import SILENT, PoolInfo, Serving, read_reports, serving_commands, workers_of
 from bizzmq.admin.activity.rates import WINDOWS_S, Rate, rates_of
 from bizzmq.admin.stats import stats_commands, stats_result, sum_of
 from bizzmq.broker.operations import Operation, Together, command
@@ -42,6 +42,11 @@ class QueueRow:
     workers: int = 0
     pools: tuple[PoolInfo, ...] = ()
     rates: Mapping[int, Optional[Rate]] = field(default_factory=dict)
+
+    @property
+    def busy(self) -> int:
+        """How many of its workers run a message, of any queue."""
+        return min(self.workers, workers_of(self.pools).busy)
 
 
 def read_names() -> Operation[list[str]]:

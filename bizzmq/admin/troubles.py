@@ -92,8 +92,7 @@ def _of_row(row: QueueRow, reports: Reports) -> Iterator[Trouble]:
 
 
 def _why_late(row: QueueRow, pools: Sequence[PoolInfo], reports: Reports) -> str:
-    busy = min(row.workers, sum(min(pool.busy, pool.workers) for pool in pools))
-    workers = counted(row.workers, "worker")
+    busy, workers = row.busy, counted(row.workers, "worker")
     if busy < row.workers:
         return f"{busy} of {workers} busy."
     with_what: Counter[str] = Counter()

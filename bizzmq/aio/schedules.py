@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Awaitable, Callable, Sequence, TypeVar
 
-from bizzmq.broker.operations import Operation
+from bizzmq.broker.operations import Operation, read_time_ms
 from bizzmq.message import MessageOptions
 from bizzmq.protocol.keys import QueueKeys
 from bizzmq.schedules import operations
@@ -73,7 +73,7 @@ class AsyncScheduleClient:
         """As BizzMQ.schedule_times."""
         count = checks.integer("count", count, 1, MAX_TIMES)
         stored = await self._find(name, queue_name)
-        return as_datetimes(operations.next_times(stored, count, await self._perform(operations.read_time_ms)))
+        return as_datetimes(operations.next_times(stored, count, await self._perform(read_time_ms)))
 
     async def pause_schedule(
         self,

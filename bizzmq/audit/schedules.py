@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bizzmq.audit.findings import Finding, rest_of_schedule, schedule_without_due_time, unreadable_schedule
 from bizzmq.broker.broker import Broker
+from bizzmq.broker.operations import read_time_ms
 from bizzmq.broker.replies import as_bytes
 from bizzmq.errors import DecodeError
 from bizzmq.protocol.keys import QueueKeys
@@ -44,6 +45,6 @@ def _repaired(broker: Broker, one: Stored) -> bool:
         when = decode("", one.queue, one.definition).options.when
     except DecodeError:
         return False
-    next_due = due_text(when.first(broker.perform(operations.read_time_ms())))
+    next_due = due_text(when.first(broker.perform(read_time_ms())))
     name = one.info().name
     return broker.put_schedule(one.queue, name, one.definition, one.definition, next_due, replaces_due=False)

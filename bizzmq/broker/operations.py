@@ -40,3 +40,15 @@ Operation = Generator[Request, Any, T]
 def command(*parts: Any) -> Command:
     """A plain command."""
     return Command(parts)
+
+
+def read_time_ms() -> Operation[int]:
+    """Redis's clock, milliseconds since the epoch."""
+    seconds, micros = yield command("TIME")
+    return int(seconds) * 1000 + int(micros) // 1000
+
+
+def read_time_s() -> Operation[float]:
+    """Redis's clock, seconds since the epoch."""
+    seconds, micros = yield command("TIME")
+    return int(seconds) + int(micros) / 1e6

@@ -9,6 +9,7 @@ from typing import Any, Sequence
 import click
 
 from bizzmq.broker.broker import Broker, open_broker
+from bizzmq.broker.operations import read_time_ms
 from bizzmq.cli.helpers import Duration, app_of, naming_options, show_done
 from bizzmq.cli.input_lines import NO_ARGUMENTS, read_document
 from bizzmq.cli.publish import unique_options
@@ -175,7 +176,7 @@ def next_(redis_url: str, name: str, count: int, queue: str | None, as_json: boo
     """Show the next times of the schedule NAME, in its time zone."""
     with open_broker(redis_url) as broker:
         stored = broker.perform(operations.find_schedule(_keys(broker, queue), name))
-        times_ms = operations.next_times(stored, count, broker.perform(operations.read_time_ms()))
+        times_ms = operations.next_times(stored, count, broker.perform(read_time_ms()))
     zone = zone_of(stored.info().timezone)
     times = [datetime.fromtimestamp(time_ms / 1000, zone).isoformat(timespec="seconds") for time_ms in times_ms]
     if as_json:

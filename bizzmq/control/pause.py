@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from bizzmq.admin.activity.pauses import KEY, OF_DEAD_LETTERS, QUEUE, TASK, Pause, clock_s, held_pauses
+from bizzmq.admin.activity.pauses import KEY, OF_DEAD_LETTERS, QUEUE, TASK, Pause, held_pauses
 from bizzmq.admin.purge import check_exists
-from bizzmq.broker.operations import Operation, Script, command
+from bizzmq.broker.operations import Operation, Script, command, read_time_s
 from bizzmq.broker.pauses import FIRST_PAGE, pause_call, pause_result, resume_call, resume_result
 from bizzmq.broker.queues import read_shards
 from bizzmq.broker.replies import pairs
@@ -94,7 +94,7 @@ class Look(NamedTuple):
 def look(k: QueueKeys) -> Operation[Look]:
     """Look at the pauses of a shard. Messages that are aside while nothing is paused count as on their way back."""
     flat = yield command("HGETALL", k.pauses)
-    now_s = yield from clock_s()
+    now_s = yield from read_time_s()
     held = held_pauses(k, flat, now_s)
     stored = len(pairs(flat))
     is_over = not stored or len(held) + len(held_pauses(k.dead_letters(), flat, now_s)) < stored

@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bizzmq.admin.listing import Cursor
-from bizzmq.broker.operations import Operation
+from bizzmq.broker.operations import Operation, read_time_s
 from bizzmq.broker.replies import as_text
 from bizzmq.dead_letters.filters import LetterFilter
 from bizzmq.dead_letters.fingerprint import Fingerprint
-from bizzmq.dead_letters.letters import DeadLetter, read_letters, read_now_s
+from bizzmq.dead_letters.letters import DeadLetter, read_letters
 from bizzmq.protocol.keys import QueueKeys
 
 MAX_GROUPS = 1000
@@ -80,7 +80,7 @@ class Grouping:
             QueueNotFoundError: there is no such dead-letter queue.
         """
         assert self._cursor is not None
-        now_s = 0.0 if self._wanted.older_than_s is None else (yield from read_now_s())
+        now_s = 0.0 if self._wanted.older_than_s is None else (yield from read_time_s())
         page = yield from read_letters(self._k, self._cursor)
         for letter in page.letters:
             if self._wanted.passes(letter, now_s):

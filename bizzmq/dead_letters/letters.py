@@ -15,7 +15,7 @@ from bizzmq.admin.purge import check_exists
 from bizzmq.admin.stored_message import DEAD_LETTERED
 from bizzmq.broker.dead_letters import read_headers_call, read_headers_result
 from bizzmq.broker.messages import BATCH_LIMIT
-from bizzmq.broker.operations import Operation, Script, Together, command
+from bizzmq.broker.operations import Operation, Script, Together
 from bizzmq.broker.queues import read_shards
 from bizzmq.broker.replies import as_text
 from bizzmq.dead_letters.fingerprint import Fingerprint, fingerprint_of
@@ -217,9 +217,3 @@ def dead_since_s(message_id: bytes, failed_s: float | None, now_s: float) -> flo
         published_s = None
     known = [one for one in (failed_s, published_s) if one is not None and one <= now_s + _DAY_S]
     return max(known) if known else None
-
-
-def read_now_s() -> Operation[float]:
-    """Redis's clock, seconds since the epoch."""
-    seconds, micros = yield command("TIME")
-    return int(seconds) + int(micros) / 1e6

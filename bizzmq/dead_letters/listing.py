@@ -7,9 +7,9 @@ from typing import Any
 from bizzmq.admin.listing import Cursor, MessagePage, decode_cursor, encode_cursor, read_page
 from bizzmq.admin.stored_message import DEAD_LETTERED, StoredMessage, stored_message
 from bizzmq.broker.messages import BATCH_LIMIT
-from bizzmq.broker.operations import Operation, Together
+from bizzmq.broker.operations import Operation, Together, read_time_s
 from bizzmq.dead_letters.filters import LetterFilter
-from bizzmq.dead_letters.letters import DeadLetter, LetterPage, read_letters, read_now_s
+from bizzmq.dead_letters.letters import DeadLetter, LetterPage, read_letters
 from bizzmq.protocol.keys import QueueKeys
 
 MAX_EXAMINED = 10_000
@@ -30,7 +30,7 @@ def list_letters(k: QueueKeys, wanted: LetterFilter, limit: int, after: str | No
         return (yield from read_page(k, DEAD_LETTERED, limit, after))
     dead = k.dead_letters()
     cursor: Cursor | None = decode_cursor(after, dead.queue, DEAD_LETTERED)
-    now_s = 0.0 if wanted.older_than_s is None else (yield from read_now_s())
+    now_s = 0.0 if wanted.older_than_s is None else (yield from read_time_s())
     found: list[StoredMessage] = []
     examined = 0
     while cursor is not None and len(found) < limit and examined < MAX_EXAMINED:

@@ -8,10 +8,10 @@ from typing import Any, Callable, Iterator
 from bizzmq.admin.listing import Cursor
 from bizzmq.broker.message_calls import replay_call, replay_result
 from bizzmq.broker.messages import BATCH_LIMIT
-from bizzmq.broker.operations import Operation, Script
+from bizzmq.broker.operations import Operation, Script, read_time_s
 from bizzmq.broker.replies import as_text
 from bizzmq.dead_letters.filters import LetterFilter
-from bizzmq.dead_letters.letters import DeadLetter, find_section, read_end, read_letters, read_now_s
+from bizzmq.dead_letters.letters import DeadLetter, find_section, read_end, read_letters
 from bizzmq.dead_letters.rates import Pace
 from bizzmq.errors import UniqueKeyInUseError
 from bizzmq.protocol.keys import QueueKeys
@@ -62,7 +62,7 @@ class Replay:
         if here != cursor:  # a section begins
             end = yield from read_end(section)
             newest, left = end.newest, 2 * end.size + self._page  # some are read twice if others replay them, too
-        now_s = 0.0 if self._wanted.older_than_s is None else (yield from read_now_s())
+        now_s = 0.0 if self._wanted.older_than_s is None else (yield from read_time_s())
         page = yield from read_letters(self._k, here, self._page)
         is_over = left <= self._page or newest in page.ids
         old = page.ids[: page.ids.index(newest) + 1] if newest in page.ids else page.ids

@@ -12,9 +12,9 @@ from typing import NamedTuple, Sequence
 
 from bizzmq.broker.broker import Broker
 from bizzmq.broker.messages import BATCH_LIMIT
-from bizzmq.broker.operations import Operation, Together, command
+from bizzmq.broker.operations import Operation, Together, command, read_time_s
 from bizzmq.broker.queues import read_shards
-from bizzmq.dead_letters.letters import DeadLetter, read_now_s, read_of
+from bizzmq.dead_letters.letters import DeadLetter, read_of
 from bizzmq.errors import QUEUE_TROUBLE, BizzMQError, BrokerRefusesError
 from bizzmq.protocol.keys import QueueKeys, logical_queue
 from bizzmq.queue import QueueOptions
@@ -72,7 +72,7 @@ class Retention:
         for place in _LISTS:
             skip, size = 0, _FIRST_PAGE
             for _ in range(_PAGES):
-                now_s = self._broker.perform(read_now_s())
+                now_s = self._broker.perform(read_time_s())
                 ids, letters = self._broker.perform(read_head(dead, place, skip, size))
                 ages_s = [(letter, letter.age_s(now_s)) for letter in letters]
                 expired = self._expire(dead, [one for one, age_s in ages_s if age_s is not None and age_s > ttl_s], 0)
@@ -89,7 +89,7 @@ class Retention:
             surplus = int(self._broker.connection.execute("HLEN", dead.messages)) - limit
             if surplus <= 0:
                 break
-            now_s = self._broker.perform(read_now_s())
+            now_s = self._broker.perform(read_time_s())
             oldest = self._broker.perform(read_oldest(dead, min(surplus, BATCH_LIMIT), now_s))
             expired = sum(self._expire(dead, [one for one in oldest if one.place == place], limit) for place in _LISTS)
             total += expired

@@ -6,7 +6,7 @@ from typing import Dict, Optional
 
 from bizzmq.broker.broker import Broker
 from bizzmq.broker.metrics import roll_up_metrics_call, roll_up_metrics_result
-from bizzmq.broker.operations import Operation, Script, command
+from bizzmq.broker.operations import Operation, Script, command, read_time_ms
 from bizzmq.metrics.history import DEPLOY, POOL, REPORT, VERSION, Report, fields_of, is_number, read_report, roll_up
 from bizzmq.protocol.keys import QueueKeys
 
@@ -27,8 +27,7 @@ def _roll_up(k: QueueKeys) -> Operation[bool]:
         return False
     read = [VERSION, *reported, *(name for name in names if name.startswith((DEPLOY, POOL)))]
     values = dict(zip(read, (yield command("HMGET", k.metrics, *read))))
-    clock = yield command("TIME")
-    now_ms = int(clock[0]) * 1000
+    now_ms = yield from read_time_ms()
     reports: Dict[bytes, Optional[Report]] = {
         name: read_report(values[name]) for name in reported if values[name] is not None
     }

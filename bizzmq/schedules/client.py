@@ -6,7 +6,7 @@ import getpass
 from datetime import datetime, timezone
 from typing import Any, Callable, NamedTuple, Sequence, TypeVar
 
-from bizzmq.broker.operations import Operation
+from bizzmq.broker.operations import Operation, read_time_ms
 from bizzmq.message import MessageOptions
 from bizzmq.protocol.keys import QueueKeys
 from bizzmq.protocol.sealing import Sealer
@@ -117,7 +117,7 @@ class ScheduleClient:
             As `show_schedule`.
         """
         count = checks.integer("count", count, 1, MAX_TIMES)
-        stored, now_ms = self._find(name, queue_name), self._perform(operations.read_time_ms)
+        stored, now_ms = self._find(name, queue_name), self._perform(read_time_ms)
         return as_datetimes(operations.next_times(stored, count, now_ms))
 
     def pause_schedule(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Iterable, Sequence
 
 from bizzmq.admin.stats import read_queue_names
-from bizzmq.broker.operations import Operation, Script, Together, command
+from bizzmq.broker.operations import Operation, Script, Together, command, read_time_ms
 from bizzmq.broker.queues import read_shards
 from bizzmq.broker.replies import as_bytes, as_text, pairs
 from bizzmq.broker.schedules import (
@@ -49,12 +49,6 @@ class Stored:
 
     def info(self) -> ScheduleInfo:
         return info_of(self.name, self.queue, self.definition, self.score, self.state)
-
-
-def read_time_ms() -> Operation[int]:
-    """Redis's clock."""
-    seconds, micros = yield command("TIME")
-    return int(seconds) * 1000 + int(micros) // 1000
 
 
 def read_all(k: QueueKeys) -> Operation[list[Stored]]:

@@ -48,7 +48,7 @@ class Picture:
 
     def is_paused(self, queue: str) -> bool:
         """Whether the whole queue is paused."""
-        return any(not one.task and not one.key for one in self.pauses.get(queue, ()))
+        return any(one.is_of_queue for one in self.pauses.get(queue, ()))
 
     @property
     def pools(self) -> list[PoolInfo]:

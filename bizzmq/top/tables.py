@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Sequence, Tuple
 
-from bizzmq.admin.activity.pools import SILENT, PoolInfo
+from bizzmq.admin.activity.pools import PoolInfo, workers_of
 from bizzmq.admin.queue_row import QueueRow
 from bizzmq.top.picture import Failing, Picture, Running
 from bizzmq.utils import clock, logs
@@ -41,8 +41,7 @@ FAILURES = Columns(("queue", "count", "error", "where", "last", "text"), ("count
 
 def summary(picture: Picture) -> str:
     """The line of sums above the tables."""
-    pools = [pool for pool in picture.pools if pool.state != SILENT]
-    workers, busy = sum(pool.workers for pool in pools), sum(min(pool.busy, pool.workers) for pool in pools)
+    workers, busy = workers_of(picture.pools)
     usable = [row for row in picture.rows if row.stats is not None]
     waiting = sum(row.stats.waiting for row in usable if row.stats)
     rates = [row.rates.get(60) for row in usable]

@@ -12,12 +12,12 @@ from starlette.routing import Route
 
 from bizzmq.admin.message_filter import MessageFilter
 from bizzmq.admin.stored_message import DEAD_LETTERED, DELAYED, PROCESSING, SUSPENDED, WAITING
+from bizzmq.broker.operations import read_time_ms
 from bizzmq.broker.replies import as_text
 from bizzmq.dead_letters.filters import checked_filter
 from bizzmq.dead_letters.replay import Replay, replay_if_free
 from bizzmq.errors import BizzMQError, MessageInUseError, UniqueKeyInUseError
 from bizzmq.protocol.keys import QueueKeys, logical_queue, owner_of
-from bizzmq.schedules.operations import read_time_ms
 from bizzmq.utils.wording import counted
 from bizzmq.web.access.roles import Access
 from bizzmq.web.acts import act_on_message, answer, permitted, record, record_end

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Mapping
 
-from bizzmq.broker.operations import Operation, command
+from bizzmq.broker.operations import Operation, command, read_time_s
 from bizzmq.broker.replies import as_text, pairs
 from bizzmq.connection.error_mapping import CommandRefusedError
 from bizzmq.errors import QueueNotFoundError
@@ -44,6 +44,11 @@ class Pause:
         return dict(vars(self))
 
     @property
+    def is_of_queue(self) -> bool:
+        """Whether the whole queue is paused."""
+        return not self.task and not self.key
+
+    @property
     def what(self) -> str:
         """What is paused, in words."""
         return f"task {self.task}" if self.task else f"key {self.key}" if self.key else f"queue {self.queue}"
@@ -71,7 +76,7 @@ def read_pauses(k: QueueKeys) -> Operation[list[Pause]]:
     if not exists:
         raise QueueNotFoundError(k.queue)
     flat = yield command("HGETALL", k.pauses)
-    return held_pauses(k, flat, (yield from clock_s())) if flat else []
+    return held_pauses(k, flat, (yield from read_time_s())) if flat else []
 
 
 def read_pauses_if_allowed(k: QueueKeys) -> Operation[list[Pause]]:
@@ -80,13 +85,7 @@ def read_pauses_if_allowed(k: QueueKeys) -> Operation[list[Pause]]:
         flat = yield command("HGETALL", k.pauses)
     except CommandRefusedError:
         return []
-    return held_pauses(k, flat, (yield from clock_s())) if flat else []
-
-
-def clock_s() -> Operation[float]:
-    """Redis's clock, seconds since the epoch."""
-    seconds, micros = yield command("TIME")
-    return int(seconds) + int(micros) / 1e6
+    return held_pauses(k, flat, (yield from read_time_s())) if flat else []
 
 
 def held_pauses(k: QueueKeys, flat: Any, now_s: float) -> list[Pause]:

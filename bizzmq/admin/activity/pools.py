@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import Any, Mapping, Sequence
+from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 
 from bizzmq.broker.operations import Operation, Together
 from bizzmq.broker.queues import read_shards
@@ -64,6 +64,19 @@ class PoolInfo:
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {**vars(self), "queues": list(self.queues), "running": [one._asdict() for one in self.running]}
+
+
+class Workers(NamedTuple):
+    """How many workers there are, and how many of them run a message."""
+
+    count: int
+    busy: int
+
+
+def workers_of(pools: Iterable[PoolInfo]) -> Workers:
+    """The workers of all these pools but the silent ones."""
+    living = [pool for pool in pools if pool.state != SILENT]
+    return Workers(sum(pool.workers for pool in living), sum(min(pool.busy, pool.workers) for pool in living))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from bizzmq.admin.explain.position import messages_before
 from bizzmq.admin.find import find_message
 from bizzmq.admin.message_status import read_ending_of
 from bizzmq.admin.stored_message import DEAD_LETTERED, PROCESSING, WAITING, StoredMessage
-from bizzmq.broker.operations import Operation, Together, command
+from bizzmq.broker.operations import Operation, Together, command, read_time_s
 from bizzmq.broker.queues import meta_result
 from bizzmq.broker.replies import as_bytes, as_text, pairs
 from bizzmq.errors import QUEUE_TROUBLE, QueueNotFoundError
@@ -173,8 +173,7 @@ def read_facts(k: QueueKeys | None, message_id: bytes) -> Operation[Facts]:
     Raises:
         WrongTypeError, DecodeError: a queue cannot be searched, and no other one has the message.
     """
-    clock = yield command("TIME")
-    now_s = int(clock[0]) + int(clock[1]) / 1e6
+    now_s = yield from read_time_s()
     text = as_text(message_id)
     own = None if k is None else QueueKeys(k.owner)
     try:

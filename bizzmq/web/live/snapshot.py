@@ -11,7 +11,7 @@ from bizzmq.admin.activity.pools import PoolInfo
 from bizzmq.admin.queue_row import QueueRow, read_names, read_row
 from bizzmq.admin.troubles import reports_of
 from bizzmq.aio.client import AsyncBizzMQ
-from bizzmq.schedules.operations import read_time_ms
+from bizzmq.broker.operations import read_time_ms
 
 _AT_ONCE = 4
 _NEW_S, _OLD_S, _WORTH = 1.0, 15.0, 20

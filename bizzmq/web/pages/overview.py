@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, List, Mapping, Sequence
 
-from bizzmq.admin.activity.pools import SILENT
+from bizzmq.admin.activity.pools import workers_of
 from bizzmq.admin.queue_row import QueueRow
 from bizzmq.admin.troubles import troubles
 from bizzmq.web.live.snapshot import Snapshot
@@ -50,19 +50,14 @@ def _rate(row: QueueRow, name: str) -> float:
     return float(getattr(found, name)) if found else 0.0
 
 
-def _busy(row: QueueRow) -> int:
-    return min(row.workers, sum(min(pool.busy, pool.workers) for pool in row.pools if pool.state != SILENT))
-
-
 def _shown(row: QueueRow) -> Dict[str, Any]:
-    return {"row": row, "stats": row.stats, "busy": _busy(row), "rate": row.rates.get(60)}
+    return {"row": row, "stats": row.stats, "busy": row.busy, "rate": row.rates.get(60)}
 
 
 def _tiles(snapshot: Snapshot) -> List[Dict[str, Any]]:
     """The sums over all queues. A pool serves several queues, so its workers are counted once."""
     rows: Sequence[QueueRow] = [row for row in snapshot.rows if row.stats]
-    pools = [reports[0][1] for reports in snapshot.pools.values() if reports[0][1].state != SILENT]
-    workers, busy = sum(pool.workers for pool in pools), sum(min(pool.busy, pool.workers) for pool in pools)
+    workers, busy = workers_of(reports[0][1] for reports in snapshot.pools.values())
 
     def total(name: str) -> int:
         return sum(getattr(row.stats, name) for row in rows)

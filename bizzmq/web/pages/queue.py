@@ -45,7 +45,7 @@ async def queue(site: Site, look: Look) -> View:
             "troubles": troubles_of(row, _with(snapshot, row).pools), "rate": row.rates.get(60),
             "newest": look.query.get("order") == "newest",
             "chart": chart, "pauses": [(one, one.sentence(snapshot.at_s)) for one in pauses],
-            "is_paused": any(not one.task and not one.key for one in pauses),
+            "is_paused": any(one.is_of_queue for one in pauses),
         },
     )  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, Dict, List
 
+from bizzmq.broker.operations import read_time_ms
 from bizzmq.errors import DecodeError
 from bizzmq.schedules import operations
 from bizzmq.schedules.info import ScheduleInfo
@@ -19,7 +20,7 @@ async def schedules(site: Site, look: Look) -> View:
     """The page of all schedules."""
     known = await site.client.schedules()
     shown, numbers = page_of(look, known)
-    now_ms = await site.perform(operations.read_time_ms)
+    now_ms = await site.perform(read_time_ms)
     rows: List[Dict[str, Any]] = []
     by_queue: Dict[str, Dict[str, operations.Stored]] = {}
     for info in shown:

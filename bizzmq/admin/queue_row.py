@@ -7,7 +7,7 @@ from typing import Any, Mapping, Optional, Sequence
 
 from bizzmq.admin.activity.pools import SILENT, PoolInfo, Serving, read_reports, serving_commands, workers_of
 from bizzmq.admin.activity.rates import WINDOWS_S, Rate, rates_of
-from bizzmq.admin.stats import stats_commands, stats_result, sum_of
+from bizzmq.admin.stats import TOTALS_AT, stats_commands, stats_result, sum_of
 from bizzmq.broker.operations import Operation, Together, command
 from bizzmq.broker.queues import meta_result
 from bizzmq.broker.replies import as_text, pairs
@@ -86,7 +86,7 @@ def _read_part(k: QueueKeys) -> Operation[tuple[QueueRow, int]]:
     head, first, last, recent = rest[len(counts) + len(serving_of) :]
     living = [owner for owner in serving.workers.values() if serving.pools[owner].state != SILENT]
     age_s, oldest = _oldest([*head, *first, *last], serving.now_ms)
-    rates = rates_of(recent, pairs(rest[7]), serving.now_ms)
+    rates = rates_of(recent, pairs(rest[TOTALS_AT]), serving.now_ms)
     row = QueueRow(k.queue, stats, "", age_s, oldest, len(living), tuple(serving.pools.values()), rates)
     return row, options.shards
 

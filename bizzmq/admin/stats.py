@@ -20,6 +20,8 @@ from bizzmq.protocol.keys import QueueKeys
 from bizzmq.queue import QueueStats
 
 _ENDED = ("acked", "discarded", "purged", "cancelled", "expired", "dropped", "written_off")
+TOTALS_AT = 7
+"""The place of the totals among the replies to `stats_commands`."""
 _TOTALS = ("published", "retried", "requeued", "missing", "duplicates", *_ENDED)
 
 
@@ -40,7 +42,7 @@ def read_stats(k: QueueKeys) -> Operation[QueueStats]:
 
 def _read_suspended(k: QueueKeys, replies: Sequence[Any]) -> Operation[int]:
     """How many messages are put aside for a pause. Users of Redis from before pauses may not ask: for them none is."""
-    if not totals.read(pairs(replies[7])).counted.get("suspended"):
+    if not totals.read(pairs(replies[TOTALS_AT])).counted.get("suspended"):
         return 0
     try:
         return int((yield command("ZCARD", k.suspended)))

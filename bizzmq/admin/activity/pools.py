@@ -66,17 +66,17 @@ class PoolInfo:
         return {**vars(self), "queues": list(self.queues), "running": [one._asdict() for one in self.running]}
 
 
-class Workers(NamedTuple):
+class WorkerCounts(NamedTuple):
     """How many workers there are, and how many of them run a message."""
 
-    count: int
+    workers: int
     busy: int
 
 
-def workers_of(pools: Iterable[PoolInfo]) -> Workers:
+def workers_of(pools: Iterable[PoolInfo]) -> WorkerCounts:
     """The workers of all these pools but the silent ones."""
     living = [pool for pool in pools if pool.state != SILENT]
-    return Workers(sum(pool.workers for pool in living), sum(min(pool.busy, pool.workers) for pool in living))
+    return WorkerCounts(sum(pool.workers for pool in living), sum(min(pool.busy, pool.workers) for pool in living))
 
 
 @dataclass(frozen=True)

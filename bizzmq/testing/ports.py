@@ -41,7 +41,7 @@ def free_port() -> int:
 
 def _take_share() -> None:
     """Hold a share until this process ends."""
-    global _holder, _first, _turn  # noqa: PLW0603 - one share a process
+    global _holder, _first, _turn
     # Not the random module's own generator: tests may seed that.
     chance = random.SystemRandom()
     shares = list(range(FIRST_PORT, LAST_PORT + 1, _SHARE))

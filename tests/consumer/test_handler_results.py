@@ -79,6 +79,14 @@ class Kept:
 
 
 POOL = ThreadPool(1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ended_pool() -> Iterator[None]:
+    yield
+    POOL.terminate()
+
+
 RUNS_NOTHING: dict[str, Any] = {
     "generator": lazy, "async generator": lazy_async, "class": Kept, "builtin class": dict, "exception": ValueError,
     "partial": functools.partial(lazy), "partial of a partial": functools.partial(functools.partial(lazy_async)),

@@ -238,11 +238,8 @@ SECURITY = (
                 "loopback_addresses_are_recognized",
             ),
             *tests_of("supervision/test_bad_input.py", "a_health_host_that_is_not_this_machine"),
-            *tests_of(
-                "supervision/test_control_socket.py",
-                "data_from_outside_cannot_control_the_terminal",
-                "the_socket_is_private_and_removed_with_the_pool",
-            ),
+            *tests_of("supervision/test_control_socket.py", "the_socket_is_private_and_removed_with_the_pool"),
+            *tests_of("supervision/test_pool_status.py", "data_from_outside_cannot_control_the_terminal"),
             *tests_of(FILES, "a_pool_listens_only_if_configured", "a_pool_answers_no_more_than_status"),
             *tests_of(COMMANDS, "a_listening_socket_answers_any_request"),
         ),

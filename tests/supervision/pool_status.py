@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any, Mapping
 
+from bizzmq import BizzMQ, QueueOptions
 from bizzmq.errors import BizzMQError
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.wait import eventually
@@ -45,3 +46,15 @@ def wait_for_status(path: Path, condition: Any, what: str = "the pool's status")
         return status if condition(status) else None
 
     return eventually(holds, 20.0, what, ignoring=(BizzMQError,))
+
+
+def is_working(status: Any) -> bool:
+    """Whether all workers of the pool are at work."""
+    return bool(status["working"] == status["target_workers"])
+
+
+def publish(url: str, *bodies: Any) -> list[str]:
+    """Publish to the queue `q`, which is created; returns the ids."""
+    with BizzMQ(url) as mq:
+        mq.create_queue("q", QueueOptions(config_dead_letter_queue=True))
+        return mq.publish_messages_to_queue("q", list(bodies))

@@ -121,3 +121,17 @@ def test_an_envelope_is_published_as_it_is(mq: BizzMQ) -> None:
     assert mq.status("q", publish()).state == "waiting"
     with pytest.raises(QueueFullError):
         publish()
+
+
+def test_a_lowered_limit_is_reached_step_by_step(mq: BizzMQ) -> None:
+    mq.create_queue("q")
+    mq.publish_messages_to_queue("q", range(350))
+    mq.update_queue("q", QueueOptions(max_length=10, when_full="drop-oldest"))
+
+    left = []
+    for number in range(350, 355):
+        mq.publish_message_to_queue("q", number)
+        left.append(mq.stats("q").waiting)
+
+    assert left == [250, 150, 50, 10, 10]
+    assert handled(mq) == [*range(345, 355)]

@@ -19,23 +19,32 @@
 local waiting, prioritized, delayed, parked = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local messages, attempts, stats, record = KEYS[5], KEYS[6], KEYS[7], ARGV[1]
 local extras, cancels = beside(messages, 'extras'), beside(messages, 'cancels')
-local suspended, ended, requested = sibling(messages, 'suspended'), 0, 0
+local suspended, ids = sibling(messages, 'suspended'), {}
 
 check_types({messages, attempts, stats, extras, cancels}, {waiting, parked},
   {prioritized, delayed, suspended})
 allow_when_full(stats)
-for i = 3, #ARGV do
-  local id = ARGV[i]
-  if redis.call('HEXISTS', messages, id) == 1 then
-    local copies = 0
-    if ARGV[2] == 'anywhere' then
-      copies = redis.call('ZREM', delayed, id) + redis.call('ZREM', prioritized, id)
-        + redis.call('ZREM', suspended, id)
-      if copies == 0 then copies = redis.call('LREM', waiting, -1, id) + redis.call('LREM', parked, -1, id) end
-    end
-    if copies > 0 then
-      end_cancelled(messages, id, redis.call('HGET', cancels, id) or record)
-      ended = ended + 1
+for i = 3, #ARGV do ids[#ids + 1] = ARGV[i] end
+if #ids == 0 then return {0, 0} end
+
+local sets = {} -- those that hold something
+for _, set in ipairs({delayed, prioritized, suspended}) do
+  if redis.call('ZCARD', set) > 0 then sets[#sets + 1] = set end
+end
+local function remove(id)
+  local copies = 0
+  for _, set in ipairs(sets) do copies = copies + redis.call('ZREM', set, id) end
+  if copies > 0 then return true end
+  return redis.call('LREM', waiting, -1, id) + redis.call('LREM', parked, -1, id) > 0
+end
+
+local stored, records, seen = redis.call('HMGET', messages, unpack(ids)), redis.call('HMGET', cancels, unpack(ids)), {}
+local ended, ended_by, requested = {}, {}, 0
+for i, id in ipairs(ids) do
+  if stored[i] and not seen[id] then
+    seen[id] = true
+    if ARGV[2] == 'anywhere' and remove(id) then
+      ended[#ended + 1], ended_by[#ended_by + 1] = id, records[i] or record
     else
       redis.call('HSETNX', extras, id, '{}')
       redis.call('HSETNX', cancels, id, record)
@@ -44,4 +53,5 @@ for i = 3, #ARGV do
     end
   end
 end
-return {ended, requested}
+if #ended > 0 then end_all_cancelled(messages, ended, ended_by) end
+return {#ended, requested}

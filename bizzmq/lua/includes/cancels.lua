@@ -22,14 +22,19 @@ local function check_cancel_types(key)
   check_types({sibling(key, 'messages'), sibling(key, 'attempts'), sibling(key, 'stats')}, {}, {})
 end
 
--- Ends a message as cancelled; the caller removes it from its place. A dead letter has its result already.
-local function end_cancelled(key, id, record)
-  local messages = sibling(key, 'messages')
-  if not string.find(messages, '}:dlq:', 1, true) then
-    store_failure(sibling(key, 'result:') .. id, redis.call('HGET', messages, id), 'cancelled', record)
+-- Ends messages as cancelled; the caller removes them from their places. Dead letters have their results already.
+local function end_all_cancelled(key, ids, records)
+  local messages, envelopes = sibling(key, 'messages'), nil
+  if not string.find(messages, '}:dlq:', 1, true) then envelopes = redis.call('HMGET', messages, unpack(ids)) end
+  for i = 1, envelopes and #ids or 0 do
+    store_failure(sibling(key, 'result:') .. ids[i], envelopes[i], 'cancelled', records[i])
   end
-  redis.call('HDEL', messages, id)
-  redis.call('HDEL', sibling(key, 'attempts'), id)
-  forget(messages, {id})
-  count(sibling(key, 'stats'), 'cancelled', 1)
+  redis.call('HDEL', messages, unpack(ids))
+  redis.call('HDEL', sibling(key, 'attempts'), unpack(ids))
+  forget(messages, ids)
+  count(sibling(key, 'stats'), 'cancelled', #ids)
+end
+
+local function end_cancelled(key, id, record)
+  end_all_cancelled(key, {id}, {record})
 end

@@ -1,5 +1,8 @@
 -- length: keeps a queue at its limited length. Needs results, extras, totals.
 --
+-- A limit that was lowered is reached step by step: each publish drops as many messages as it adds, and some more.
+local MOST_OVERDUE = 100
+
 -- What waits and what is delayed counts. What workers hold does not.
 local function length_of(waiting, prioritized, delayed)
   return redis.call('LLEN', waiting) + redis.call('ZCARD', prioritized) + redis.call('ZCARD', delayed)

@@ -172,7 +172,7 @@ if fresh > 0 then
 end
 for _, one in ipairs(replaced or {}) do -- with new counts: the new arguments have not failed yet
   redis.call('HSET', extras, one.id, entry_of(one.key))
-  for _, name in ipairs({'checkpoints', 'progress', 'output'}) do redis.pcall('HDEL', beside(messages, name), one.id) end
+  for _, name in ipairs({'checkpoints', 'progress', 'output', 'profiles'}) do redis.pcall('HDEL', beside(messages, name), one.id) end
   note(messages, one.id, 'replaced', {due_ms = one.place == 'delayed' and due_after(delay_ms) or nil})
   redis.call('HSET', messages, one.id, ARGV[8 + 2 * one.at])
   local _, _, _, own_priority = attempts_of(attempts, one.id)
@@ -193,6 +193,6 @@ redis.call('SET', publisher, ARGV[1] .. ' ' .. returned .. line, 'EX', 120)
 local dropped = 0
 if excess > 0 then
   dropped = drop_oldest({waiting = waiting, prioritized = prioritized, delayed = delayed, messages = messages,
-    attempts = attempts, stats = stats}, excess)
+    attempts = attempts, stats = stats}, math.min(excess, fresh + MOST_OVERDUE))
 end
 return {1, dropped, found and stands or {}}

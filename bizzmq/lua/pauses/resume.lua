@@ -49,21 +49,25 @@ end
 
 local active = pauses_of(messages) or {}
 local flat = redis.call('ZREVRANGEBYSCORE', suspended, from, '-inf', 'WITHSCORES', 'LIMIT', 0, 100)
-local returned = 0
-for i = 1, #flat, 2 do
-  local id = flat[i]
-  local envelope = redis.call('HGET', messages, id)
-  if not envelope then
-    redis.call('ZREM', suspended, id)
-    count(stats, 'missing', 1)
-  elseif not is_paused(active, envelope) then
-    local _, _, _, priority = attempts_of(attempts, id)
-    enqueue(waiting, prioritized, id, priority, true)
-    redis.call('ZREM', suspended, id)
-    note(messages, id, 'resumed', {})
-    returned = returned + 1
+local ids, back, taken = {}, {}, {}
+for i = 1, #flat, 2 do ids[#ids + 1] = flat[i] end
+local envelopes = #ids > 0 and redis.call('HMGET', messages, unpack(ids)) or {}
+for i, id in ipairs(ids) do
+  if not envelopes[i] then
+    taken[#taken + 1] = id
+  elseif not is_paused(active, envelopes[i]) then
+    taken[#taken + 1], back[#back + 1] = id, id
   end
 end
+local counts, plain, returned = #back > 0 and redis.call('HMGET', attempts, unpack(back)) or {}, {}, #back
+for i, id in ipairs(back) do
+  local _, _, _, priority = counts_of(counts[i])
+  if priority == '0' then plain[#plain + 1] = id else enqueue(waiting, prioritized, id, priority, true) end
+end
+if #plain > 0 then redis.call('RPUSH', waiting, unpack(plain)) end -- the newest first: the oldest is the head
+if #taken > 0 then redis.call('ZREM', suspended, unpack(taken)) end
+if #taken > returned then count(stats, 'missing', #taken - returned) end
+for _, id in ipairs(back) do note(messages, id, 'resumed', {}) end
 if #flat == 200 then -- workers are held off from the first page on that returns something
   local holds = returned > 0 or (tonumber(decoded(begun).until_ms) or 0) > 0
   redis.call('HSET', pauses, 'resuming', string.format('{"until_ms":%.0f}', holds and due_after(RESUMING_MS) or 0))

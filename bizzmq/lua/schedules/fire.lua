@@ -111,6 +111,6 @@ end
 if published > 0 and drops_oldest then
   local keys = {waiting = waiting, prioritized = prioritized, delayed = delayed, messages = messages,
     attempts = attempts, stats = stats}
-  drop_oldest(keys, length_of(waiting, prioritized, delayed) - limit)
+  drop_oldest(keys, math.min(length_of(waiting, prioritized, delayed) - limit, published + MOST_OVERDUE))
 end
 return outcomes

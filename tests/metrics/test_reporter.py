@@ -82,7 +82,7 @@ def test_reports_of_several_pools_add_up_before_and_after_the_roll_up(url: str, 
 
 def _age(url: str) -> None:
     """Make all reports old enough to be rolled up."""
-    with Redis.from_url(url) as redis:
+    with Redis.from_url(url, protocol=2) as redis:
         for name, value in redis.hgetall(KEY).items():
             if name.startswith(b"r:"):
                 stamp, _, rest = value.partition(b" ")

@@ -20,6 +20,7 @@ from bench import (
     recovery,
     render,
     respawn,
+    sampling,
     schedules,
     tasks,
     walks,
@@ -30,6 +31,7 @@ SMALL = {
     "recovery": ["--kills=50"],
     "idle": ["--workers=8", "--seconds=10"],
     "respawn": ["--kills=10"],
+    "sampling": ["--messages=3", "--seconds=2"],
     "preload": ["--rounds=5"],
     "tasks": ["--quick", "--alone", "--rounds=1"],
     "features": ["--quick", "--alone", "--rounds=1"],
@@ -56,6 +58,7 @@ main.add_command(library_threads.main, "threads")
 main.add_command(durability.main, "durability")
 main.add_command(tasks.main, "tasks")
 main.add_command(features.main, "features")
+main.add_command(sampling.main, "sampling")
 main.add_command(schedules.main, "schedules")
 main.add_command(aio.main, "aio")
 main.add_command(compare.compare, "compare")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 from bizzmq import Context
@@ -25,6 +27,27 @@ def sleeping(body: Any, context: Context) -> None:
     _note("start", context)
     time.sleep(body["seconds"])
     _note("end", context)
+
+
+def spinning(body: Any) -> None:
+    """Count loops below some frames: for some seconds, then for as many after the pool has begun to sample."""
+    seconds, to = body["seconds"], Path(body["to"])
+    before = _spin(body["depth"], seconds)
+    _spin(body["depth"], 2.0)
+    counts = before, _spin(body["depth"], seconds)
+    written = to.with_suffix(".new")
+    written.write_text(json.dumps(counts), encoding="utf-8")
+    written.rename(to)
+
+
+def _spin(depth: int, seconds: float) -> int:
+    """Count for some seconds."""
+    if depth > 1:
+        return _spin(depth - 1, seconds)
+    count, until_s = 0, time.monotonic() + seconds
+    while time.monotonic() < until_s:
+        count += 1
+    return count
 
 
 def _note(what: str, context: Context) -> None:

@@ -78,7 +78,7 @@ with QuietImports():
     from bizzmq.middleware.base import Middleware, Publication, WorkerCrash
     from bizzmq.middleware.registry import add_middleware
     from bizzmq.protocol.history import HistoryEntry, MessageHistory
-    from bizzmq.protocol.profile import Profile
+    from bizzmq.protocol.profile import KeptProfile, Profile
     from bizzmq.protocol.records import Progress
     from bizzmq.queue import QueueOptions, QueueStats
     from bizzmq.schedules.info import ScheduleInfo, SchedulePause
@@ -111,6 +111,7 @@ __all__ = [
     "HandlerFailedError",
     "HandlerResultError",
     "HistoryEntry",
+    "KeptProfile",
     "Latency",
     "LeaseLostError",
     "Measures",

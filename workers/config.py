@@ -148,6 +148,11 @@ class WorkerConfig:
         meaning="CPU time that one message may use.",
         details="All its threads count. After the grace period its worker is killed, with all that it has started.",
     )  # fmt: skip
+    autopsy_after_s: float = option(
+        "--autopsy-after", kind=seconds(), default=0.0, default_text="off", group=Group.LIMITS,
+        meaning="Sample the stack of a message that runs longer than this and than 99 % of its task's messages.",
+        details="The samples take at most 1 % of its time, and are kept with the message: see `bizzmq profile`.",
+    )  # fmt: skip
     max_memory_mb: float = option(
         "--max-memory", kind=megabytes(), default=0.0, default_text="never", group=Group.LIMITS,
         meaning="Replace a worker that has grown beyond this, after its message.",

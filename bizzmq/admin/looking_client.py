@@ -12,6 +12,7 @@ from bizzmq.admin.arguments import checked_id, keys_of
 from bizzmq.admin.explain.details import MessageDetails, read_details
 from bizzmq.admin.explain.explanation import Explanation, read_explanation
 from bizzmq.admin.explain.history import read_history
+from bizzmq.admin.explain.kept_profile import read_profile_of
 from bizzmq.admin.explain.output import read_output
 from bizzmq.admin.message_filter import checked_filter
 from bizzmq.admin.opening import opened
@@ -22,6 +23,7 @@ from bizzmq.broker.operations import Operation
 from bizzmq.metrics.reading import checked_window, read_metrics
 from bizzmq.metrics.series import QueueMetrics
 from bizzmq.protocol.history import MessageHistory
+from bizzmq.protocol.profile import KeptProfile
 from bizzmq.protocol.sealing import Sealer
 from bizzmq.validation import checks
 
@@ -80,6 +82,17 @@ class LookingClient:
         """
         k = None if queue_name is None else keys_of(queue_name)
         return self._perform(read_output, k, checked_id(message_id))
+
+    def kept_profile(self, message_id: str, queue_name: str | None = None) -> KeptProfile | None:
+        """What a pool with `--autopsy-after` has sampled while a message ran for long, of its last such delivery.
+
+        It is kept as long as the message: while it runs or is retried, and as a dead letter. A queue keeps those of 64
+        messages. None if there is none. `profile` samples a running message now.
+
+        Args and Raises: as for `explain`.
+        """
+        k = None if queue_name is None else keys_of(queue_name)
+        return self._perform(read_profile_of, k, checked_id(message_id))
 
     def activity(self, queue_name: str) -> QueueActivity:
         """What happens on a queue now: how long its oldest message has waited, who serves it, and how fast.

@@ -12,6 +12,7 @@ from bizzmq.admin.arguments import checked_id, keys_of
 from bizzmq.admin.explain.details import MessageDetails, read_details
 from bizzmq.admin.explain.explanation import Explanation, read_explanation
 from bizzmq.admin.explain.history import read_history
+from bizzmq.admin.explain.kept_profile import read_profile_of
 from bizzmq.admin.explain.output import read_output
 from bizzmq.admin.message_filter import checked_filter
 from bizzmq.admin.opening import opened
@@ -22,6 +23,7 @@ from bizzmq.broker.operations import Operation
 from bizzmq.metrics.reading import checked_window, read_metrics
 from bizzmq.metrics.series import QueueMetrics
 from bizzmq.protocol.history import MessageHistory
+from bizzmq.protocol.profile import KeptProfile
 from bizzmq.protocol.sealing import Sealer
 from bizzmq.validation import checks
 
@@ -56,6 +58,11 @@ class AsyncLookingClient:
         """As BizzMQ.output."""
         k = None if queue_name is None else keys_of(queue_name)
         return await self._perform(read_output, k, checked_id(message_id))
+
+    async def kept_profile(self, message_id: str, queue_name: str | None = None) -> KeptProfile | None:
+        """As BizzMQ.kept_profile."""
+        k = None if queue_name is None else keys_of(queue_name)
+        return await self._perform(read_profile_of, k, checked_id(message_id))
 
     async def activity(self, queue_name: str) -> QueueActivity:
         """As BizzMQ.activity."""

@@ -29,19 +29,22 @@ class Records:
         number: int = 0,
         output: bytes = b"",
         kept_output: KeptOutput = NO_OUTPUT,
+        profile: bytes = b"",
     ) -> bool:
-        """Keep the progress, the checkpoint and the output of a message. Returns False if the worker does not hold it.
+        """Keep what is recorded of a message that a worker holds. Returns False if it does not hold it.
 
         Args:
             progress, checkpoint: JSON, or empty to keep what is there.
             number: of the checkpoint; higher than those of the worker's earlier ones.
             output: of its failed attempt; empty to keep what is there.
             kept_output: what is kept for some time, also after the end of the message.
+            profile: samples of what it executes; empty to keep what is there.
 
         Raises:
             LeaseLostError: the worker is not registered.
         """
-        call = record_call(self._keys(queue), worker, message_id, progress, checkpoint, number, output, kept_output)
+        k = self._keys(queue)
+        call = record_call(k, worker, message_id, progress, checkpoint, number, output, kept_output, profile=profile)
         return record_result(self._run("record", call), queue, worker)
 
     def checkpoint(self, queue: str, message_id: str) -> bytes:
@@ -52,10 +55,10 @@ class Records:
 
 def record_call(
     k: QueueKeys, worker: str, message_id: str, progress: bytes, checkpoint: bytes, number: int, output: bytes,
-    kept_output: KeptOutput,
+    kept_output: KeptOutput, *, profile: bytes,
 ) -> Call:  # fmt: skip
-    arguments = [worker, message_id, progress, checkpoint, number, output, kept_output.data, kept_output.ttl_ms]
-    return [k.workers, k.processing(worker), k.messages], arguments
+    kept = [output, kept_output.data, kept_output.ttl_ms, profile]
+    return [k.workers, k.processing(worker), k.messages], [worker, message_id, progress, checkpoint, number, *kept]
 
 
 def record_result(reply: Any, queue: str, worker: str) -> bool:

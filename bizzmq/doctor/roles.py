@@ -94,7 +94,7 @@ def _of_dead_letters(kind: str) -> str:
 _FORGET = [
     _use("extras", "hdel hmget"),
     _use("unique", "hdel hmget"),
-    _use("checkpoints progress history output", "hdel"),
+    _use("checkpoints progress history output profiles", "hdel"),
     _use("cancels", "hdel hmget"),
 ]
 _RECORD = [
@@ -102,6 +102,7 @@ _RECORD = [
     _use("checkpoints", "hget hlen hset"),
     _use("progress", "hlen hset"),
     _use("output", "hset"),
+    _use("profiles", "hkeys hset"),
 ]
 _NOTE = [_use("history", "hget hset")]
 """What the scripts of a queue that keeps histories send besides."""
@@ -127,7 +128,7 @@ _CHECK = [  # messages that are unique or expire, and queues that drop messages
     _use("extras pauses", "exists"),  # both at once
     _use("extras", "hdel hget hlen hmget hset"),
     _use("unique", "hdel hlen hmget hset"),
-    _use("checkpoints progress history output cancels", "hdel"),
+    _use("checkpoints progress history output profiles cancels", "hdel"),
     _use("throttles", "pexpire zadd zrange zrangebyscore zrem zscore"),
     _use("throttled", "hdel hmget hset pexpire"),
     _use("", "pubsub|numsub"),
@@ -207,7 +208,7 @@ ROLES: Dict[str, List[Use]] = {
     "inspector": [
         *_VIEW,
         _use("messages attempts dlq:messages dlq:attempts", "hget hmget"),
-        _use("extras progress cancels history output", "hget"),
+        _use("extras progress cancels history output profiles", "hget"),
         _use("schedules", "hkeys"),
         _use("processing:WORKER dlq:parked dlq:processing:WORKER", "lrange"),
         _use("processing:WORKER dlq:processing:WORKER", "llen"),

@@ -23,9 +23,9 @@ _TYPES = {
     "delayed": "zset", "parked": "list", "processing": "list", "supervisors": "hash", "workers": "hash",
     "releases": "hash", "wake": "zset", "stats": "hash", "publisher": "string",
     "result": "string", "extras": "hash", "unique": "hash", "checkpoints": "hash", "progress": "hash",
-    "history": "hash", "cancels": "hash", "output": "hash", "schedules": "hash", "due": "zset", "fires": "hash",
-    "pool": "string", "metrics": "hash", "rates": "hash", "requests": "hash", "answer": "string", "throttles": "zset",
-    "throttled": "hash", "pauses": "hash", "suspended": "zset",
+    "history": "hash", "cancels": "hash", "output": "hash", "profiles": "hash", "schedules": "hash", "due": "zset",
+    "fires": "hash", "pool": "string", "metrics": "hash", "rates": "hash", "requests": "hash", "answer": "string",
+    "throttles": "zset", "throttled": "hash", "pauses": "hash", "suspended": "zset",
 }  # fmt: skip
 
 
@@ -144,6 +144,7 @@ class QueueKeys:
         """HASH  name of a pause -> who has paused, since when, until when and why, JSON."""
         self.beside = [
             self.extras, self.unique, self.checkpoints, self.progress, self.history, self.cancels, self.output,
+            self.profiles,
         ]  # fmt: skip
         self.schedules, self.due, self.fires = base + "schedules", base + "due", base + "fires"
         """HASH  name of a schedule -> definition: a line of JSON, and the envelope of its messages.
@@ -156,6 +157,11 @@ class QueueKeys:
     def output(self) -> str:
         """HASH  id -> what the last failed attempt of a message has written; shared with the dead-letter queue."""
         return f"bizzmq:{{{self.owner}}}:output"
+
+    @property
+    def profiles(self) -> str:
+        """HASH  id -> samples of what a slow message executed, of 64 messages; shared with the dead-letter queue."""
+        return f"bizzmq:{{{self.owner}}}:profiles"
 
     @property
     def metrics(self) -> str:

@@ -1,4 +1,4 @@
-"""Samples of what handlers execute: a profile, as a pool answers it, as a summary, and for speedscope."""
+"""Samples of what handlers execute: a profile, as a pool answers or keeps it, as a summary, and for speedscope."""
 
 from __future__ import annotations
 
@@ -131,6 +131,46 @@ def read_profile(stored: bytes) -> Profile:
         return Profile(samples, float(interval_s), int(missed))
     except (TypeError, ValueError, IndexError) as error:
         raise DecodeError("not a profile") from error
+
+
+class KeptProfile(NamedTuple):
+    """What a pool has kept of a message that ran for long.
+
+    Attributes:
+        profile: the samples. Where it took fewer than one in `interval_s`, each counts for that many.
+        delivery: which delivery of the message was sampled, counted from 1.
+        worker: the id of the worker that ran it.
+        ran_s: for how long it had run at the last sample, seconds.
+        at_s: when that was, seconds since the epoch by the pool's clock.
+    """
+
+    profile: Profile
+    delivery: int
+    worker: str
+    ran_s: float
+    at_s: float
+
+    def encode(self) -> bytes:
+        """As it is stored beside the message."""
+        about = [self.delivery, self.worker, round(self.ran_s, 3), round(self.at_s, 3)]
+        return json_codec.dumps(about) + b"\n" + self.profile.encode()
+
+    def as_dict(self) -> Dict[str, Any]:
+        """For JSON, with the functions that were found most often."""
+        functions = [one._asdict() for one in self.profile.functions()[:20]]
+        about = self._asdict()
+        del about["profile"]
+        return {**about, "sampled_s": round(self.profile.count * self.profile.interval_s, 3), "functions": functions}
+
+
+def read_kept_profile(stored: bytes) -> KeptProfile:
+    """A profile as it is stored beside a message. Raises DecodeError."""
+    about, _, samples = stored.partition(b"\n")
+    try:
+        delivery, worker, ran_s, at_s = decode_body(about)
+        return KeptProfile(read_profile(samples), int(delivery), str(worker), float(ran_s), float(at_s))
+    except (TypeError, ValueError) as error:
+        raise DecodeError("not a profile of a message") from error
 
 
 def joined(profiles: Sequence[Profile]) -> Profile:

@@ -62,7 +62,7 @@ class Keys:
         shared = f"bizzmq:{{{owner}}}:"
         self.beside = [
             self.extras,
-            *(shared + name for name in ("checkpoints", "progress", "history", "cancels", "output")),
+            *(shared + name for name in ("checkpoints", "progress", "history", "cancels", "output", "profiles")),
         ]
 
     def processing(self, worker: str) -> str:

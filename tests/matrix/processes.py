@@ -291,4 +291,9 @@ PROCESSES = (
         "paused keys: workers, supervisors, Redis or the client of a resume killed; lost replies",
         ("faults/test_p_pause.py",),
     ),
+    Row(
+        "P38",
+        "samples of a slow message are kept when it is killed at its limit, or its worker, janitor or host is lost",
+        ("supervision/test_autopsies.py",),
+    ),
 )

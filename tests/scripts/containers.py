@@ -160,6 +160,7 @@ class Copy:
             readers = {
                 "string": together.get,
                 "hash": together.hgetall,
+                "stream": together.xrange,
                 "set": together.smembers,
                 "list": lambda key: together.lrange(key, 0, -1),
                 "zset": lambda key: together.zrange(key, 0, -1, withscores=True),

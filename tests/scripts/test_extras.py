@@ -17,7 +17,7 @@ from tests.scripts.moves import DEAD, QUEUE, Move
 from tests.scripts.test_moves import MOVES
 
 K = QueueKeys(QUEUE)
-BY_ID = [K.extras, K.checkpoints, K.progress, K.history, K.cancels, K.output]
+BY_ID = [K.extras, K.checkpoints, K.progress, K.history, K.cancels, K.output, K.profiles]
 
 
 def ids_in(redis: Redis) -> set[str]:

@@ -77,3 +77,18 @@ def test_a_key_of_the_wrong_type_is_an_error_and_changes_nothing_else(redis: Red
         record(broker, b"x", 1)
 
     assert sum(redis.exists(one) for one in (K.checkpoints, K.progress, K.extras)) == 1
+
+
+def test_a_queue_keeps_the_profiles_of_the_newest_messages(redis: Redis, broker: Broker) -> None:
+    put(redis, QUEUE, held("m1"))
+    redis.hset(K.profiles, mapping={f"l{number:02}": "old" for number in range(64)})
+
+    for profile in (b"first", b"second"):  # the second one has its place already
+        assert broker.record(QUEUE, "w1", "m1", profile=profile)
+
+    assert redis.hget(K.profiles, "m1") == "second"
+    assert {*redis.hkeys(K.profiles)} == {"m1", *(f"l{number:02}" for number in range(1, 64))}
+    assert redis.hgetall(K.extras) == {"m1": "{}"}
+    redis.set(K.profiles, "of another type")
+    assert broker.record(QUEUE, "w1", "m1", profile=b"lost", progress=b"[1]")
+    assert redis.hgetall(K.progress) == {"m1": "[1]"}

@@ -132,6 +132,7 @@ def _inspect(url: str) -> None:
             mq.status("q", message_id)
             mq.history(message_id, "q")
             mq.output(message_id, "q")
+            mq.kept_profile(message_id, "q")
 
 
 def _declare(broker: Broker) -> None:

@@ -30,7 +30,7 @@ SCRIPTS = {
     "viewer": (), "inspector": (), "scheduler": SCHEDULER_SCRIPTS,
     "operator": tuple(scripts.names()),
 }  # fmt: skip
-_DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "operations" / "security.md"
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "operations" / "security.md"
 
 
 def rules(role: str, *names: str, marker: str = "acl") -> list[str]:
@@ -38,7 +38,7 @@ def rules(role: str, *names: str, marker: str = "acl") -> list[str]:
 
     With queue names, the line is limited to these as documented: each pattern once for each name.
     """
-    text = _DOCUMENT.read_text(encoding="utf-8")
+    text = DOCUMENT.read_text(encoding="utf-8")
     block = re.search(rf"<!-- {marker}: {role} -->\n```\n(.*?)```", text, flags=re.DOTALL)
     assert block, f"docs/operations/security.md has no line for {role}"
     user, name, *words = block[1].split()
@@ -65,7 +65,7 @@ def commands(role: str) -> set[str]:
 
 def also(case: str) -> list[list[str]]:
     """The documented additions to every line in this case, one list for each entry of the row."""
-    text = _DOCUMENT.read_text(encoding="utf-8")
+    text = DOCUMENT.read_text(encoding="utf-8")
     row = re.search(rf"^\| {re.escape(case)} \|(.*)\|$", text, flags=re.MULTILINE)
     assert row, f"docs/operations/security.md has no row for {case}"
     return [words.replace("\\|", "|").split() for words in re.findall(r"`(\+[^`]*)`", row[1])]
@@ -73,7 +73,7 @@ def also(case: str) -> list[list[str]]:
 
 def creating_redis6() -> list[str]:
     """The documented additions of a publisher that creates queues, for Redis 6."""
-    text = _DOCUMENT.read_text(encoding="utf-8")
+    text = DOCUMENT.read_text(encoding="utf-8")
     found = re.search(r"Creating queues takes `(.*?)` and `(.*?)` more", text, flags=re.DOTALL)
     assert found, "docs/operations/security.md does not list the commands for creating queues"
     return " ".join(found.groups()).split()

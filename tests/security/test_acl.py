@@ -195,7 +195,7 @@ def _of_extras(queue: str) -> Act:
     def do(url: str) -> None:
         broker = Broker(Connection(url))
         try:
-            broker.record(queue, "w1", "m1", progress=b"1", checkpoint=b"2", number=1, output=b"3")
+            broker.record(queue, "w1", "m1", progress=b"1", checkpoint=b"2", number=1, output=b"3", profile=b"4")
             broker.checkpoint(queue, "m1")
             broker.claim(queue, "w1", 0, [b"m1"])
         finally:

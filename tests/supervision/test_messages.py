@@ -41,6 +41,7 @@ SENT: dict[Direction[Any], list[ChannelMessage]] = {
         janitor_messages.ReleasePrefetched("w1", "q", "m2", 1),
         janitor_messages.Described(APP),
         janitor_messages.Answer("r1", True, "done"),
+        janitor_messages.KeepProfile("w1", "q", "m1", "[1]\n[]"),
         janitor_messages.SignOff(),
     ],
     janitor_messages.FROM_JANITOR: [
@@ -54,6 +55,7 @@ SENT: dict[Direction[Any], list[ChannelMessage]] = {
         janitor_messages.Gauges(3, 4),
         janitor_messages.QueueLengths({"q": [1, 2, 3, 4, 5]}),
         janitor_messages.CancelRunning("w1", "m1", 2),
+        janitor_messages.SlowMessage("w1", "m1", 2),
         janitor_messages.Ask("r1", "profile", "ada", "w1", "m1", "t", "10", 1.5),
     ],
     reloader_messages.FROM_RELOADER: [reloader_messages.FilesChanged(["a.py"])],

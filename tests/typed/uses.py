@@ -15,6 +15,7 @@ from bizzmq import (
     DeadLetterGroup,
     Handle,
     HistoryEntry,
+    KeptProfile,
     MessageHistory,
     MessageOptions,
     MessagePage,
@@ -181,6 +182,7 @@ def client() -> None:
         assert_type(mq.cancel_all("mail", task="send", key="7"), int)
         assert_type(mq.stack("id", by="ada"), str)
         assert_type(mq.profile(task="work", for_s=30).count, int)
+        assert_type(mq.kept_profile("id", "mail"), Optional[KeptProfile])
         assert_type(mq.ask_pool("host:boot:1:abc", "reload", timeout_s=2), str)
         assert_type(thumbnail.publish("a.png").cancel(reason="not needed"), bool)
         assert_type(mq.dead_letters("mail", error_type="ValueError", text="no"), MessagePage)

@@ -12,6 +12,8 @@ import pytest
 from redis import Redis
 
 from bizzmq import BizzMQ, MessageOptions, QueueOptions
+from bizzmq.protocol.keys import QueueKeys
+from bizzmq.protocol.profile import Frame, KeptProfile, Profile
 from bizzmq.testing.wait import eventually
 from bizzmq.web import dashboard
 from tests.support.paths import ROOT
@@ -89,6 +91,7 @@ def scene(mq: BizzMQ, redis: Redis) -> Iterator[dict[str, str]]:
     ids = mq.publish_messages_to_queue("mail", [{"to": f"user-{number}@example.org"} for number in range(120)])
     mq.schedule("cleanup", "exports", {"days": 30}, every_s=900)
     letter = mq.dead_letters("billing.invoices").messages[0].id
+    redis.hset(QueueKeys("billing.invoices").profiles, letter, _profile().encode())
     yield {"letter": letter, "waiting": ids[-1]}
     release.set()
     stop()
@@ -107,6 +110,13 @@ def send_invoice(body):
 """,
     "/srv/billing/tasks.py",
 )
+
+
+def _profile() -> KeptProfile:
+    called = {"connect": 41, "read_answer": 130, "parse": 29}
+    first = Frame("send_invoice", _FILE, 3)
+    stacks = {(first, Frame(name, "/srv/billing/bank.py", 10)): count for name, count in called.items()}
+    return KeptProfile(Profile(stacks, 0.05), 1, "host/1", 12.5, 1_790_000_000.0)
 
 
 def _user_code() -> Callable[[Any], None]:

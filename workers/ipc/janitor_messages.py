@@ -220,13 +220,46 @@ class Answer(ChannelMessage):
     text: str
 
 
-JanitorRequest = Union[Register, Adopt, Requeue, ReleasePrefetched, Described, Answer, SignOff]
+@dataclass(frozen=True)
+class SlowMessage(ChannelMessage):
+    """Reports that a message runs for longer than is usual for its task. Sent again while it runs.
+
+    Attributes:
+        delivery: the number of its delivery, modulo 65536.
+    """
+
+    op: ClassVar[Enum] = Op.SLOW
+
+    worker: str
+    message_id: str
+    delivery: int
+
+
+@dataclass(frozen=True)
+class KeepProfile(ChannelMessage):
+    """Requests the janitor to store the samples of a slow message. Each has all samples, so a lost one does no harm.
+
+    Attributes:
+        profile: as `bizzmq.protocol.profile.KeptProfile` encodes it.
+    """
+
+    op: ClassVar[Enum] = Op.PROFILE
+
+    worker: str
+    queue: str
+    message_id: str
+    profile: str
+
+
+JanitorRequest = Union[Register, Adopt, Requeue, ReleasePrefetched, Described, Answer, KeepProfile, SignOff]
 JanitorReply = Union[
-    Alive, JanitorReady, Unusable, Registered, Requeued, SignedOff, Gauges, QueueLengths, CancelRunning, Ask
+    Alive, JanitorReady, Unusable, Registered, Requeued, SignedOff, Gauges, QueueLengths, CancelRunning, Ask,
+    SlowMessage,
 ]  # fmt: skip
 TO_JANITOR: Direction[JanitorRequest] = Direction(
-    Register, Adopt, Requeue, ReleasePrefetched, Described, Answer, SignOff
+    Register, Adopt, Requeue, ReleasePrefetched, Described, Answer, KeepProfile, SignOff
 )
 FROM_JANITOR: Direction[JanitorReply] = Direction(
-    Alive, JanitorReady, Unusable, Registered, Requeued, SignedOff, Gauges, QueueLengths, CancelRunning, Ask
-)
+    Alive, JanitorReady, Unusable, Registered, Requeued, SignedOff, Gauges, QueueLengths, CancelRunning, Ask,
+    SlowMessage,
+)  # fmt: skip

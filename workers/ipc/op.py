@@ -37,5 +37,7 @@ class Op(Enum):
     DESCRIBED = "described"
     ASK = "ask"
     ANSWER = "answer"
+    SLOW = "slow"
+    PROFILE = "profile"
 
     CHANGED = "changed"

@@ -43,8 +43,10 @@ from bizzmq.workers.ipc.janitor_messages import (
     Described,
     JanitorReady,
     JanitorRequest,
+    KeepProfile,
     Requeue,
     SignOff,
+    SlowMessage,
     Unusable,
 )
 from bizzmq.workers.ipc.scoreboard import Scoreboard
@@ -57,6 +59,7 @@ from bizzmq.workers.janitor.pool_requests import PoolRequests
 from bizzmq.workers.janitor.queues import PoolQueues
 from bizzmq.workers.janitor.record_keeper import RecordKeeper
 from bizzmq.workers.janitor.server_check import ServerCheck
+from bizzmq.workers.janitor.slow_messages import SlowMessages
 from bizzmq.workers.journal.file_format import server_of
 from bizzmq.workers.journal.recovery import JournalRecovery
 from bizzmq.workers.process import fork
@@ -109,6 +112,10 @@ class Janitor:
             self._broker, config.queues, scoreboard, lambda: self._orphans.slots, self._lease.shards_of,
             self._cancel_running,
         )  # fmt: skip
+        self._slow = SlowMessages(
+            self._broker, config, scoreboard, lambda: self._orphans.slots, self._lease.shards_of,
+            lambda worker, message_id, delivery: self._channel.send(SlowMessage(worker, message_id, delivery)),
+        )  # fmt: skip
         self._requests = PoolRequests(
             self._broker, supervisor, config.queues[0], self._channel.send, reach=failpoints.armed()
         )
@@ -138,6 +145,8 @@ class Janitor:
             self._unprepared = {*self._config.queues} if self._ready else set()
         elif isinstance(request, Answer):
             self._requests.accept(request)
+        elif isinstance(request, KeepProfile):
+            self._slow.accept(request)
         else:
             self._pending.accept(request)
 
@@ -149,6 +158,7 @@ class Janitor:
             for queue in sorted(self._unprepared):
                 self._prepare(queue)
                 self._unprepared.discard(queue)
+            self._slow.store()  # before their workers' messages are requeued
             failure = self._pending.process()
             if not self._pending.signed_off:  # before others are reaped: journals know better what they had finished
                 failure = self._recover_journals() or failure
@@ -176,7 +186,9 @@ class Janitor:
         """Do what is due of what repeats; returns the seconds until the next time."""
         wait_s = min(self._lease.tick(), self._cancels.tick(), self._scheduler.tick(self._lease))
         wait_s = min(wait_s, self._reporter.tick())
-        return wait_s if self._channel.closed else min(wait_s, self._requests.tick())  # without a supervisor: nobody
+        if self._channel.closed:  # without a supervisor, nobody does what is asked
+            return wait_s
+        return min(wait_s, self._slow.tick(), self._requests.tick())
 
     def _report_if_unusable(self, error: BizzMQError) -> None:
         """Report an error that no waiting repairs, unless Redis has served this janitor before."""

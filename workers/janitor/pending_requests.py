@@ -22,6 +22,7 @@ from bizzmq.workers.ipc.janitor_messages import (
     Answer,
     Described,
     JanitorRequest,
+    KeepProfile,
     Register,
     Registered,
     ReleasePrefetched,
@@ -104,7 +105,7 @@ class PendingRequests:
             self._release_prefetched(request)
         elif isinstance(request, Requeue):
             self._accept_requeue(request)
-        elif not isinstance(request, (Described, Answer)):
+        elif not isinstance(request, (Described, Answer, KeepProfile)):
             if isinstance(request, Register) and request.worker not in self._orphans.workers:
                 self._starting.add(request.worker)
             self._requests.append(request)

@@ -22,6 +22,7 @@ from bizzmq.workers.supervisor.hard_limits import HardLimits
 from bizzmq.workers.supervisor.post_mortem import PostMortem
 from bizzmq.workers.supervisor.prefetch_release import PrefetchReleaser
 from bizzmq.workers.supervisor.preloader import Preloader
+from bizzmq.workers.supervisor.requests.autopsies import Autopsies
 from bizzmq.workers.supervisor.requests.profiler import Profiler
 from bizzmq.workers.supervisor.requests.stacks import StackDump
 from bizzmq.workers.supervisor.rolling_restart import RollingRestart
@@ -81,6 +82,7 @@ class Components:
         self.post_mortem = PostMortem(self.worker_pool, self.janitor, circuit_breaker, config.queues)
         self.stacks = StackDump(self.worker_pool, config.queues)
         self.profiler = Profiler(self.worker_pool, self.stacks, self.hard_limits.is_killing)
+        self.autopsies = Autopsies(self.worker_pool, self.profiler, config.queues, self.janitor.keep_profile)
         self.prefetch_releaser = PrefetchReleaser(self.worker_pool, self.janitor, self.scoreboard, config.queues)
         self.autoscaler = Autoscaler(self.worker_pool, config)
         self.reloader = Reloader(Path.cwd(), close_in_child) if config.reload else None

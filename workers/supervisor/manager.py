@@ -12,7 +12,15 @@ from bizzmq.protocol.pool_request import FEWER, MORE, QUIET, RELOAD, RESUME
 from bizzmq.utils import clock
 from bizzmq.utils.logs import log
 from bizzmq.workers.config import WorkerConfig
-from bizzmq.workers.ipc.janitor_messages import Ask, CancelRunning, Gauges, JanitorReady, Registered, Unusable
+from bizzmq.workers.ipc.janitor_messages import (
+    Ask,
+    CancelRunning,
+    Gauges,
+    JanitorReady,
+    Registered,
+    SlowMessage,
+    Unusable,
+)
 from bizzmq.workers.ipc.slot_activity import Activity, Snapshot
 from bizzmq.workers.ipc.worker_messages import BootFailure
 from bizzmq.workers.process import syscalls
@@ -112,6 +120,8 @@ class Manager:
                 self._worker_pool.registered(message.worker, message.without)
             elif isinstance(message, CancelRunning):
                 self._components.hard_limits.cancel(message.worker, message.message_id, message.delivery)
+            elif isinstance(message, SlowMessage):
+                self._components.autopsies.begin(message.worker, message.message_id, message.delivery)
             elif isinstance(message, Ask):
                 self._requests.accept(message)
             elif isinstance(message, Gauges) and not self._drain.begun:

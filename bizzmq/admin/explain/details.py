@@ -7,6 +7,7 @@ from typing import Any, Mapping, NamedTuple, Tuple
 
 from bizzmq.admin.explain.explanation import Explanation, read_explanation
 from bizzmq.admin.explain.history import read_history_of
+from bizzmq.admin.explain.kept_profile import read_profile_on
 from bizzmq.admin.explain.output import read_output_of
 from bizzmq.broker.operations import Operation, command
 from bizzmq.broker.replies import as_bytes
@@ -15,6 +16,7 @@ from bizzmq.properties import NO_PROPERTIES, to_stored
 from bizzmq.protocol.envelope import decode_body
 from bizzmq.protocol.history import MessageHistory
 from bizzmq.protocol.keys import QueueKeys
+from bizzmq.protocol.profile import KeptProfile
 from bizzmq.protocol.records import decode_progress
 
 
@@ -30,6 +32,7 @@ class MessageDetails:
         problem: why it is unreadable; "" if it is not.
         history: what has happened to it.
         output: what its last failed attempt has written, or what is kept after its end; "" if there is none.
+        profile: what a pool with `--autopsy-after` has sampled while it ran for long; None if there is none.
     """
 
     explanation: Explanation
@@ -38,12 +41,14 @@ class MessageDetails:
     problem: str = ""
     history: MessageHistory = field(default_factory=lambda: MessageHistory(()))
     output: str = ""
+    profile: KeptProfile | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
             **self.explanation.as_dict(), **self.sections, "history": self.history.as_dict(), "output": self.output,
-            "body": self.body, "problem": self.problem,
+            "profile": None if self.profile is None else self.profile.as_dict(), "body": self.body,
+            "problem": self.problem,
         }  # fmt: skip
 
 
@@ -57,7 +62,8 @@ def read_details(k: QueueKeys | None, message_id: bytes) -> Operation[MessageDet
     history = yield from read_history_of(explanation)
     body, problem = (stored.body, stored.problem) if stored else (None, "")
     output = yield from read_output_of(k, explanation)
-    return MessageDetails(explanation, sections, body, problem, history, output)
+    profile = (yield from read_profile_on(stored.queue, stored.id)) if stored else None
+    return MessageDetails(explanation, sections, body, problem, history, output, profile)
 
 
 _Section = Tuple[str, Mapping[str, Any]]

@@ -12,6 +12,7 @@ from bizzmq.broker.broker import open_broker
 from bizzmq.broker.replies import as_bytes
 from bizzmq.cli.tables import show_folded
 from bizzmq.protocol.history import MessageHistory
+from bizzmq.protocol.profile import KeptProfile
 from bizzmq.utils import logs
 from bizzmq.utils.standard_streams import show
 from bizzmq.utils.wording import utc
@@ -19,6 +20,7 @@ from bizzmq.utils.wording import utc
 _SHOWN = 10_000
 _BEFORE_THE_GAP = 2
 """Entries of a history before those that are left out."""
+_MOST_FUNCTIONS = 5
 _STACKS = ("traceback", "stack")
 _TITLES = {
     "options": "options:",
@@ -63,12 +65,20 @@ def _show(details: MessageDetails) -> None:
         show("output:")
         for line in details.output.splitlines():
             show(f"  {logs.escape(line)}")
+    if details.profile is not None:
+        _show_profile(details.profile)
     if details.problem:
         _line("problem", details.problem)
     elif about.message is not None:
         show("body:")
         for line in logs.cut(json.dumps(details.body, indent=2), _SHOWN).splitlines():
             show(f"  {logs.escape(line)}")
+
+
+def _show_profile(kept: KeptProfile) -> None:
+    show(f"profile: of delivery {kept.delivery}, until it had run for {kept.ran_s:.1f} s: see bizzmq profile")
+    for one in kept.profile.functions()[:_MOST_FUNCTIONS]:
+        show(f"  {one.own:6.1%} {logs.escape(f'{one.function} {one.file}:{one.line}')}")
 
 
 def _show_section(name: str, section: Mapping[str, Any]) -> None:

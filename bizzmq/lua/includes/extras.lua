@@ -4,7 +4,7 @@
 -- tells that no message of a queue has any. A queue and its dead-letter queue share the hash, and the hashes beside it.
 -- These keys are not among the declared ones, since the permissions of Redis 6 are checked for each declared key: users
 -- from before these hashes go on as they did. They are in the slot of the declared keys.
-local BESIDE = {'checkpoints', 'progress', 'history', 'cancels', 'output'}
+local BESIDE = {'checkpoints', 'progress', 'history', 'cancels', 'output', 'profiles'}
 
 -- A key of the queue that has this key, also if that is a key of its dead-letter queue.
 local function beside(key, name)

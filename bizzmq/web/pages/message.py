@@ -9,6 +9,7 @@ from bizzmq.admin.explain.details import MessageDetails
 from bizzmq.admin.message_status import UNKNOWN
 from bizzmq.admin.stored_message import DEAD_LETTERED, DELAYED, PROCESSING, SUSPENDED, WAITING
 from bizzmq.protocol.keys import logical_queue, owner_of
+from bizzmq.web.flame_graph import flame_graph
 from bizzmq.web.site import Look, Site, View
 
 _STACKS = ("traceback", "stack")
@@ -42,7 +43,7 @@ def _view(details: MessageDetails, queue: str) -> View:
         {
             "about": about, "queue": queue, "stored": about.message, "sections": _sections(details),
             "body": details.body, "problem": details.problem, "progress": details.sections.get("progress"),
-            "output": details.output, "history": details.history,
+            "output": details.output, "history": details.history, "flame": flame_graph(details.profile),
             "is_bad": about.state in _BAD or about.situation in _BAD, "acts": acts_of(about.state),
             "is_known": about.message is not None or about.ending is not None,
         },

@@ -19,6 +19,7 @@ from bizzmq.workers.ipc.janitor_messages import (
     Described,
     JanitorReply,
     JanitorRequest,
+    KeepProfile,
     QueueLengths,
     Register,
     Registered,
@@ -129,6 +130,10 @@ class JanitorProcess(ChildProcess):
     def answer(self, answer: Answer) -> None:
         """Store the answer to a request. Sent once: it is lost if the janitor dies."""
         self._send(answer)
+
+    def keep_profile(self, profile: KeepProfile) -> None:
+        """Store the samples of a slow message. The next ones have these, too, if the janitor dies."""
+        self._send(profile)
 
     def sign_off(self) -> None:
         """Unregister the supervisor; the janitor exits after that."""

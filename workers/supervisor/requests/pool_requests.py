@@ -10,7 +10,8 @@ from bizzmq.protocol.profile import Profile
 from bizzmq.utils import clock
 from bizzmq.utils.logs import log
 from bizzmq.workers.ipc.janitor_messages import Answer, Ask
-from bizzmq.workers.supervisor.requests.profiler import Profiler, Wanted
+from bizzmq.workers.supervisor.requests.profiler import Profiler
+from bizzmq.workers.supervisor.requests.sampling import Wanted
 from bizzmq.workers.supervisor.requests.stacks import StackDump, WorkerStack
 
 _logger = logging.getLogger("bizzmq.supervisor")

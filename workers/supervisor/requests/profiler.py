@@ -2,68 +2,25 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import Callable, Dict, NamedTuple, Sequence, Tuple
+import signal
+from typing import Callable, Dict, Tuple
 
-from bizzmq.protocol.profile import MOST_STACKS, OTHERS, Frame, Profile, Stack, shortened
+from bizzmq.protocol.profile import Frame, Profile, Stack, shortened
 from bizzmq.utils import clock
 from bizzmq.workers.ipc.slot_activity import Activity, Snapshot
+from bizzmq.workers.process.caught_signals import catches
 from bizzmq.workers.process.stack_file import handler_frames
+from bizzmq.workers.supervisor.requests.sampling import INTERVAL_S, Session, SlowSession, Wanted
 from bizzmq.workers.supervisor.requests.stacks import StackDump
 from bizzmq.workers.supervisor.slot import Slot
 from bizzmq.workers.supervisor.worker_pool import WorkerPool
 
-INTERVAL_S = 0.05
-"""Between two samples of a worker. A stack of 25 frames costs it 0.16 ms, a third of a percent."""
 _PER_BYTE_S = 2e-5
 """faulthandler writes a stack at 170 ns a byte. The longer it is, the later is the next: 1 % of the time at most."""
 _MOST_FRAMES = 100
-_MOST_SESSIONS = 8
-
-
-class Wanted(NamedTuple):
-    """Which running messages are sampled. An empty text selects all.
-
-    Attributes:
-        message: the id of one message.
-        task: the name of their task. The scoreboard has its last 32 bytes.
-    """
-
-    message: str = ""
-    task: str = ""
-
-    def has(self, snapshot: Snapshot) -> bool:
-        """Whether this is running, and selected."""
-        if snapshot.activity is not Activity.RUNNING or self.message not in ("", snapshot.running):
-            return False
-        return not self.task or (bool(snapshot.task) and self.task.endswith(snapshot.task))
-
-
-class _Session:
-    def __init__(self, wanted: Wanted, until_s: float, deliver: Callable[[Profile], object]) -> None:
-        self.wanted, self.until_s, self.deliver = wanted, until_s, deliver
-        self.began_s, self.rounds = clock.monotonic(), 0
-        self.samples: Counter[Stack] = Counter()
-        self.missed = 0
-        self._worker = ""
-
-    def has_ended(self, running: Sequence[Tuple[str, Snapshot]]) -> bool:
-        """Whether the one message that it samples has ended, or its worker: what runs it next is another delivery."""
-        if not self.wanted.message:
-            return False
-        found = [worker for worker, snapshot in running if self.wanted.has(snapshot)]
-        self._worker = self._worker or "".join(found[:1])
-        return not found or found[0] != self._worker
-
-    def interval_s(self, now_s: float) -> float:
-        """The mean time between two rounds."""
-        return round((now_s - self.began_s) / max(1, self.rounds - 1), 4)
-
-    def add(self, stack: Stack) -> None:
-        is_room = stack in self.samples or len(self.samples) < 2 * MOST_STACKS
-        self.samples[stack if is_room else OTHERS] += 1
-
-
+_MOST_SESSIONS, _MOST_SLOW = 8, 8
+_LOOK_S = 1.0
+"""How often the end of what is sampled is looked for, if samples are rarer."""
 _Run = Tuple[str, str, int]
 
 
@@ -76,7 +33,7 @@ class Profiler:
 
     def __init__(self, worker_pool: WorkerPool, stacks: StackDump, is_taken: Callable[[Slot], bool]) -> None:
         self._worker_pool, self._stacks, self._is_taken = worker_pool, stacks, is_taken
-        self._sessions: list[_Session] = []
+        self._sessions: list[Session] = []
         self._signalled: Dict[int, _Run] = {}
         self._longest_bytes = 0
         self.due_s = float("inf")
@@ -87,12 +44,25 @@ class Profiler:
         Args:
             deliver: called with the profile at the end; for one message, when it has ended.
         """
-        if len(self._sessions) >= _MOST_SESSIONS:
+        if len(self._sessions) - len(self._slow()) >= _MOST_SESSIONS:
             return False
-        now_s = clock.monotonic()
-        self._sessions.append(_Session(wanted, now_s + for_s, deliver))
-        self.due_s = min(self.due_s, now_s)
+        self._add(Session(wanted, clock.monotonic() + for_s, deliver))
         return True
+
+    def follow(self, session: SlowSession) -> bool:
+        """Sample a slow message until it ends; False if that is done already, or too many are followed."""
+        followed = self._slow()
+        if len(followed) >= _MOST_SLOW or any(one.run == session.run for one in followed):
+            return False
+        self._add(session)
+        return True
+
+    def _slow(self) -> list[SlowSession]:
+        return [one for one in self._sessions if isinstance(one, SlowSession)]
+
+    def _add(self, session: Session) -> None:
+        self._sessions.append(session)
+        self.due_s = min(self.due_s, clock.monotonic())
 
     def tick(self) -> None:
         """Run a round, when it is time."""
@@ -107,12 +77,26 @@ class Profiler:
         self._signalled.clear()
         self._end_sessions(now_s)
         for slot in up.values() if self._sessions else ():
-            self._signal(slot)
-        wait_s = max(INTERVAL_S, self._longest_bytes * _PER_BYTE_S)
-        self.due_s = now_s + wait_s if self._sessions else float("inf")
+            self._signal(slot, now_s)
+        for session in self._sessions:
+            session.took_sample(now_s)
+        self.due_s = max(self._next_s(now_s), now_s + max(INTERVAL_S, self._longest_bytes * _PER_BYTE_S))
+
+    def _next_s(self, now_s: float) -> float:
+        """When there is something to do again: to read what was asked for, to take a sample, to see an end."""
+        if self._signalled:
+            return now_s
+        return min((min(session.due_s(), now_s + _LOOK_S) for session in self._sessions), default=float("inf"))
 
     def forget(self, slot: Slot) -> None:
-        """Drop a sample of a worker that has died, unless it shows the message with which it died."""
+        """Deliver the samples of the slow message with which a worker has died.
+
+        A sample that is not read yet is dropped, unless it shows the message with which the worker died.
+        """
+        for session in self._slow():
+            if session.run[0] == slot.worker:
+                self._sessions.remove(session)
+                session.deliver(clock.monotonic())
         run = self._signalled.pop(slot.index, None)
         if run is not None and run != _run_of(slot, slot.activity.read()):
             self._worker_pool.stacks[slot.index].keep_fatal()
@@ -120,17 +104,19 @@ class Profiler:
     def _end_sessions(self, now_s: float) -> None:
         running = [(slot.worker, slot.activity.read()) for slot in self._worker_pool.up]
         for session in list(self._sessions):
-            session.rounds += 1
-            if now_s >= session.until_s or session.has_ended(running):
+            if session.is_over(running, now_s):
                 self._sessions.remove(session)
-                session.deliver(Profile(session.samples, session.interval_s(now_s), session.missed))
+                session.deliver(now_s)
 
-    def _signal(self, slot: Slot) -> None:
+    def _signal(self, slot: Slot, now_s: float) -> None:
         snapshot = slot.activity.read()
-        if not any(session.wanted.has(snapshot) for session in self._sessions) or not slot.pid or slot.ended_by_us:
+        wanting = [session for session in self._sessions if session.wanted.has(snapshot)]
+        if not any(session.due_s() <= now_s for session in wanting) or not slot.pid or slot.ended_by_us:
             return
         if self._is_taken(slot) or self._stacks.is_reading(slot):
             return
+        if {*map(type, wanting)} == {SlowSession} and not catches(slot.pid, signal.SIGUSR1):
+            return  # its handler has changed the signal: it would die of a sample that nobody has asked for
         self._worker_pool.request_stack(slot)
         self._signalled[slot.index] = _run_of(slot, snapshot)
 
@@ -147,10 +133,7 @@ class Profiler:
         stack = stack_of(text)
         for session in self._sessions:
             if session.wanted.has(snapshot):
-                if stack:
-                    session.add(stack)
-                else:
-                    session.missed += 1
+                session.add(stack)
 
 
 def stack_of(text: str) -> Stack:

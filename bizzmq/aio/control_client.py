@@ -5,14 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 
 from bizzmq.admin.activity.pauses import Pause, read_pauses
-from bizzmq.admin.arguments import keys_of
+from bizzmq.admin.arguments import checked_id, keys_of
 from bizzmq.aio.pool_client import AsyncPoolClient
 from bizzmq.control import cancel as cancelling
 from bizzmq.control import pause as pausing
+from bizzmq.control.retry import retry_message
 
 
 class AsyncControlClient(AsyncPoolClient):
-    """What the commands `bizzmq cancel`, `pause` and `resume` do, as methods with the same names."""
+    """What the commands `bizzmq cancel`, `retry`, `pause` and `resume` do, as methods with the same names."""
 
     async def cancel(
         self,
@@ -39,6 +40,11 @@ class AsyncControlClient(AsyncPoolClient):
             done, step = await self._perform(cancelling.cancel_step, step)
             cancelled += sum(done)
         return cancelled
+
+    async def retry(self, message_id: str, queue_name: str | None = None) -> bool:
+        """As BizzMQ.retry."""
+        k = None if queue_name is None else keys_of(queue_name)
+        return await self._perform(retry_message, k, checked_id(message_id))
 
     async def pause(
         self,

@@ -49,7 +49,7 @@ class Broker:
         self.send_publish, self.has_published = messages.send_publish, messages.has_published
         self.retry, self.dead_letter, self.discard = messages.retry, messages.dead_letter, messages.discard
         self.release, self.replay, self.delete = messages.release, messages.replay, messages.delete
-        self.delete_message = messages.delete_message
+        self.delete_message, self.promote = messages.delete_message, messages.promote
         self.stored, self.outstanding = messages.stored, messages.outstanding
         self.delayed = messages.delayed
         self.block, self.woken = messages.block, messages.woken

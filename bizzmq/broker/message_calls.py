@@ -154,3 +154,12 @@ def delete_message_call(k: QueueKeys, message_id: str | bytes) -> Call:
 def delete_message_result(reply: Any) -> bool | None:
     """False if the message is not stored, None if a worker holds it."""
     return None if reply == -1 else bool(reply == 1)
+
+
+def promote_call(k: QueueKeys, message_id: str | bytes) -> Call:
+    return [k.waiting, k.prioritized, k.delayed, k.attempts, k.wake, k.stats], [message_id]
+
+
+def promote_result(reply: Any) -> bool:
+    """False if the message is not delayed."""
+    return bool(reply)

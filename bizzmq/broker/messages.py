@@ -26,6 +26,8 @@ from bizzmq.broker.message_calls import (
     delete_result,
     discard_call,
     discard_result,
+    promote_call,
+    promote_result,
     publish_call,
     publish_result,
     release_call,
@@ -208,6 +210,10 @@ class Messages:
         """Delete a message that no worker holds. Returns False if it is not stored, None if a worker holds it."""
         call = delete_message_call(self._keys(queue), message_id)
         return delete_message_result(self._run("delete_message", call))
+
+    def promote(self, queue: str, message_id: str) -> bool:
+        """Make a delayed message wait now. False if it is not delayed."""
+        return promote_result(self._run("promote", promote_call(self._keys(queue), message_id)))
 
     def stored(self, queue: str, message_id: str) -> tuple[bytes | None, bytes | None]:
         """Envelope and attempts of a message as stored."""

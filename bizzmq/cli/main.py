@@ -28,6 +28,7 @@ from bizzmq.cli.pool import pool
 from bizzmq.cli.publish import publish
 from bizzmq.cli.purge import purge
 from bizzmq.cli.queue.group import queue
+from bizzmq.cli.retry import retry
 from bizzmq.cli.schedule import schedule
 from bizzmq.cli.tasks import tasks
 from bizzmq.cli.top import top
@@ -82,6 +83,7 @@ for _subcommand in (
     replay_command,
     schedule,
     resume,
+    retry,
     show_message,
     stack,
     stats,

@@ -5,14 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 
 from bizzmq.admin.activity.pauses import Pause, read_pauses
-from bizzmq.admin.arguments import keys_of
+from bizzmq.admin.arguments import checked_id, keys_of
 from bizzmq.control import cancel as cancelling
 from bizzmq.control import pause as pausing
 from bizzmq.control.pool_client import PoolClient
+from bizzmq.control.retry import retry_message
 
 
 class ControlClient(PoolClient):
-    """What the commands `bizzmq cancel`, `pause` and `resume` do, as methods with the same names."""
+    """What the commands `bizzmq cancel`, `retry`, `pause` and `resume` do, as methods with the same names."""
 
     def cancel(
         self,
@@ -68,6 +69,27 @@ class ControlClient(PoolClient):
             done, step = self._perform(cancelling.cancel_step, step)
             cancelled += sum(done)
         return cancelled
+
+    def retry(self, message_id: str, queue_name: str | None = None) -> bool:
+        """Run a delayed message now: one that waits for its next retry, or was published for later.
+
+        It becomes the last message of its queue. Its attempts stay as they are. Dead letters are replayed instead:
+        `replay`.
+
+        Args:
+            message_id: its id.
+            queue_name: the queue that has it; None searches all queues, as `find` does.
+
+        Returns:
+            False if it is not delayed: it waits, runs, has ended, or never was.
+
+        Raises:
+            ConfigurationError: an argument is invalid.
+            WrongTypeError, DecodeError: a queue cannot be searched, and no other one has the message.
+            QueueNotFoundError, BrokerUnavailableError, ClosedError
+        """
+        k = None if queue_name is None else keys_of(queue_name)
+        return self._perform(retry_message, k, checked_id(message_id))
 
     def pause(
         self,

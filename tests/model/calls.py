@@ -162,6 +162,7 @@ _CALLS: Dict[str, Callable[..., Any]] = {
     ),
     "expire_dead_letters": _expire_dead_letters,
     "delete_message": lambda broker, _, message_id: broker.delete_message(QUEUE, message_id),
+    "promote": lambda broker, _, message_id: broker.promote(QUEUE, message_id),
     "purge": lambda broker, _, limit: purge.purge(broker, QUEUE, limit),
 }
 

@@ -174,6 +174,12 @@ class Machine(Actors):
         self.ask(Request("delete_message", "operator", (message_id,)), again)
         self.facts.ended |= before - set(self.queue.places())
 
+    @precondition(lambda self: self.facts.published)
+    @rule(number=nth, again=times)
+    def promote(self, number: int, again: int) -> None:
+        message_id = sorted(self.facts.published)[number % len(self.facts.published)]
+        self.ask(Request("promote", "operator", (message_id,)), again)
+
     @rule()
     def time_passes(self) -> None:
         later = self.queue.delayed

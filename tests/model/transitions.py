@@ -186,6 +186,13 @@ def delete_message(queue: Queue, _operator: str, message_id: str) -> Outcome:
     return Outcome(after.without_messages([message_id]), True, totals(purged=1))
 
 
+def promote(queue: Queue, _operator: str, message_id: str) -> Outcome:
+    if message_id not in (*queue.due, *queue.delayed):
+        return Outcome(queue, False)
+    left = {place: tuple(name for name in getattr(queue, place) if name != message_id) for place in ("due", "delayed")}
+    return Outcome(queue._replace(**left).enqueued([message_id]), True, wake=True)
+
+
 SCRIPTS: Dict[str, Callable[..., Outcome]] = {
     "publish": publish,
     "claim": claim,
@@ -199,11 +206,12 @@ SCRIPTS: Dict[str, Callable[..., Outcome]] = {
     "replay_edited": replay_edited,
     "purge": purge,
     "delete_message": delete_message,
+    "promote": promote,
     **BESIDE,
     **ENDINGS,
 }
 
-BY_THE_MACHINE = {"replay", "replay_edited", "purge", "delete_message", "finish", *BESIDE}
+BY_THE_MACHINE = {"replay", "replay_edited", "purge", "delete_message", "promote", "finish", *BESIDE}
 """Scripts that no exploration runs: the state machines compare them with the model."""
 
 

@@ -1,4 +1,4 @@
-"""Rows of retry, dead_letter, discard, release, requeue, replay, purge, delete, delete_message and delete_queue."""
+"""Rows of retry, dead_letter, discard, release, requeue, replay, purge, delete, promote and delete_queue."""
 
 from __future__ import annotations
 
@@ -64,6 +64,10 @@ def deleting(name: str, *ids: str) -> Call:
 
 def deleting_message(queue: str = QUEUE) -> Call:
     return lambda broker: broker.delete_message(queue, "m1")
+
+
+def promoting(queue: str = QUEUE) -> Call:
+    return lambda broker: broker.promote(queue, "m1")
 
 
 def deleting_queue(mode: str, *workers: str) -> Call:
@@ -376,6 +380,21 @@ DELETE_MESSAGE = [
     Move("delete_message", "not an id without a message", Containers(waiting=("m1",), forged=("m1",)),
          deleting_message(), False, Containers(waiting=("m1",), forged=("m1",))),
 ]  # fmt: skip
+PROMOTE = [
+    Move("promote", "a delayed message, to the tail", Containers(waiting=("m0",), delayed=("m1", "m2")), promoting(),
+         True, Containers(waiting=("m0", "m1"), delayed=("m2",), wake=True), again=False),
+    Move("promote", "one with a priority, which keeps its counts",
+         Containers(prioritized={"m0": 3}, delayed=("m1",), attempts={"m1": "1 0 0 3", "m0": "0 0 0 3"}), promoting(),
+         True,
+         Containers(prioritized={"m0": 3, "m1": 3}, attempts={"m1": "1 0 0 3", "m0": "0 0 0 3"}, wake=True),
+         again=False),
+    Move("promote", "one that is due", Containers(due=("m1",)), promoting(), True,
+         Containers(waiting=("m1",), wake=True), again=False),
+    Move("promote", "not one that waits", Containers(waiting=("m1",)), promoting(), False, Containers(waiting=("m1",))),
+    Move("promote", "not one that a worker holds", held("m1"), promoting(), False, held("m1")),
+    Move("promote", "one of the dead-letter queue", NO_QUEUE, promoting(DEAD), True, NO_QUEUE,
+         before_dead=Containers(delayed=("m1",)), after_dead=Containers(waiting=("m1",), wake=True), again=False),
+]  # fmt: skip
 FULL = held("m1", waiting=("m2",), prioritized={"m3": 1}, delayed=("m4",), attempts={"m1": ONCE}, releases={"w1": "3"},
             stats={"acked": 5}, wake=True)  # fmt: skip
 FULL_DEAD = held("d1", worker="w2", workers={"w2": "s1"}, waiting=("d2",), parked=("d3",), due=("d4",), wake=True)
@@ -418,5 +437,6 @@ ROWS = [
     *PURGE,
     *DELETE,
     *DELETE_MESSAGE,
+    *PROMOTE,
     *DELETE_QUEUE,
 ]

@@ -50,6 +50,7 @@ WORKING: Dict[str, Callable[[Broker], Any]] = {
     "delete_queue": lambda broker: broker.delete_queue(
         QUEUE, [broker.keys(QUEUE).processing("w1").encode()], "all", b""
     ),
+    "promote": lambda broker: broker.promote(QUEUE, "m4"),
     "pause": lambda broker: broker.pause(QUEUE, "queue", b'{"by":"ada"}', 0) is None,
     "resume": lambda broker: broker.pause(QUEUE, "queue", b'{"by":"ada"}', 0) is None and broker.resume(QUEUE, "queue"),
     "resume what is over": lambda broker: broker.resume(QUEUE, "").following == "",

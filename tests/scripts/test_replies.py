@@ -22,6 +22,7 @@ DONE: Dict[str, Callable[[Any], bool]] = {
     "create": lambda reply: reply in (0, 1),
     "locate": lambda reply: reply[0] == 1,
     "delete_message": lambda reply: reply in (-1, 0, 1),
+    "promote": lambda reply: reply in (0, 1),
     "register": lambda reply: reply == 1,
     "replay": lambda reply: reply in (-2, 0, 1),
     "write_off": lambda reply: reply in (0, 1),

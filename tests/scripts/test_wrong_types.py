@@ -26,6 +26,7 @@ KEEPING = (
     "release_prefetched",
     "requeue",
     "replay",
+    "promote",
     "requeue_unplaced",
     "deduplicate",
     "requeue_unregistered",

@@ -178,6 +178,7 @@ def client() -> None:
         assert_type(mq.pauses("mail"), List[Pause])
         assert_type(mq.resume("mail", task="send"), bool)
         assert_type(mq.cancel("id", by="ada", reason="not needed"), bool)
+        assert_type(mq.retry("id", "mail"), bool)
         assert_type(mq.cancel(queue_name="mail", unique_key="welcome 7"), bool)
         assert_type(mq.cancel_all("mail", task="send", key="7"), int)
         assert_type(mq.stack("id", by="ada"), str)

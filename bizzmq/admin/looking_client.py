@@ -170,6 +170,7 @@ class LookingClient:
         key: str = "",
         older_s: float | timedelta = 0.0,
         error: str = "",
+        body: str = "",
         newest_first: bool = False,
     ) -> listing.MessagePage:
         """List the messages of a queue in a state, in pages.
@@ -189,6 +190,7 @@ class LookingClient:
             older_s: only messages that were published so long ago, seconds or a timedelta.
             error: only messages with this text in `TYPE: TEXT` of the error that dead-lettered them, of their last
                 attempt, or of their last crash.
+            body: only messages with this text in their body as JSON, in any case; encrypted bodies have none.
             newest_first: the opposite order, within each shard.
 
         With one of these filters each page reads up to 10,000 messages, so it may have fewer than `limit`, or none,
@@ -199,7 +201,7 @@ class LookingClient:
             QueueNotFoundError, BrokerUnavailableError, ClosedError
         """
         k, limit = keys_of(queue_name), listing.checked_limit(limit)
-        state, shown = listing.checked_state(k, state), checked_filter(task, key, older_s, error)
+        state, shown = listing.checked_state(k, state), checked_filter(task, key, older_s, error, body)
         newest_first = checks.flag("newest_first", newest_first)
         return self._perform(lambda: listing.read_page(k, state, limit, after, shown=shown, newest_first=newest_first))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,12 +21,14 @@ class MessageFilter:
         key: its key.
         older_s: it was published at least so long ago, seconds.
         error: a part of `TYPE: TEXT` of the error that dead-lettered it, of its last attempt, or of its last crash.
+        body: a part of its body as JSON, in any case; an encrypted body has none.
     """
 
     task: str = ""
     key: str = ""
     older_s: float = 0.0
     error: str = ""
+    body: str = ""
 
     @property
     def is_open(self) -> bool:
@@ -41,21 +44,28 @@ class MessageFilter:
             return False
         if self.older_s and not _age_s(message) >= self.older_s:
             return False
-        return not self.error or any(self.error in text for text in _errors(message))
+        if self.error and not any(self.error in text for text in _errors(message)):
+            return False
+        return not self.body or self.body.casefold() in _body(message)
 
 
 ALL = MessageFilter()
 
 
-def checked_filter(task: Any, key: Any, older_s: float | timedelta, error: Any) -> MessageFilter:
+def checked_filter(task: Any, key: Any, older_s: float | timedelta, error: Any, body: Any = "") -> MessageFilter:
     """A filter from what users pass. Raises ConfigurationError."""
-    texts = [checks.text(name, value) for name, value in (("task", task), ("key", key), ("error", error))]
-    return MessageFilter(texts[0], texts[1], checks.seconds("older_s", older_s), texts[2])
+    given = (("task", task), ("key", key), ("error", error), ("body", body))
+    texts = {name: checks.text(name, value) for name, value in given}
+    return MessageFilter(older_s=checks.seconds("older_s", older_s), **texts)
 
 
 def _age_s(message: StoredMessage) -> float:
     """By this host's clock; negative if the id is forged."""
     return -1.0 if message.published_at_s is None else time.time() - message.published_at_s
+
+
+def _body(message: StoredMessage) -> str:
+    return json.dumps(message.body, ensure_ascii=False).casefold() if message.message else ""
 
 
 def _errors(message: StoredMessage) -> list[str]:

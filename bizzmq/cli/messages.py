@@ -41,6 +41,7 @@ _HEAD = ("id", "published", "priority", "tried", "task", "key", "place", "about"
 @click.option("--older", type=Duration(min=0), default=0, metavar="TIME",
               help="Only those published at least so long ago: 30s, 5m, 2h, 1d.")  # fmt: skip
 @click.option("--error", default="", metavar="TEXT", help="Only those with this in the type or text of their error.")
+@click.option("--body", default="", metavar="TEXT", help="Only those with this in their body, as JSON, in any case.")
 @click.option("--newest", is_flag=True, help="The newest first.")
 @click.option("--limit", type=click.IntRange(1, listing.MAX_PAGE), default=50, show_default=True, metavar="N",
               help="The most messages to list.")  # fmt: skip
@@ -48,14 +49,14 @@ _HEAD = ("id", "published", "priority", "tried", "task", "key", "place", "about"
 @click.option("--json", "as_json", is_flag=True, help='One JSON document: "messages", and "next" for --after.')
 @click.pass_obj
 def list_messages(
-    redis_url: str, queue: str, *, state: str | None, task: str, key: str, older: float, error: str, newest: bool,
-    limit: int, after: str | None, as_json: bool,
+    redis_url: str, queue: str, *, state: str | None, task: str, key: str, older: float, error: str, body: str,
+    newest: bool, limit: int, after: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """List the messages of a queue in one state: waiting ones in the order in which workers claim them.
 
     With a filter, one call searches up to 100,000 messages; it ends with a CURSOR to go on from.
     """
-    shown = MessageFilter(task, key, older, error)
+    shown = MessageFilter(task, key, older, error, body)
     with open_broker(redis_url) as broker:
         k = broker.keys(queue)
         state = DEAD_LETTERED if state == _DEAD or (state is None and k.is_dead_letter_queue) else state or WAITING

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any, Iterable, Mapping, Optional, Sequence
 
 from bizzmq.admin.activity.pools import SILENT, PoolInfo, Serving, read_reports, serving_commands, workers_of
-from bizzmq.admin.activity.rates import WINDOWS_S, Rate, rates_of
+from bizzmq.admin.activity.rates import WINDOWS_S, Rate, minutes_of, rates_between, samples_of
 from bizzmq.admin.stats import TOTALS_AT, stats_commands, stats_result, sum_of
 from bizzmq.broker.operations import Operation, Together, command
 from bizzmq.broker.queues import meta_result
@@ -32,6 +32,7 @@ class QueueRow:
         workers: how many registered workers serve it, without those of silent pools.
         pools: the pools that serve it, the silent ones included.
         rates: by window in seconds (60, 300, 900), messages a minute; None for a window without any pool.
+        minutes: the rates of the last 15 minutes, oldest first, None for those without any pool; empty without any.
     """
 
     queue: str
@@ -42,6 +43,7 @@ class QueueRow:
     workers: int = 0
     pools: tuple[PoolInfo, ...] = ()
     rates: Mapping[int, Optional[Rate]] = field(default_factory=dict)
+    minutes: tuple[Optional[Rate], ...] = ()
 
     @property
     def busy(self) -> int:
@@ -86,8 +88,11 @@ def _read_part(k: QueueKeys) -> Operation[tuple[QueueRow, int]]:
     head, first, last, recent = rest[len(counts) + len(serving_of) :]
     living = [owner for owner in serving.workers.values() if serving.pools[owner].state != SILENT]
     age_s, oldest = _oldest([*head, *first, *last], serving.now_ms)
-    rates = rates_of(recent, pairs(rest[TOTALS_AT]), serving.now_ms)
-    row = QueueRow(k.queue, stats, "", age_s, oldest, len(living), tuple(serving.pools.values()), rates)
+    samples = samples_of(recent, pairs(rest[TOTALS_AT]), serving.now_ms)
+    row = QueueRow(
+        k.queue, stats, "", age_s, oldest, len(living), tuple(serving.pools.values()), rates_between(samples),
+        minutes_of(samples),
+    )  # fmt: skip
     return row, options.shards
 
 
@@ -108,10 +113,16 @@ def _joined(parts: Sequence[QueueRow]) -> QueueRow:
     age_s, oldest = max(known, default=(None, ""))
     rates: dict[int, Optional[Rate]] = {}
     for window_s in WINDOWS_S:
-        found = [rate for rate in (part.rates[window_s] for part in parts) if rate is not None]
-        rates[window_s] = Rate(*(round(sum(values), 3) for values in zip(*found))) if found else None
+        rates[window_s] = _added([part.rates[window_s] for part in parts])
+    minutes = tuple(map(_added, zip(*(part.minutes for part in parts if part.minutes))))
     pools = {pool.id: pool for part in reversed(parts) for pool in part.pools}
     return QueueRow(
         parts[0].queue, sum_of([part.stats for part in parts if part.stats is not None]), "", age_s, oldest,
-        max(part.workers for part in parts), tuple(pools.values()), rates,
+        max(part.workers for part in parts), tuple(pools.values()), rates, minutes,
     )  # fmt: skip
+
+
+def _added(some: Iterable[Optional[Rate]]) -> Optional[Rate]:
+    """The rates of all shards together; None if none has one."""
+    found = [rate for rate in some if rate is not None]
+    return Rate(*(round(sum(values), 3) for values in zip(*found))) if found else None

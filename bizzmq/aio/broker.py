@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, Sequence
 
 from bizzmq.admin.create import warn_of_difference
+from bizzmq.aio.connection.base import AsyncConnection
 from bizzmq.aio.connection.factory import AnyAsyncConnection
 from bizzmq.broker import scripts
 from bizzmq.broker.checked_publish import (
@@ -21,7 +22,7 @@ from bizzmq.broker.checked_publish import (
     publish_checked_result,
 )
 from bizzmq.broker.message_calls import publish_call, publish_result
-from bizzmq.broker.operations import Call, Command, Operation, Request, Script, T
+from bizzmq.broker.operations import Call, Command, Operation, Request, Script, T, Together
 from bizzmq.broker.queues import (
     check_no_shard,
     create_call,
@@ -32,10 +33,22 @@ from bizzmq.broker.queues import (
 )
 from bizzmq.broker.script_runner import is_about_transactions, script_command
 from bizzmq.connection.error_mapping import CommandRefusedError, NoScriptError, SlotMovingError
-from bizzmq.errors import BizzMQError, BrokerFullError, DecodeError
+from bizzmq.errors import BizzMQError, BrokerFullError, BrokerUnavailableError, DecodeError
 from bizzmq.protocol import keys
 from bizzmq.protocol.keys import QueueKeys
 from bizzmq.queue import QueueOptions
+
+
+def _is_away(error: BizzMQError) -> bool:
+    """Whether an error says that Redis cannot be used now, and not that it refuses one command."""
+    return isinstance(error, BrokerUnavailableError) and not isinstance(error, CommandRefusedError)
+
+
+def _framed(request: Command | Together) -> list[Sequence[Any]]:
+    """The commands of a request that reads."""
+    if isinstance(request, Command):
+        return [request.parts]
+    return [("MULTI",), *request.commands, ("EXEC",)]
 
 
 class AsyncBroker:
@@ -99,6 +112,54 @@ class AsyncBroker:
         except StopIteration as end:
             result: T = end.value
             return result
+
+    async def perform_all(self, operations: Sequence[Operation[T]]) -> list[T]:
+        """The results of operations that only read. The requests of all of them are sent together to one server."""
+        results: dict[int, T] = {}
+        due: dict[int, Any] = dict.fromkeys(range(len(operations)))
+        while due:
+            requests: dict[int, Request] = {}
+            for index, reply in due.items():
+                one = operations[index]
+                try:
+                    requests[index] = one.throw(reply) if isinstance(reply, BizzMQError) else one.send(reply)
+                except StopIteration as end:
+                    results[index] = end.value
+            due = dict(zip(requests, await self._replies([*requests.values()])))
+        return [results[index] for index in range(len(operations))]
+
+    async def _replies(self, requests: Sequence[Request]) -> list[Any]:
+        """The reply to each request, or the error that it has ended with. Raises BrokerUnavailableError."""
+        found = await self._replies_at_once(requests)
+        for index, request in enumerate(requests):
+            if found[index] is None:  # asked alone, its error names what is wrong
+                try:
+                    found[index] = await self._reply(request)
+                except BizzMQError as error:
+                    if _is_away(error):
+                        raise
+                    found[index] = error
+        return found
+
+    async def _replies_at_once(self, requests: Sequence[Request]) -> list[Any]:
+        """The replies to those requests that can be sent with others and have no errors; None for the rest."""
+        found: list[Any] = [None] * len(requests)
+        reads = [(index, _framed(one)) for index, one in enumerate(requests) if not isinstance(one, Script)]
+        if not isinstance(self.connection, AsyncConnection) or not self._has_transactions or len(reads) < 2:
+            return found
+        try:
+            replies = await self.connection.execute_all(*(one for _, some in reads for one in some))
+        except BizzMQError as error:
+            if _is_away(error):
+                raise
+            return found  # one of them is refused
+        end = -1
+        for index, some in reads:
+            end += len(some)
+            reply = replies[end]
+            if len(some) == 1 or not any(isinstance(one, Exception) for one in reply):
+                found[index] = reply
+        return found
 
     async def _reply(self, request: Request) -> Any:
         if isinstance(request, Script):

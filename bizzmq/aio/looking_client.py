@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, Awaitable, Callable, TypeVar
+from typing import Any, Awaitable, Callable, Sequence, TypeVar
 
 from bizzmq.admin import find, listing, message_status
 from bizzmq.admin.activity.pools import PoolInfo
@@ -98,11 +98,12 @@ class AsyncLookingClient:
         key: str = "",
         older_s: float | timedelta = 0.0,
         error: str = "",
+        body: str = "",
         newest_first: bool = False,
     ) -> listing.MessagePage:
         """As BizzMQ.messages."""
         k, limit = keys_of(queue_name), listing.checked_limit(limit)
-        state, shown = listing.checked_state(k, state), checked_filter(task, key, older_s, error)
+        state, shown = listing.checked_state(k, state), checked_filter(task, key, older_s, error, body)
         newest_first = checks.flag("newest_first", newest_first)
         return await self._perform(
             lambda: listing.read_page(k, state, limit, after, shown=shown, newest_first=newest_first)
@@ -111,3 +112,7 @@ class AsyncLookingClient:
     async def _perform(self, operation: Callable[..., Operation[T]], *arguments: Any) -> T:
         """The result of an operation that is safe to repeat. It begins anew with each try."""
         return opened(await self._execute(lambda broker: broker.perform(operation(*arguments))), self._sealer)
+
+    async def _perform_all(self, operations: Callable[[], Sequence[Operation[T]]]) -> list[T]:
+        """The results of operations that only read, whose requests are sent together. They begin anew with each try."""
+        return await self._execute(lambda broker: broker.perform_all(operations()))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Mapping, NamedTuple
 
 from bizzmq.admin.listing import Cursor
 from bizzmq.broker.operations import Operation, read_time_s
@@ -17,6 +18,7 @@ MAX_GROUPS = 1000
 """The most groups that are told apart; the dead letters of further ones are counted in one group, `others`."""
 OTHERS = "others"
 _LONGEST = 200
+_MOST_KEYS, _MOST_HOURS = 10, 48
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,21 @@ class DeadLetterGroup:
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {**asdict(self), "tasks": list(self.tasks)}
+
+
+class GroupDetails(NamedTuple):
+    """More about a group, for people who look at it.
+
+    Attributes:
+        hours: how many of its dead letters failed in an hour, by the number of the hour since the epoch; the last 48
+            of these hours, by the workers' clocks.
+        keys: the keys of its dead letters, sorted, at most 10.
+        has_more_keys: whether there are others.
+    """
+
+    hours: Mapping[int, int]
+    keys: tuple[str, ...]
+    has_more_keys: bool
 
 
 class Grouping:
@@ -91,6 +108,10 @@ class Grouping:
         """The groups, largest first."""
         return sorted((group.value() for group in self._groups.values()), key=lambda group: -group.count)
 
+    def details(self, fingerprint: str) -> GroupDetails:
+        """More about one of the groups."""
+        return self._groups[fingerprint].details()
+
     def _add(self, letter: DeadLetter) -> None:
         fingerprint = letter.fingerprint
         if fingerprint.value not in self._groups and len(self._groups) >= MAX_GROUPS:
@@ -107,6 +128,8 @@ class _Group:
         self._last_s: float | None = None
         self._last: DeadLetter | None = None
         self._tasks: set[str] = set()
+        self._keys: set[str] = set()
+        self._hours: Counter[int] = Counter()
 
     def add(self, letter: DeadLetter) -> None:
         self._count += 1
@@ -117,6 +140,19 @@ class _Group:
             self._last, self._last_s = letter, failed_s
         if letter.task and len(self._tasks) < 10:
             self._tasks.add(letter.task)
+        if letter.key and len(self._keys) <= _MOST_KEYS:
+            self._keys.add(letter.key)
+        if failed_s is not None:
+            self._add_hour(int(failed_s // 3600))
+
+    def _add_hour(self, hour: int) -> None:
+        self._hours[hour] += 1
+        if len(self._hours) > 2 * _MOST_HOURS:
+            self._hours = Counter({one: self._hours[one] for one in sorted(self._hours)[-_MOST_HOURS:]})
+
+    def details(self) -> GroupDetails:
+        keys = sorted(self._keys)
+        return GroupDetails(dict(self._hours), tuple(keys[:_MOST_KEYS]), len(keys) > _MOST_KEYS)
 
     def value(self) -> DeadLetterGroup:
         assert self._last is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from bizzmq.metrics.history import read_recent
 from bizzmq.metrics.steps import TOTALS, Sample
@@ -10,6 +10,8 @@ from bizzmq.protocol import totals
 
 WINDOWS_S = (60, 300, 900)
 """The windows of the rates: 1, 5 and 15 minutes."""
+MINUTES = 15
+"""The minutes whose rates are known one by one."""
 _INCOMING = ("published", "replayed")
 _OUTGOING = ("acked", "discarded", "dead_lettered", "cancelled", "expired", "dropped")
 _FAILED = ("retried", "discarded", "dead_lettered")
@@ -43,10 +45,47 @@ def rates_of(
         stats: the fields of the hash `stats`.
         now_ms: Redis's clock.
     """
+    return rates_between(samples_of(recent, stats, now_ms))
+
+
+def samples_of(recent: Optional[bytes], stats: Sequence[Tuple[bytes, bytes]], now_ms: int) -> Sequence[Sample]:
+    """The totals of the last minutes, as pools have noted them, oldest first. The last ones are those of now.
+
+    Args: as for `rates_of`.
+    """
     now = _sample_of_stats(stats, now_ms)
     totals = now.totals
     past = [one for one in read_recent(recent) if one.at_ms < now_ms and _is_before(one.totals, totals)]
-    return {window_s: _rate(past, now, window_s) for window_s in WINDOWS_S}
+    return [*past, now]
+
+
+def rates_between(samples: Sequence[Sample]) -> Mapping[int, Optional[Rate]]:
+    """As `rates_of`, from the samples."""
+    return {window_s: _rate(samples[:-1], samples[-1], window_s) for window_s in WINDOWS_S}
+
+
+def minutes_of(samples: Sequence[Sample]) -> Tuple[Optional[Rate], ...]:
+    """The rate of each of the last 15 minutes, oldest first; None for the minutes before the first sample.
+
+    What has happened while no pool was there is in the minute of the next sample. Empty if no pool was there at all.
+    """
+    if len(samples) < 2:
+        return ()
+    now_ms, before, at = samples[-1].at_ms, None, 0
+    found: List[Optional[Rate]] = []
+    for minute in range(MINUTES, -1, -1):
+        while at < len(samples) and samples[at].at_ms <= now_ms - minute * 60_000:
+            at += 1
+        last = samples[at - 1] if at else None
+        if minute < MINUTES:
+            found.append(None if last is None else _grown(before or samples[0], last))
+        before = last
+    return tuple(found)
+
+
+def _grown(before: Sample, now: Sample) -> Rate:
+    grown = dict(zip(TOTALS, (is_ - was for is_, was in zip(now.totals, before.totals))))
+    return Rate(*(float(sum(grown[name] for name in names)) for names in (_INCOMING, _OUTGOING, _FAILED)))
 
 
 def _is_before(one: Tuple[int, ...], other: Tuple[int, ...]) -> bool:
@@ -66,6 +105,4 @@ def _rate(past: Sequence[Sample], now: Sample, window_s: int) -> Optional[Rate]:
     if before is None:
         return None
     minutes = max(now.at_ms - before.at_ms, _PERIOD_S * 1000) / 60_000
-    grown = dict(zip(TOTALS, (is_ - was for is_, was in zip(now.totals, before.totals))))
-    counts = (sum(grown[name] for name in names) for names in (_INCOMING, _OUTGOING, _FAILED))
-    return Rate(*(round(count / minutes, 3) for count in counts))
+    return Rate(*(round(count / minutes, 3) for count in _grown(before, now)))

@@ -15,7 +15,8 @@ from bizzmq.utils.secret_files import read_secret
 from bizzmq.utils.standard_streams import show_on_stderr
 
 PASSWORD, LOOK_PASSWORD = "BIZZMQ_DASHBOARD_PASSWORD", "BIZZMQ_DASHBOARD_LOOK_PASSWORD"
-_LEAST = 8
+METRICS_TOKEN = "BIZZMQ_DASHBOARD_METRICS_TOKEN"  # noqa: S105 - the name of a variable
+_LEAST, _LEAST_TOKEN = 8, 16
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -24,12 +25,16 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
 @click.option("--password-file", type=_FILE, metavar="FILE", help="The password of those who may look and act.")
 @click.option("--look-password-file", type=_FILE, metavar="FILE", help="The password of those who may only look.")
+@click.option("--metrics-token-file", type=_FILE, metavar="FILE", help="The token with which Prometheus asks /metrics.")
 @click.option("--certfile", default="", metavar="FILE", help="Serve by TLS, with this certificate (PEM).")
 @click.option("--keyfile", default="", metavar="FILE", help="The key of the certificate (PEM).")
 @click.option("--behind-proxy", is_flag=True, help="A proxy ends TLS and sets X-Forwarded-For and -Proto.")
 @click.option("--root-path", default="", metavar="PATH", help="The path under which the proxy serves it.")
 @click.pass_obj
-def dashboard(redis_url: str, /, *, password_file: Path | None, look_password_file: Path | None, **given: Any) -> None:
+def dashboard(
+    redis_url: str, /, *, password_file: Path | None, look_password_file: Path | None, metrics_token_file: Path | None,
+    **given: Any,
+) -> None:  # fmt: skip
     """Serve the dashboard: queues, messages, failures, pools and schedules, live, and acts on them.
 
     Everybody signs in with a password: from the files, or from BIZZMQ_DASHBOARD_PASSWORD and
@@ -45,7 +50,8 @@ def dashboard(redis_url: str, /, *, password_file: Path | None, look_password_fi
         ) from None
     options = ServerOptions(**given)
     options.check()
-    act, look = _password(PASSWORD, password_file), _password(LOOK_PASSWORD, look_password_file)
+    act, look = _secret(PASSWORD, password_file), _secret(LOOK_PASSWORD, look_password_file)
+    token = _secret(METRICS_TOKEN, metrics_token_file, "token", _LEAST_TOKEN)
     made = "" if act else secrets.token_urlsafe(12)
     if act and act == look:
         raise ConfigurationError("the two passwords are the same: those who may look could act")
@@ -56,13 +62,13 @@ def dashboard(redis_url: str, /, *, password_file: Path | None, look_password_fi
         if made:
             show_on_stderr(f"The password of this run is {made} ({PASSWORD} or --password-file chooses another one)")
 
-    serve(client, Passwords(act or made, look or None), options, ready)
+    serve(client, Passwords(act or made, look or None, metrics_token=token), options, ready)
 
 
-def _password(variable: str, file: Path | None) -> str:
-    """The password of a file or a variable; "" without one. Raises ConfigurationError."""
+def _secret(variable: str, file: Path | None, what: str = "password", least: int = _LEAST) -> str:
+    """The secret of a file or a variable; "" without one. Raises ConfigurationError."""
     found = read_secret(file) if file is not None else secret_settings.get(variable) or ""
-    if found and len(found) < _LEAST:
+    if found and len(found) < least:
         where = f"in {str(file)!r}" if file is not None else variable
-        raise ConfigurationError(f"the password {where} is too short: use at least {_LEAST} characters")
+        raise ConfigurationError(f"the {what} {where} is too short: use at least {least} characters")
     return found

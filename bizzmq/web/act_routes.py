@@ -23,7 +23,7 @@ from bizzmq.web.notices import Notice
 from bizzmq.web.rendering import Shown, line
 from bizzmq.web.site import Look, Site, View, look_of
 
-_DONE = {"cancel": "Cancelled", "replay": "Replayed", "delete": "Deleted"}
+_DONE = {"cancel": "Cancelled", "replay": "Replayed", "delete": "Deleted", "retry": "It waits now"}
 
 
 def act_routes(site: Site) -> list[Route]:

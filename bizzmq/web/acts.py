@@ -98,10 +98,10 @@ async def perform(
 async def act_on_message(
     site: Site, access: Access, act: str, queue: str, message_id: str, *, is_dead_letter: bool
 ) -> bool:  # fmt: skip
-    """Cancel, replay or delete one message; whether it was still there. Raises BizzMQError.
+    """Cancel, replay, retry or delete one message; whether it was still there. Raises BizzMQError.
 
     Args:
-        act: `cancel`, `replay` or `delete`.
+        act: `cancel`, `replay`, `retry` or `delete`.
         queue: the message's queue, or the dead-letter queue of that.
         is_dead_letter: whether only a dead letter is meant: one that was replayed meanwhile stays.
     """
@@ -109,6 +109,8 @@ async def act_on_message(
         return await site.client.cancel(message_id, queue, by=access.who)
     if act == "replay":
         return await site.client.replay(queue, message_id) > 0
+    if act == "retry":
+        return await site.client.retry(message_id, queue)
     return await site.client.delete(f"{owner_of(queue)}_dlq" if is_dead_letter else queue, message_id)
 
 

@@ -24,6 +24,9 @@ from bizzmq.web.access.roles import NOBODY, Authorize
 from bizzmq.web.act_routes import act_routes
 from bizzmq.web.acts import ActRefusedError
 from bizzmq.web.bulk import bulk_routes
+from bizzmq.web.metrics_route import metrics_routes
+from bizzmq.web.option_routes import option_routes
+from bizzmq.web.pages.cost import cost
 from bizzmq.web.pages.failures import failures
 from bizzmq.web.pages.log import job, jobs, log
 from bizzmq.web.pages.message import find, message
@@ -32,6 +35,7 @@ from bizzmq.web.pages.pools import pools
 from bizzmq.web.pages.queue import queue
 from bizzmq.web.pages.schedules import schedules
 from bizzmq.web.pages.sign_in import sign_in_routes
+from bizzmq.web.pool_routes import pool_routes
 from bizzmq.web.rendering import FOLDER, Shown
 from bizzmq.web.site import Page, Site, look_of
 
@@ -43,6 +47,7 @@ PAGES: Sequence[Tuple[str, str, Page]] = (
     ("failures", "/failures", failures),
     ("pools", "/pools", pools),
     ("schedules", "/schedules", schedules),
+    ("cost", "/cost", cost),
     ("jobs", "/jobs", jobs),
     ("jobs", "/jobs/{job}", job),
     ("log", "/log", log),
@@ -93,6 +98,9 @@ def application(client: AsyncBizzMQ, authorize: Authorize, passwords: Optional[P
     made = Starlette(
         routes=[
             *routes,
+            *metrics_routes(site),
+            *pool_routes(site),
+            *option_routes(site),
             *act_routes(site),
             *bulk_routes(site),
             *(sign_in_routes(site) if passwords else ()),
@@ -120,7 +128,7 @@ def _refused(site: Site) -> Callable[[Request, Exception], Awaitable[Response]]:
     async def answer(request: Request, error: Exception) -> Response:
         status: int = getattr(error, "status_code", 0) or getattr(error, "status", 500)
         root = root_of(request)
-        is_part = request.url.path.startswith((f"{root}/events/", f"{root}/static/"))
+        is_part = request.url.path.startswith(tuple(f"{root}{path}" for path in _PARTS))
         if status == 401 and request.method == "GET" and not is_part and site.passwords is not None:
             wanted = request.url.path[len(root) :] + (f"?{request.url.query}" if request.url.query else "")
             return RedirectResponse(f"{root}/sign-in?next={quote(wanted, safe='')}", 303)
@@ -135,6 +143,8 @@ def _refused(site: Site) -> Callable[[Request, Exception], Awaitable[Response]]:
     return answer
 
 
+_PARTS = ("/events/", "/static/", "/metrics")
+"""The paths of what is no page: its errors are plain text."""
 _SENTENCES = {
     401: "Sign in first: your session has ended.",
     404: "The dashboard has no such page.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from functools import partial
-from typing import Any, AsyncIterator, Awaitable, Callable, Dict, Sequence
+from typing import Any, AsyncIterator, Awaitable, Callable, Dict, List, Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,6 +15,7 @@ from bizzmq.admin.stored_message import DEAD_LETTERED, DELAYED, PROCESSING, SUSP
 from bizzmq.broker.operations import read_time_ms
 from bizzmq.broker.replies import as_text
 from bizzmq.dead_letters.filters import checked_filter
+from bizzmq.dead_letters.fingerprint import fingerprint_of
 from bizzmq.dead_letters.replay import Replay, replay_if_free
 from bizzmq.errors import BizzMQError, MessageInUseError, UniqueKeyInUseError
 from bizzmq.protocol.keys import QueueKeys, logical_queue, owner_of
@@ -30,9 +31,10 @@ _STATES = {
     "delete": (WAITING, DELAYED, SUSPENDED, DEAD_LETTERED),
     "replay": (DEAD_LETTERED,),
 }
+FILTERS = ("task", "key", "error", "body", "fingerprint")
 _VERBS = {"cancel": "Cancel", "delete": "Delete", "replay": "Replay"}
 _PAGE = 100
-_MOST_SELECTED = 1000
+_MOST_SELECTED, _MOST_FOUND = 1000, 100_000
 Act = Callable[[str], Awaitable[bool]]
 
 
@@ -58,7 +60,7 @@ async def _bulk(site: Site, request: Request) -> Response:
     selected = [] if is_all else fields.get("id", [])[:_MOST_SELECTED]
     if not is_all and not selected:
         return answer(request, home, Notice("failed", "Nothing was done: no message is selected."))
-    filters = {name: asked[name] for name in ("task", "key", "error", "fingerprint") if asked.get(name)}
+    filters = {name: asked[name] for name in FILTERS if asked.get(name)}
     try:
         job = await _started(site, access, act, queue, state, selected, filters)
     except TooManyJobsError:
@@ -84,6 +86,8 @@ async def _started(
     one = _one(site, access, act, queue, state)
     if selected:
         steps: Steps = partial(_selected, job, selected, one)
+    elif state == DEAD_LETTERED and "body" in filters:
+        steps = partial(_found, site, job, queue, filters, one)
     elif state == DEAD_LETTERED:
         steps = partial(_dead_letters, site, job, queue, filters, None if act == "replay" else one)
     else:
@@ -126,12 +130,34 @@ async def _dead_letters(site: Site, job: Job, queue: str, filters: Dict[str, str
         yield Step(0, 0)
 
 
+async def _found(site: Site, job: Job, queue: str, filters: Dict[str, str], one: Act) -> AsyncIterator[Step]:
+    """Dead letters with a text in their body: all are found before the first one is touched, so none comes twice."""
+    shown, wanted = _filter(filters), filters.get("fingerprint")
+    found: List[str] = []
+    after: Any = None
+    while True:
+        page = await patient(job, partial(site.client.messages, queue, DEAD_LETTERED, limit=_PAGE, after=after))
+        for letter in page.messages:
+            if shown.shows(letter) and (wanted is None or fingerprint_of(letter.error).value == wanted):
+                found.append(letter.id)
+            yield Step(1, 0)
+        after = page.next
+        if after is None or len(found) >= _MOST_FOUND:
+            break
+    for message_id in found:
+        yield Step(0, int(await patient(job, partial(one, message_id))))
+
+
+def _filter(filters: Dict[str, str]) -> MessageFilter:
+    return MessageFilter(**{name: filters[name] for name in ("task", "key", "error", "body") if name in filters})  # type: ignore[arg-type]
+
+
 async def _listed(
     site: Site, job: Job, queue: str, state: str, filters: Dict[str, str], one: Act
 ) -> AsyncIterator[Step]:
     """Those that were published before the job began."""
     began_ms = await patient(job, partial(site.perform, read_time_ms))
-    shown = MessageFilter(filters.get("task", ""), filters.get("key", ""), 0.0, filters.get("error", ""))
+    shown = _filter(filters)
     after: Any = None
     while True:
         page = await patient(job, partial(site.client.messages, queue, state, limit=_PAGE, after=after))

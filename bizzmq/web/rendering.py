@@ -6,10 +6,11 @@ import json
 import unicodedata
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, Callable, Dict, NamedTuple, Optional
 from urllib.parse import quote, urlencode
 
 import jinja2
+from jinja2.bccache import Bucket
 from markupsafe import Markup
 
 import bizzmq
@@ -39,6 +40,25 @@ class Shown(NamedTuple):
     sentence: str = ""
 
 
+class _Compiled(jinja2.BytecodeCache):
+    """The compiled templates of this process, for all of its dashboards."""
+
+    def __init__(self) -> None:
+        self._known: Dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Fill a bucket, if its template was compiled before."""
+        if bucket.key in self._known:
+            bucket.bytecode_from_string(self._known[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep a template that was compiled."""
+        self._known[bucket.key] = bucket.bytecode_to_string()
+
+
+_compiled = _Compiled()
+
+
 def environment(clock: Callable[[], float]) -> jinja2.Environment:
     """The templates with their filters. Every value is escaped; a name that is missing is an error.
 
@@ -51,13 +71,16 @@ def environment(clock: Callable[[], float]) -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        bytecode_cache=_compiled,
     )
     made.filters.update({
-        "ago": lambda at_s: ago(at_s, clock()), "block": block, "brief": brief, "count": count,
+        "ago": lambda at_s: ago(at_s, clock()), "block": block, "brief": brief, "bytes": size, "count": count,
         "json_block": json_block, "line": line, "moment": moment, "part": path_part, "rate": rate,
         "span": span, "words": words,
     })  # fmt: skip
     made.globals.update({"version": bizzmq.__version__, "query": query})
+    for name in made.list_templates():
+        made.get_template(name)  # compiled now, and not for the first reader
     return made
 
 
@@ -87,6 +110,13 @@ def brief(seconds: Optional[float]) -> str:
     if seconds < 1:
         return f"{seconds * 1000:.1f} ms" if seconds < 0.01 else f"{seconds * 1000:.0f} ms"
     return f"{seconds:.1f} s" if seconds < 60 else wording.span(seconds)
+
+
+def size(number: Optional[float]) -> str:
+    """A number of bytes: `512 kB`, `34 MB`; a dash for None."""
+    if number is None:
+        return _NONE
+    return f"{number / 1e6:,.0f} MB" if number >= 9.95e5 else f"{number / 1e3:,.0f} kB"
 
 
 def ago(at_s: Optional[float], now_s: float) -> str:

@@ -27,6 +27,8 @@ from bizzmq.web.access.passwords import Passwords
 from bizzmq.web.access.request_facts import root_of
 from bizzmq.web.access.roles import Access, Authorize, Role, access_of
 from bizzmq.web.access.sessions import new_session, session_of, set_session, token_of
+from bizzmq.web.charts.kept import KeptCharts
+from bizzmq.web.charts.totals import KeptTotals
 from bizzmq.web.jobs import Jobs
 from bizzmq.web.live.hub import Hub, TooManyFollowersError
 from bizzmq.web.live.snapshot import Snapshots
@@ -41,6 +43,7 @@ NAVIGATION = (
     ("failures", "Failures", "/failures"),
     ("pools", "Pools", "/pools"),
     ("schedules", "Schedules", "/schedules"),
+    ("cost", "Cost", "/cost"),
     ("jobs", "Jobs", "/jobs"),
     ("log", "Log", "/log"),
 )
@@ -93,6 +96,9 @@ class Site:
         self.client, self.passwords = client, passwords
         self.perform = client._perform  # noqa: SLF001 - private to users, not to this package
         self.jobs = Jobs()
+        self.charts, self.totals = KeptCharts(client), KeptTotals(client)
+        self.kept: Dict[str, Any] = {}
+        """What pages keep for a while, by the page's name."""
         self._authorize = authorize
         self._templates = environment(lambda: time.time() + self.snapshots.ahead_s)
         self._snapshots: WeakKeyDictionary[Any, Snapshots] = WeakKeyDictionary()

@@ -276,6 +276,7 @@ def test_the_theme_follows_the_system_or_the_switch(open_page: Callable[..., Wat
     dark = page.evaluate(background)
 
     page.click("#theme")
+    page.wait_for_function(f"{background} !== '{dark}'")
     light = page.evaluate(background)
     page.reload()
 

@@ -11,6 +11,7 @@ from typing import Dict, NamedTuple, Optional, Tuple
 
 from starlette.requests import Request
 
+from bizzmq.web.access.request_facts import root_of
 from bizzmq.web.access.roles import NOBODY, Access, Role
 from bizzmq.web.access.sessions import new_session, session_of
 
@@ -47,9 +48,11 @@ class Passwords:
     Args:
         act: the password of the role `act`.
         look: the password of the role `look`; None if there is none.
+        metrics_token: what Prometheus sends to `/metrics`, as `Authorization: Bearer TOKEN`; "" if there is none.
     """
 
-    def __init__(self, act: str, look: Optional[str] = None) -> None:
+    def __init__(self, act: str, look: Optional[str] = None, *, metrics_token: str = "") -> None:
+        self._token = _digest(f"Bearer {metrics_token}") if metrics_token else None
         known = [(Role.ACT, act), *([] if look is None else [(Role.LOOK, look)])]
         self._digests = [(role, _digest(text)) for role, text in known]
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
@@ -57,7 +60,10 @@ class Passwords:
         self._gates: Dict[int, Tuple[asyncio.AbstractEventLoop, asyncio.Semaphore]] = {}
 
     def authorize(self, request: Request) -> Access:
-        """What the session of a request may do."""
+        """What the session of a request, or its token, may do."""
+        if self._token is not None and _is_for_metrics(request):
+            given = _digest(request.headers.get("authorization", ""))
+            return Access(Role.LOOK, "metrics") if hmac.compare_digest(given, self._token) else NOBODY
         found = self._sessions.get(session_of(request))
         if found is None or found.until_s < time.monotonic():
             return NOBODY
@@ -118,6 +124,10 @@ class Passwords:
         self._failures[address] = _Failures(count, now_s)
         while len(self._failures) > _MOST_ADDRESSES:
             self._failures.popitem(last=False)
+
+
+def _is_for_metrics(request: Request) -> bool:
+    return request.url.path == f"{root_of(request)}/metrics" and "authorization" in request.headers
 
 
 def _digest(text: str) -> bytes:

@@ -7,6 +7,7 @@ from typing import Any, Callable, Dict, List, Mapping, Sequence
 from bizzmq.admin.activity.pools import workers_of
 from bizzmq.admin.queue_row import QueueRow
 from bizzmq.admin.troubles import troubles
+from bizzmq.web.charts.sparklines import added, of_minutes
 from bizzmq.web.live.snapshot import Snapshot
 from bizzmq.web.pages.numbered import page_of
 from bizzmq.web.site import Look, Site, View
@@ -27,20 +28,23 @@ _ORDERS: Mapping[str, Callable[[QueueRow], Any]] = {
 
 async def overview(site: Site, look: Look) -> View:
     """The page of all queues."""
-    snapshot = await site.snapshots.recent(is_live=look.is_live)
     wanted = look.query.get("q", "").strip().lower()
     order = look.query.get("sort", "name")
+    is_first = order == "name" and not wanted and look.query.get("page", "1") == "1"
+    read = site.snapshots.first if is_first else site.snapshots.recent
+    snapshot = await read(is_live=look.is_live)
     rows = sorted(
         (row for row in snapshot.rows if wanted in row.queue.lower()), key=_ORDERS.get(order, _ORDERS["name"])
     )
-    shown, numbers = page_of(look, rows)
+    shown, numbers = page_of(look, rows, missing=snapshot.missing)
     return View(
         "overview.html",
         "Queues",
         {
             **numbers, "rows": [_shown(row) for row in shown], "tiles": _tiles(snapshot),
             "troubles": troubles(snapshot.rows, snapshot.pools), "q": wanted, "order": order,
-            "found": len(rows), "total": len(snapshot.rows), "at_s": snapshot.at_s,
+            "found": len(rows) + snapshot.missing, "total": len(snapshot.rows) + snapshot.missing,
+            "missing": snapshot.missing, **_whole(snapshot),
         },
     )  # fmt: skip
 
@@ -51,7 +55,19 @@ def _rate(row: QueueRow, name: str) -> float:
 
 
 def _shown(row: QueueRow) -> Dict[str, Any]:
-    return {"row": row, "stats": row.stats, "busy": row.busy, "rate": row.rates.get(60)}
+    return {
+        "row": row, "stats": row.stats, "busy": row.busy, "rate": row.rates.get(60), "spark": of_minutes(row.minutes),
+    }  # fmt: skip
+
+
+def _whole(snapshot: Snapshot) -> Dict[str, Any]:
+    """What all queues together have done in the last minutes."""
+    minutes = added([row.minutes for row in snapshot.rows])
+    known = [rate for rate in minutes if rate is not None]
+    return {
+        "spark": of_minutes(minutes), "done": sum(rate.outgoing for rate in known),
+        "failed": sum(rate.failed for rate in known), "in_minutes": len(known),
+    }  # fmt: skip
 
 
 def _tiles(snapshot: Snapshot) -> List[Dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List
 
-from bizzmq.admin.activity.pools import PoolInfo
+from bizzmq.admin.activity.pools import SILENT, PoolInfo
 from bizzmq.web.site import Look, Site, View
 
 _MOST = 200
@@ -26,5 +26,6 @@ def _shown(reports: List[Any]) -> Dict[str, Any]:
     running = sorted(((queue, one) for queue, pool in reports for one in pool.running), key=lambda one: -one[1].for_s)
     return {
         "pool": newest, "queues": sorted({queue for queue, _ in reports}), "running": running[:_RUNNING],
-        "busy": min(newest.busy, newest.workers), "more": max(0, len(running) - _RUNNING),
+        "busy": min(newest.busy, newest.workers), "asks": bool(newest.asked_on) and newest.state != SILENT,
+        "more": max(0, len(running) - _RUNNING),
     }  # fmt: skip

@@ -12,12 +12,12 @@ from bizzmq.admin.troubles import troubles_of
 from bizzmq.errors import QueueNotFoundError
 from bizzmq.properties import NO_PROPERTIES
 from bizzmq.protocol.keys import logical_queue, owner_of
-from bizzmq.web.chart import read_chart
+from bizzmq.web.charts.queue_charts import RANGES
 from bizzmq.web.live.snapshot import Snapshot
 from bizzmq.web.site import Look, Site, View
 
 STATES = (WAITING, PROCESSING, DELAYED, SUSPENDED, DEAD_LETTERED)
-FILTERS = ("task", "key", "error", "fingerprint")
+FILTERS = ("task", "key", "error", "body", "fingerprint")
 PAGE = 50
 
 
@@ -31,9 +31,10 @@ async def queue(site: Site, look: Look) -> View:
     filters = {field: look.query.get(field, "").strip() for field in FILTERS}
     info = None if row.error else await site.client.show_queue(name)
     page, problem = (None, "") if look.is_live or row.error else await _messages(site, name, state, filters, look)
-    chart = None if row.error else await read_chart(site.client, name)
+    shown = RANGES.get(look.query.get("range", ""), RANGES["1h"])
+    charts = None if row.error else await site.charts.read(name, shown)
     pauses = [] if row.error else await site.client.pauses(name)
-    snapshot = await site.snapshots.recent(is_live=look.is_live)
+    snapshot = await site.snapshots.first(is_live=look.is_live)
     return View(
         "queue.html",
         name,
@@ -44,7 +45,8 @@ async def queue(site: Site, look: Look) -> View:
             "problem": problem, "info": info, "options": _options(info), "snapshot": snapshot,
             "troubles": troubles_of(row, _with(snapshot, row).pools), "rate": row.rates.get(60),
             "newest": look.query.get("order") == "newest",
-            "chart": chart, "pauses": [(one, one.sentence(snapshot.at_s)) for one in pauses],
+            "charts": charts, "range": shown, "ranges": RANGES.values(),
+            "pauses": [(one, one.sentence(snapshot.at_s)) for one in pauses],
             "is_paused": any(one.is_of_queue for one in pauses),
         },
     )  # fmt: skip
@@ -70,6 +72,7 @@ async def _messages(
     given = {field: value for field, value in filters.items() if value}
     try:
         if state == DEAD_LETTERED and "fingerprint" in given:
+            given.pop("body", None)
             wanted = {"text" if field == "error" else field: value for field, value in given.items()}
             return await site.client.dead_letters(name, **wanted, limit=PAGE, after=after), ""  # type: ignore[arg-type]
         given.pop("fingerprint", None)

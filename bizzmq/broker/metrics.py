@@ -17,6 +17,7 @@ class QueueGauges(NamedTuple):
         stored: all its messages.
         letters: the messages of its dead-letter queue.
         oldest_ms: how long ago the oldest of the messages that are next was published; 0 if none waits.
+        suspended: the messages that are put aside, because their task or key is paused.
     """
 
     at_ms: int
@@ -26,11 +27,12 @@ class QueueGauges(NamedTuple):
     parked: int
     letters: int
     oldest_ms: int
+    suspended: int = 0
 
     @property
     def processing(self) -> int:
         """The messages that workers hold."""
-        return max(0, self.stored - self.waiting - self.delayed - self.parked)
+        return max(0, self.stored - self.waiting - self.delayed - self.parked - self.suspended)
 
 
 class Metrics:
@@ -64,7 +66,7 @@ class Metrics:
 
 
 def add_metrics_call(k: QueueKeys, supervisor: str, number: int, measured: bytes, start: bytes) -> Call:
-    lists = [k.waiting, k.prioritized, k.delayed, k.messages, k.parked, k.dead_letters().messages]
+    lists = [k.waiting, k.prioritized, k.delayed, k.messages, k.parked, k.dead_letters().messages, k.suspended]
     return [k.meta, k.metrics, k.stats, *lists], [supervisor, number, measured, start]
 
 

@@ -14,20 +14,22 @@
 -- KEYS[7]  messages       HASH  id -> envelope
 -- KEYS[8]  parked         LIST  ids that were parked
 -- KEYS[9]  dead_messages  HASH  envelopes of the dead-letter queue
+-- KEYS[10] suspended      ZSET  ids that were put aside
 -- ARGV[1]  supervisor id
 -- ARGV[2]  number of its report
 -- ARGV[3]  what it has measured, or '' for nothing
 -- ARGV[4]  in its first report: what the pool runs, JSON; else ''
--- returns  {} no such queue | {time in ms, waiting, delayed, stored, parked, dead letters, ms that the oldest has waited}
+-- returns  {} no such queue | {time in ms, waiting, delayed, stored, parked, dead letters, ms that the oldest has waited,
+--          suspended}
 local meta, metrics, stats, waiting, prioritized, delayed = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
-local messages, parked, dead_messages = KEYS[7], KEYS[8], KEYS[9]
+local messages, parked, dead_messages, suspended = KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local supervisor, number, measured, start = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local PERIOD_MS, LIFE_MS, RECENT_BYTES = 10000, 2678400000, 9000
 local NAMES = {'published', 'replayed', 'acked', 'discarded', 'dead_lettered', 'retried', 'cancelled', 'expired',
   'dropped'}
 
 if redis.call('EXISTS', meta) == 0 then return {} end
-check_types({metrics, stats, messages, dead_messages}, {waiting, parked}, {prioritized, delayed})
+check_types({metrics, stats, messages, dead_messages}, {waiting, parked}, {prioritized, delayed, suspended})
 local now = now_ms()
 
 -- How long ago the message with this id was published, in ms.
@@ -43,6 +45,7 @@ local counts = {redis.call('LLEN', waiting) + redis.call('ZCARD', prioritized), 
   redis.call('HLEN', messages), redis.call('LLEN', parked), redis.call('HLEN', dead_messages), oldest}
 local reply = {now}
 for i = 1, #counts do reply[1 + i] = counts[i] end
+reply[#reply + 1] = redis.call('ZCARD', suspended)
 
 local period = string.format('%.0f', math.floor(now / PERIOD_MS))
 local is_sampled = redis.call('HGET', metrics, 'sampled') == period

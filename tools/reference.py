@@ -22,7 +22,7 @@ import bizzmq.preload
 import bizzmq.testing.faults
 import bizzmq.workers
 from bizzmq.cli.main import command as bizzmq_command
-from bizzmq.middleware import logging_context, opentelemetry, sentry, timing
+from bizzmq.middleware import logging_context, opentelemetry, opentelemetry_metrics, sentry, timing
 from bizzmq.testkit.pool import AppPools
 from bizzmq.testkit.worker import InProcessWorker
 from bizzmq.workers.cli import command as worker_command
@@ -41,6 +41,7 @@ _SUPPLIED: Mapping[Any, list[str]] = {
     logging_context: ["LoggingContext", "JsonFormatter", "current_message"],
     timing: ["Timing", "Measurement"],
     opentelemetry: ["OpenTelemetry"],
+    opentelemetry_metrics: ["OpenTelemetryMetrics"],
     sentry: ["Sentry"],
 }
 """The middlewares that come with BizzMQ."""

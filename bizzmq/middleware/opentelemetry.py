@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Dict, Mapping, Sequence
 
 from bizzmq.errors import ConfigurationError, RetryLater
 from bizzmq.middleware.base import Middleware, Publication, WorkerCrash
 from bizzmq.middleware.optional import Library
+from bizzmq.middleware.provider import Provider
 from bizzmq.properties import checked_headers
 from bizzmq.validation import checks
 
@@ -42,33 +41,11 @@ class OpenTelemetry(Middleware):
         self._trace, self._propagate = _LIBRARY.load("trace"), _LIBRARY.load("propagate")
         self._context = _LIBRARY.load("context")
         self._flush_timeout_s = checks.seconds("flush_timeout_s", flush_timeout_s)
-        self._is_factory = not hasattr(tracer_provider, "get_tracer")
-        if tracer_provider is not None and self._is_factory and not callable(tracer_provider):
-            checks.refuse("tracer_provider", "a TracerProvider, or a function that makes one", tracer_provider)
-        self._given = tracer_provider
+        self._provider = Provider(
+            "tracer_provider", tracer_provider, "get_tracer", "TracerProvider", self._trace.get_tracer_provider
+        )
         self._publishing: ContextVar[Any] = ContextVar("bizzmq_publish_span", default=None)
         self._processing: ContextVar[Any] = ContextVar("bizzmq_process_span", default=None)
-        self._renew()
-        os.register_at_fork(after_in_child=self._renew)
-
-    def _renew(self) -> None:
-        self._lock = threading.Lock()
-        self._made: Any = None
-
-    def _provider(self) -> Any:
-        if self._given is None:
-            return self._trace.get_tracer_provider()
-        if not self._is_factory:
-            return self._given
-        with self._lock:
-            if self._made is None:
-                made = self._given()
-                if not hasattr(made, "get_tracer"):
-                    raise ConfigurationError(
-                        f"the function for tracer_provider returned {checks.shown(made)}, which is no TracerProvider"
-                    )
-                self._made = made
-        return self._made
 
     def _start(self, operation: str, kind: str, queue: str, task: str, **options: Any) -> Any:
         attributes: Dict[str, Any] = {
@@ -79,7 +56,7 @@ class OpenTelemetry(Middleware):
             **({"bizzmq.task": task} if task else {}),
             **options.pop("attributes"),
         }
-        tracer = self._provider().get_tracer("bizzmq")
+        tracer = self._provider.get().get_tracer("bizzmq")
         kinds = self._trace.SpanKind
         return tracer.start_span(f"{operation} {queue}", kind=kinds[kind], attributes=attributes, **options)
 
@@ -163,7 +140,7 @@ class OpenTelemetry(Middleware):
 
     def on_worker_boot(self) -> None:
         """Make the tracer provider of this process."""
-        self._provider()
+        self._provider.get()
 
     def on_worker_crash(self, crash: WorkerCrash) -> None:
         """Make the span that the dead worker could not end, and export it before this worker may die, too."""
@@ -180,19 +157,12 @@ class OpenTelemetry(Middleware):
         span.add_event("exception", exception, timestamp=_nanoseconds(crash.died_at_s))
         span.set_status(self._trace.StatusCode.ERROR, f"the worker {crash.reason}")
         span.end(end_time=_nanoseconds(crash.died_at_s))
-        self._flush()
+        self._provider.flush(self._flush_timeout_s)
 
     def on_worker_shutdown(self) -> None:
         """Export what is not exported yet."""
-        self._flush()
-        made, self._made = self._made, None
-        if made is not None:
-            made.shutdown()
-
-    def _flush(self) -> None:
-        flush = getattr(self._provider(), "force_flush", None)  # only the SDK's has it
-        if flush is not None:
-            flush(int(self._flush_timeout_s * 1000))
+        self._provider.flush(self._flush_timeout_s)
+        self._provider.shut_down()
 
     def _extracted(self, headers: Mapping[str, str]) -> Any:
         """The OpenTelemetry context in the headers of a message, and nothing else."""

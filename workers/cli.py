@@ -16,13 +16,13 @@ import bizzmq
 from bizzmq.consumer.handlers.loader import HandlerImportError, split_spec
 from bizzmq.errors import ConfigurationError, PoolSilentError
 from bizzmq.protocol import encryption, signing
-from bizzmq.utils import console, environment, logs, secret_settings, standard_streams
+from bizzmq.utils import clock, console, environment, logs, secret_settings, standard_streams
 from bizzmq.utils.logs import log
 from bizzmq.workers import click_options, exit_codes
 from bizzmq.workers.click_options import GroupedCommand, GroupedOption
 from bizzmq.workers.config import OPTIONS, WorkerConfig
 from bizzmq.workers.control.client import ask, find
-from bizzmq.workers.control.control_socket import CHECK, READY
+from bizzmq.workers.control.control_socket import CHECK, IDLE, READY
 from bizzmq.workers.option import PREFIX, Group
 from bizzmq.workers.process import terminal
 from bizzmq.workers.supervisor import signals
@@ -32,6 +32,8 @@ from bizzmq.workers.worker.foreground import run as in_foreground
 
 _logger = logging.getLogger("bizzmq.supervisor")
 _guard = standard_streams.GuardedStreams()
+_CHECKS = {"live": CHECK, "ready": READY, "idle": IDLE}
+_BETWEEN_S = 0.1
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
 
 
@@ -41,10 +43,10 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
 )
 @click.argument("handler", metavar="MODULE:CALLABLE|MODULE:APP", required=False)
 @click_options.add(OPTIONS)
-@click.option("--check", type=click.Choice(["live", "ready"]), is_flag=False, flag_value="live", metavar="[live|ready]",
+@click.option("--check", type=click.Choice([*_CHECKS]), is_flag=False, flag_value="live", metavar="[live|ready|idle]",
               allow_from_autoenv=False, cls=GroupedOption, group=Group.STATUS,
-              help="Start nothing. Exit with 0 if a pool answers on its control socket (and is ready), "
-              "else with 1.")  # fmt: skip
+              help="Start nothing. Exit with 0 if a pool answers on its control socket (and is ready; and no worker "
+              "runs or holds a message), else with 1.")  # fmt: skip
 @click.option("--check-preload", is_flag=True, allow_from_autoenv=False, cls=GroupedOption, group=Group.WORKERS,
               help="Start nothing. Import the handler, and report whether workers can be forked after the import, "
               "and if not, why. Exit with 0 if they can, else with 1.")  # fmt: skip
@@ -171,14 +173,18 @@ def _described(config: WorkerConfig) -> WorkerConfig:
 
 
 def _check(where: str, what: str) -> None:
-    """Ask the pool at this control socket whether it is live, or ready.
+    """Ask the pool at this control socket whether it is live, ready or idle.
 
     Raises:
-        PoolSilentError: no pool answers, or the pool is not ready.
+        PoolSilentError: no pool answers, or the pool is not ready or not idle.
     """
-    reply = ask(find(where), CHECK if what == "live" else READY)
-    if what == "ready" and reply != "ok":
-        raise PoolSilentError(f"the pool is not ready: {reply}")
+    path = find(where)
+    for last in (False, True) if what == "idle" else (True,):  # twice: a worker may just begin the next message
+        reply = ask(path, _CHECKS[what])
+        if what != "live" and reply != "ok":
+            raise PoolSilentError(f"the pool is not {what}: {reply}")
+        if not last:
+            clock.sleep(_BETWEEN_S)
 
 
 def _debug(config: WorkerConfig) -> None:

@@ -199,7 +199,8 @@ class WorkerConfig:
     )  # fmt: skip
     health_port: Optional[int] = option(
         "--health-port", kind=integer(0, 65535, none="no port", metavar="PORT"), default=None, default_text="off",
-        group=Group.STATUS, meaning="Port that answers HTTP GET /live and /ready.", details="0 takes a free port.",
+        group=Group.STATUS, meaning="Port that answers HTTP GET /live, /ready, /metrics and /wanted.",
+        details="0 takes a free port.",
     )  # fmt: skip
     health_host: str = option(
         "--health-host", kind=text("an IP address or localhost", "ADDRESS"), default="127.0.0.1", group=Group.STATUS,

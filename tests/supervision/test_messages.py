@@ -53,7 +53,7 @@ SENT: dict[Direction[Any], list[ChannelMessage]] = {
         janitor_messages.Requeued("w1"),
         janitor_messages.SignedOff(),
         janitor_messages.Gauges(3, 4),
-        janitor_messages.QueueLengths({"q": [1, 2, 3, 4, 5]}),
+        janitor_messages.QueueLengths({"q": [1, 2, 3, 4, 5]}, {"q": [0.5, 2.0]}),
         janitor_messages.CancelRunning("w1", "m1", 2),
         janitor_messages.SlowMessage("w1", "m1", 2),
         janitor_messages.Ask("r1", "profile", "ada", "w1", "m1", "t", "10", 1.5),

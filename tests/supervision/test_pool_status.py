@@ -22,7 +22,7 @@ from bizzmq.testing.pool import Pool
 from bizzmq.testing.wait import eventually
 from bizzmq.workers.control import control_socket
 from bizzmq.workers.control.client import ask
-from bizzmq.workers.control.control_socket import CHECK, READY, STATUS, answer_with
+from bizzmq.workers.control.control_socket import CHECK, IDLE, READY, STATUS, answer_with
 from bizzmq.workers.control.request_server import RequestServer
 from tests.faults.gated_handler import HANDLER, Gate
 from tests.supervision.pool_status import is_working, publish, run, socket_of, wait_for_status
@@ -304,3 +304,44 @@ def test_an_incomplete_status_is_displayed(environment: dict[str, str]) -> None:
         server.close()
         reported.seek(0)
         assert reported.read() == b"bizzmq: the reply is not from a pool of this version: --json shows it\n"
+
+
+def test_a_pool_is_idle_if_no_worker_runs_or_holds_a_message(
+    start_pool: StartPool, url: str, runtime: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    pool = start_pool(url, handler=HANDLER)
+    path = socket_of(pool, runtime)
+    wait_for_status(path, is_working)
+    assert run("bizzmq.workers", "--check", "idle", env=environment).returncode == 0
+    gate = Gate(tmp_path / "gate")
+    publish(url, gate.body())
+    wait_for_status(path, slots_in("running"))
+    pool.signal(signal.SIGTSTP)
+    eventually(lambda: ask(path, CHECK) == "paused")
+
+    busy = run("bizzmq.workers", "--check", "idle", env=environment)
+
+    assert busy.returncode == 1
+    assert busy.stderr == "bizzmq-worker: the pool is not idle: 1 worker runs a message\n"
+    gate.open()
+    eventually(lambda: ask(path, IDLE) == "ok")
+    assert run("bizzmq.workers", "--check", "idle", env=environment).returncode == 0
+
+
+def test_a_pool_that_could_not_ack_yet_is_not_idle(
+    start_pool: StartPool, private_server: Any, runtime: Path, tmp_path: Path
+) -> None:
+    server = private_server()
+    pool = start_pool(server.url, handler=HANDLER, concurrency=1)
+    path = socket_of(pool, runtime)
+    wait_for_status(path, is_working)
+    gate = Gate(tmp_path / "gate")
+    publish(server.url, gate.body())
+    wait_for_status(path, slots_in("running"))
+    server.kill()
+
+    gate.open()
+
+    eventually(lambda: ask(path, IDLE) == "1 worker has finished a message that is not acked yet")
+    server.start()
+    eventually(lambda: ask(path, IDLE) == "ok", 30.0)

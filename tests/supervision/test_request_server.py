@@ -129,4 +129,4 @@ def test_an_invalid_request_gets_an_error_message(responder: RequestServer, conn
     client.sendall(request_line)
     responder.serve()
 
-    assert client.recv(100) == b"error: say status, check or ready\n"
+    assert client.recv(100) == b"error: say status, check, ready or idle\n"

@@ -1,7 +1,8 @@
 """The control socket of a pool: where it is, how it is bound, and how commands are answered. Open to its own user only.
 
 A command is one line, and so is the reply. `status` returns the whole snapshot as JSON, `check` returns `ok` or the
-state that keeps the pool from ordinary work, `ready` returns `ok` or the reason why the pool is not ready.
+state that keeps the pool from ordinary work, `ready` returns `ok` or the reason why the pool is not ready, `idle`
+returns `ok` or what the pool still runs or holds.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from bizzmq.utils.logs import log
 _logger = logging.getLogger("bizzmq.supervisor")
 
 _PATTERN = "pool-*.sock"
-STATUS, CHECK, READY = "status", "check", "ready"
+STATUS, CHECK, READY, IDLE = "status", "check", "ready", "idle"
 OFF, AUTO = "off", "auto"
 TOO_LARGE = b"error: the request is too large\n"
 
@@ -55,7 +56,7 @@ def answer_with(answers: Mapping[str, Callable[[], Any]]) -> Callable[[bytes], b
         if not newline:
             return None
         command = answers.get(line.decode("ascii", "replace").strip())
-        reply = command() if command is not None else "error: say status, check or ready"
+        reply = command() if command is not None else "error: say status, check, ready or idle"
         text = reply if isinstance(reply, str) else json.dumps(reply)
         return text.encode("utf-8") + b"\n"
 

@@ -1,15 +1,19 @@
-"""The health port: /live while the supervisor's loop runs, /ready while the pool can handle messages, /metrics."""
+"""The health port: /live while the loop runs, /ready while the pool can handle messages, /metrics, /wanted."""
 
 from __future__ import annotations
 
 import hmac
 import ipaddress
+import json
 import socket
-from typing import Callable, Tuple
+import urllib.parse
+from typing import Any, Callable, Mapping, Tuple
 
 from bizzmq.errors import ConfigurationError
 from bizzmq.metrics.prometheus import MISSING
+from bizzmq.metrics.wanted import GOAL_S, RUN_S
 
+_LONGEST_S = 30 * 86_400.0
 _REASONS = {
     200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 405: "Method Not Allowed",
     431: "Request Header Fields Too Large", 501: "Not Implemented", 503: "Service Unavailable",
@@ -46,6 +50,7 @@ def answer_with(
     token: str,
     readiness_problem: Callable[[], str | None],
     metrics: Callable[[str], Tuple[bytes, str]] | None = None,
+    wanted: Callable[[float, float], Mapping[str, Any] | None] | None = None,
 ) -> Callable[[bytes], bytes | None]:
     """An `answer` for RequestServer.
 
@@ -54,7 +59,10 @@ def answer_with(
         readiness_problem: why the pool is not ready, in one line; "" or None if it is ready.
         metrics: the body and the content type of a scrape, given its header `Accept`. It raises ImportError if its
             library is missing.
+        wanted: how many workers and pools the queues need, given the goal and the run time to assume, in seconds; None
+            if that is not known.
     """
+    of_path = _answer_of_paths(readiness_problem, metrics, wanted)
 
     def answer(request: bytes) -> bytes | None:
         head, end, _ = request.replace(b"\r\n", b"\n").partition(b"\n\n")
@@ -68,7 +76,20 @@ def answer_with(
             return _reply(401, "a token is needed", "WWW-Authenticate: Bearer\r\n")
         if words[0] != "GET":
             return _reply(405, "GET only", "Allow: GET\r\n")
-        path = words[1].partition("?")[0]
+        path, _, query = words[1].partition("?")
+        return of_path(path, query, fields)
+
+    return answer
+
+
+def _answer_of_paths(
+    readiness_problem: Callable[[], str | None],
+    metrics: Callable[[str], Tuple[bytes, str]] | None,
+    wanted: Callable[[float, float], Mapping[str, Any] | None] | None,
+) -> Callable[[str, str, list[str]], bytes]:
+    """A function that answers GET requests, given path, query and header fields."""
+
+    def answer(path: str, query: str, fields: list[str]) -> bytes:
         if path == "/live":
             return _reply(200, "ok")
         if path == "/ready":
@@ -76,9 +97,33 @@ def answer_with(
             return _reply(503 if problem else 200, problem or "ok")
         if path == "/metrics" and metrics is not None:
             return _scraped(metrics, _field(fields, "accept"))
-        return _reply(404, "there are /live, /ready and /metrics")
+        if path == "/wanted" and wanted is not None:
+            return _wanted(wanted, query)
+        return _reply(404, "there are /live, /ready, /metrics and /wanted")
 
     return answer
+
+
+def _wanted(wanted: Callable[[float, float], Mapping[str, Any] | None], query: str) -> bytes:
+    given = {"goal": GOAL_S, "run-time": RUN_S}
+    for name, value in urllib.parse.parse_qsl(query, keep_blank_values=True):
+        number = _seconds(value)
+        if name not in given or number is None:
+            return _reply(400, "say /wanted?goal=SECONDS&run-time=SECONDS, both above 0")
+        given[name] = number
+    found = wanted(given["goal"], given["run-time"])
+    if found is None:
+        return _reply(503, "Redis has not told how long the queues are")
+    return _reply_bytes(200, json.dumps(found).encode("utf-8") + b"\n", "application/json")
+
+
+def _seconds(text: str) -> float | None:
+    """A time of a query; None if it is no number, or out of bounds."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if 0.0001 <= number <= _LONGEST_S else None
 
 
 def _scraped(metrics: Callable[[str], Tuple[bytes, str]], accept: str) -> bytes:

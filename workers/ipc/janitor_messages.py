@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, ClassVar, Mapping, Sequence, Union
 
@@ -162,11 +162,13 @@ class QueueLengths(ChannelMessage):
     Attributes:
         queues: by name: messages that wait, are delayed, are held by workers, dead letters, and the age of the oldest
             waiting message in ms.
+        runs: by name: load and mean run time, as RunTimes; only for a pool with a health port.
     """
 
     op: ClassVar[Enum] = Op.LENGTHS
 
     queues: Mapping[str, Sequence[int]]
+    runs: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Mapping, Sequence
+from typing import Callable, Iterable, Mapping, Sequence
 
 from bizzmq.admin.stats import stats
 from bizzmq.broker.broker import Broker
 from bizzmq.broker.metrics import QueueGauges
-from bizzmq.errors import QUEUE_TROUBLE
+from bizzmq.errors import QUEUE_TROUBLE, BrokerUnavailableError
+from bizzmq.metrics.wanted import RunTimes, read_run_times
 from bizzmq.protocol.keys import logical_queue
 from bizzmq.queue import QueueStats
 from bizzmq.utils import clock
@@ -18,12 +19,26 @@ _EVERY_S = 1.0
 
 
 class GaugeSender:
-    """Sends the counts of a pool's queues."""
+    """Sends the counts of a pool's queues.
 
-    def __init__(self, broker: Broker, queues: Sequence[str], channel: Channel) -> None:
+    Args:
+        before_request: called before each request of a series.
+        has_health_port: whether the supervisor needs the run times of the queues.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        queues: Sequence[str],
+        channel: Channel,
+        *,
+        before_request: Callable[[], None],
+        has_health_port: bool,
+    ) -> None:
         self._broker = broker
         self._queues = queues
         self._channel = channel
+        self._before_request, self._has_health_port = before_request, has_health_port
         self._next_s = 0.0
 
     def send_lengths(self, gauges: Mapping[str, QueueGauges]) -> None:
@@ -34,7 +49,18 @@ class GaugeSender:
             counts = (one.waiting, one.delayed, one.processing, one.letters)
             known[:4] = [before + more for before, more in zip(known, counts)]
             known[4] = max(known[4], one.oldest_ms)
-        self._channel.send(QueueLengths(queues))
+        self._channel.send(QueueLengths(queues, self._run_times(queues) if self._has_health_port else {}))
+
+    def _run_times(self, queues: Iterable[str]) -> dict[str, RunTimes]:
+        """The run times of the queues, of all pools. A queue that cannot be read is left out."""
+        found: dict[str, RunTimes] = {}
+        for queue in queues:
+            self._before_request()
+            try:
+                found[queue] = self._broker.perform(read_run_times(self._broker.keys(queue)))
+            except (*QUEUE_TROUBLE, BrokerUnavailableError):  # the next report finds an outage
+                continue
+        return found
 
     def tick(self) -> float:
         """Send the figures for the autoscaler, once a second; returns the seconds until the next time."""

@@ -98,7 +98,10 @@ class Janitor:
         )  # fmt: skip
         self._records = RecordKeeper(self._broker, scoreboard, lambda: self._orphans.slots)
         self._outage = Outage(_logger, "janitor")
-        self._gauges = GaugeSender(self._broker, config.queues, channel)
+        self._gauges = GaugeSender(
+            self._broker, config.queues, channel, before_request=self._report_alive,
+            has_health_port=config.health_port is not None,
+        )  # fmt: skip
         self._reporter = Reporter(
             self._broker, supervisor, config.queues, scoreboard.all_metrics(), scoreboard.ledger(),
             start=start_bytes(config.code_version, own_versions()["version"], target_of(config)),

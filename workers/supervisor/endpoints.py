@@ -67,6 +67,7 @@ class Endpoints:
                 control_socket.STATUS: status.snapshot,
                 control_socket.CHECK: status.check,
                 control_socket.READY: lambda: status.readiness_problem() or "ok",
+                control_socket.IDLE: lambda: status.busy_with() or "ok",
             }
             self._servers.append(
                 RequestServer(
@@ -75,7 +76,10 @@ class Endpoints:
             )
         if sockets.health is not None:
             answer = health.answer_with(
-                config.health_token, status.readiness_problem, lambda accept: render_pool(status.measured(), accept)
+                config.health_token,
+                status.readiness_problem,
+                lambda accept: render_pool(status.measured(), accept),
+                status.wanted,
             )
             self._servers.append(RequestServer(sockets.health, answer, too_large=health.too_large()))
 

@@ -10,8 +10,10 @@ import bizzmq
 from bizzmq.metrics.prometheus import MeasuredPool, MeasuredRow, queue_of_gauges
 from bizzmq.metrics.reporter import POOL_ROWS
 from bizzmq.metrics.table import MetricsTable, size_of
+from bizzmq.metrics.wanted import RunTimes, need_of, wanted
 from bizzmq.protocol.keys import is_dead_letter_queue, logical_queue
 from bizzmq.utils import clock, logs
+from bizzmq.utils.wording import counted
 from bizzmq.workers.config import WorkerConfig
 from bizzmq.workers.ipc.slot_activity import Activity, Snapshot
 from bizzmq.workers.process.usage import Meter, Usage
@@ -25,6 +27,8 @@ _ACTIVITIES = {
     Activity.BOOTING: "booting", Activity.IDLE: "idle", Activity.RUNNING: "running",
     Activity.SETTLING: "settling", Activity.LEFT: "retiring",
 }  # fmt: skip
+_FRESH_S = 60.0
+"""What is older says nothing about the queues now."""
 _WORKER_STATES = ("booting", "idle", "running", "settling", "retiring")
 
 
@@ -86,6 +90,36 @@ class PoolStatus:
         if self._janitor.redis_is_away:
             return "Redis is away"
         return "every queue is set aside" if all(map(self._aside, self._config.queues)) else None
+
+    def busy_with(self) -> str | None:
+        """What the pool still runs or holds, or None if it is idle."""
+        states = [(slot, slot.activity.read()) for slot in self._worker_pool.up]
+        running = sum(one.activity in (Activity.RUNNING, Activity.SETTLING) for _, one in states)
+        if running:
+            return f"{counted(running, 'worker runs', 'workers run')} a message"
+        holding = sum(bool(one.last_finished) for _, one in states)
+        if holding:
+            return f"{counted(holding, 'worker has', 'workers have')} finished a message that is not acked yet"
+        return "the messages of a dead worker are not requeued yet" if self._janitor.owes_requeues else None
+
+    def wanted(self, goal_s: float, assumed_run_s: float) -> dict[str, Any] | None:
+        """How many workers and pools the queues need; None if Redis has not said anything lately.
+
+        Args:
+            goal_s: what waits now is to be begun within this time.
+            assumed_run_s: the run time of a message of which nothing is measured.
+        """
+        janitor = self._janitor
+        if not janitor.lengths or clock.monotonic() - janitor.lengths_at_s > _FRESH_S:
+            return None
+        needs = [
+            need_of(
+                queue, lengths[0], lengths[1], lengths[2], RunTimes(*janitor.runs.get(queue, ())),
+                goal_s=goal_s, assumed_run_s=assumed_run_s,
+            )
+            for queue, lengths in janitor.lengths.items()
+        ]  # fmt: skip
+        return wanted(needs, self._config.worker_count)
 
     def _aside(self, queue: str) -> str:
         """What is wrong with a queue, or with one of its shards, that is set aside; "" if it is not."""

@@ -48,7 +48,7 @@ class JanitorProcess(ChildProcess):
         redis_is_away: whether the janitor could not reach Redis the last time it tried.
         aside: what is wrong with each queue, or shard of one, that is set aside.
         paused: what is paused in each queue, or shard of one, in words.
-        lengths, lengths_at_s: of the queues, as QueueLengths has them, and when they came, monotonic seconds.
+        lengths, runs, lengths_at_s: of the queues, as QueueLengths has them, and when they came, monotonic seconds.
 
     Args:
         silence_s: a janitor that has sent nothing for `silence_s` is stuck, and is replaced.
@@ -70,12 +70,18 @@ class JanitorProcess(ChildProcess):
         self.aside: Mapping[str, str] = {}
         self.paused: Mapping[str, str] = {}
         self.lengths: Mapping[str, Sequence[int]] = {}
+        self.runs: Mapping[str, Sequence[float]] = {}
         self.lengths_at_s = 0.0
 
     @property
     def all_done(self) -> bool:
         """Whether every request is confirmed."""
         return not self._unconfirmed
+
+    @property
+    def owes_requeues(self) -> bool:
+        """Whether messages of a dead worker are not settled yet."""
+        return any(op is Op.REQUEUE for op, _ in self._unconfirmed)
 
     @property
     def adopted(self) -> Collection[str]:
@@ -154,6 +160,7 @@ class JanitorProcess(ChildProcess):
                 self.signed_off = True
             elif isinstance(message, QueueLengths):
                 self.lengths, self.lengths_at_s = message.queues, self._received_s
+                self.runs = message.runs
             elif isinstance(message, Alive):
                 self.redis_is_away = self.redis_is_away if message.away is None else message.away
                 self.aside = self.aside if message.aside is None else message.aside

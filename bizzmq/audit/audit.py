@@ -96,7 +96,7 @@ def _misplaced(scan: QueueScan) -> list[Finding]:
 def _types(k: QueueKeys) -> dict[str, str]:
     hashes = [k.meta, k.messages, k.attempts, k.supervisors, k.workers, k.releases, k.stats]
     if not k.is_dead_letter_queue:
-        hashes += [*k.beside, k.schedules, k.fires, k.pauses]
+        hashes += [*k.beside, k.schedules, k.fires, k.pauses, k.alerts]
     return {
         **({} if k.is_dead_letter_queue else {k.due: "zset"}),
         **dict.fromkeys(hashes, "hash"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import Iterator
 
+from bizzmq.broker.alerts import Alerts
 from bizzmq.broker.cancels import Cancels
 from bizzmq.broker.dead_letters import DeadLetters
 from bizzmq.broker.maintenance import Maintenance
@@ -27,8 +28,8 @@ class Broker:
     """All transitions of all queues over one connection. Its users retry and log.
 
     The constructor binds the methods of `Queues`, `Messages`, `DeadLetters`, `Records`, `Results`, `Cancels`, `Pauses`,
-    `Requests`, `Schedules`, `Workers`, `Metrics` and `Maintenance`, so a call costs no delegation, and a subclass
-    cannot override them.
+    `Requests`, `Schedules`, `Workers`, `Metrics`, `Alerts` and `Maintenance`, so a call costs no delegation, and a
+    subclass cannot override them.
     """
 
     def __init__(self, connection: AnyConnection) -> None:
@@ -82,11 +83,11 @@ class Broker:
         workers = Workers(runner)
         self.register, self.heartbeat, self.unregister = workers.register, workers.heartbeat, workers.unregister
         self.requeue, self.release_prefetched = workers.requeue, workers.release_prefetched
-        self.report = workers.report
-        self.supervisors, self.workers = workers.supervisors, workers.workers
+        self.report, self.supervisors, self.workers = workers.report, workers.supervisors, workers.workers
 
         metrics = Metrics(runner)
         self.add_metrics, self.roll_up_metrics = metrics.add_metrics, metrics.roll_up_metrics
+        self.change_alert = Alerts(runner).change_alert
 
         maintenance = Maintenance(runner)
         self.locate, self.scan_fields = maintenance.locate, maintenance.scan_fields

@@ -21,7 +21,9 @@ from bizzmq.cli.looking.queues import queues
 from bizzmq.cli.looking.show import show_message
 from bizzmq.cli.looking.stack import stack
 from bizzmq.cli.looking.stats import stats
+from bizzmq.cli.looking.wanted_workers import wanted_workers
 from bizzmq.cli.looking.watch import watch
+from bizzmq.cli.looking.watch_alerts import watch_alerts
 from bizzmq.cli.messages import delete, find, list_messages
 from bizzmq.cli.pause import pause, resume
 from bizzmq.cli.pool import pool
@@ -90,7 +92,9 @@ for _subcommand in (
     tasks,
     top,
     torture,
+    wanted_workers,
     watch,
+    watch_alerts,
 ):
     command.add_command(_subcommand)
 _former = copy.copy(list_messages)

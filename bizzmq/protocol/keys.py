@@ -25,7 +25,7 @@ _TYPES = {
     "result": "string", "extras": "hash", "unique": "hash", "checkpoints": "hash", "progress": "hash",
     "history": "hash", "cancels": "hash", "output": "hash", "profiles": "hash", "schedules": "hash", "due": "zset",
     "fires": "hash", "pool": "string", "metrics": "hash", "rates": "hash", "requests": "hash", "answer": "string",
-    "throttles": "zset", "throttled": "hash", "pauses": "hash", "suspended": "zset",
+    "throttles": "zset", "throttled": "hash", "pauses": "hash", "suspended": "zset", "alerts": "hash",
 }  # fmt: skip
 
 
@@ -167,6 +167,11 @@ class QueueKeys:
     def metrics(self) -> str:
         """HASH  the history of the queue: chunks of steps, and reports of pools; expires when no pool reports."""
         return self.base + "metrics"
+
+    @property
+    def alerts(self) -> str:
+        """HASH  kind of an alert -> whether it is sent, and by which watcher; only while it holds."""
+        return f"bizzmq:{{{self.owner}}}:alerts"
 
     @property
     def throttles(self) -> str:

@@ -39,6 +39,7 @@ WORKING: Dict[str, Callable[[Broker], Any]] = {
     "report": lambda broker: broker.report(QUEUE, "s1", b"{}", 1000),
     "add_metrics": lambda broker: broker.add_metrics(QUEUE, "s1", 1, b"measured", b"{}"),
     "roll_up_metrics": lambda broker: broker.roll_up_metrics(QUEUE, b"", b"1", {b"s:1": b"x"}, []),
+    "change_alert": lambda broker: broker.change_alert(QUEUE, "no-worker", b"", b"1"),
     "ask": lambda broker: broker.ask(QUEUE, "r1", "s1", b"{}"),
     "take_requests": lambda broker: broker.ask(QUEUE, "r1", "s1", b"{}") and broker.take_requests(QUEUE, "s1", ["r1"]),
     "unregister": lambda broker: broker.unregister(QUEUE, "s1"),

@@ -12,6 +12,7 @@ from bizzmq.broker.broker import Broker
 from bizzmq.errors import BrokerUnavailableError
 from bizzmq.testing.proxy import Proxy
 from tests.scripts import (
+    table_alerts,
     table_cancel,
     table_checked,
     table_claim,
@@ -41,6 +42,7 @@ MOVES = [
     *table_schedules.ROWS,
     *table_records.ROWS,
     *table_metrics.ROWS,
+    *table_alerts.ROWS,
 ]
 every_move = pytest.mark.parametrize("move", MOVES, ids=str)
 

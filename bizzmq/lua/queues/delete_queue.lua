@@ -63,7 +63,7 @@ if is_deleted then
     redis.call('UNLINK', unpack(KEYS, first, math.min(first + 999, #KEYS)))
   end
   redis.call('UNLINK', beside(meta, 'extras'), beside(meta, 'unique'), beside(meta, 'throttles'), beside(meta, 'throttled'),
-    beside(meta, 'pauses'), beside(meta, 'suspended'))
+    beside(meta, 'pauses'), beside(meta, 'suspended'), beside(meta, 'alerts'))
   redis.call('UNLINK', beside(meta, 'requests'), beside(meta, 'dlq:requests')) -- answers expire
   for _, name in ipairs(BESIDE) do redis.call('UNLINK', beside(meta, name)) end
 end

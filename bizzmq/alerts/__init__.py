@@ -1,0 +1,1 @@
+"""Alerts: what is wrong on queues, sent once when it begins and once when it is over."""

@@ -98,7 +98,7 @@ class AsyncDeadLetterClient(AsyncQueueClient):
         while await self._perform(replay.read_page):
             for letter in replay.letters:
                 await asyncio.sleep(pace.wait_s())
-                replayed += await self._perform(replay_if_free, letter)
+                replayed += await self._perform(replay_if_free, letter, replay.nonce)
         return replayed
 
     async def _replay_edited(self, k: QueueKeys, raw_id: bytes, change: Edit) -> bool:

@@ -120,12 +120,14 @@ def release_result(reply: Any, queue: str, worker: str) -> int:
     return check_lease(reply, queue, worker)
 
 
-def replay_call(k: QueueKeys, message_id: str | bytes, priority: int, version: str = "", edited: bytes = b"") -> Call:
-    """`k` are the keys of the original queue."""
+def replay_call(
+    k: QueueKeys, message_id: str | bytes, priority: int, version: str = "", edited: bytes = b"", nonce: str = ""
+) -> Call:
+    """`k` are the keys of the original queue; `nonce` is the same for all replays of a caller."""
     dead = k.dead_letters()
     places = [dead.waiting, dead.prioritized, dead.delayed, dead.parked, dead.messages, dead.attempts]
     target = [k.meta, k.waiting, k.prioritized, k.messages, k.attempts, k.wake, k.stats, result_key(k, message_id)]
-    return [*places, *target], [message_id, priority, version, edited]
+    return [*places, *target], [message_id, priority, version, edited, nonce]
 
 
 def replay_result(reply: Any, queue: str) -> bool:

@@ -185,20 +185,24 @@ class Messages:
         call = release_call(self._keys(queue), worker, number, message_ids, started=started)
         return release_result(self._run("release", call), queue, worker)
 
-    def replay(self, queue: str, message_id: str, priority: int, version: str = "", edited: bytes = b"") -> bool:
+    def replay(
+        self, queue: str, message_id: str, priority: int, version: str = "", edited: bytes = b"", nonce: str = ""
+    ) -> bool:
         """Return a dead letter to its original queue. Returns False if it is not there, or has another version.
 
         Args:
             queue: a queue, its dead-letter queue, or the shard of one that has the dead letter.
             version: the SHA1 of the header of the dead letter; "" for any.
             edited: the envelope that replaces the stored one; empty to keep that without its error record.
+            nonce: of the caller. A repetition of its last replay then returns True again, as after a lost reply.
 
         Raises:
             QueueNotFoundError: the original queue does not exist.
         """
         dead = self._keys(queue).dead_letters()
         k = self._keys(dead.owner)
-        return replay_result(self._run("replay", replay_call(k, message_id, priority, version, edited)), k.queue)
+        call = replay_call(k, message_id, priority, version, edited, nonce)
+        return replay_result(self._run("replay", call), k.queue)
 
     def delete(self, queue: str, place: str, message_ids: Sequence[bytes]) -> int:
         """Delete messages (at most 100) from `prioritized` or `delayed`, the key `place`. Returns how many."""

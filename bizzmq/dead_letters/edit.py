@@ -13,7 +13,7 @@ from bizzmq.dead_letters.letters import header_of, version_of
 from bizzmq.errors import ConfigurationError, DecodeError, EncodeError
 from bizzmq.message import Message
 from bizzmq.properties import MessageProperties
-from bizzmq.protocol import json_codec
+from bizzmq.protocol import ids, json_codec
 from bizzmq.protocol.envelope import SealedBody, decode_body, decode_envelope, encode_body
 from bizzmq.protocol.keys import QueueKeys
 from bizzmq.protocol.sealing import Sealer, decoder
@@ -162,7 +162,7 @@ def replay_edited(one: EditedLetter) -> Operation[bool]:
     letter = one.letter
     own = QueueKeys(letter.queue)
     version = version_of(header_of(letter.envelope))
-    reply = yield Script("replay", replay_call(own, letter.id, one.priority, version, one.envelope))
+    reply = yield Script("replay", replay_call(own, letter.id, one.priority, version, one.envelope, ids.nonce()))
     return replay_result(reply, own.queue)
 
 

@@ -14,6 +14,7 @@ from bizzmq.dead_letters.filters import LetterFilter
 from bizzmq.dead_letters.letters import DeadLetter, find_section, read_end, read_letters
 from bizzmq.dead_letters.rates import Pace
 from bizzmq.errors import UniqueKeyInUseError
+from bizzmq.protocol import ids
 from bizzmq.protocol.keys import QueueKeys
 from bizzmq.utils.logs import log
 
@@ -33,6 +34,7 @@ class Replay:
 
     Attributes:
         letters: the dead letters of the current page that pass.
+        nonce: names this replay to the server, for `replay_letter`.
     """
 
     def __init__(self, k: QueueKeys, wanted: LetterFilter, page: int = BATCH_LIMIT) -> None:
@@ -43,6 +45,7 @@ class Replay:
         self._newest: bytes | None = None
         self._left = 0
         self.letters: list[DeadLetter] = []
+        self.nonce = ids.nonce()
 
     def read_page(self) -> Operation[bool]:
         """Read the next page into `letters`. False at the end. Safe to repeat.
@@ -72,8 +75,11 @@ class Replay:
         return True
 
 
-def replay_letter(letter: DeadLetter) -> Operation[bool]:
+def replay_letter(letter: DeadLetter, nonce: str = "") -> Operation[bool]:
     """Return a dead letter to its queue, by its priority.
+
+    Args:
+        nonce: if the operation is repeated after an error, the same as before: then the result is right, too.
 
     Returns:
         False if it is not there, if a worker holds it, or if it has failed again since it was read.
@@ -83,14 +89,16 @@ def replay_letter(letter: DeadLetter) -> Operation[bool]:
         UniqueKeyInUseError: another message has its unique key.
     """
     own = QueueKeys(letter.k.owner)
-    reply = yield Script("replay", replay_call(own, letter.id, letter.priority, letter.version))
+    reply = yield Script(
+        "replay", replay_call(own, letter.id, letter.priority, letter.version, nonce=nonce or ids.nonce())
+    )
     return replay_result(reply, own.queue)
 
 
-def replay_if_free(letter: DeadLetter) -> Operation[bool]:
+def replay_if_free(letter: DeadLetter, nonce: str) -> Operation[bool]:
     """As `replay_letter`; a letter whose unique key another message has stays, and the log says so."""
     try:
-        return (yield from replay_letter(letter))
+        return (yield from replay_letter(letter, nonce))
     except UniqueKeyInUseError as error:
         log(_logger, logging.WARNING, "a dead letter is not replayed", id=as_text(letter.id), error=error)
         return False
@@ -105,4 +113,4 @@ def replay_steps(perform: Callable[..., Any], replay: Replay, pace: Pace) -> Ite
     while perform(replay.read_page):
         for letter in replay.letters:
             pace.wait()
-            yield int(perform(replay_if_free, letter))
+            yield int(perform(replay_if_free, letter, replay.nonce))

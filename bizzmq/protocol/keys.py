@@ -26,6 +26,7 @@ _TYPES = {
     "history": "hash", "cancels": "hash", "output": "hash", "profiles": "hash", "schedules": "hash", "due": "zset",
     "fires": "hash", "pool": "string", "metrics": "hash", "rates": "hash", "requests": "hash", "answer": "string",
     "throttles": "zset", "throttled": "hash", "pauses": "hash", "suspended": "zset", "alerts": "hash",
+    "replay": "string",
 }  # fmt: skip
 
 
@@ -190,6 +191,10 @@ class QueueKeys:
     def publisher(self, nonce: str) -> str:
         """STRING  number of this publisher's last executed request; expires after a while."""
         return f"{self.base}publisher:{nonce}"
+
+    def replay(self, nonce: str) -> str:
+        """STRING  the last dead letter that this caller has replayed, and its version; expires after a while."""
+        return f"{self.base}replay:{nonce}"
 
     def pool(self, supervisor: str) -> str:
         """STRING  what the supervisor's pool does, with the time of the report; expires."""

@@ -123,7 +123,7 @@ async def _dead_letters(site: Site, job: Job, queue: str, filters: Dict[str, str
     while await patient(job, partial(site.perform, replay.read_page)):
         for letter in replay.letters:
             if one is None:
-                done = await patient(job, partial(site.perform, replay_if_free, letter))
+                done = await patient(job, partial(site.perform, replay_if_free, letter, replay.nonce))
             else:
                 done = await patient(job, partial(one, as_text(letter.id)))
             yield Step(1, int(bool(done)))

@@ -10,11 +10,13 @@ import pytest
 from redis import Redis
 
 from bizzmq import BizzMQ, ConfigurationError, QueueOptions
+from bizzmq.broker import scripts
 from bizzmq.dead_letters.filters import LetterFilter
 from bizzmq.dead_letters.rates import Pace, checked_rate
 from bizzmq.dead_letters.replay import Replay, replay_letter
 from bizzmq.testing import invariants
 from bizzmq.testing.layout import Keys
+from bizzmq.testing.proxy import Proxy
 from tests.dead_letters.letters import bury, record
 from tests.scripts.containers import look
 
@@ -58,6 +60,10 @@ def test_messages_that_fail_again_are_replayed_once(mq: BizzMQ, redis: Redis, qu
     assert mq.stats(queue).dead_lettered == 400
 
 
+def fail(body: Any) -> None:
+    raise LookupError
+
+
 def test_several_people_replay_each_letter_once(mq: BizzMQ, url: str, redis: Redis, queue: str) -> None:
     bury(redis, *(record("KeyError" if number % 3 else "ValueError") for number in range(600)))
     counts: list[int] = []
@@ -75,6 +81,37 @@ def test_several_people_replay_each_letter_once(mq: BizzMQ, url: str, redis: Red
     assert sum(counts) == mq.stats(queue).waiting == 600
     assert mq.stats(queue).replayed == 600
     invariants.check_one_place(redis, queue)
+
+
+def test_lost_replies_change_no_count(redis: Redis, mq: BizzMQ, queue: str, proxy: Proxy) -> None:
+    """The connection repeats a call whose reply was lost."""
+    ids = bury(redis, *(record() for _ in range(8)))
+    digest = scripts.load("replay").digest.encode()
+    with BizzMQ(proxy.url) as other:
+        assert other.replay(queue, ids[0]) == 1
+        lost = [proxy.swallow_reply(nth, digest) for nth in (1, 3, 6)]
+
+        assert other.replay(queue, ids[1]) == 1
+        assert other.replay(queue, ids[2], body={}) == 1
+        assert other.replay(queue) == 5
+
+        for one in lost:
+            one.wait()
+    assert mq.stats(queue).replayed == mq.stats(queue).waiting == 8
+
+
+def test_a_repetition_leaves_a_letter_that_has_failed_again(mq: BizzMQ, redis: Redis, queue: str) -> None:
+    (one,) = bury(redis, record())
+    replay = Replay(mq._execute(lambda broker: broker.keys(queue)), LetterFilter())
+    mq._perform(replay.read_page)
+    (letter,) = replay.letters
+    assert mq._perform(replay_letter, letter, replay.nonce)
+    mq.consume_until_empty(queue, fail)
+
+    assert mq._perform(replay_letter, letter, replay.nonce)
+    assert not mq._perform(replay_letter, letter, "another")
+
+    assert look(redis, "q_dlq").waiting == (one,)
 
 
 def test_a_letter_that_has_failed_again_since_it_was_read_stays(mq: BizzMQ, redis: Redis, queue: str) -> None:

@@ -44,9 +44,9 @@ def replaying(broker: Broker) -> bool:
     return broker.replay(QUEUE, "m1", letter.priority if letter else 0)
 
 
-def replaying_read(header: bytes, edited: bytes = b"") -> Call:
+def replaying_read(header: bytes, edited: bytes = b"", nonce: str = "") -> Call:
     """Replays m1 if it has this header; in place of it, an edited envelope."""
-    return lambda broker: broker.replay(QUEUE, "m1", 0, hashlib.sha1(header).hexdigest(), edited)
+    return lambda broker: broker.replay(QUEUE, "m1", 0, hashlib.sha1(header).hexdigest(), edited, nonce)
 
 
 def expiring(place: str, *letters: tuple[str, str], least: int = 0) -> Call:
@@ -281,6 +281,10 @@ REPLAY = [
     Move("replay", "one that is as it was read", Containers(), replaying_read(b"1\n"), True,
          Containers(waiting=("m1",), wake=True, stats={"replayed": 1}), before_dead=Containers(parked=("m1",)),
          after_dead=Containers(), again=False),
+    Move("replay", "a repetition of a caller's last one has the same result", Containers(),
+         replaying_read(b"1\n", nonce="n1"), True,
+         Containers(waiting=("m1",), wake=True, stats={"replayed": 1}), before_dead=Containers(parked=("m1",)),
+         after_dead=Containers()),
     Move("replay", "not one that has failed again since it was read", Containers(), replaying_read(b"1\t{}\n"), False,
          Containers(), before_dead=Containers(parked=("m1",)), after_dead=Containers(parked=("m1",))),
     Move("replay", "as edited, once", Containers(), replaying_read(b"1\n", envelope("m1", keeps_result=True)), True,

@@ -6,6 +6,9 @@
 -- An edited message replaces the dead letter in the same step, under the same id. The version of the dead letter is the
 -- fence: one that has failed again since the caller has read it has another header, and stays.
 --
+-- The caller's last replay is remembered for two minutes, so that a repetition after a lost reply returns the same. That
+-- key is no declared one: a user without the right to it is only told 0 for a repetition.
+--
 -- uses      numbers, totals, enqueue, guards, envelopes, time, extras, history
 -- edge      dead-lettered -> waiting, parked -> waiting
 -- KEYS[1]   dead_waiting      LIST    ids of default priority
@@ -26,18 +29,22 @@
 -- ARGV[2]   its priority
 -- ARGV[3]   the SHA1 of its header line as the caller has read it, '' for any
 -- ARGV[4]   the edited envelope, '' for the stored one without its error record
+-- ARGV[5]   the caller's nonce, '' for none
 -- returns   1 done, 0 it is not there, has another version, or is being handled, -1 no such queue
 local dead_waiting, dead_prioritized, dead_delayed, dead_parked = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local dead_messages, dead_attempts, meta, waiting, prioritized = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local messages, attempts, wake, stats, result = KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14]
-local id, priority, read_version, edited = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local id, priority, read_version, edited, nonce = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local last_replay, this_replay = beside(messages, 'replay:') .. nonce, id .. ' ' .. read_version
 
 local retry = redis.call('HGET', meta, 'retry')
 if not retry then return -1 end
 if not count_of(retry) then retry = '0' end
 local envelope = redis.call('HGET', dead_messages, id)
-if not envelope then return edited ~= '' and redis.call('HGET', messages, id) == edited and 1 or 0 end
-if read_version ~= '' and redis.sha1hex(header_line(envelope)) ~= read_version then return 0 end
+if not envelope or (read_version ~= '' and redis.sha1hex(header_line(envelope)) ~= read_version) then
+  if nonce ~= '' and redis.pcall('GET', last_replay) == this_replay then return 1 end
+  return not envelope and edited ~= '' and redis.call('HGET', messages, id) == edited and 1 or 0
+end
 check_types({messages, attempts, stats, dead_attempts}, {waiting, dead_waiting, dead_parked},
   {prioritized, wake, dead_delayed, dead_prioritized})
 local entry = (entries_of(messages, {id}) or {})[1]
@@ -73,6 +80,7 @@ redis.call('DEL', result)
 redis.pcall('DEL', beside_result(result, 'history'), beside_result(result, 'output'))
 redis.call('HDEL', dead_messages, id)
 redis.call('HDEL', dead_attempts, id)
+if nonce ~= '' then redis.pcall('SET', last_replay, this_replay, 'EX', 120) end
 count(stats, 'replayed', 1)
 redis.call('ZADD', wake, 0, 'm')
 return 1

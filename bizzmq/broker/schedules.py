@@ -21,7 +21,8 @@ class ScheduleState(NamedTuple):
     """What a schedule has done.
 
     Attributes:
-        due_ms, at_ms: the due time of its last fire, and when that was; 0 if it has never fired.
+        due_ms, at_ms: the due time of its last fire, and when that was; 0 if it has never fired. While an occurrence
+            waits for the last message, the due time of the occurrence.
         message_id: the id of that message, or "".
         fired, skipped: how often it has published, and how often it did not, because it was missed or in its own way.
         pause: the record of its pause as JSON; b"" if it is not paused.
@@ -47,6 +48,12 @@ class DueSchedule(NamedTuple):
     def due_ms(self) -> int:
         """The due time, milliseconds since the epoch; 0 for a forged one."""
         return due_ms_of(self.score) or 0
+
+    @property
+    def series_ms(self) -> int:
+        """A time of its series: the due time, or that before it was put off, which half a millisecond marks."""
+        is_put_off = self.score.endswith(b".5")
+        return self.state.due_ms if is_put_off and self.state.due_ms else self.due_ms
 
 
 class DuePage(NamedTuple):

@@ -26,17 +26,17 @@ def plan(due: DueSchedule, schedule: Schedule, now_ms: int) -> List[Fire]:
     Args:
         now_ms: Redis's clock.
     """
-    options, due_ms = schedule.options, due.due_ms
+    options, due_ms, series_ms = schedule.options, due.due_ms, due.series_ms
     when = options.when
-    after_now = when.after(due_ms, now_ms)
-    if options.missed == SKIP and _is_missed(schedule, due_ms, now_ms):
+    after_now = when.after(series_ms, now_ms)
+    if options.missed == SKIP and _is_missed(schedule, due, now_ms):
         return [Fire(due.name, due.score, due_text(after_now), "missed")]
     if options.missed != ALL:
         return [_fire(schedule, due, due.score, due_ms, after_now)]
     fires: List[Fire] = []
     score, occurrence = due.score, due_ms
     while len(fires) < MOST:
-        following = when.after(occurrence, occurrence)
+        following = when.after(series_ms, occurrence)
         fires.append(_fire(schedule, due, score, occurrence, following))
         if following is None or following > now_ms:
             break
@@ -44,9 +44,9 @@ def plan(due: DueSchedule, schedule: Schedule, now_ms: int) -> List[Fire]:
     return fires
 
 
-def _is_missed(schedule: Schedule, due_ms: int, now_ms: int) -> bool:
-    following = schedule.options.when.after(due_ms, due_ms)
-    return now_ms - due_ms > MISSED_MS or (following is not None and following <= now_ms)
+def _is_missed(schedule: Schedule, due: DueSchedule, now_ms: int) -> bool:
+    following = schedule.options.when.after(due.series_ms, due.due_ms)
+    return now_ms - due.due_ms > MISSED_MS or (following is not None and following <= now_ms)
 
 
 def _fire(schedule: Schedule, due: DueSchedule, score: bytes, due_ms: int, following: int | None) -> Fire:

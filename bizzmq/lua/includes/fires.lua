@@ -1,8 +1,9 @@
 -- fires: reads and writes the state of a schedule. Needs numbers.
 --
 -- It is "due at id fired skipped" and, for a paused schedule, a tab and the record of the pause: the due time and the
--- time of the last fire in ms, the id of its message or '-', and two counts. A schedule without an entry, or with an
--- unreadable one, has never fired. The pause is returned with its tab.
+-- time of the last fire in ms, the id of its message or '-', and two counts. While an occurrence waits for the last
+-- message, the due time is that of the occurrence, and the one in `due` was put off. A schedule without an entry, or with
+-- an unreadable one, has never fired. The pause is returned with its tab.
 local function fires_of(fires, name)
   local stored = redis.call('HGET', fires, name) or ''
   local due, at, id, fired, skipped, pause = string.match(stored, '^(%d+) (%d+) ([%w-]+) (%d+) (%d+)(.*)$')

@@ -23,7 +23,7 @@
 --           is full, 0 another janitor was first; or -1 no such queue
 local meta, messages, attempts, waiting, prioritized, delayed = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local wake, stats, due, fires = KEYS[7], KEYS[8], KEYS[9], KEYS[10]
-local AGAIN_MS, NONE = 1000, {}
+local AGAIN_MS, NONE = 1000.5, {} -- the half marks a due time that was put off
 
 local FIRED, SKIPPED, WAITS, DUPLICATE, FULL = 1, 2, 3, 4, 5
 local retry = redis.call('HGET', meta, 'retry')
@@ -88,6 +88,7 @@ for i = 1, #ARGV, 9 do
     local terms = stored_terms ~= '' and decoded(stored_terms) or NONE
     if is_running and action == 'queue-one' then
       outcome, next_due = WAITS, now + AGAIN_MS
+      if tonumber(due_at) % 1 == 0 then state.due = math.max(0, tonumber(due_at)) end
     elseif is_running or action == 'missed' then
       outcome = SKIPPED
     else
@@ -100,7 +101,7 @@ for i = 1, #ARGV, 9 do
     end
     if outcome ~= FIRED and outcome ~= WAITS then state.skipped = state.skipped + 1 end
     redis.call('ZADD', due, next_due, name)
-    if outcome ~= WAITS then store_fires(fires, name, state) end
+    store_fires(fires, name, state)
   end
   outcomes[#outcomes + 1] = outcome
 end

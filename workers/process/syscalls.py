@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -21,6 +22,29 @@ def die_with_parent(signal_number: int) -> None:
     _prctl(_PR_SET_PDEATHSIG, signal_number)
 
 
+def die_with_adopter(pid: int, signal_number: int, is_gone: Callable[[], bool], patience_s: float = 10.0) -> None:
+    """As `die_with_parent`, in a process that was forked twice: `pid` adopts it when the process between has died.
+
+    Before that, the death of the process between would send the signal. On a busy machine it may take seconds. After
+    `patience_s` seconds no signal is asked for.
+
+    Args:
+        is_gone: whether the process `pid` has died.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    give_up_s = clock.monotonic() + patience_s
+    while os.getppid() != pid:
+        if is_gone() or clock.monotonic() >= give_up_s:
+            return
+        clock.sleep(0.0005)
+    with contextlib.suppress(OSError):
+        # The dying process changes the parents of its children, then sends signals, both under one lock of the kernel.
+        # This call waits for that lock, and changes nothing: this process leads its group already.
+        os.setpgid(0, 0)
+    die_with_parent(signal_number)
+
+
 def adopt_orphans() -> bool:
     """Become the parent of descendants whose parent has died (a child subreaper); False if that is not possible."""
     return _prctl(_PR_SET_CHILD_SUBREAPER, 1)
@@ -33,13 +57,6 @@ def _prctl(option: int, value: int) -> bool:
         return bool(ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0) == 0)
     except (OSError, AttributeError):
         return False
-
-
-def wait_for_parent(pid: int, patience_s: float = 1.0) -> None:
-    """Wait until this process is a child of `pid`, which takes a moment after a double fork."""
-    give_up_s = clock.monotonic() + patience_s
-    while os.getppid() != pid and clock.monotonic() < give_up_s:
-        clock.sleep(0.0005)
 
 
 def reap_orphans(own: Container[int]) -> int:

@@ -62,13 +62,16 @@ def run_finalizers() -> None:
         registry._exitfunc()
 
 
-def shut_down(limit_s: float, code: int, *first: Callable[[], object]) -> None:
+def shut_down(
+    limit_s: float, code: int, *first: Callable[[], object], at_cut_off: Callable[[], object] = lambda: None
+) -> None:
     """Call the functions in `first`, then do what the interpreter does at the end of a program.
 
     Args:
         limit_s: after this time the process exits with `code`, even if something is left to do.
+        at_cut_off: called before that exit.
     """
-    watch = threading.Timer(max(0.0, limit_s), _cut_off, (limit_s, code))
+    watch = threading.Timer(max(0.0, limit_s), _cut_off, (limit_s, code, at_cut_off))
     watch.daemon = True
     with contextlib.suppress(RuntimeError):  # the system has no thread left: the supervisor's drain timeout applies
         watch.start()
@@ -81,11 +84,14 @@ def shut_down(limit_s: float, code: int, *first: Callable[[], object]) -> None:
     watch.cancel()
 
 
-def _cut_off(limit_s: float, code: int) -> None:
+def _cut_off(limit_s: float, code: int, last: Callable[[], object]) -> None:
     log(_logger, logging.WARNING, "the end of a worker takes too long and is cut off: threads, atexit functions or "
         "files are not finished", after_s=round(limit_s, 3))  # fmt: skip
-    logging.shutdown()
-    os._exit(code)
+    try:
+        last()
+        logging.shutdown()
+    finally:
+        os._exit(code)
 
 
 def _join_threads() -> None:

@@ -30,6 +30,11 @@ class SupervisorChannel:
         """Whether the supervisor has died, as of the last `check`."""
         return self._channel.closed
 
+    def is_gone(self) -> bool:
+        """Whether the supervisor has died by now. Only before this worker has booted: it drops what has arrived."""
+        self.check()
+        return self.closed
+
     def check(self) -> list[Go | Leave]:
         """Read the messages that have arrived, without waiting, and obey a request to leave."""
         if not readable(0.0, self._channel.fileno()):

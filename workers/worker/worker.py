@@ -83,6 +83,14 @@ class Worker:
 
     def main(self) -> int:
         """Run the process from start to end, and return its exit code."""
+        own = os.getpid()
+        try:
+            return self._run()
+        finally:
+            if os.getpid() == own:  # not in a copy that a handler has forked
+                self._end_started_if_orphaned()
+
+    def _run(self) -> int:
         self._set_up()
         try:
             limited = self._load_handler()
@@ -115,8 +123,7 @@ class Worker:
         self._signals.install()
         detached.mark(self.worker_id)
         self.channel.send(Hello(os.getpid()))
-        syscalls.wait_for_parent(self.supervisor_pid)
-        syscalls.die_with_parent(signal.SIGTERM)
+        syscalls.die_with_adopter(self.supervisor_pid, signal.SIGTERM, self._supervisor.is_gone)
         fork.unblock_signals()
 
     def _load_handler(self) -> LimitedHandler:
@@ -166,11 +173,16 @@ class Worker:
         self.activity.left(reason)
         ends_s = self._shared.drain_at_s
         limit_s = self.config.drain_timeout_s if ends_s is None else ends_s - clock.monotonic()
-        orderly_exit.shut_down(limit_s, exit_codes.DRAINED, limited.shut_down, limited.close)
-        # A dying supervisor's channel closes before its children get another parent. The janitor may be dead, too.
+        orderly_exit.shut_down(
+            limit_s, exit_codes.DRAINED, limited.shut_down, limited.close, at_cut_off=self._end_started_if_orphaned
+        )
+        return exit_codes.DRAINED
+
+    def _end_started_if_orphaned(self) -> None:
+        """End what the handler has started, if the supervisor cannot do that any more. The janitor may be dead, too."""
+        # A dying supervisor's channel closes before its children get another parent.
         if self.channel.closed or os.getppid() != self.supervisor_pid:
             Descendants().end_started(os.getpid(), self.worker_id)
-        return exit_codes.DRAINED
 
     def _consumer(self, limited: LimitedHandler, unregistered: Sequence[str]) -> Consumer:
         config = self.config

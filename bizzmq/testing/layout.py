@@ -25,6 +25,7 @@ for _, prefix in ipairs(ARGV) do
     redis.call('ZRANGE', prefix .. 'prioritized', 0, -1),
     redis.call('ZRANGE', prefix .. 'delayed', 0, -1),
     redis.call('LRANGE', prefix .. 'parked', 0, -1),
+    redis.call('ZRANGE', prefix .. 'suspended', 0, -1),
     processing,
     redis.call('HKEYS', prefix .. 'messages'),
     redis.call('HGETALL', prefix .. 'attempts'),
@@ -100,6 +101,7 @@ class View:
     prioritized: list[str]
     delayed: list[str]
     parked: list[str]
+    suspended: list[str]
     processing: dict[str, list[str]]
     messages: set[str]
     attempts: dict[str, Attempts]
@@ -113,6 +115,7 @@ class View:
             "prioritized": self.prioritized,
             "delayed": self.delayed,
             "parked": self.parked,
+            "suspended": self.suspended,
         }
         lists = {**plain, **{f"processing:{worker}": ids for worker, ids in self.processing.items()}}
         for place, ids in lists.items():
@@ -156,13 +159,14 @@ def envelope_of(redis: Redis, queue: str, message_id: str) -> Envelope:
 
 
 def _view(queue: str, reply: Any) -> View:
-    waiting, prioritized, delayed, parked, processing, messages, attempts, workers, supervisors = reply
+    waiting, prioritized, delayed, parked, suspended, processing, messages, attempts, workers, supervisors = reply
     return View(
         queue=queue,
         waiting=_texts(waiting),
         prioritized=_texts(prioritized),
         delayed=_texts(delayed),
         parked=_texts(parked),
+        suspended=_texts(suspended),
         processing={worker: _texts(ids) for worker, ids in _pairs(processing)},
         messages=set(_texts(messages)),
         attempts={message_id: _attempts(_text(stored)) for message_id, stored in _pairs(attempts)},

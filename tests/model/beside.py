@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, NamedTuple, Tuple
+from typing import Callable, Dict, List, NamedTuple, Tuple
 
+from tests.model.pauses import covers, held_pauses, put_aside
 from tests.model.queue import LEASE_LOST, Counts, Entry, Ids, Outcome, Queue, changed, totals
 
 FULL = "the queue is full"
+THROTTLE_MS = 3_600_000
 
 
 class Terms(NamedTuple):
@@ -19,6 +21,7 @@ class Terms(NamedTuple):
     expires: bool = False
     limit: int = 0
     drops_oldest: bool = False
+    throttles: bool = False
 
     @property
     def when(self) -> str:
@@ -26,6 +29,7 @@ class Terms(NamedTuple):
         return "delayed" if self.later else "due"
 
     def entry(self, key: str) -> Entry:
+        key = "" if self.throttles else key
         return Entry(key, self.until_started and key != "", "later" if self.expires else "")
 
 
@@ -40,8 +44,13 @@ def publish_checked(queue: Queue, _publisher: str, number: int, terms: Terms, id
     replaced: Dict[str, str] = {}
     by_key: Dict[str, str] = {}
     for message_id, key in zip(ids, keys):
-        owner = dict(queue.unique).get(key, "") if key else ""
-        found = _meeting(queue, owner, replaces=terms.replaces) if key not in by_key else "earlier"
+        owner = (_throttling(queue, key) if terms.throttles else dict(queue.unique).get(key, "")) if key else ""
+        if key in by_key:
+            found = "earlier"
+        elif terms.throttles:
+            found = "duplicate" if owner else ""  # also if that message has ended
+        else:
+            found = meeting(queue, owner, replaces=terms.replaces)
         stands.append({"": message_id, "earlier": by_key.get(key, "")}.get(found, owner))
         if not found:
             new.append((message_id, key))
@@ -61,7 +70,13 @@ def publish_checked(queue: Queue, _publisher: str, number: int, terms: Terms, id
     return Outcome(queue, (tuple(stands), dropped), counted, wake=bool(new) or "delayed" in replaced.values())
 
 
-def _meeting(queue: Queue, owner: str, *, replaces: bool) -> str:
+def _throttling(queue: Queue, key: str) -> str:
+    """The message that has a throttled key, "" if its time is over."""
+    owner, until_ms = dict(queue.throttled).get(key, ("", 0))
+    return owner if until_ms > queue.now_ms else ""
+
+
+def meeting(queue: Queue, owner: str, *, replaces: bool) -> str:
     """What becomes of a message whose key `owner` has: "" it is new, else another one stands for it."""
     if not owner or not queue.is_own(owner):
         return ""
@@ -80,13 +95,23 @@ def _stored(queue: Queue, terms: Terms, new: List[Tuple[str, str]], superseded: 
     for message_id, key in new:
         if terms.entry(key) != Entry():
             queue = queue.with_entry(message_id, terms.entry(key))
-    queue = queue._replace(unique=changed(queue.unique, {key: message_id for message_id, key in new if key}))
+    owned = {key: message_id for message_id, key in new if key}
+    if terms.throttles:
+        queue = throttled(queue, owned, THROTTLE_MS)
+    else:
+        queue = queue._replace(unique=changed(queue.unique, owned))
     for owner in superseded:
         if queue.is_own(owner):
             queue = queue.with_entry(owner, queue.entry(owner)._replace(is_superseded=True))
     if terms.priority:
         queue = queue.with_counts(dict.fromkeys(ids, f"0 0 0 {terms.priority}"))
     return queue._replace(delayed=queue.delayed + ids) if terms.later else queue.enqueued(ids)
+
+
+def throttled(queue: Queue, owned: Dict[str, str], ttl_ms: int) -> Queue:
+    until_ms = queue.now_ms + ttl_ms
+    news = {key: (message_id, until_ms) for key, message_id in owned.items()}
+    return queue._replace(throttled=changed(queue.throttled, news))
 
 
 def _with_replaced(queue: Queue, terms: Terms, replaced: Dict[str, str], new_later: Ids) -> Queue:
@@ -97,7 +122,7 @@ def _with_replaced(queue: Queue, terms: Terms, replaced: Dict[str, str], new_lat
         queue = queue._replace(saved=tuple(name for name in queue.saved if name != owner))
     moved = tuple(owner for owner, place in replaced.items() if place == "delayed")
     together = tuple(sorted(moved + new_later))  # they are due at one time
-    left = _unplaced(queue, together) if moved else queue
+    left = queue.without_places(together) if moved else queue
     return left._replace(**{terms.when: getattr(left, terms.when) + together}) if moved else queue
 
 
@@ -113,33 +138,30 @@ def _without_oldest(queue: Queue, excess: int) -> Tuple[Queue, int]:
         chosen = low or (queue.due + queue.delayed)[:1]
         if not chosen:
             break
-        queue, dropped = _unplaced(queue, chosen).without_messages(chosen), dropped + 1
+        queue, dropped = queue.without_places(chosen).without_messages(chosen), dropped + 1
     return queue, dropped
 
 
-def _unplaced(queue: Queue, ids: Ids) -> Queue:
-    places = ("waiting", "prioritized", "due", "delayed")
-    left: Dict[str, Any] = {at: tuple(name for name in getattr(queue, at) if name not in ids) for at in places}
-    return queue._replace(**left)
-
-
-def admitted(queue: Queue, taken: Ids) -> Tuple[Queue, Ids, int, int]:
-    """Those of newly taken messages that may run, how many have expired, and how many are cancelled."""
-    if not queue.extras:
-        return queue, taken, 0, 0
+def admitted(queue: Queue, taken: Ids) -> Tuple[Queue, Ids, Dict[str, int]]:
+    """Those of newly taken messages that may run, and how many of the others have expired, are cancelled or aside."""
+    if not queue.extras and not queue.pauses:
+        return queue, taken, {}
     cancelled = [name for name in taken if name in queue.cancels]
     expired = [name for name in taken if name not in cancelled and queue.entry(name).expires == "past"]
-    started = tuple(name for name in taken if name not in cancelled + expired)
+    pauses = held_pauses(queue)
+    aside = [name for name in taken if name not in cancelled + expired and covers(pauses, name)]
+    started = tuple(name for name in taken if name not in cancelled + expired + aside)
     queue = queue.without_messages(cancelled + expired)
-    queue = queue.without_keys([name for name in started if queue.entry(name).until_started])
-    return queue, started, len(expired), len(cancelled)
+    queue = put_aside(queue.without_keys([name for name in started if queue.entry(name).until_started]), aside)
+    return queue, started, {"expired": len(expired), "cancelled": len(cancelled), "suspended": len(aside)}
 
 
 def cancel(queue: Queue, _operator: str, ids: Ids) -> Outcome:
     """The reply is how many have ended, and of how many it is requested."""
-    ended = tuple(name for name in ids if name in queue.waiting + queue.prioritized + queue.due + queue.delayed)
+    anywhere = queue.waiting + queue.prioritized + queue.due + queue.delayed + queue.aside
+    ended = tuple(name for name in ids if name in anywhere)
     held = [name for name in ids if queue.is_own(name) and name not in ended]
-    queue = _unplaced(queue, ended).without_messages(ended)
+    queue = queue.without_places(ended).without_messages(ended)
     for name in held:
         queue = queue.with_entry(name, queue.entry(name))
     queue = queue._replace(cancels=tuple(sorted({*queue.cancels, *held})))

@@ -26,6 +26,7 @@ TERMS = st.builds(
     expires=st.booleans(),
     limit=st.sampled_from((0, 0, 2, 4)),
     drops_oldest=st.booleans(),
+    throttles=st.just(False),
 )
 
 
@@ -36,6 +37,7 @@ FATES = ("none", "expire", "finish", "dead_letter", "save", "give back", "cancel
 class BesideMachine(Machine):
     """After each step each unique key is of its message, and nothing is left beside messages that are gone."""
 
+    PREFIX = "m"
     checked = 0
     publish = heartbeat = scripts_are_forgotten = reap = start = purge = None  # type: ignore[assignment] # Machine has them
 
@@ -66,7 +68,7 @@ class BesideMachine(Machine):
     def publish_checked(self, names: list[str], terms: Terms, again: int) -> None:
         self.number += 1
         self.checked += 1
-        ids = tuple(f"m{self.number:02}{letter}" for letter in "abc"[: len(names)])
+        ids = tuple(f"{self.PREFIX}{self.number:02}{letter}" for letter in "abc"[: len(names)])
         if terms.until_started and terms.replaces:
             terms = terms._replace(until_started=False)
         before = set(self.queue.places())
@@ -149,7 +151,8 @@ class BesideMachine(Machine):
         known = sorted(self.facts.published)
         message_id = self.queue.dead[-1] if self.queue.dead else known[number % len(known)]
         self.facts.replayed.add(message_id)
-        self.ask(Request("replay_edited", "operator", (message_id, priority)), again)
+        self.number += 1
+        self.ask(Request("replay_edited", "operator", (message_id, priority, f"nonce{self.number}")), again)
 
     @invariant()
     def nothing_is_left_beside(self) -> None:

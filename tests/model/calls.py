@@ -16,10 +16,12 @@ from bizzmq.dead_letters.letters import version_of
 from bizzmq.errors import LeaseLostError, QueueFullError, UniqueKeyInUseError
 from bizzmq.protocol.results import KeptResult, success_text
 from bizzmq.testing.layout import Keys
-from tests.model.beside import FULL, Terms
+from tests.model.beside import FULL, THROTTLE_MS, Terms
 from tests.model.endings import CRASH_LIMIT, Fate
+from tests.model.envelopes import enveloped, keeps
 from tests.model.queue import GAP, KEY_IN_USE, LEASE_LOST, Counts, Entry, Outcome, Queue, Request
-from tests.scripts.containers import LATER, LATER_MS, NO_QUEUE, PAST, Containers, envelope, look, put
+from tests.model.timed_calls import TIMED_CALLS, timed, without_unused
+from tests.scripts.containers import LATER, LATER_MS, NO_QUEUE, PAST, Containers, look, put
 from tests.scripts.moves import DEAD, QUEUE
 from tests.support.pipelined_publish import publish_behind
 
@@ -27,15 +29,6 @@ PUBLISHER = "p"
 _RECENT_US = 60_000_000
 RESULTS = ("keeps", "results")
 """What the model does not say. `check_results` does."""
-
-
-def keeps(message_id: str) -> bool:
-    """Whether a message of the state machine keeps its result. Those of the exploration keep none."""
-    return len(message_id) > 3 and message_id.endswith(("a", "c"))
-
-
-def enveloped(message_id: str) -> bytes:
-    return envelope(message_id, keeps_result=keeps(message_id))
 
 
 def kept(ids: Iterable[str]) -> Dict[str, KeptResult]:
@@ -94,9 +87,9 @@ def _finish(broker: Broker, worker: str, finished: Any) -> int:
     return broker.finish(QUEUE, worker, [one.encode() for one in finished], results)
 
 
-def _replay(broker: Broker, _operator: str, message_id: str, priority: int, *, edited: bool = False) -> Any:
+def _replay(broker: Broker, _operator: str, message_id: str, priority: int, nonce: str, *, edited: bool = False) -> Any:
     try:
-        return broker.replay(QUEUE, message_id, priority, "", enveloped(message_id) if edited else b"")
+        return broker.replay(QUEUE, message_id, priority, "", enveloped(message_id) if edited else b"", nonce)
     except UniqueKeyInUseError:
         return KEY_IN_USE
 
@@ -110,7 +103,7 @@ def _publish_checked(broker: Broker, publisher: str, number: int, terms: Terms, 
     broker.connection.execute("HSET", k.meta, *[part for pair in limit.items() for part in pair])
     checked = Checked(
         LATER_MS if terms.later else 0, terms.priority, LATER_MS if terms.expires else 0,
-        "started" if terms.until_started else "finished", terms.replaces,
+        str(THROTTLE_MS) if terms.throttles else "started" if terms.until_started else "finished", terms.replaces,
     )  # fmt: skip
     try:
         found = broker.publish_checked(
@@ -164,6 +157,7 @@ _CALLS: Dict[str, Callable[..., Any]] = {
     "delete_message": lambda broker, _, message_id: broker.delete_message(QUEUE, message_id),
     "promote": lambda broker, _, message_id: broker.promote(QUEUE, message_id),
     "purge": lambda broker, _, limit: purge.purge(broker, QUEUE, limit),
+    **TIMED_CALLS,
 }
 
 
@@ -190,6 +184,7 @@ def containers(queue: Queue, **others: Any) -> Containers:
         cancels=dict.fromkeys(queue.cancels, "{}"),
         extras={name: entry_text(entry) for name, entry in queue.extras if entry != Entry()},
         unique=dict(queue.unique),
+        **timed(queue),
         **others,
     )
 
@@ -227,7 +222,7 @@ def differences(redis: Redis, outcome: Outcome) -> list[str]:
     wanted_dead = replace(dead_letters(outcome.queue, wake=outcome.dead_wake), stats=dict(outcome.dead_stats))
     if not outcome.queue.dead:
         wanted_dead = replace(wanted_dead, retry=dead.retry)  # it exists from its first dead letter on
-    pairs = [(expected, look(redis, QUEUE)), (wanted_dead, dead)]
+    pairs = [(expected, without_unused(look(redis, QUEUE, outcome.queue.now_ms))), (wanted_dead, dead)]
     request = int(redis.get(f"{Keys(QUEUE).prefix}publisher:{PUBLISHER}") or 0)
     found = [] if request == outcome.queue.request else [f"publisher: {request}, not {outcome.queue.request}"]
     for wanted, real in pairs:

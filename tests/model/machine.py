@@ -8,8 +8,8 @@ from hypothesis.stateful import invariant, precondition, rule
 from bizzmq.testing.invariants import check_nothing_stranded, check_one_place
 from bizzmq.testing.layout import Keys
 from tests.model.actors import SUPERVISORS, Actors
-from tests.model.calls import keeps
 from tests.model.endings import Fate
+from tests.model.envelopes import keeps
 from tests.model.facts import Process
 from tests.model.queue import LEASE_LOST, Counts, Request
 from tests.scripts.moves import QUEUE
@@ -158,7 +158,8 @@ class Machine(Actors):
     def replay(self, number: int, priority: int, again: int) -> None:
         message_id = self.queue.dead[number % len(self.queue.dead)]
         self.facts.replayed.add(message_id)
-        self.ask(Request("replay", "operator", (message_id, priority)), again)
+        self.number += 1
+        self.ask(Request("replay", "operator", (message_id, priority, f"nonce{self.number}")), again)
 
     @rule(limit=st.integers(1, 3))
     def purge(self, limit: int) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Mapping, NamedTuple, Tuple
+from typing import Any, Collection, Iterable, Mapping, NamedTuple, Tuple
 
 Ids = Tuple[str, ...]
 UNTRIED = "0 0 0 0"
+WAITING = ("waiting", "prioritized", "due", "delayed")
 LEASE_LOST = "lease lost"
 KEY_IN_USE = "another message has the unique key"
 GAP = "the request before is missing"
@@ -52,6 +53,22 @@ class Entry(NamedTuple):
     is_superseded: bool = False
 
 
+class Planned(NamedTuple):
+    """A schedule: its definition, when it is due, its last fire (due time, time, id of its message), and its counts.
+
+    `pause` is the record of its pause, "" if it is not paused.
+    """
+
+    definition: bytes
+    due: float
+    fired_due: int = 0
+    fired_at: int = 0
+    last_id: str = ""
+    fired: int = 0
+    skipped: int = 0
+    pause: str = ""
+
+
 class Queue(NamedTuple):
     """A queue and the list of its dead letters. Lists are in the order of handling.
 
@@ -60,6 +77,9 @@ class Queue(NamedTuple):
     `releases` are those of workers. `registrations` is how many supervisors have been registered.
     `extras` and `unique` are those hashes, `saved` the ids with progress and a checkpoint, `cancels` those whose
     cancel is requested. `checked` is the number of the publisher's last checked request, and what it returned.
+    `suspended` are the ids that are put aside for a pause, with their scores. `pauses` has until when each holds, 0 for
+    no end. `throttled` has the last message of each throttled key, and until when that holds. `last_replay` is the
+    nonce of its caller, and the message. `now_ms` is the moved clock, 0 for the server's own one.
     """
 
     waiting: Ids = ()
@@ -79,6 +99,22 @@ class Queue(NamedTuple):
     saved: Ids = ()
     cancels: Ids = ()
     checked: Tuple[int, Ids] = (0, ())
+    suspended: Tuple[Tuple[str, int], ...] = ()
+    pauses: Tuple[Tuple[str, int], ...] = ()
+    throttled: Tuple[Tuple[str, Tuple[str, int]], ...] = ()
+    schedules: Tuple[Tuple[str, Planned], ...] = ()
+    now_ms: int = 0
+    last_replay: Tuple[str, str] = ("", "")
+
+    @property
+    def aside(self) -> Ids:
+        """What is put aside, oldest first."""
+        return tuple(name for name, _ in self.suspended)
+
+    def without_places(self, ids: Collection[str]) -> Queue:
+        """The queue after these messages have left where they wait."""
+        left: dict[str, Any] = {at: tuple(name for name in getattr(self, at) if name not in ids) for at in WAITING}
+        return self._replace(suspended=tuple(pair for pair in self.suspended if pair[0] not in ids), **left)
 
     def held(self, worker: str) -> Ids:
         """What a worker holds, oldest first."""
@@ -101,7 +137,7 @@ class Queue(NamedTuple):
     def places(self) -> list[str]:
         """Ids in all lists and sets, with repetitions."""
         held = [message_id for _, ids in self.processing for message_id in ids]
-        return [*self.waiting, *self.prioritized, *self.due, *self.delayed, *self.dead, *held]
+        return [*self.waiting, *self.prioritized, *self.due, *self.delayed, *self.aside, *self.dead, *held]
 
     def with_held(self, worker: str, ids: Iterable[str]) -> Queue:
         return self._replace(processing=changed(self.processing, {worker: tuple(ids)}))

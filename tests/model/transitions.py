@@ -10,9 +10,12 @@ from typing import Any, Callable, Dict, Tuple
 
 from tests.model.beside import BESIDE, admitted
 from tests.model.endings import ENDINGS
+from tests.model.pauses import PAUSES, QUEUE, held_pauses
 from tests.model.queue import GAP, KEY_IN_USE, LEASE_LOST, Counts, Ids, Outcome, Queue, Request, changed, totals
+from tests.model.schedules import SCHEDULES
 
-PURGE_ORDER = ("waiting", "prioritized", "due", "delayed")
+LOOKED_AT = 100
+"""How many messages a claim looks at, at least, before it leaves others aside to the next claim."""
 
 
 def publish(queue: Queue, _publisher: str, numbers: Tuple[int, int], later: bool, priority: int, ids: Ids) -> Outcome:
@@ -35,28 +38,31 @@ def claim(queue: Queue, worker: str, want: int, finished: Ids) -> Outcome:
     queue = queue.enqueued(queue.due)._replace(due=())
     held, ready = queue.held(worker), len(queue.waiting) + len(queue.prioritized)
     share = math.ceil((len(held) + ready) / len(queue.workers))
-    room = max(0, min(want, share) - len(held))
+    is_paused = ready > 0 and QUEUE in held_pauses(queue)
+    room = 0 if is_paused else max(0, min(want, share) - len(held))
     queue, started, ended = _taken(queue, room)
     queue = queue.with_held(worker, held + started)
     entries = tuple((name, queue.counts(name)) for name in held + started)
-    reply = (entries, not entries and bool(queue.delayed))
+    reply = (entries, not entries and (is_paused or bool(queue.delayed)))
     counted = totals(acked=len(acked), **ended)
-    return Outcome(queue, reply, counted, wake=bool(queue.waiting or queue.prioritized))
+    return Outcome(queue, reply, counted, wake=bool(queue.waiting or queue.prioritized) and not is_paused)
 
 
 def _taken(queue: Queue, room: int) -> Tuple[Queue, Ids, Dict[str, int]]:
     """Take ready messages. Others take the places of those that may not run."""
     started: Ids = ()
-    ended = {"expired": 0, "cancelled": 0}
+    ended: Dict[str, int] = {}
+    looked_at = 0
     while True:
         taken = _best(queue, room - len(started))
         left = {
             at: tuple(name for name in getattr(queue, at) if name not in taken) for at in ("waiting", "prioritized")
         }
-        queue, run, expired, cancelled = admitted(queue._replace(**left), taken)
+        queue, run, refused = admitted(queue._replace(**left), taken)
         started += run
-        ended = {"expired": ended["expired"] + expired, "cancelled": ended["cancelled"] + cancelled}
-        if not expired + cancelled or not queue.waiting + queue.prioritized:
+        looked_at += len(taken)
+        ended.update({why: ended.get(why, 0) + count for why, count in refused.items()})
+        if not any(refused.values()) or not queue.waiting + queue.prioritized or looked_at >= LOOKED_AT:
             return queue, started, ended
 
 
@@ -142,9 +148,9 @@ def release_prefetched(queue: Queue, worker: str, running: str, delivery: int) -
     return Outcome(queue, len(newer), totals(cancelled=len(cancelled)), wake=True)
 
 
-def replay(queue: Queue, _operator: str, message_id: str, priority: int) -> Outcome:
+def replay(queue: Queue, _operator: str, message_id: str, priority: int, nonce: str) -> Outcome:
     if message_id not in queue.dead:
-        return Outcome(queue, False)
+        return Outcome(queue, queue.last_replay == (nonce, message_id))
     entry = queue.entry(message_id)
     owner = dict(queue.unique).get(entry.key, message_id)
     if owner != message_id and queue.is_own(owner):
@@ -155,32 +161,26 @@ def replay(queue: Queue, _operator: str, message_id: str, priority: int) -> Outc
         queue = queue.with_entry(message_id, entry._replace(expires="", is_superseded=False))
     queue = queue._replace(dead=tuple(name for name in queue.dead if name != message_id))
     queue = queue.with_counts({message_id: f"0 0 0 {priority}" if priority else ""}).enqueued([message_id])
-    return Outcome(queue, True, totals(replayed=1), wake=True)
+    return Outcome(queue._replace(last_replay=(nonce, message_id)), True, totals(replayed=1), wake=True)
 
 
-def replay_edited(queue: Queue, operator: str, message_id: str, priority: int) -> Outcome:
+def replay_edited(queue: Queue, operator: str, message_id: str, priority: int, nonce: str) -> Outcome:
     """As replay, with another envelope. A message that has it already counts as replayed."""
-    if message_id not in queue.dead:
-        return Outcome(queue, queue.is_own(message_id))
-    return replay(queue, operator, message_id, priority)
+    outcome = replay(queue, operator, message_id, priority, nonce)
+    return outcome if message_id in queue.dead else outcome._replace(reply=outcome.reply or queue.is_own(message_id))
 
 
 def purge(queue: Queue, _operator: str, limit: int) -> Outcome:
-    purged: Ids = ()
-    for place in PURGE_ORDER:
-        ids: Ids = getattr(queue, place)
-        room = limit - len(purged)
-        changes: dict[str, Any] = {place: ids[room:]}
-        queue = queue._replace(**changes)
-        purged += ids[:room]
-    return Outcome(queue.without_messages(purged), len(purged), totals(purged=len(purged)))
+    oldest = (*queue.waiting, *queue.prioritized, *queue.due, *queue.delayed, *queue.aside)
+    purged = oldest[:limit]
+    queue = queue.without_places(purged).without_messages(purged)
+    return Outcome(queue, len(purged), totals(purged=len(purged)))
 
 
 def delete_message(queue: Queue, _operator: str, message_id: str) -> Outcome:
     if any(message_id in ids for _, ids in queue.processing):
         return Outcome(queue, None)
-    left = {place: tuple(name for name in getattr(queue, place) if name != message_id) for place in PURGE_ORDER}
-    after = queue._replace(**left)
+    after = queue.without_places([message_id])
     if after == queue:
         return Outcome(queue, False)
     return Outcome(after.without_messages([message_id]), True, totals(purged=1))
@@ -208,10 +208,14 @@ SCRIPTS: Dict[str, Callable[..., Outcome]] = {
     "delete_message": delete_message,
     "promote": promote,
     **BESIDE,
+    **PAUSES,
+    **SCHEDULES,
     **ENDINGS,
 }
 
-BY_THE_MACHINE = {"replay", "replay_edited", "purge", "delete_message", "promote", "finish", *BESIDE}
+BY_THE_MACHINE = {
+    "replay", "replay_edited", "purge", "delete_message", "promote", "finish", *BESIDE, *PAUSES, *SCHEDULES,
+}  # fmt: skip
 """Scripts that no exploration runs: the state machines compare them with the model."""
 
 

@@ -91,11 +91,11 @@ PAST, LATER = '"expires_ms":1', '"expires_ms":9'
 NO_QUEUE = Containers(retry=None)
 
 
-def envelope(message_id: str, *, keeps_result: bool = False, task: str = "") -> bytes:
-    header = b'1\t{"result_ttl_s":60.0}' if keeps_result else b"1"
-    if task:
-        header = b'1\t{"task":"%s"}' % task.encode()
-    return header + b'\n"body of %s"' % message_id.encode()
+def envelope(message_id: str, *, keeps_result: bool = False, task: str = "", key: str = "") -> bytes:
+    options = ['"result_ttl_s":60.0'] if keeps_result else []
+    options += [f'"{name}":"{value}"' for name, value in (("task", task), ("key", key)) if value]
+    header = "1\t{" + ",".join(options) + "}" if options else "1"
+    return f'{header}\n"body of {message_id}"'.encode()
 
 
 def put(redis: Redis, queue: str, wanted: Containers) -> None:
@@ -190,11 +190,11 @@ class Copy:
         return self.values.get(key)
 
 
-def look(server: Redis, queue: str) -> Containers:
-    """The contents of the queue now."""
+def look(server: Redis, queue: str, moved_ms: int = 0) -> Containers:
+    """The contents of the queue now; by a moved clock if there is one."""
     keys = Keys(queue)
     redis = Copy(server, keys.prefix)
-    now_ms = time.time() * 1000
+    now_ms = moved_ms or time.time() * 1000
     delayed = redis.zrange(keys.delayed, 0, -1, withscores=True)
     prefix = keys.processing("")
     holders = sorted(key[len(prefix) :] for key in redis.keys(prefix + "*"))

@@ -80,7 +80,7 @@ class BatchRunner:
         self._failed = FailedMessages(handler, claimer, self._settler, records, hooks.activity, self.meter)
         self._planner = RunPlanner(broker, handler, claimer, records, self._timeout_s)
         self._plans: dict[int, RunPlan] = {}
-        self._task = ""  # of the last message
+        self._series = ""  # of the last message
         self._wall_offset_s, self._wall_valid_until_s = 0.0, -math.inf
         self.handled = 0
         if _logger.isEnabledFor(logging.DEBUG):  # asked once: other levels pay nothing for the line of each message
@@ -148,8 +148,9 @@ class BatchRunner:
         context = Context(message, attempts, now_s, timeout_s, self._state)
         if self._failpoint:
             self._failpoint("before-handler")
-        if self._task:
-            self._switch("", now_s, rest)
+        if self._series:
+            self._series = ""
+            self.meter.switch("", now_s, rest + 1)
         self._activity.begin(message_id, index, now_s, now_s + timeout_s if timeout_s else 0.0, number, rest)
         failure = self._handler.run(message.body, context)
         if failure is not None:
@@ -191,8 +192,9 @@ class BatchRunner:
             )
         if self._failpoint:
             self._failpoint("before-handler")
-        if properties.task != self._task:
-            self._switch(properties.task, now_s, rest)
+        if plan.series != self._series:
+            self._series = plan.series
+            self.meter.switch(properties.task, now_s, rest + 1, properties.key)
         self._activity.begin_task(message_id, index, now_s, ends_s, delivery, rest, properties.task)
         result = plan.run(message.body, context)
         if isinstance(result, BaseException):
@@ -233,8 +235,3 @@ class BatchRunner:
         except (DecodeError, UnicodeDecodeError):
             return False
         return self._handler.refusal_of(message) is not None and self._planner.may_refuse(queue)
-
-    def _switch(self, task: str, now_s: float, rest: int) -> None:
-        """The message that begins is of another task than the one before."""
-        self._task = task
-        self.meter.switch(task, now_s, rest + 1)

@@ -19,9 +19,14 @@ from bizzmq.queue import QueueOptions
 
 
 class RunPlan(NamedTuple):
-    """How to run a message with properties, which it keeps alive."""
+    """How to run a message with properties, which it keeps alive.
+
+    Attributes:
+        series: messages of the same series are measured together: those of a task, with the same key or none.
+    """
 
     properties: MessageProperties
+    series: str
     policy: FailurePolicy
     timeout_s: Optional[float]
     refusal: Optional[BaseException]
@@ -56,7 +61,8 @@ class RunPlanner:
         run: Callable[..., Any] = handler.run_for_result if keeps_result else handler.run
         if properties.output_ttl_s:
             run = partial(self._run_and_keep_output, run, properties.output_ttl_s)
-        return RunPlan(properties, policy, policy.timeout_s or self._timeout_s, refusal, run)
+        series = f"{properties.task}\0{properties.key}" if properties.key else properties.task
+        return RunPlan(properties, series, policy, policy.timeout_s or self._timeout_s, refusal, run)
 
     def may_refuse(self, queue: str) -> bool:
         """Whether messages of unknown tasks are left to others; a plain handler looks at all of a dead-letter queue."""

@@ -12,8 +12,8 @@ from array import array
 from typing import Dict, List, Mapping, Sequence, Tuple
 
 from bizzmq.errors import DecodeError
-from bizzmq.metrics.columns import COLUMNS, CPU, MEMORY, MOST_TASKS, OTHER
-from bizzmq.metrics.steps import SAMPLE_FIELDS, Cells, Sample, Step, add_cells, add_rows
+from bizzmq.metrics.columns import COLUMNS, CPU, MEMORY, MOST_KEYS, MOST_TASKS
+from bizzmq.metrics.steps import SAMPLE_FIELDS, Cells, Sample, Step, add_cells, add_rows, name_among
 
 STRIDES = (1, 2, 4, 8, 16, 32, 64)
 """How many steps of a chunk can share the rows of their tasks."""
@@ -39,15 +39,15 @@ class Chunk:
     def __init__(self, steps: Dict[int, Step] | None = None, stride: int = 1) -> None:
         self.steps = {} if steps is None else steps
         self.stride = stride
-        self._tasks = {task for step in self.steps.values() for task in step.rows}
+        self._names = {task for step in self.steps.values() for task in step.rows}
 
     def add(self, number: int, step: Step) -> None:
         """Add what was measured in a step."""
         self.steps.setdefault(number, Step()).add(step.without_rows())
         rows = self.steps.setdefault(number - number % self.stride, Step()).rows
-        for task, cells in step.rows.items():
-            name = task if task in self._tasks or len(self._tasks) < MOST_TASKS else OTHER
-            self._tasks.add(name)
+        for row, cells in step.rows.items():
+            name = name_among(self._names, row)
+            self._names.add(name)
             add_cells(rows.setdefault(name, {}), cells)
 
     def encode(self, most_bytes: int = _UNLIMITED) -> bytes:
@@ -144,7 +144,7 @@ class _Reader:
 
     def _read_rows(self, steps: Sequence[Step]) -> None:
         (tasks,) = self._column(1)
-        if tasks > MOST_TASKS + 1:
+        if tasks > MOST_TASKS + MOST_KEYS + 2:
             raise DecodeError("stored metrics have too many tasks")
         _, totals = self._rows(len(steps))
         for step, total in zip(steps, totals):

@@ -40,3 +40,22 @@ MOST_TASKS = 100
 """The tasks of a queue that have rows of their own, in the order in which they are first seen."""
 OTHER = "other"
 """The name of the row of all further tasks, and of messages of tasks that the worker does not know."""
+KEY_PREFIX = "\x1f"
+"""Begins the name of a row of all messages with one key, which follows. They are in the rows of their tasks, too."""
+MOST_KEYS = 100
+"""As MOST_TASKS, of keys."""
+
+
+def is_key(name: str) -> bool:
+    """Whether a row of this name is of a key."""
+    return name.startswith(KEY_PREFIX)
+
+
+def other_of(name: str) -> str:
+    """The name of the row that takes what finds none of its own: that of other keys, or of other tasks."""
+    return KEY_PREFIX + OTHER if is_key(name) else OTHER
+
+
+def most_of(name: str) -> int:
+    """How many rows of this kind a queue has at most, beside that of the others."""
+    return MOST_KEYS if is_key(name) else MOST_TASKS

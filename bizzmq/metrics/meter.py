@@ -1,8 +1,8 @@
 """Measures what one worker runs, at the price of a few instructions for each claim.
 
-Consecutive messages of one task that are short are a series: they are noted together, with their mean time, once they
-have run for a few milliseconds or the worker waits. A message that takes long ends its claim, so its own time is known,
-and it is noted at once. See docs/internals/decisions/0101-metrics-in-shared-memory.md.
+Consecutive messages of one task, and with the same key or none, that are short are a series: they are noted together,
+with their mean time, once they have run for a few milliseconds or the worker waits. A message that takes long ends its
+claim, so its own time is known, and it is noted at once. See docs/internals/decisions/0101-metrics-in-shared-memory.md.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from bisect import bisect_left
 from typing import Any, Sequence, Tuple
 
-from bizzmq.metrics.columns import BOUNDS_S, CPU, MEMORY, OTHER, OUTCOMES, RUN, WAIT
+from bizzmq.metrics.columns import BOUNDS_S, CPU, KEY_PREFIX, MEMORY, OTHER, OUTCOMES, RUN, WAIT
 from bizzmq.metrics.table import MetricsTable
 from bizzmq.utils import clock
 
@@ -38,7 +38,7 @@ class NoMeter:
 
     claim: _Claim = (0, (), 0.0)
 
-    def switch(self, task: str, now_s: float, left: int) -> None: ...
+    def switch(self, task: str, now_s: float, left: int, key: str = "") -> None: ...
 
     def fail(self, outcome: str, started_s: float, left: int, *, ran: bool = True) -> None: ...
 
@@ -65,7 +65,7 @@ class Meter(NoMeter):
         self._who = resource.RUSAGE_SELF if owns_process else getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
         self._owns_process = owns_process
         self._queue = 0
-        self._task = ""
+        self._task = self._key_row = ""
         self._count, self._run_s = 0, 0.0  # of the series that is not noted yet
         self._first: Any = None
         self._first_s = 0.0
@@ -75,11 +75,12 @@ class Meter(NoMeter):
         self._cpu_s = 0.0
         self._newly_used_s()
 
-    def switch(self, task: str, now_s: float, left: int) -> None:
-        """A message of another task begins; `left` messages of the claim have not ended."""
+    def switch(self, task: str, now_s: float, left: int, key: str = "") -> None:
+        """A message of another task or with another key begins; `left` messages of the claim have not ended."""
         self._end_part(math.nan, now_s, left)
         self.flush()
         self._task, self._part = task, (left, now_s)
+        self._key_row = KEY_PREFIX + key if key else ""
 
     def fail(self, outcome: str, started_s: float, left: int, *, ran: bool = True) -> None:
         """A message has not succeeded. Call `resume` when the next one begins.
@@ -191,15 +192,21 @@ class Meter(NoMeter):
 
     def _note(self, count: int, run_s: float, used_s: float, outcome: int) -> None:
         """Add messages that have run together for a time, and have used this processor time."""
-        cells, at = self._table.cells, self._table.row(self._queue, self._task)
+        peak = self._maxrss if self._owns_process and self._maxrss > self._peak else 0
+        self._note_in(self._task, count, run_s, used_s, outcome, peak)
+        if self._key_row:
+            self._note_in(self._key_row, count, run_s, used_s, outcome, peak)
+        if peak:
+            self._peak = peak
+
+    def _note_in(self, name: str, count: int, run_s: float, used_s: float, outcome: int, peak: int) -> None:
+        cells, at = self._table.cells, self._table.row(self._queue, name)
         cells[at + outcome] += count
         cells[at + RUN] += run_s
         cells[at + RUN + 1 + bisect_left(BOUNDS_S, run_s / count)] += count
         cells[at + CPU] += used_s
         cells[at + CPU + 1 + bisect_left(BOUNDS_S, used_s / count)] += count
-        peak = self._maxrss
-        if peak > self._peak and self._owns_process:
-            self._peak = peak
+        if peak:
             cells[at + MEMORY] = max(cells[at + MEMORY], float(peak * _PEAK_UNIT))
 
     def _note_wait(self, entry: Any, started_s: float, count: int) -> None:
@@ -212,8 +219,13 @@ class Meter(NoMeter):
             wait_s = started_s + offset_s - int(message_id[:_TIME_DIGITS], 16) / 1e6
         except ValueError:
             return  # a forged id
-        cells, at = self._table.cells, self._table.row(self._queue, self._task) + WAIT
         wait_s = max(0.0, wait_s)
+        self._note_wait_in(self._task, wait_s, count)
+        if self._key_row:
+            self._note_wait_in(self._key_row, wait_s, count)
+
+    def _note_wait_in(self, name: str, wait_s: float, count: int) -> None:
+        cells, at = self._table.cells, self._table.row(self._queue, name) + WAIT
         cells[at] += wait_s * count
         cells[at + 1 + bisect_left(BOUNDS_S, wait_s)] += count
 

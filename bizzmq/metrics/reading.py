@@ -9,6 +9,7 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 from bizzmq.broker.operations import Operation, Together, command
 from bizzmq.broker.queues import read_shards
 from bizzmq.errors import ConfigurationError, QueueNotFoundError
+from bizzmq.metrics.columns import KEY_PREFIX, is_key
 from bizzmq.metrics.deploys import deploys_of
 from bizzmq.metrics.history import DEPLOY, LEVELS, REPORT, Level, read_chunk, read_report
 from bizzmq.metrics.series import Measures, QueueMetrics, QueueState, QueueStep, measures_of
@@ -73,8 +74,9 @@ def read_metrics(k: QueueKeys, window: Window) -> Operation[QueueMetrics]:
         if number == 0:
             deploys = {name: value for name, value in fields.items() if name.startswith(DEPLOY)}
     return QueueMetrics(
-        k.queue, window.step_s, merger.steps(k.is_dead_letter_queue), merger.tasks(), deploys_of(deploys, begins_s)
-    )
+        k.queue, window.step_s, merger.steps(k.is_dead_letter_queue), merger.tasks(), deploys_of(deploys, begins_s),
+        merger.keys(),
+    )  # fmt: skip
 
 
 def _read_fields(k: QueueKeys, first_s: int, now_s: int, level: Level) -> Operation[Dict[bytes, bytes]]:
@@ -94,7 +96,7 @@ class _Shard:
 
     Attributes:
         steps: by when they begin, without rows.
-        rows: by task, when the row begins, and how long it lasts.
+        rows: by task or key, when the row begins, and how long it lasts.
     """
 
     steps: Dict[int, Step] = field(default_factory=dict)
@@ -164,10 +166,16 @@ class _Merger:
         )
 
     def tasks(self) -> Dict[str, Tuple[Measures, ...]]:
+        return {name: steps for name, steps in self._rows_by_name().items() if not is_key(name)}
+
+    def keys(self) -> Dict[str, Tuple[Measures, ...]]:
+        return {name[len(KEY_PREFIX) :]: steps for name, steps in self._rows_by_name().items() if is_key(name)}
+
+    def _rows_by_name(self) -> Dict[str, Tuple[Measures, ...]]:
         found: Dict[str, List[Measures]] = {}
-        for (task, at_s, lasts_s), cells in sorted(self._rows.items()):
-            found.setdefault(task, []).append(measures_of(cells, at_s, lasts_s))
-        return {task: tuple(steps) for task, steps in found.items()}
+        for (name, at_s, lasts_s), cells in sorted(self._rows.items()):
+            found.setdefault(name, []).append(measures_of(cells, at_s, lasts_s))
+        return {name: tuple(steps) for name, steps in found.items()}
 
 
 def _growths(samples: Mapping[int, Sample]) -> Dict[int, Tuple[int, ...]]:

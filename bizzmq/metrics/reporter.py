@@ -22,7 +22,7 @@ from bizzmq.errors import (
     BrokerUnavailableError,
     QueueNotFoundError,
 )
-from bizzmq.metrics.columns import CPU, MEMORY, SUMS
+from bizzmq.metrics.columns import CPU, MEMORY, SUMS, is_key
 from bizzmq.metrics.history import measured_bytes
 from bizzmq.metrics.rolling import roll_up_queue
 from bizzmq.metrics.steps import Cells, Step, add_cells
@@ -154,7 +154,8 @@ class Reporter:
             if grown and row.queue < len(self._queues):
                 step = found.setdefault(self._queues[row.queue], Step())
                 step.rows[row.task] = grown
-                add_cells(step.total, grown)
+                if not is_key(row.task):
+                    add_cells(step.total, grown)
         return found
 
     def _send(self, shard: str, number: int, measured: bytes, start: bytes) -> QueueGauges | None:

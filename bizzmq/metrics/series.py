@@ -186,6 +186,8 @@ class QueueMetrics:
         tasks: by name of the task, its steps in which something happened; "" for plain messages, `other` for the tasks
             beyond the first 100. A queue with many busy tasks has fewer and longer steps here.
         deploys: oldest first.
+        keys: as `tasks`, by key of the messages; `other` for the keys beyond the first 100. Messages without a key are
+            in none of them.
     """
 
     queue: str
@@ -193,6 +195,7 @@ class QueueMetrics:
     steps: Tuple[QueueStep, ...]
     tasks: Mapping[str, Tuple[Measures, ...]]
     deploys: Tuple[Deploy, ...] = ()
+    keys: Mapping[str, Tuple[Measures, ...]] = field(default_factory=dict)
 
     @property
     def total(self) -> Measures:
@@ -203,11 +206,16 @@ class QueueMetrics:
         """The whole time of one task as one step."""
         return sum_of(self.tasks.get(task, ()))
 
+    def total_of_key(self, key: str) -> Measures:
+        """The whole time of all messages with a key as one step."""
+        return sum_of(self.keys.get(key, ()))
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
             "queue": self.queue, "step_s": self.step_s, "steps": [step.as_dict() for step in self.steps],
             "tasks": {task: [one.as_dict() for one in steps] for task, steps in self.tasks.items()},
+            "keys": {key: [one.as_dict() for one in steps] for key, steps in self.keys.items()},
             "deploys": [dict(vars(deploy)) for deploy in self.deploys],
         }  # fmt: skip
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Dict, Mapping, NamedTuple, Optional, Tuple
+from typing import Collection, Dict, Mapping, NamedTuple, Optional, Tuple
 
-from bizzmq.metrics.columns import MEMORY, MOST_TASKS, OTHER
+from bizzmq.metrics.columns import MEMORY, is_key, most_of, other_of
 
 TOTALS = (
     "published", "replayed", "acked", "discarded", "dead_lettered", "retried", "cancelled", "expired", "dropped",
@@ -58,7 +58,8 @@ class Step:
     """What has happened in one step.
 
     Attributes:
-        rows: by task, by the number of the column: counts, sums in microseconds, memory in kilobytes.
+        rows: by task and by key (see KEY_PREFIX), by the number of the column: counts, sums in microseconds, memory in
+            kilobytes.
         total: the same of all tasks together.
         sample: the last one of the step; its age of the oldest message is the highest one of the step.
     """
@@ -84,10 +85,16 @@ class Step:
 
 
 def add_rows(rows: Dict[str, Cells], others: Mapping[str, Mapping[int, int]]) -> None:
-    """Add rows to those of the same tasks. Beyond MOST_TASKS they are added to OTHER."""
-    for task, cells in others.items():
-        name = task if task in rows or len(rows) < MOST_TASKS else OTHER
-        add_cells(rows.setdefault(name, {}), cells)
+    """Add rows to those of the same tasks and keys. Beyond MOST_TASKS and MOST_KEYS they are added to the others."""
+    for name, cells in others.items():
+        add_cells(rows.setdefault(name_among(rows, name), {}), cells)
+
+
+def name_among(names: Collection[str], name: str) -> str:
+    """The row to which a row of this name is added, given the rows that there are."""
+    if name in names or sum(is_key(one) == is_key(name) for one in names) < most_of(name):
+        return name
+    return other_of(name)
 
 
 def add_cells(cells: Cells, others: Mapping[int, int]) -> None:

@@ -9,13 +9,13 @@ import struct
 from collections import Counter
 from typing import Dict, Iterator, NamedTuple, Sequence, Tuple, Union
 
-from bizzmq.metrics.columns import COLUMNS, MEMORY, MOST_TASKS, OTHER
+from bizzmq.metrics.columns import COLUMNS, KEY_PREFIX, MEMORY, is_key, most_of, other_of
 
 _CELL = 8
 _NAME_CELLS = 12
 _NAME_HEAD = struct.Struct("=BB")  # index of the queue, length of the name
 NAME_BYTES = _NAME_CELLS * _CELL - _NAME_HEAD.size
-"""Longer names of tasks lose their beginning."""
+"""Longer names of tasks, and longer keys, lose their beginning."""
 _ROW = _NAME_CELLS + COLUMNS
 _ROW_BYTES = COLUMNS * _CELL
 _HEAD = 8
@@ -23,7 +23,7 @@ _USED, _OFFSET, _NUMBER, _IS_SENDING = range(4)
 ROWS = 256
 """Rows of the table of one worker."""
 _KEPT_FOR_OTHERS = 56
-"""The last rows are only for OTHER, one for each queue; the very last one takes what finds no row."""
+"""The last rows are for what is `other`, two for each queue; the very last one takes what finds no row."""
 Key = Tuple[int, str]
 
 
@@ -32,6 +32,7 @@ class Row(NamedTuple):
 
     Attributes:
         queue: index of the queue.
+        task: name of the task, or KEY_PREFIX and a key.
         cells: by the numbers of `columns`.
     """
 
@@ -57,7 +58,7 @@ class MetricsTable:
         self._rows = rows
         self.cells = self._bytes.cast("d")
         self._places: Dict[Key, int] = {}
-        self._tasks: Dict[int, int] = Counter()  # by queue
+        self._counts: Dict[Tuple[int, bool], int] = Counter()  # by queue, and whether it is of a key
         self._known = 0
 
     @property
@@ -98,9 +99,10 @@ class MetricsTable:
         name = _fitting(task)
         found = self._places.get((queue, name))
         if found is None:
-            is_full = self._known >= self._rows - (name != OTHER) * _KEPT_FOR_OTHERS
-            if name != OTHER and (is_full or self._tasks[queue] >= MOST_TASKS):
-                found = self._find(queue, OTHER)
+            other = other_of(name)
+            is_full = self._known >= self._rows - (name != other) * _KEPT_FOR_OTHERS
+            if name != other and (is_full or self._counts[queue, is_key(name)] >= most_of(name)):
+                found = self._find(queue, other)
             else:
                 found = self._at(self._rows - 1) if is_full else self._add(queue, name)
         if len(self._places) < 4 * self._rows:  # names may be forged, and without number
@@ -113,7 +115,7 @@ class MetricsTable:
         start = (at - _NAME_CELLS) * _CELL
         self._bytes[start : start + len(head)] = head
         self._known += 1
-        self._tasks[queue] += 1
+        self._counts[queue, is_key(name)] += 1
         self._places[queue, name] = at
         self.cells[_USED] = float(self._known)  # last: a reader sees whole rows only
         return at
@@ -122,7 +124,7 @@ class MetricsTable:
         for number in range(self._known, int(self.cells[_USED])):
             key = self._name(number)
             self._places[key] = self._at(number)
-            self._tasks[key[0]] += 1
+            self._counts[key[0], is_key(key[1])] += 1
             self._known = number + 1
 
     def _name(self, number: int) -> Key:
@@ -163,6 +165,9 @@ class MetricsTable:
                 cells[place] = max(cells[place], value) if column == MEMORY else cells[place] + value
 
 
-def _fitting(task: str) -> str:
-    encoded = task.encode("utf-8", "replace")
-    return encoded[-NAME_BYTES:].decode("utf-8", "ignore")
+def _fitting(name: str) -> str:
+    encoded = name.encode("utf-8", "replace")
+    if len(encoded) <= NAME_BYTES:
+        return encoded.decode("utf-8")
+    prefix = KEY_PREFIX if is_key(name) else ""
+    return prefix + encoded[len(prefix) - NAME_BYTES :].decode("utf-8", "ignore")

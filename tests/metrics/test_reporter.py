@@ -72,7 +72,7 @@ def test_reports_of_several_pools_add_up_before_and_after_the_roll_up(url: str, 
             pool.janitor().report()
     assert succeeded(mq) == 45
 
-    _age(url)
+    age(url)
 
     assert roll_up_queue(Broker(Connection(url)), "q")
     assert not roll_up_queue(Broker(Connection(url)), "q")
@@ -80,7 +80,7 @@ def test_reports_of_several_pools_add_up_before_and_after_the_roll_up(url: str, 
     assert succeeded(mq) == 45
 
 
-def _age(url: str) -> None:
+def age(url: str) -> None:
     """Make all reports old enough to be rolled up."""
     with Redis.from_url(url, protocol=2) as redis:
         for name, value in redis.hgetall(KEY).items():

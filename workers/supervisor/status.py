@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import bizzmq
+from bizzmq.metrics.columns import is_key
 from bizzmq.metrics.prometheus import MeasuredPool, MeasuredRow, queue_of_gauges
 from bizzmq.metrics.reporter import POOL_ROWS
 from bizzmq.metrics.table import MetricsTable, size_of
@@ -162,7 +163,11 @@ class PoolStatus:
             for row in table.rows():
                 total.add(row)
         queues = self._config.queues
-        return [MeasuredRow(queues[row.queue], row.task, row.cells) for row in total.rows() if row.queue < len(queues)]
+        return [
+            MeasuredRow(queues[row.queue], row.task, row.cells)
+            for row in total.rows()
+            if row.queue < len(queues) and not is_key(row.task)  # keys are without number, and labels must not be
+        ]
 
     def snapshot(self) -> dict[str, Any]:
         """The answer to `status`, ready for JSON. Times in seconds, memory in bytes."""

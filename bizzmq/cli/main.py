@@ -15,6 +15,7 @@ from bizzmq.cli.dlq.group import dlq
 from bizzmq.cli.dlq.replay import replay_command
 from bizzmq.cli.doctor import doctor
 from bizzmq.cli.looking.explain import explain
+from bizzmq.cli.looking.metrics import metrics
 from bizzmq.cli.looking.pools import pools
 from bizzmq.cli.looking.profile import profile
 from bizzmq.cli.looking.queues import queues
@@ -74,6 +75,7 @@ for _subcommand in (
     explain,
     find,
     list_messages,
+    metrics,
     pause,
     pool,
     pools,

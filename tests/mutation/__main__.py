@@ -1,7 +1,7 @@
-"""python -m tests.mutation [SCRIPT ...] [--since COMMIT] [--processes N] [--list]: mutants that no test finds.
+"""python -m tests.mutation [SCRIPT[:LINE] ...] [OPTION ...]: mutants that no test finds.
 
-Exit status 1 if a survivor has no row in docs/internals/mutants.md, or if a row names a killed mutant; 2 if the tests
-fail on the unchanged scripts.
+Without names, the scripts in the first table of docs/internals/mutants.md are tried. Exit status 1 if a survivor has no
+row in docs/internals/mutants.md, or if a row names a killed mutant; 2 if the tests fail on the unchanged scripts.
 """
 
 from __future__ import annotations
@@ -11,15 +11,21 @@ import signal
 import sys
 import time
 from collections import Counter
-from typing import List
+from pathlib import Path
+from typing import Collection, List
 
 from tests.mutation import changes, survivors
+from tests.mutation.mutants import Mutant
 from tests.mutation.runner import KILLED, BaselineError, Verdict, all_mutants, run
 
 
 def main() -> int:
     options = _parser().parse_args()
-    mutants = [mutant for mutant in all_mutants() if not options.scripts or mutant.script in options.scripts]
+    documented = survivors.PATH.read_text(encoding="utf-8")
+    mutants = _named(options.scripts or survivors.tried(documented))
+    if options.again:
+        again = survivors.known(options.again.read_text(encoding="utf-8"))
+        mutants = [mutant for mutant in mutants if mutant.key in again]
     if options.since:
         lines = changes.lines_since(options.since)
         mutants = [mutant for mutant in mutants if mutant.line in lines.get(mutant.script, ())]
@@ -30,7 +36,7 @@ def main() -> int:
     started_s = time.monotonic()
     verdicts: List[Verdict] = []
     try:
-        for verdict in run(mutants, options.processes):
+        for verdict in run(mutants, options.processes, options.tests):
             verdicts.append(verdict)
             if verdict.fate != KILLED:
                 _say(f"[{len(verdicts)}/{len(mutants)}] {verdict.fate}: {verdict.mutant}")
@@ -38,7 +44,7 @@ def main() -> int:
         _say(f"{error}\nThe tests fail on the unchanged scripts: no mutant was tried.")
         return 2
     _say(table(verdicts))
-    known = survivors.known(survivors.PATH.read_text(encoding="utf-8"))
+    known = survivors.known(documented)
     alive = [verdict.mutant for verdict in verdicts if verdict.fate != KILLED]
     unexplained = [mutant for mutant in alive if mutant.key not in known]
     outdated = {mutant.key for mutant in mutants} & set(known) - {mutant.key for mutant in alive}
@@ -46,6 +52,11 @@ def main() -> int:
     _report("explained in mutants.md, but killed", [" ".join(key) for key in sorted(outdated)])
     _say(f"{len(mutants)} mutants, {len(alive)} survived, {time.monotonic() - started_s:.0f} s")
     return 1 if unexplained or outdated else 0
+
+
+def _named(names: Collection[str]) -> List[Mutant]:
+    """Mutants of scripts, or of single lines: `claim`, `claim:7`."""
+    return [mutant for mutant in all_mutants() if {mutant.script, f"{mutant.script}:{mutant.line}"} & {*names}]
 
 
 def table(verdicts: List[Verdict]) -> str:
@@ -69,7 +80,11 @@ def _say(text: str) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__.splitlines()[0])
-    parser.add_argument("scripts", nargs="*", metavar="SCRIPT")
+    parser.add_argument("scripts", nargs="*", metavar="SCRIPT[:LINE]")
+    parser.add_argument(
+        "--again", type=Path, metavar="FILE", help="only the survivors in this output of an earlier run"
+    )
+    parser.add_argument("--tests", nargs="+", default=(), metavar="FILE", help="run these tests only")
     parser.add_argument("--since", metavar="COMMIT", help="only mutants of the lines that are new since this commit")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--list", action="store_true", help="show the mutants, run nothing")

@@ -82,27 +82,32 @@ def all_mutants() -> List[Mutant]:
     ]
 
 
-def run(mutants: Sequence[Mutant], processes: int) -> Iterator[Verdict]:
+def run(mutants: Sequence[Mutant], processes: int, tests: Sequence[str] = ()) -> Iterator[Verdict]:
     """The verdict on each mutant as soon as it is known. `processes` mutants are tried at a time.
+
+    Args:
+        tests: files of tests to run in place of all: what survives these may be killed by others.
 
     Raises:
         BaselineError: nothing was tried.
     """
-    _import_all(sorted({*TESTS, *AUDIT_TESTS}))
+    plugin.note_scripts()
+    _import_all(tests or sorted({*TESTS, *AUDIT_TESTS}))
     sample.PER_KIND = 3
     sample.transitions()  # kept by all children
     explored.cache_clear()
     gc.freeze()
-    check_baseline({mutant.script for mutant in mutants})
     waiting = list(reversed(mutants))
     running: Dict[int, _Running] = {}
     with tempfile.TemporaryDirectory(prefix="bizzmq-mutants-") as scratch:
+        os.environ[plugin.NOTES_VARIABLE] = str(Path(scratch) / "notes")
+        check_baseline({mutant.script for mutant in mutants}, tests)
         try:
             while waiting or running:
                 while waiting and len(running) < processes:
                     mutant = waiting.pop()
                     folder = _folder_with(mutant, Path(scratch) / str(len(waiting)))
-                    pid = _fork(lambda folder=folder: _child(folder))  # type: ignore[misc]
+                    pid = _fork(lambda folder=folder: _child(folder, tests))  # type: ignore[misc]
                     running[pid] = _Running(mutant, folder.parent / "output", time.monotonic())
                 yield from _ended(running)
         finally:
@@ -110,12 +115,12 @@ def run(mutants: Sequence[Mutant], processes: int) -> Iterator[Verdict]:
                 _kill(pid)
 
 
-def check_baseline(names: Collection[str]) -> None:
+def check_baseline(names: Collection[str], tests: Sequence[str] = ()) -> None:
     """Run the tests of these scripts on the unchanged scripts. Raises BaselineError."""
     with tempfile.TemporaryDirectory(prefix="bizzmq-baseline-") as scratch:
         folder = Path(scratch) / (next(iter(names)) if len(names) == 1 else _UNCHANGED)
         shutil.copytree(LUA, folder)
-        pid = _fork(lambda: _child(folder))
+        pid = _fork(lambda: _child(folder, tests))
         try:
             status = os.waitpid(pid, 0)[1]
         except BaseException:
@@ -161,12 +166,12 @@ def _fork(child: Callable[[], int]) -> int:
         os._exit(status)
 
 
-def _child(folder: Path) -> int:
+def _child(folder: Path, tests: Sequence[str]) -> int:
     os.environ[plugin.LUA_VARIABLE] = str(folder)
     output = os.open(folder.parent / "output", os.O_CREAT | os.O_WRONLY)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    return int(pytest.main([*OPTIONS, *_tests_of(folder.name)], plugins=[plugin]))
+    return int(pytest.main([*OPTIONS, *(tests or _tests_of(folder.name))], plugins=[plugin]))
 
 
 def _tests_of(name: str) -> Sequence[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Dict, Tuple
+from typing import Dict, List, Tuple
 
 from tests.mutation.mutants import Mutant
 
@@ -20,6 +21,11 @@ def known(text: str) -> Dict[Key, str]:
             script, before, after, reason = (cell.replace("\0", "|") for cell in cells)
             found[script[: -len(".lua")], _text(before), _text(after)] = reason
     return found
+
+
+def tried(text: str) -> List[str]:
+    """Scripts in the table `| script | mutants | killed | survived |`: a run without names tries these."""
+    return re.findall(r"^\| (\w+) (?:\| \d+ ){3}\|$", text, re.MULTILINE)
 
 
 def row(mutant: Mutant, reason: str) -> str:

@@ -118,6 +118,14 @@ def test_a_survivor_is_recognised_by_its_row(after: str) -> None:
     assert survivors.known(survivors.row(mutant, "a reason")) == {mutant.key: "a reason"}
 
 
+def test_scripts_with_figures_are_tried() -> None:
+    text = "| claim | 338 | 323 | 15 |\n| script | mutants | killed | survived |\n| requeue | - | - | - |\n"
+
+    assert survivors.tried(text) == ["claim"]
+    known = {mutant.script for mutant in all_mutants()}
+    assert set(survivors.tried(survivors.PATH.read_text(encoding="utf-8"))) <= known | {"common"}
+
+
 def test_each_row_of_the_documentation_is_a_mutant_of_the_scripts_with_a_reason() -> None:
     rows = survivors.known(survivors.PATH.read_text(encoding="utf-8"))
 

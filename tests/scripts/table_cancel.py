@@ -59,6 +59,12 @@ AT_ONCE = [
 REQUESTS = [
     Move("cancel", "requests that of one that a worker holds", held("m1", "m2", keeps=("m1",)), cancelling(),
          Cancelled(0, 1), asked("m1", "m2")),
+    Move("cancel", "leaves one that a worker holds its unique key",
+         held("m1", extras={"m1": '{"unique":"a"}'}, unique={"a": "m1"}), cancelling(), Cancelled(0, 1),
+         held("m1", extras={"m1": '{"unique":"a"}'}, unique={"a": "m1"}, cancels=ASKED)),
+    Move("cancel", "ends some, and requests that of others", held("m3", waiting=("m2",), delayed=("m1",)),
+         cancelling("m1", "m2", "m3"), Cancelled(2, 1), held("m3", cancels={"m3": WHY}, stats={"cancelled": 2}),
+         again=Cancelled(0, 1)),
     Move("cancel", "the first request stays", held("m1", cancels={"m1": "{}"}), cancelling(), Cancelled(0, 1),
          held("m1", cancels={"m1": "{}"})),
     Move("cancel", "an earlier request says why one that is back has ended", Containers(waiting=("m1",), keeps=("m1",),

@@ -120,6 +120,25 @@ FIRING = [
          again=[Fired.ELSEWHERE]),
     Move("fire", "no message that exists", one(waiting=("m1",)), firing(occurrence()), [Fired.FIRED],
          one(LATER, waiting=("m1",), fires={"s": FIRED}), again=[Fired.ELSEWHERE]),
+    Move("fire", "no message that exists, as it is stored", one(waiting=("m1",), keeps=("m1",)), firing(occurrence()),
+         [Fired.FIRED], one(LATER, waiting=("m1",), keeps=("m1",), fires={"s": FIRED}), again=[Fired.ELSEWHERE]),
+    Move("fire", "with a due time before the epoch, which counts as the epoch", one(-1000), firing(occurrence(-1000)),
+         [Fired.FIRED], one(LATER, waiting=("m1",), wake=True, stats={"published": 1}, fires={"s": f"0 {NOW} m1 1 0"}),
+         again=[Fired.ELSEWHERE]),
+    Move("fire", "without an unreadable retry count", one(retry="01"), firing(occurrence()), [Fired.FIRED],
+         one(LATER, retry="01", waiting=("m1",), wake=True, stats={"published": 1}, fires={"s": FIRED}),
+         again=[Fired.ELSEWHERE]),
+    Move("fire", "one after one that was missed", one(),
+         firing(occurrence(1000, 2000, action="missed"), occurrence(2000, name="m2")), [Fired.SKIPPED, Fired.FIRED],
+         one(LATER, waiting=("m2",), wake=True, stats={"published": 1}, fires={"s": f"2000 {NOW} m2 1 1"}),
+         again=[Fired.ELSEWHERE] * 2),
+    *(
+        Move("fire", f"as if never before, if the state is unreadable: {state}", one(fires={"s": state}),
+             firing(occurrence()), [Fired.FIRED],
+             one(LATER, waiting=("m1",), wake=True, stats={"published": 1}, fires={"s": FIRED}),
+             again=[Fired.ELSEWHERE])
+        for state in ("05 500 m0 7 1", "500 05 m0 7 1", "500 500 m0 07 1", "500 500 m0 7 01")
+    ),
     Move("fire", "keeps a pause", one(fires={"s": PAUSED}), firing(occurrence()), [Fired.FIRED],
          one(LATER, waiting=("m1",), wake=True, stats={"published": 1}, fires={"s": f"{FIRED}\t{PAUSE}"}),
          again=[Fired.ELSEWHERE]),
@@ -186,6 +205,9 @@ CHANGING = [
     Move("put_schedule", "a paused one stays paused", one(float("inf"), fires={"s": PAUSED}),
          putting(DEFINITION, OTHER, replaces_due=True), True,
          one(float("inf"), schedules={"s": OTHER}, fires={"s": PAUSED})),
+    Move("put_schedule", "one that is paused until a time stays so", one(2000, fires={"s": PAUSED}),
+         putting(DEFINITION, OTHER, replaces_due=True), True,
+         one(2000, schedules={"s": OTHER}, fires={"s": PAUSED})),
     Move("put_schedule", "the same one changes nothing", one(), putting("", replaces_due=True), True, one(1000)),
     Move("put_schedule", "the same one gets a missing due time", one(next_due={}), putting(DEFINITION), True,
          one(LATER)),
@@ -213,6 +235,15 @@ CHANGING = [
          Containers(waiting=("m0",)), again=False),
     Move("remove_schedule", "the rests of one", Containers(next_due={"s": 1000}, fires={"s": "1 1 m 0 0"}),
          removing(""), True, Containers(), again=False),
+    *(
+        Move("remove_schedule", f"of which nothing is left but {what}", Containers(**left),
+             removing(DEFINITION if "schedules" in left else ""), True, Containers(), again=False)
+        for what, left in (
+            ("its definition", {"schedules": {"s": DEFINITION}}), ("a due time", {"next_due": {"s": 1000}}),
+            ("a state", {"fires": {"s": "1 1 m 0 0"}}),
+        )
+    ),
+    Move("remove_schedule", "not one that is not there", Containers(), removing(""), False, Containers()),
     Move("remove_schedule", "not one that has changed", one(), removing("x"), None, one()),
 ]  # fmt: skip
 LOOKING = [

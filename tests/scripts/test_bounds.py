@@ -10,10 +10,12 @@ from redis import Redis
 from bizzmq.admin import purge
 from bizzmq.broker.broker import Broker
 from bizzmq.broker.messages import BATCH_LIMIT
+from bizzmq.broker.schedules import Fired
 from bizzmq.broker.workers import DeadWorker
 from bizzmq.testing.layout import Keys
 from tests.scripts.containers import LATER_MS, Containers, everything, look, put
 from tests.scripts.moves import DEAD, QUEUE, claim_ids, held
+from tests.scripts.table_schedules import LATER, occurrence, one
 
 MANY = tuple(f"m{number:03}" for number in range(BATCH_LIMIT + 50))
 
@@ -82,6 +84,27 @@ def test_a_delay_of_one_millisecond_delays(broker: Broker, redis: Redis, delay_m
     broker.retry(QUEUE, "w1", "m1", "0 0 0 0", "1 0 0 0", delay_ms)
 
     assert sorted(redis.zrange(Keys(QUEUE).delayed, 0, -1)) == ["m1", "m2"]
+
+
+def test_a_delay_of_one_millisecond_delays_what_a_schedule_publishes(broker: Broker, redis: Redis) -> None:
+    put(redis, QUEUE, one())
+
+    assert broker.fire(QUEUE, [occurrence(delay_ms=1)]) == [Fired.FIRED]
+
+    assert redis.zrange(Keys(QUEUE).delayed, 0, -1) == ["m1"]
+
+
+def test_a_look_at_due_schedules_returns_at_most_4_mib_of_definitions(broker: Broker, redis: Redis) -> None:
+    """And when the first of the others is due: now, for those that did not fit."""
+    half = "x" * 2**21
+    due = {"a": half, "b": half, "c": "y", "d": half * 3, "later": "z"}
+    put(redis, QUEUE, Containers(schedules=due, next_due={**dict(zip(due, range(1, 9))), "later": LATER}))
+
+    pages = [broker.due_schedules(QUEUE, leave_out) for leave_out in range(4)]
+
+    assert [[found.name for found in page.due] for page in pages] == [[b"a", b"b"], [b"b", b"c"], [b"c"], [b"d"]]
+    assert [page.next_ms == page.now_ms for page in pages] == [True, True, True, False]
+    assert pages[3].next_ms == LATER
 
 
 def test_a_delay_of_one_millisecond_delays_a_failed_message(broker: Broker, redis: Redis) -> None:

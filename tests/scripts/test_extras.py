@@ -10,10 +10,11 @@ from redis import Redis
 
 from bizzmq.broker.broker import Broker
 from bizzmq.broker.checked_publish import CheckedRequest, Terms
+from bizzmq.broker.workers import DeadWorker, Requeued
 from bizzmq.protocol.keys import QueueKeys
 from bizzmq.testing.layout import Keys
-from tests.scripts.containers import put
-from tests.scripts.moves import DEAD, QUEUE, Move
+from tests.scripts.containers import look, put
+from tests.scripts.moves import DEAD, QUEUE, Move, held
 from tests.scripts.test_moves import MOVES
 
 K = QueueKeys(QUEUE)
@@ -99,6 +100,36 @@ def test_a_forged_entry_goes_with_its_message(redis: Redis, broker: Broker, entr
     assert broker.delete_message(QUEUE, "m1")
 
     assert not redis.exists(K.extras)
+
+
+def test_a_requested_cancel_is_found_when_the_message_goes_back(redis: Redis, broker: Broker) -> None:
+    put(redis, QUEUE, held("m1"))
+    broker.cancel(QUEUE, b"{}", ["m1"])
+
+    broker.release(QUEUE, "w1", 1, ["m1"])
+
+    assert look(redis, QUEUE).stats == {"cancelled": 1}
+    assert not redis.exists(*BY_ID, K.messages)
+
+
+def test_requests_that_cannot_be_read_count_as_not_made(redis: Redis, broker: Broker) -> None:
+    put(redis, QUEUE, held("m1"))
+    redis.hset(K.extras, "m1", "{}")
+    redis.set(K.cancels, "forged")
+
+    assert broker.release(QUEUE, "w1", 1, ["m1"]) == 1
+
+    assert redis.lrange(K.waiting, 0, -1) == ["m1"]
+
+
+def test_each_cancel_of_a_very_long_list_is_found(redis: Redis, broker: Broker) -> None:
+    """A worker holds at most a hundred messages, but any client can forge its list."""
+    ids = tuple(f"m{number:04}" for number in range(1002))
+    put(redis, QUEUE, held(*ids, cancels=dict.fromkeys(ids, "{}")))
+
+    assert broker.requeue(QUEUE, "w1", DeadWorker("stopped")) == Requeued(0, 0, "", 0)
+
+    assert look(redis, QUEUE).stats == {"cancelled": len(ids)}
 
 
 def test_a_deleted_queue_leaves_nothing_beside_it(redis: Redis, broker: Broker) -> None:

@@ -47,6 +47,9 @@ WORKING: Dict[str, Callable[[Broker], Any]] = {
     "purge": lambda broker: purge.purge(broker, QUEUE),
     "cancel": lambda broker: broker.cancel(QUEUE, b"{}", ["m3"]).ended,
     "cancel of a held one": lambda broker: broker.cancel(QUEUE, b"{}", ["m1"]).requested,
+    "cancel of one that was seen in a worker's list": lambda broker: (
+        broker.cancel(QUEUE, b"{}", ["m1"], are_held=True).requested
+    ),
     "delete_message": lambda broker: broker.delete_message(QUEUE, "m3"),
     "delete_queue": lambda broker: broker.delete_queue(
         QUEUE, [broker.keys(QUEUE).processing("w1").encode()], "all", b""

@@ -41,6 +41,18 @@ def test_a_late_copy_of_an_older_checkpoint_changes_nothing(redis: Redis, broker
     assert broker.checkpoint(QUEUE, "m1") == b"new"
 
 
+def test_progress_stays_when_only_a_checkpoint_is_recorded_and_so_do_others_things(
+    redis: Redis, broker: Broker
+) -> None:
+    put(redis, QUEUE, held("m1", extras={"m1": '{"unique":"a"}'}))
+    record(broker, b"", 1)
+
+    assert broker.record(QUEUE, "w1", "m1", checkpoint=b"saved", number=2)
+
+    assert redis.hgetall(K.progress) == {"m1": "p1"}
+    assert redis.hgetall(K.extras) == {"m1": '{"unique":"a"}'}
+
+
 def test_another_worker_counts_from_the_start(redis: Redis, broker: Broker) -> None:
     put(redis, QUEUE, held("m1"))
     record(broker, b"of w1", 700)

@@ -23,8 +23,12 @@ DONE: Dict[str, Callable[[Any], bool]] = {
     "locate": lambda reply: reply[0] == 1,
     "delete_message": lambda reply: reply in (-1, 0, 1),
     "promote": lambda reply: reply in (0, 1),
+    "pause_schedule": lambda reply: reply in (0, 1),
+    "put_schedule": lambda reply: reply in (-1, 0, 1),
     "register": lambda reply: reply == 1,
+    "remove_schedule": lambda reply: reply in (-1, 0, 1),
     "replay": lambda reply: reply in (-2, 0, 1),
+    "resume_schedule": lambda reply: reply in (0, 1, 2),
     "write_off": lambda reply: reply in (0, 1),
 }
 

@@ -40,7 +40,10 @@ def test_charts_and_sparklines_are_drawn_and_said_in_words(site: Site, mq: BizzM
     assert "key=tenant-7" in failures
     cost = text_of(site.get("/cost").text)
     assert "by 1 task;" in cost or "by 1 task." in cost
-    assert "measured by task, not by key" in cost
+    assert "By task Task Queue" in cost
+    assert "By key Key Queue" in cost
+    assert "tenant-7 q" in cost
+    assert "By key Key" in text_of(page)
 
 
 def test_a_delayed_message_is_retried_now(site: Site, mq: BizzMQ, queue: str) -> None:

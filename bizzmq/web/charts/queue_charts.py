@@ -64,7 +64,7 @@ class Chart(NamedTuple):
 
 
 class TaskRow(NamedTuple):
-    """What a task has done in the whole time, and the processor time of one attempt in the mean, seconds."""
+    """What a task, or messages with a key, have done. The processor time is the mean of an attempt, seconds."""
 
     name: str
     total: Measures
@@ -81,7 +81,7 @@ class QueueCharts(NamedTuple):
         run, wait: the quantiles of SHARES of the times of handlers and of waiting, seconds; None without any.
         rows: the steps of the table: the step, its quantiles of run times, the mean number of busy workers, and the
             highest age of what waited.
-        tasks: the busiest first.
+        tasks, keys: the busiest first.
         deploys: newest first.
     """
 
@@ -93,6 +93,7 @@ class QueueCharts(NamedTuple):
     charts: List[Chart]
     rows: List[Dict[str, Any]]
     tasks: List[TaskRow]
+    keys: List[TaskRow]
     deploys: Sequence[Deploy]
 
 
@@ -113,7 +114,9 @@ def charts_of(found: QueueMetrics, shown: Range) -> Optional[QueueCharts]:
     most = max(one.measures.succeeded + one.measures.failed for one in found.steps)
     return QueueCharts(
         shown, total, most, quantiles(total), [total.wait.quantile_s(share) for share in SHARES],
-        _charts(found, shown, most), _rows(found.steps), _tasks(found), found.deploys[::-1][:_MOST_DEPLOYS],
+        _charts(found, shown, most), _rows(found.steps),
+        _totals({name: found.total_of(name) for name in found.tasks}),
+        _totals({key: found.total_of_key(key) for key in found.keys}), found.deploys[::-1][:_MOST_DEPLOYS],
     )  # fmt: skip
 
 
@@ -180,9 +183,8 @@ def _rows(steps: Sequence[QueueStep]) -> List[Dict[str, Any]]:
     return found[::-1]
 
 
-def _tasks(found: QueueMetrics) -> List[TaskRow]:
-    totals = [(name, found.total_of(name)) for name in found.tasks]
-    totals.sort(key=lambda one: (-one[1].run.sum_s, one[0]))
+def _totals(of: Mapping[str, Measures]) -> List[TaskRow]:
+    totals = sorted(of.items(), key=lambda one: (-one[1].run.sum_s, one[0]))
     return [
         TaskRow(name, one, quantiles(one), one.cpu_s / one.handled if one.handled else None)
         for name, one in totals[:_MOST_TASKS]

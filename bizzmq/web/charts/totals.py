@@ -28,15 +28,24 @@ class TaskTotal(NamedTuple):
     total: Measures
 
 
+class KeyTotal(NamedTuple):
+    """What the messages of a queue with one key have done."""
+
+    queue: str
+    key: str
+    total: Measures
+
+
 class Totals(NamedTuple):
     """What the tasks of some queues have done.
 
     Attributes:
-        tasks: those that have done something.
+        tasks, keys: those that have done something.
         read: of how many queues.
     """
 
     tasks: Sequence[TaskTotal]
+    keys: Sequence[KeyTotal]
     read: int
 
 
@@ -59,14 +68,16 @@ class KeptTotals:
 async def _read(client: AsyncBizzMQ, queues: Sequence[str], shown: Range) -> Totals:
     ends_s, read = time.monotonic() + _BUDGET_S, 0
     tasks: List[TaskTotal] = []
+    keys: List[KeyTotal] = []
     while read < len(queues) and time.monotonic() < ends_s:
         part = queues[read : read + _PART]
         found = await client._perform_all(_operations(part, shown))  # noqa: SLF001 - private to users, not to this package
         for one in found:
             if one is not None:
                 tasks += [TaskTotal(one.queue, task, one.total_of(task)) for task in one.tasks]
+                keys += [KeyTotal(one.queue, key, one.total_of_key(key)) for key in one.keys]
         read += len(part)
-    return Totals(tasks, read)
+    return Totals(tasks, keys, read)
 
 
 def _operations(queues: Sequence[str], shown: Range) -> Callable[[], List[Operation[Optional[QueueMetrics]]]]:

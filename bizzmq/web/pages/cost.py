@@ -1,10 +1,11 @@
-"""What tasks cost: processor time and memory."""
+"""What tasks and keys cost: processor time and memory."""
 
 from __future__ import annotations
 
-from typing import Sequence
+from typing import Any, Dict, Sequence, Tuple
 
 from bizzmq.admin.queue_row import QueueRow
+from bizzmq.metrics.series import Measures
 from bizzmq.web.charts.queue_charts import RANGES, quantiles
 from bizzmq.web.charts.totals import Totals
 from bizzmq.web.site import Look, Site, View
@@ -13,28 +14,42 @@ _MOST = 200
 
 
 async def cost(site: Site, look: Look) -> View:
-    """The page of costs by task."""
+    """The page of costs by task and by key."""
     snapshot = await site.snapshots.recent(is_live=look.is_live)
     shown = RANGES.get(look.query.get("range", ""), RANGES["1d"])
     found: Totals = await site.totals.read(busiest_first(snapshot.rows), shown)
-    tasks = sorted(found.tasks, key=lambda one: (-one.total.cpu_s, -one.total.run.sum_s, one.queue, one.task))
-    cpu_s, run_s = sum(one.total.cpu_s for one in tasks), sum(one.total.run.sum_s for one in tasks)
-    rows = [
-        {
-            "queue": one.queue, "task": one.task, "total": one.total, "run": quantiles(one.total),
-            "share": one.total.cpu_s / cpu_s if cpu_s else 0.0,
-            "cpu_mean_s": one.total.cpu_s / one.total.handled if one.total.handled else None,
-        }
-        for one in tasks[:_MOST]
-    ]  # fmt: skip
     return View(
         "cost.html",
         "Cost",
         {
-            "rows": rows, "range": shown, "ranges": RANGES.values(), "read": found.read, "total": len(snapshot.rows),
-            "tasks": len(tasks), "cpu_s": cpu_s, "run_s": run_s,
+            "tables": [
+                _table("task", [(one.queue, one.task or "plain messages", one.total) for one in found.tasks]),
+                _table("key", [(one.queue, one.key, one.total) for one in found.keys]),
+            ],
+            "range": shown, "ranges": RANGES.values(), "read": found.read, "total": len(snapshot.rows),
+            "tasks": len(found.tasks), "cpu_s": sum(one.total.cpu_s for one in found.tasks),
+            "run_s": sum(one.total.run.sum_s for one in found.tasks),
         },
     )  # fmt: skip
+
+
+def _table(by: str, totals: Sequence[Tuple[str, str, Measures]]) -> Dict[str, Any]:
+    """The rows of a table, the costliest first."""
+    cpu_s = sum(total.cpu_s for _, _, total in totals)
+    rows = [
+        {
+            "queue": queue, "name": name, "total": total, "run": quantiles(total),
+            "share": total.cpu_s / cpu_s if cpu_s else 0.0,
+            "cpu_mean_s": total.cpu_s / total.handled if total.handled else None,
+        }
+        for queue, name, total in sorted(totals, key=_costliest_first)[:_MOST]
+    ]  # fmt: skip
+    return {"by": by, "rows": rows, "all": len(totals)}
+
+
+def _costliest_first(one: Tuple[str, str, Measures]) -> Tuple[float, float, str, str]:
+    queue, name, total = one
+    return -total.cpu_s, -total.run.sum_s, queue, name
 
 
 def busiest_first(rows: Sequence[QueueRow]) -> Sequence[str]:

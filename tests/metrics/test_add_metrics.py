@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from bizzmq.admin.activity.rates import Rate, rates_of
+from bizzmq.admin.activity.rates import MINUTES, Rate, minutes_of, rates_of, samples_of
 from bizzmq.broker.broker import Broker
 from bizzmq.metrics.history import read_recent, read_report
 from bizzmq.metrics.steps import TOTALS, Sample
@@ -96,6 +96,18 @@ def test_a_rate_is_the_growth_of_the_totals_within_its_window() -> None:
     assert rates[60] == Rate(120.0, 120.0, 12.0)
     assert rates[300] == Rate(round(210 * 60 / 290, 3), round(210 * 60 / 290, 3), round(21 * 60 / 290, 3))
     assert rates[900] == Rate(round(310 * 60 / 800, 3), round(260 * 60 / 800, 3), round(31 * 60 / 800, 3))
+
+
+def test_minutes_are_what_has_grown_between_samples() -> None:
+    recent = line(185, 10, 0, 0) + line(125, 20, 0, 0) + line(65, 20, 15, 1) + line(5, 25, 15, 1)
+    stats = [(b"published", b"26"), (b"acked", b"15"), (b"retried", b"1")]
+
+    minutes = minutes_of(samples_of(recent, stats, NOW_MS))
+
+    assert len(minutes) == MINUTES
+    assert minutes[:11] == (None,) * 11
+    assert minutes[11:] == (Rate(0.0, 0.0, 0.0), Rate(10.0, 0.0, 0.0), Rate(0.0, 15.0, 1.0), Rate(6.0, 0.0, 0.0))
+    assert minutes_of(samples_of(None, stats, NOW_MS)) == ()
 
 
 def test_no_pool_no_rate_and_samples_of_a_deleted_queue_do_not_count() -> None:

@@ -19,6 +19,7 @@ from bizzmq.web import dashboard
 from tests.support.paths import ROOT
 from tests.web.browser import AXE_VARIABLE, CHROMIUM, Watched, axe_source, violations
 from tests.web.conftest import Serving
+from tests.web.past import write_past
 from tests.web.site import PASSWORD
 
 playwright = pytest.importorskip(
@@ -29,13 +30,15 @@ pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no chromium on PATH: apt-g
 PICTURES = ROOT / "docs" / "operations" / "pictures"
 PICTURES_VARIABLE = "BIZZMQ_TEST_PICTURES"
 """If it is set, the pictures of docs/ are taken anew."""
+ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-lcd-text"]
+"""The last one makes pictures small: text without coloured edges."""
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
         browser.close()
 
@@ -89,6 +92,9 @@ def scene(mq: BizzMQ, redis: Redis) -> Iterator[dict[str, str]]:
     release = threading.Event()
     stop = mq.consume_message_from_queue("mail", lambda _body: release.wait(120))
     ids = mq.publish_messages_to_queue("mail", [{"to": f"user-{number}@example.org"} for number in range(120)])
+    write_past(redis, "thumbnails", {"shop.tasks.thumbnail": 0.8, "shop.tasks.resize": 0.2, "shop.tasks.sign": 0.02},
+               deaths=3)  # fmt: skip
+    write_past(redis, "search-index", {"shop.tasks.index": 1.6})
     mq.schedule("cleanup", "exports", {"days": 30}, every_s=900)
     letter = mq.dead_letters("billing.invoices").messages[0].id
     redis.hset(QueueKeys("billing.invoices").profiles, letter, _profile().encode())
@@ -132,7 +138,7 @@ def _paths(scene: dict[str, str]) -> list[str]:
     return [
         "/", "/queues/mail", "/queues/billing.invoices?state=dead_lettered", letter, f"{letter}/edit",
         f"/queues/mail/messages/{scene['waiting']}", "/failures", "/pools", "/schedules",
-        "/jobs", "/log", "/queues/none",
+        "/jobs", "/log", "/cost", "/queues/mail/options", "/queues/none",
     ]  # fmt: skip
 
 
@@ -293,11 +299,17 @@ def test_the_pictures_of_the_documentation(
     folder = PICTURES if os.environ.get(PICTURES_VARIABLE) else tmp_path
     folder.mkdir(exist_ok=True)
     letter = f"/queues/billing.invoices/messages/{scene['letter']}"
-    taken = [("queues", "/", "light", 1440), ("message", letter, "dark", 1440),
-             ("failures", "/failures", "light", 1440), ("queues", "/", "dark", 390)]  # fmt: skip
-    for name, path, theme, width in taken:
+    queue = "/queues/thumbnails"
+    taken = [
+        ("queues", "/", "light", 1440, 680), ("message", letter, "dark", 1440, 560),
+        ("queue", queue, "light", 1440, 560), ("failures", "/failures", "light", 1440, 660),
+        ("queues", "/", "dark", 390, 900), ("queue", queue, "dark", 390, 900), ("cost", "/cost", "light", 1440, 360),
+    ]  # fmt: skip
+    for name, path, theme, width, height in taken:
         page = open_page(alone.url, theme=theme, width=width).page
         page.goto(path)
         page.wait_for_selector("#live:has-text('Live')")
-        page.screenshot(path=str(folder / f"dashboard-{name}-{theme}-{width}.png"))
+        file = folder / f"dashboard-{name}-{theme}-{width}.png"
+        page.screenshot(path=str(file), clip={"x": 0, "y": 0, "width": width, "height": height})
+        assert file.stat().st_size < 100_000, file
     assert len(list(folder.glob("*.png"))) == len(taken)

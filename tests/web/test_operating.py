@@ -8,6 +8,7 @@ from typing import Any, Callable
 
 import httpx
 import pytest
+from redis import Redis
 
 from bizzmq import AsyncBizzMQ, BizzMQ, MessageOptions, QueueOptions
 from bizzmq.testing.wait import eventually
@@ -15,6 +16,7 @@ from bizzmq.web import dashboard
 from bizzmq.web.access.passwords import Passwords
 from bizzmq.web.application import application
 from tests.web.conftest import Serving
+from tests.web.past import write_past
 from tests.web.site import LOOK_PASSWORD, PASSWORD, Site, notice_in, text_of
 
 TOKEN = "a-token-for-prometheus"
@@ -44,6 +46,26 @@ def test_charts_and_sparklines_are_drawn_and_said_in_words(site: Site, mq: BizzM
     assert "By key Key Queue" in cost
     assert "tenant-7 q" in cost
     assert "By key Key" in text_of(page)
+
+
+def test_the_past_is_drawn_with_deploys_and_deaths_are_counted(
+    site: Site, mq: BizzMQ, queue: str, redis: Redis
+) -> None:
+    write_past(redis, queue, {"shop.send": 0.5, "shop.read": 0.1}, deaths=2)
+
+    page = site.get("/queues/q").text
+    assert page.count('class="mark"') == 4 * 2  # each chart has both deploys
+    text = text_of(page)
+    assert "1.4.2 (1 pool)" in text
+    assert "By task" in text
+    assert text.index("shop.send") < text.index("shop.read")  # the busier one first
+    assert "handled" in text_of(site.get("/queues/q?range=30d").text)
+    assert 'class="spark"><svg' in site.get("/").text
+    assert "All queues, last 15 minutes" in text_of(site.get("/").text)
+    assert "killed by the kernel: out of memory shop.send q 2" in text_of(site.get("/failures?queue=q").text)
+    cost = text_of(site.get("/cost").text)
+    assert "by 2 tasks." in cost
+    assert re.search(r"shop\.send q .* 83 % ", cost)
 
 
 def test_a_delayed_message_is_retried_now(site: Site, mq: BizzMQ, queue: str) -> None:

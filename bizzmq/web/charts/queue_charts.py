@@ -147,7 +147,7 @@ def _charts(found: QueueMetrics, shown: Range, most: int) -> List[Chart]:
             width, marks,
         ),
         Chart(
-            "Busy workers", f"at most {_most(busy):.1f} in the mean of {_step(shown)}",
+            "Busy workers", f"at most {_few(_most(busy))} in the mean of {_step(shown)}",
             (Series("busy", "level", area(busy, _most(busy))),), width, marks,
         ),
         Chart(
@@ -164,6 +164,10 @@ def _charts(found: QueueMetrics, shown: Range, most: int) -> List[Chart]:
 def busy_workers(one: Measures) -> float:
     """How many workers ran handlers in the mean. An attempt counts as a whole in the step in which it has ended."""
     return one.run.sum_s / one.lasts_s if one.lasts_s else 0.0
+
+
+def _few(number: float) -> str:
+    return "<0.1" if 0 < number < 0.1 else f"{number:.1f}"
 
 
 def _most(numbers: Numbers) -> float:

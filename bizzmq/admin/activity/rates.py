@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from typing import List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from bizzmq.metrics.history import read_recent
@@ -15,7 +16,9 @@ MINUTES = 15
 _INCOMING = ("published", "replayed")
 _OUTGOING = ("acked", "discarded", "dead_lettered", "cancelled", "expired", "dropped")
 _FAILED = ("retried", "discarded", "dead_lettered")
+_PLACES = [[TOTALS.index(name) for name in names] for names in (_INCOMING, _OUTGOING, _FAILED)]
 _PERIOD_S = 10
+_DIGITS = 16
 
 
 class Rate(NamedTuple):
@@ -54,9 +57,28 @@ def samples_of(recent: Optional[bytes], stats: Sequence[Tuple[bytes, bytes]], no
     Args: as for `rates_of`.
     """
     now = _sample_of_stats(stats, now_ms)
-    totals = now.totals
-    past = [one for one in read_recent(recent) if one.at_ms < now_ms and _is_before(one.totals, totals)]
-    return [*past, now]
+    chosen, count = _chosen(recent or b"", now_ms)
+    past = _past(chosen, now)
+    return [*(past if len(past) == count else _past(recent, now)), now]
+
+
+def _past(recent: Optional[bytes], now: Sample) -> Sequence[Sample]:
+    return [one for one in read_recent(recent) if one.at_ms < now.at_ms and _is_before(one.totals, now.totals)]
+
+
+def _chosen(recent: bytes, now_ms: int) -> Tuple[bytes, int]:
+    """The lines of those samples that rates and minutes are made of, and how many they are.
+
+    To read all of them would be most of the work for a queue.
+    """
+    stamped = [(line.partition(b" ")[0], line) for line in recent.split(b"\n")]
+    known = sorted((int(stamp), line) for stamp, line in stamped if stamp.isdigit() and len(stamp) <= _DIGITS)
+    times = [at_ms for at_ms, _ in known]
+    begins = [now_ms - (window_s + _PERIOD_S) * 1000 for window_s in WINDOWS_S]
+    ends = [now_ms - minute * 60_000 for minute in range(MINUTES + 1)]
+    wanted = {0, *(bisect_left(times, at) for at in begins), *(bisect_right(times, at) - 1 for at in ends)}
+    chosen = [known[place][1] for place in sorted(wanted) if 0 <= place < len(known)]
+    return b"\n".join(chosen), len(chosen)
 
 
 def rates_between(samples: Sequence[Sample]) -> Mapping[int, Optional[Rate]]:
@@ -84,8 +106,8 @@ def minutes_of(samples: Sequence[Sample]) -> Tuple[Optional[Rate], ...]:
 
 
 def _grown(before: Sample, now: Sample) -> Rate:
-    grown = dict(zip(TOTALS, (is_ - was for is_, was in zip(now.totals, before.totals))))
-    return Rate(*(float(sum(grown[name] for name in names)) for names in (_INCOMING, _OUTGOING, _FAILED)))
+    were, are = before.totals, now.totals
+    return Rate(*[float(sum([are[place] - were[place] for place in places])) for places in _PLACES])
 
 
 def _is_before(one: Tuple[int, ...], other: Tuple[int, ...]) -> bool:

@@ -51,12 +51,12 @@ def test_an_object_that_is_not_given_back_in_time_is_not_waited_for(run: Run) ->
 
 def test_a_long_line_of_tasks_is_no_failure_as_long_as_it_moves(run: Run) -> None:
     async def main() -> int:
-        pool, done = AsyncPool(Thing, limit=1, patience_s=0.2), 0
+        pool, done = AsyncPool(Thing, limit=1, patience_s=1.0), 0
 
         async def use() -> None:
             nonlocal done
             thing = await pool.acquire()
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.03)
             pool.release(thing)
             done += 1
 

@@ -66,7 +66,7 @@ def consume_and_rest(mq: BizzMQ, handler: Any) -> None:
     """Check that a valid message behind the planted one is handled and nothing is left to do."""
     mq.publish_message_to_queue("q", "good")
     mq.consume_message_from_queue("q", handler)
-    eventually(lambda: at_rest(mq, "q"), 2.0, lambda: f"rest, there is {mq.stats('q')}")
+    eventually(lambda: at_rest(mq, "q"), 30.0, lambda: f"rest, there is {mq.stats('q')}")
 
 
 @pytest.mark.parametrize("name", UNREADABLE)

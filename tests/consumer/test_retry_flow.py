@@ -141,7 +141,7 @@ def test_an_invalid_delay_ends_neither_message_nor_consumer(mq: BizzMQ, queue: s
 
     mq.consume_message_from_queue("q", seen)
 
-    eventually(lambda: mq.stats("q").acked == 1, 3.0)
+    eventually(lambda: mq.stats("q").acked == 1, 30.0)
     stats = mq.stats("q")
     assert stats.retried + stats.dead_lettered >= 1
 

@@ -167,7 +167,7 @@ def test_closing_the_client_closes_its_connections(url: str, redis: Redis) -> No
 
     mq.close()
 
-    eventually(lambda: len(redis.client_list()) == before, 1.0, "all its connections to be closed")
+    eventually(lambda: len(redis.client_list()) == before, 30.0, "all its connections to be closed")
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any, Callable, Optional, Sequence
 
-from bizzmq.broker.server_info import REFUSED
 from bizzmq.connection.base import Connection
 from bizzmq.connection.cluster.slots import key_of
+from bizzmq.doctor.server_info import REFUSED
 from bizzmq.errors import BrokerFullError, BrokerReplyError
 from bizzmq.protocol import keys
 

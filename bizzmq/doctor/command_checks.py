@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from bizzmq.broker.server_info import REFUSED, missing_commands
 from bizzmq.doctor.findings import Finding, ServerFacts, fail, ok, warn
 from bizzmq.doctor.roles import GROUPS, OPTIONAL, ROLES, needed
+from bizzmq.doctor.server_info import REFUSED, missing_commands
 from bizzmq.errors import BrokerUnavailableError
 
 _VITAL = frozenset(("publisher", "creator", "worker"))

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-from bizzmq.broker.server_info import REFUSED, config, info
 from bizzmq.connection.base import Connection
+from bizzmq.doctor.server_info import REFUSED, config, info
 from bizzmq.protocol.keys import PROBE
 
 NEARLY_FULL, FULL = 0.8, 0.95

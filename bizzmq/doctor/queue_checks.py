@@ -7,8 +7,8 @@ from typing import Iterator
 from bizzmq.admin import stats as queue_stats
 from bizzmq.admin.queue_problems import queue_problems
 from bizzmq.broker.broker import Broker
-from bizzmq.broker.server_info import REFUSED
 from bizzmq.doctor.findings import Finding, fail, ok, warn
+from bizzmq.doctor.server_info import REFUSED
 from bizzmq.errors import QUEUE_TROUBLE
 
 _NAMED = 20

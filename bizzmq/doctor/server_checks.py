@@ -9,9 +9,9 @@ import statistics
 import time
 from typing import Iterator
 
-from bizzmq.broker.server_info import REFUSED
 from bizzmq.connection.error_mapping import NoScriptError
 from bizzmq.doctor.findings import FULL, NEARLY_FULL, Finding, ServerFacts, fail, ok, warn
+from bizzmq.doctor.server_info import REFUSED
 from bizzmq.utils import clock
 
 PINGS = 50

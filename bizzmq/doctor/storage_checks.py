@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from bizzmq.broker.server_info import NO_EVICTION
 from bizzmq.doctor.findings import FULL, NEARLY_FULL, Finding, ServerFacts, fail, ok, warn
+from bizzmq.doctor.server_info import NO_EVICTION
 
 _AOF = "CONFIG SET appendonly yes, and `appendonly yes` in its configuration file"
 _FSYNC = {

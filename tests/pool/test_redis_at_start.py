@@ -11,8 +11,8 @@ import pytest
 from redis import Redis
 
 from bizzmq import BizzMQ, ConfigurationError, QueueOptions
-from bizzmq.broker.server_info import missing_commands
 from bizzmq.connection.base import Connection
+from bizzmq.doctor.server_info import missing_commands
 from bizzmq.errors import BrokerUnusableError
 from bizzmq.testing.ports import LOOPBACK, free_port
 from bizzmq.testing.server import RedisServer

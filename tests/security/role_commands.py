@@ -13,9 +13,9 @@ from bizzmq.admin.stats import overview, read_all_pools, stats
 from bizzmq.admin.stored_message import STATES
 from bizzmq.broker.broker import Broker
 from bizzmq.broker.schedules import Fire, Fired
-from bizzmq.broker.server_info import info, warn_of_eviction
 from bizzmq.connection.factory import connect
 from bizzmq.control.pause_ends import PauseEnds
+from bizzmq.doctor.server_info import info, warn_of_eviction
 from bizzmq.metrics.reading import checked_window, read_metrics
 from bizzmq.results.awaited import Awaited, value_of
 from bizzmq.results.result_client import ending_of, result_readers

@@ -13,12 +13,12 @@ import signal
 
 from bizzmq.app.description import AppDescription
 from bizzmq.broker.broker import Broker
-from bizzmq.broker.server_info import warn_of_eviction
 from bizzmq.connection.error_mapping import SlotMovedError
 from bizzmq.connection.factory import AnyConnection
 from bizzmq.connection.retry import CURABLE, Outage
 from bizzmq.consumer import failpoints
 from bizzmq.consumer.lease import QUEUE_GONE, Lease, LeaseOptions
+from bizzmq.doctor.server_info import warn_of_eviction
 from bizzmq.errors import (
     QUEUE_TROUBLE,
     BizzMQError,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Callable
 
 from bizzmq.broker.broker import Broker
-from bizzmq.broker.server_info import missing_commands
 from bizzmq.doctor.roles import OPTIONAL, needed
+from bizzmq.doctor.server_info import missing_commands
 from bizzmq.errors import QUEUE_TROUBLE, BrokerRefusesError, BrokerUnavailableError, BrokerUnusableError
 
 

@@ -191,8 +191,7 @@ class AsyncConnection:
             BrokerUnavailableError: the connection was lost, and these replies with it.
         """
         packed = pack_all(commands)
-        wire = self._take_sent()
-        await self._send(wire, packed, self._due + len(commands))
+        await self._send(self._take_sent(), packed, self._due + len(commands))
 
     async def _send(self, wire: Wire, packed: bytes, due: float) -> None:
         try:

@@ -50,6 +50,11 @@ AT_ONCE = [
 ] + [
     Move("cancel", "ends several", Containers(waiting=("m1", "m2"), delayed=("m3",)), cancelling("m1", "m3", "m4"),
          Cancelled(2, 0), Containers(waiting=("m2",), stats={"cancelled": 2}), again=Cancelled(0, 0)),
+    Move("cancel", "an id that is given twice, once", held("m2", waiting=("m1",), stats={"cancelled": 6}),
+         cancelling("m1", "m2", "m1", "m2"), Cancelled(1, 1), held("m2", cancels={"m2": WHY}, stats={"cancelled": 7}),
+         again=Cancelled(0, 1)),
+    Move("cancel", "nothing without ids", Containers(waiting=("m1",)),
+         lambda broker: broker.cancel(QUEUE, WHY.encode(), ()), Cancelled(0, 0), Containers(waiting=("m1",))),
     Move("cancel", "ends a dead letter without another result", NO_QUEUE, cancelling(queue=DEAD), Cancelled(1, 0),
          NO_QUEUE, before_dead=Containers(parked=("m1",), keeps=("m1",)),
          after_dead=Containers(stats={"cancelled": 1}), again=Cancelled(0, 0)),

@@ -8,6 +8,7 @@ from redis import Redis
 from bizzmq import BrokerReplyError, LeaseLostError
 from bizzmq.broker.broker import Broker
 from bizzmq.protocol.keys import QueueKeys
+from bizzmq.protocol.records import KeptOutput
 from tests.scripts.containers import put
 from tests.scripts.moves import DEAD, QUEUE, held
 
@@ -39,6 +40,30 @@ def test_a_late_copy_of_an_older_checkpoint_changes_nothing(redis: Redis, broker
     assert record(broker, b"old", 9)
     assert record(broker, b"same number", 10)
     assert broker.checkpoint(QUEUE, "m1") == b"new"
+
+
+@pytest.mark.parametrize("name", ["progress", "checkpoint", "output", "profile"])
+def test_one_thing_is_kept_without_the_others(redis: Redis, broker: Broker, name: str) -> None:
+    keys = {"progress": K.progress, "checkpoint": K.checkpoints, "output": K.output, "profile": K.profiles}
+    put(redis, QUEUE, held("m1"))
+
+    for value in (b"first", b"second"):
+        assert broker.record(QUEUE, "w1", "m1", number=len(value), **{name: value})  # type: ignore[arg-type]
+
+    assert {one for one, key in keys.items() if redis.exists(key)} == {name}
+    assert (redis.hget(keys[name], "m1") or "").endswith("second")
+    assert redis.hgetall(K.extras) == {"m1": "{}"}
+
+
+def test_output_that_is_kept_for_some_time_is_not_beside_the_message(redis: Redis, broker: Broker) -> None:
+    put(redis, QUEUE, held("m1"))
+
+    assert broker.record(QUEUE, "w1", "m1", kept_output=KeptOutput(b"printed", 60_000))
+
+    (key,) = redis.keys("*:result:*")
+    assert redis.get(key) == "printed"
+    assert 30_000 < redis.pttl(key) <= 60_000
+    assert not redis.exists(K.extras, K.output)
 
 
 def test_progress_stays_when_only_a_checkpoint_is_recorded_and_so_do_others_things(

@@ -25,6 +25,7 @@ DONE: Dict[str, Callable[[Any], bool]] = {
     "promote": lambda reply: reply in (0, 1),
     "pause_schedule": lambda reply: reply in (0, 1),
     "put_schedule": lambda reply: reply in (-1, 0, 1),
+    "record": lambda reply: reply in (0, 1),
     "register": lambda reply: reply == 1,
     "remove_schedule": lambda reply: reply in (-1, 0, 1),
     "replay": lambda reply: reply in (-2, 0, 1),

@@ -20,7 +20,7 @@ from bizzmq.alerts.rules import (
     WORKER_DEATHS,
     Rules,
 )
-from bizzmq.broker.operations import Operation, Together
+from bizzmq.broker.operations import Operation, Together, read_time_ms
 from bizzmq.broker.replies import as_text, pairs
 from bizzmq.connection.error_mapping import CommandRefusedError
 from bizzmq.connection.retry import QUOTE_LIMIT
@@ -78,8 +78,7 @@ def read_facts(queue: str) -> Operation[Optional[Facts]]:
     if row is None:
         return None
     k = QueueKeys(queue)
-    (clock,) = yield Together([("TIME",)])
-    now_ms = int(clock[0]) * 1000 + int(clock[1]) // 1000
+    now_ms = yield from read_time_ms()
     if row.stats is None:
         notes = yield from _notes_if_readable(k)
         return Facts(row, notes, (), None, now_ms, trouble=row.error)

@@ -154,6 +154,22 @@ def test_after_the_supervisor_is_killed(scene: Scene, pids: Path, janitor: str) 
     assert scene.waiting() == [scene.ledger.runs()[0].id]
 
 
+def test_after_supervisor_and_janitor_are_killed_and_the_exit_is_cut_off(scene: Scene, pids: Path) -> None:
+    """A thread that never ends keeps the worker from its orderly exit."""
+    pool = scene.pool("--drain-timeout=1", "--lease=1", handler=HANDLER, concurrency=1)
+    body = {"do": "start_all_kinds", "then": "leave_thread", "pids": str(pids), "path": "", "times": 1}
+    scene.ledger.wait_handled(scene.publish_one(body))
+    found = eventually(lambda: started(pids) if len(started(pids)) == KINDS else [], PATIENCE_S, pool.log)
+    assert any(map(lives, found))
+
+    os.kill(pool.janitor_pid(), signal.SIGSTOP)
+    pool.signal(signal.SIGKILL)
+    os.kill(pool.janitor_pid(), signal.SIGKILL)
+
+    no_process_is_alive(found, pool)
+    assert "takes too long and is cut off" in pool.log()
+
+
 def test_processes_of_another_worker_survive(scene: Scene, pids: Path) -> None:
     pool = scene.pool(handler=HANDLER, concurrency=2)
     found = given_descendants(scene, pool, pids)

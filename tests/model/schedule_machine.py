@@ -117,6 +117,22 @@ class ScheduleMachine(TimedMachine):
         next_due = due_text(_schedule(name, known).options.when.first(self.queue.now_ms))
         return Request("resume_schedule", client, (name, record, next_due))
 
+    @rule(name=schedules)
+    def run_now(self, name: str) -> None:
+        """Publish its message besides its times."""
+        known = dict(self.queue.schedules).get(name)
+        if known is not None:
+            terms = _schedule(name, known).terms
+            self.publish_checked(
+                [terms.unique_key],
+                Terms(
+                    until_started=terms.kept_until == "started",
+                    expires=terms.expires_ms > 0,
+                    throttles=terms.kept_until.isdigit(),
+                ),
+                1,
+            )
+
     @rule(name=schedules, is_stale=st.booleans(), again=times)
     def remove(self, name: str, is_stale: bool, again: int) -> None:
         known = dict(self.queue.schedules).get(name)

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule
 from redis import Redis
 
+from bizzmq.audit import leftovers, schedules
+from bizzmq.audit.scan import QueueScan
 from bizzmq.broker.broker import Broker
 from bizzmq.testing.layout import Keys
 from tests.model.beside_machine import BesideMachine
@@ -45,6 +47,11 @@ class TimedMachine(BesideMachine):
 
     def times_of_expiry_pass(self) -> None:
         self.clock_moves(2)
+
+    def teardown(self) -> None:
+        """The audit finds nothing, either."""
+        scan = QueueScan(self.broker, QUEUE)
+        assert [*leftovers.findings_of(scan), *schedules.findings_of(self.broker, self.broker.keys(QUEUE))] == []
 
     @invariant()
     def throttled_keys_have_a_message_and_a_time(self) -> None:

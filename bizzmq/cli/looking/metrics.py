@@ -35,7 +35,7 @@ _NO_TASK = "(plain)"
 @click.option("--json", "as_json", is_flag=True, help="One JSON document, with all of it.")
 @click.pass_obj
 def metrics(redis_url: str, queue: str, last_s: float, step_s: Optional[float], by: str, as_json: bool) -> None:
-    """Show what has happened on a queue: attempts, failures, times, processor time, and starts of other code.
+    """Show what has happened on a queue: attempts, failures, times, processor time, starts of other code, and deaths.
 
     Pools write it every ten seconds. Times are UTC, by Redis's clock. wait is from the publish to the first delivery,
     p95 the time below which 95 of 100 were, cpu processor time.
@@ -64,6 +64,13 @@ def _show_steps(found: QueueMetrics) -> None:
         show_folded(f"{counted(len(found.steps) - len(known), 'step')} left out: no pool was there, and nothing ran")
     for deploy in found.deploys:
         show_folded(_deploy_line(deploy))
+    deaths = [
+        f"{cause} {count}{f' in {task}' if task else ''}"
+        for task in sorted(found.tasks)
+        for cause, count in found.total_of(task).deaths.items()
+    ]
+    if deaths:
+        show_folded(f"workers died: {', '.join(deaths)}")
 
 
 def _row_of_step(step: QueueStep) -> list[Any]:

@@ -20,7 +20,7 @@ from bizzmq.alerts.rules import (
     WORKER_DEATHS,
     Rules,
 )
-from bizzmq.broker.operations import Operation, Together, read_time_ms
+from bizzmq.broker.operations import Operation, Together
 from bizzmq.broker.replies import as_text, pairs
 from bizzmq.connection.error_mapping import CommandRefusedError
 from bizzmq.connection.retry import QUOTE_LIMIT
@@ -57,8 +57,7 @@ class Facts(NamedTuple):
         row: its counts, its oldest message, and its pools.
         notes: by kind of alert, as stored; empty if they cannot be read.
         late: the names of the schedules that are due, the longest first, each with the time in seconds.
-        history: of the last minutes; None if it cannot be read.
-        now_ms: Redis's clock.
+        history: of the last minutes; None if there is none.
         is_paused: what is said of a pause of the whole queue; "" if it is not paused.
         trouble: why the queue cannot be used; "" if it can.
     """
@@ -67,42 +66,41 @@ class Facts(NamedTuple):
     notes: Mapping[str, bytes]
     late: Sequence[Tuple[str, float]]
     history: Optional[QueueMetrics]
-    now_ms: int
     is_paused: str = ""
     trouble: str = ""
 
 
-def read_facts(queue: str) -> Operation[Optional[Facts]]:
-    """What is known of a queue; None if there is no such queue any more."""
+def read_facts(queue: str, rules: Rules) -> Operation[Optional[Facts]]:
+    """What is known of a queue, as far as the rules need it; None if there is no such queue any more."""
     row = yield from read_row(queue)
     if row is None:
         return None
-    k = QueueKeys(queue)
-    now_ms = yield from read_time_ms()
+    k, oldest_s = QueueKeys(queue), rules.limit(OLDEST_WAITING, queue)
     if row.stats is None:
-        notes = yield from _notes_if_readable(k)
-        return Facts(row, notes, (), None, now_ms, trouble=row.error)
+        return (yield from _unusable(k, row, row.error))
     try:
-        flat, due = yield Together([("HGETALL", k.alerts), ("ZRANGE", k.due, 0, _NAMED, "WITHSCORES")])
-        history = yield from read_metrics(k, checked_window(WINDOW_S, _STEP_S))
+        flat, due, clock = yield Together(
+            [("HGETALL", k.alerts), ("ZRANGE", k.due, 0, _NAMED, "WITHSCORES"), ("TIME",)]
+        )
+        has_history = row.rates.get(WINDOW_S) is not None
+        history = (yield from read_metrics(k, checked_window(WINDOW_S, _STEP_S))) if has_history else None
     except QueueNotFoundError:
         return None
     except QUEUE_TROUBLE as error:
-        notes = yield from _notes_if_readable(k)
-        return Facts(row, notes, (), None, now_ms, trouble=str(error)[:QUOTE_LIMIT])
-    paused = ""
-    if row.oldest_s is not None:
+        return (yield from _unusable(k, row, str(error)[:QUOTE_LIMIT]))
+    now_ms, paused = int(clock[0]) * 1000 + int(clock[1]) // 1000, ""
+    if row.oldest_s is not None and oldest_s is not None and row.oldest_s >= oldest_s:
         pauses = yield from read_pauses_if_allowed(k)
         paused = next((one.sentence(now_ms / 1000) for one in pauses if not one.task and not one.key), "")
-    return Facts(row, _notes(flat), _late(due, now_ms), history, now_ms, paused)
+    return Facts(row, _notes(flat), _late(due, now_ms), history, paused)
 
 
-def _notes_if_readable(k: QueueKeys) -> Operation[Mapping[str, bytes]]:
+def _unusable(k: QueueKeys, row: QueueRow, trouble: str) -> Operation[Facts]:
     try:
         (flat,) = yield Together([("HGETALL", k.alerts)])
     except (*QUEUE_TROUBLE, CommandRefusedError):
-        return {}
-    return _notes(flat)
+        flat = ()
+    return Facts(row, _notes(flat), (), None, trouble=trouble)
 
 
 def _notes(flat: Any) -> Dict[str, bytes]:

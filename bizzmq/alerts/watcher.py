@@ -98,7 +98,7 @@ class Watcher:
 
     def _facts(self, queue: str) -> Optional[Facts]:
         try:
-            return self._broker.perform(read_facts(queue))
+            return self._broker.perform(read_facts(queue, self._rules))
         except QUEUE_TROUBLE as error:
             log(_logger, logging.WARNING, "the queue cannot be looked at", queue=queue, error=str(error)[:QUOTE_LIMIT])
         except BrokerUnavailableError as error:

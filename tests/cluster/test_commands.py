@@ -10,9 +10,13 @@ from typing import Callable
 import pytest
 
 from bizzmq import BizzMQ, MessageOptions, QueueInUseError, QueueOptions, Reject
+from bizzmq.alerts.watcher import Watcher
+from bizzmq.broker.broker import open_broker
+from bizzmq.errors import BizzMQError
 from bizzmq.testing import invariants
 from bizzmq.testing.ledger import Ledger
 from bizzmq.testing.wait import eventually
+from tests.alerts.recorder import Recorder, only
 from tests.cluster.conftest import StartPool
 from tests.faults.scene import PATIENCE_S, QUEUE
 from tests.support.cluster import Cluster
@@ -78,6 +82,8 @@ def test_queues_and_messages_are_managed_on_several_servers(url: str) -> None:
         assert sorted(listed) == published
         found = [mq.find(one) for one in (published[0], published[-1], later)]
         assert [one.body if one else None for one in found] == [0, 999, "later"]
+        eventually(lambda: _alerts(url) == [("no-worker", "begin", "wide")], PATIENCE_S, ignoring=(BizzMQError,))
+        assert _alerts(url) == [], "it is noted on the servers"
         assert mq.delete("wide", published[5])
         with pytest.raises(QueueInUseError, match="999 messages"):
             mq.delete_queue("wide")
@@ -95,6 +101,14 @@ def test_queues_and_messages_are_managed_on_several_servers(url: str) -> None:
 def _fail_some(number: int) -> None:
     if number % 400 == 0:
         raise Reject("not this one")
+
+
+def _alerts(url: str) -> list[tuple[str, str, str]]:
+    """What a watcher that looks once sends."""
+    recorder = Recorder()
+    with open_broker(url) as broker:
+        Watcher(broker, only(no_worker=0), recorder).look()
+    return recorder.sent
 
 
 def _wrong(url: str) -> str:

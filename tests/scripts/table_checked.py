@@ -7,10 +7,11 @@ from typing import Any, Mapping, Sequence
 
 from bizzmq.broker.broker import Broker
 from bizzmq.broker.checked_publish import CheckedRequest, Terms
+from bizzmq.broker.workers import Requeued
 from bizzmq.errors import UniqueKeyInUseError
 from tests.scripts.containers import LATER, PAST, Containers
 from tests.scripts.moves import QUEUE, Call, Move, claim_ids, held
-from tests.scripts.table_leaving import dead_lettering, replaying
+from tests.scripts.table_leaving import dead_lettering, gone, replaying, requeueing
 
 KEEP_NONE = '{"error_type":"MessageExpired","error":"the message was not started in time","traceback":""}'
 FULL = '{"error_type":"QueueFullError","error":"the queue was full, and newer messages came","traceback":""}'
@@ -282,6 +283,14 @@ ROWS = [
     ),
     Move(
         "claim",
+        "leaves the key of a message that has it until it is finished",
+        held(waiting=("m1",), **ONE),
+        lambda broker: claim_ids(broker, 2),
+        ["m1"],
+        held("m1", **ONE),
+    ),
+    Move(
+        "claim",
         "leaves a key that another message has by now",
         held(waiting=("m1",), unique={"a": "m2"}, extras={"m1": '{"unique":"a","until":"started"}'}),
         lambda broker: claim_ids(broker, 2),
@@ -297,6 +306,15 @@ ROWS = [
         held(stats={"dead_lettered": 1}, extras=ONE["extras"]),
         after_dead=Containers(waiting=("m1",), wake=True),
         again=False,
+    ),
+    Move(
+        "requeue",
+        "one that is discarded frees its unique key",
+        held("m1", **ONE),
+        requeueing("failed", running="m1", outcome="discard", record=b"{}"),
+        Requeued(0, 0, "", 0),
+        gone(stats={"discarded": 1}),
+        again=None,
     ),
     Move(
         "replay",

@@ -8,6 +8,7 @@ import pytest
 from redis import Redis
 
 from bizzmq.broker.broker import Broker
+from bizzmq.broker.workers import DeadWorker
 from bizzmq.protocol.results import KeptResult
 from bizzmq.testing.layout import Keys
 from bizzmq.testing.server import RedisServer
@@ -112,6 +113,20 @@ def test_a_result_is_sent_to_those_who_wait_for_it_and_to_no_other(broker: Broke
         broker.finish(QUEUE, "w1", [b"m3"], long)
         assert eventually(waiter.get_message)["data"] == "", "a long one is not sent"
     assert client.get(Keys(QUEUE).result("m3")) == "x" * 5000
+
+
+def test_the_results_of_a_dead_worker_are_sent_to_those_who_wait_for_them(broker: Broker, client: Redis) -> None:
+    put(client, QUEUE, held("m1", "m2", keeps=("m1", "m2")))
+    keys = [Keys(QUEUE).result(one) for one in ("m1", "m2")]
+    results = {"m1": KeptResult(b"60000", b"one"), "m2": KeptResult(b"60000", b"two")}
+    with client.pubsub(ignore_subscribe_messages=True) as waiter:
+        waiter.subscribe(*keys)
+        eventually(lambda: client.pubsub_numsub(*keys) == [(key, 1) for key in keys])
+
+        broker.requeue(QUEUE, "w1", DeadWorker("stopped", last_finished="m2", results=results))
+
+        sent = [eventually(waiter.get_message) for _ in keys]
+    assert {one["channel"]: one["data"] for one in sent} == dict(zip(keys, ("one", "two")))
 
 
 def test_a_result_takes_no_more_memory_than_it_needs(broker: Broker, client: Redis) -> None:

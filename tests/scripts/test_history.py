@@ -175,6 +175,39 @@ def test_the_last_event_of_a_message_that_stays(scene: Scene, name: str) -> None
     assert last.in_dead_letters == (event == "parked")
 
 
+@pytest.mark.parametrize(("kind", "why"), [(DeathKind.CRASH, WHY), (DeathKind.STOPPED, "its worker was stopped")])
+def test_only_the_running_message_of_a_dead_worker_has_its_reason(scene: Scene, kind: DeathKind, why: str) -> None:
+    running, other = scene.publish(), scene.publish()
+    scene.broker.requeue("q", W2, DeadWorker(DeathKind.STOPPED))
+    scene.claim()
+
+    scene.broker.requeue("q", W1, DeadWorker(kind, running, crash_limit=2, record=RECORD))
+
+    assert [scene.entries(one)[-1].why for one in (running, other)] == [why, "not started"]
+
+
+def test_a_finished_message_that_has_lost_its_result_goes_back_for_that(scene: Scene) -> None:
+    message_id = scene.claimed(result_ttl_s=60)
+
+    scene.broker.requeue("q", W1, DeadWorker(DeathKind.STOPPED, "", message_id))
+
+    assert scene.entries(message_id)[-1].why == "its result was lost"
+
+
+def test_each_of_several_messages_is_promoted_and_claimed(scene: Scene) -> None:
+    scene.broker.requeue("q", W2, DeadWorker(DeathKind.STOPPED))
+    first, second = scene.claimed(), scene.claimed()
+    scene.retry(first, "2 3 4 0\t\t!ValueError: no", delay_ms=1)
+    scene.retry(second, "1 0 0 0\t\t!ValueError: no", delay_ms=2)
+    time.sleep(0.003)
+    scene.claim()
+
+    for message_id, delivery in ((first, 10), (second, 2)):
+        _, _, retried, promoted, claimed = scene.entries(message_id)
+        assert (promoted.event, promoted.until_s) == ("promoted", retried.until_s)
+        assert (claimed.event, claimed.delivery) == ("claimed", delivery)
+
+
 def succeeded(scene: Scene) -> str:
     message_id = scene.claimed(result_ttl_s=60)
     scene.broker.finish("q", W1, [message_id.encode()], {message_id.encode(): KEPT})

@@ -176,7 +176,7 @@ class Watcher:
         lasted = span((now_ms - since_ms) / 1000)
         of = f"{queue}: " if queue else ""
         if change.send == OVER or finding is None:
-            return Notice(kind, OVER, queue, f"{of}no more: {KINDS[kind].title}; it was so for {lasted}",
+            return Notice(kind, OVER, queue, f"{of}{KINDS[kind].title}. This is over after {lasted}",
                           since_ms / 1000, now_ms / 1000)  # fmt: skip
         return Notice(kind, BEGIN, queue, logs.cut(logs.escape(finding.sentence)), since_ms / 1000, now_ms / 1000,
                       round(finding.value, 3), finding.limit)  # fmt: skip

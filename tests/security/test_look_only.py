@@ -24,7 +24,8 @@ from tests.security.roles import DOCUMENT, refusals, rules, set_user, url_of  # 
 from tests.support.features import need_acl  # noqa: E402 - the same
 
 PAGES = ("/", "/queues/q", "/queues/q?state=delayed", "/queues/q?state=processing", "/queues/q?state=dead_lettered",
-         "/failures", "/pools", "/schedules", "/jobs", "/log")  # fmt: skip
+         "/failures", "/pools", "/schedules", "/jobs", "/log", "/cost", "/queues/q?range=1d",
+         "/queues/q/options")  # fmt: skip
 
 
 def line_of_redis_7() -> List[str]:

@@ -68,6 +68,30 @@ def test_the_past_is_drawn_with_deploys_and_deaths_are_counted(
     assert re.search(r"shop\.send q .* 83 % ", cost)
 
 
+def failing_differently(mq: BizzMQ, queue: str, number: int) -> None:
+    """Make dead letters, each with an error of a type of its own."""
+
+    def handle(body: Any) -> None:
+        raise type(f"Error{body}", (Exception,), {})("no")
+
+    mq.publish_messages_to_queue(queue, list(range(number)), MessageOptions(retries=0))
+    mq.consume_until_empty(queue, handle, 300)
+
+
+def test_the_pages_of_groups_are_of_one_reading(site: Site, mq: BizzMQ, queue: str) -> None:
+    failing_differently(mq, queue, 120)
+
+    first = site.get("/failures").text
+    mq.purge("q_dlq")
+    second = site.get("/failures?page=2").text
+
+    assert "Page 1 of 2" in text_of(first)
+    names = [set(re.findall("Error[0-9]+", page)) for page in (first, second)]
+    assert [len(some) for some in names] == [100, 20]
+    assert not names[0] & names[1]
+    assert "No dead letters" in text_of(site.get("/failures").text)
+
+
 def test_a_delayed_message_is_retried_now(site: Site, mq: BizzMQ, queue: str) -> None:
     message = mq.publish_message_to_queue(queue, {}, MessageOptions(delay_s=3600))
     path = f"/queues/q/messages/{message}"
@@ -209,7 +233,7 @@ def test_how_long_pages_of_a_thousand_queues_and_ten_thousand_groups_take(
     import time
 
     for number in range(1000):
-        mq.create_queue(f"queue-{number:04}")
+        mq.create_queue(f"queue-{number:04}", QueueOptions(config_dead_letter_queue=True))
 
     def taken(path: str) -> float:
         began_s = time.perf_counter()
@@ -219,5 +243,9 @@ def test_how_long_pages_of_a_thousand_queues_and_ten_thousand_groups_take(
     site.get("/sign-in")
     figures = {"cold": taken("/"), "while it is read": taken("/?sort=waiting")}
     figures.update({path: min(taken(path) for _ in range(5)) for path in ("/", "/?sort=waiting", "/queues/queue-0007")})
+    for number in range(10):
+        failing_differently(mq, f"queue-{number:04}", 1000)
+    eventually(lambda: "10,000" in text_of(site.get("/failures").text), 60)
+    figures.update({path: taken(path) for path in ("/failures", "/failures?page=50")})
     record_property("milliseconds", json.dumps(figures))
     print(figures)  # noqa: T201 - for who runs it by hand

@@ -13,7 +13,7 @@ from bizzmq.alerts.rules import KINDS, OLDEST_WAITING, REDIS_AWAY, Rules
 from bizzmq.alerts.senders import Notice, Sender, SendError
 from bizzmq.broker.alerts import change_alert_call, change_alert_result
 from bizzmq.broker.broker import Broker
-from bizzmq.broker.operations import Operation, Script
+from bizzmq.broker.operations import Operation, Script, read_time_ms
 from bizzmq.connection.retry import QUOTE_LIMIT
 from bizzmq.errors import QUEUE_TROUBLE, BizzMQError, BrokerUnavailableError, QueueNotFoundError
 from bizzmq.protocol import ids
@@ -160,8 +160,7 @@ class Watcher:
         return settled
 
     def _clock_ms(self) -> int:
-        seconds, micros = self._broker.time()
-        return seconds * 1000 + micros // 1000
+        return self._broker.perform(read_time_ms())
 
     @property
     def _send_ms(self) -> int:

@@ -7,6 +7,7 @@ import os
 SECRETS = (
     "BIZZMQ_REDIS_URL", "BIZZMQ_WORKER_REDIS_URL", "BIZZMQ_SIGNING_KEYS", "BIZZMQ_ENCRYPTION_KEYS",
     "BIZZMQ_WORKER_HEALTH_TOKEN", "BIZZMQ_DASHBOARD_PASSWORD", "BIZZMQ_DASHBOARD_LOOK_PASSWORD",
+    "BIZZMQ_WATCH_ALERTS_WEBHOOK",
     "BIZZMQ_DASHBOARD_METRICS_TOKEN",
 )  # fmt: skip
 """Variables that can hold a password, a key or a token. REDIS_URL is not one of them: the platform sets it, and

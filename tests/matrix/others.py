@@ -186,6 +186,25 @@ TIME_AND_OUTPUT = (
         remark="2026-11-24: the tests last seconds; `make soak` ran for 64 minutes in total (180,184 messages, none "
         "of the confirmed ones lost)",
     ),
+    Row(
+        "O3",
+        "a watcher of alerts is killed, also while it sends; two watchers; a webhook or command that hangs or fails",
+        (
+            *tests_of(
+                "alerts/test_watcher.py",
+                "an_alert_is_sent_once_by_two_watchers_and_one_that_is_restarted",
+                "another_watcher_sends_what_a_dead_one_was_sending",
+                "what_could_not_be_sent_is_sent_later_and_what_is_over_by_then_is_not",
+                "redis_that_is_away_is_an_alert_when_it_lasts",
+            ),
+            *tests_of(
+                "alerts/test_command.py",
+                "a_service_ends_in_order_and_does_not_repeat_itself_when_it_is_started_again",
+            ),
+            "alerts/test_senders.py",
+        ),
+        remark="2026-12-01: a watcher that dies between the send and the note of it sends twice",
+    ),
 )
 
 SECURITY = (

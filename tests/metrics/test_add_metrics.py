@@ -40,6 +40,15 @@ def test_a_report_has_a_sample_with_the_totals_and_their_spares(broker: Broker, 
     assert redis.ttl(KEY) > 30 * 24 * 3600
 
 
+def test_what_a_pause_has_put_aside_is_not_held_by_workers(broker: Broker, redis: Redis) -> None:
+    put(redis, QUEUE, held("m1", waiting=("m2",), suspended=("m3", "m4", "m5")))
+
+    gauges = broker.add_metrics(QUEUE, "s1", 1, b"", b"")
+
+    assert gauges is not None
+    assert (gauges.stored, gauges.suspended, gauges.processing) == (5, 3, 1)
+
+
 def test_a_report_that_is_sent_again_is_added_once(broker: Broker, redis: Redis) -> None:
     put(redis, QUEUE, held())
     for number in (1, 1, 2, 2, 1):

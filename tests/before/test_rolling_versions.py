@@ -72,3 +72,6 @@ def test_both_versions_share_a_queue_and_lose_nothing(
     assert scene.totals()["acked"] == 801
     scene.gone(first)
     scene.retire(last)
+    assert (
+        0 < scene.mq.metrics(QUEUE, last_s=600).total.succeeded <= 801
+    )  # those of the new pool: the old one has no history

@@ -16,7 +16,7 @@ from bizzmq.workers.ipc.janitor_messages import KeepProfile
 from bizzmq.workers.ipc.scoreboard import Scoreboard
 from bizzmq.workers.ipc.slot_activity import Activity, Snapshot
 
-CHECK_S = 1.0
+CHECK_S = 0.5
 _BELIEVED_S = 60.0
 """How long what was read of a history is believed."""
 _ENOUGH = 100

@@ -14,7 +14,7 @@ INTERVAL_S = 0.05
 """Between two samples of a worker. A stack of 25 frames costs it 0.16 ms, a third of a percent."""
 _DENSE_SAMPLES = 500
 """After this number of intervals the samples of a slow message become rarer: two an interval, three, and so on."""
-_FIRST_REPORT_S, _REPORT_S, _REPORT_SHARE = 1.0, 2.0, 0.05
+_FIRST_REPORT_S, _REPORT_S, _REPORT_SHARE = 0.5, 2.0, 0.05
 Deliver = Callable[[Profile], object]
 Running = Sequence[Tuple[str, Snapshot]]
 """The workers that are up, and what they do."""

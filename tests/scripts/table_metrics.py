@@ -14,14 +14,16 @@ def adding(number: int = 1) -> Callable[[Broker], Any]:
 
     def call(broker: Broker) -> Any:
         gauges = broker.add_metrics(QUEUE, "s1", number, b"measured", b"{}")
-        return None if gauges is None else tuple(gauges)[1:6]
+        return None if gauges is None else (*tuple(gauges)[1:6], gauges.suspended)
 
     return call
 
 
 BUSY = held("m1", waiting=("m2", "m3"), delayed=("m4",), stats={"published": 4})
+ASIDE = held("m1", suspended=("m2", "m3"))
 ROWS = [
-    Move("add_metrics", "tells the lengths of a queue", BUSY, adding(), (2, 1, 4, 0, 0), BUSY),
+    Move("add_metrics", "tells the lengths of a queue", BUSY, adding(), (2, 1, 4, 0, 0, 0), BUSY),
+    Move("add_metrics", "tells what is put aside", ASIDE, adding(), (0, 0, 3, 0, 0, 2), ASIDE),
     Move("add_metrics", "no such queue", NO_QUEUE, adding(), None, NO_QUEUE),
     Move("roll_up_metrics", "from nothing", Containers(),
          lambda broker: broker.roll_up_metrics(QUEUE, b"", b"1", {b"s:1": b"x"}, [b"r:s1:1"]), True, Containers(),

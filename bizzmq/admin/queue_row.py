@@ -7,7 +7,7 @@ from typing import Any, Iterable, Mapping, Optional, Sequence
 
 from bizzmq.admin.activity.pools import SILENT, PoolInfo, Serving, read_reports, serving_commands, workers_of
 from bizzmq.admin.activity.rates import WINDOWS_S, Rate, minutes_of, rates_between, samples_of
-from bizzmq.admin.stats import TOTALS_AT, stats_commands, stats_result, sum_of
+from bizzmq.admin.stats import TOTALS_AT, read_suspended, stats_commands, stats_result, sum_of
 from bizzmq.broker.operations import Operation, Together, command
 from bizzmq.broker.queues import meta_result
 from bizzmq.broker.replies import as_text, pairs
@@ -82,7 +82,8 @@ def _read_part(k: QueueKeys) -> Operation[tuple[QueueRow, int]]:
         ("HGET", k.metrics, RECENT),
     ])  # fmt: skip
     flat, rest = replies[0], replies[1:]
-    stats = stats_result(k, rest[: len(counts)])
+    aside = yield from read_suspended(k, rest)
+    stats = stats_result(k, rest[: len(counts)], aside)
     options, _ = meta_result(flat, k.queue)
     serving: Serving = yield from read_reports(k, rest[len(counts) : len(counts) + len(serving_of)])
     head, first, last, recent = rest[len(counts) + len(serving_of) :]

@@ -35,12 +35,12 @@ def read_stats(k: QueueKeys) -> Operation[QueueStats]:
     parts = []
     for shard in (yield from read_shards(k)):
         replies = yield Together(stats_commands(shard))
-        aside = yield from _read_suspended(shard, replies)
+        aside = yield from read_suspended(shard, replies)
         parts.append(stats_result(shard, replies, aside))
     return sum_of(parts)
 
 
-def _read_suspended(k: QueueKeys, replies: Sequence[Any]) -> Operation[int]:
+def read_suspended(k: QueueKeys, replies: Sequence[Any]) -> Operation[int]:
     """How many messages are put aside for a pause. Users of Redis from before pauses may not ask: for them none is."""
     if not totals.read(pairs(replies[TOTALS_AT])).counted.get("suspended"):
         return 0

@@ -123,7 +123,7 @@ def test_scripts_with_figures_are_tried() -> None:
 
     assert survivors.tried(text) == ["claim"]
     known = {mutant.script for mutant in all_mutants()}
-    assert set(survivors.tried(survivors.PATH.read_text(encoding="utf-8"))) <= known | {"common"}
+    assert set(survivors.tried(survivors.PATH.read_text(encoding="utf-8"))) <= known
 
 
 def test_each_row_of_the_documentation_is_a_mutant_of_the_scripts_with_a_reason() -> None:

@@ -56,6 +56,8 @@ ONE = {"extras": entries(m1="a"), "unique": {"a": "m1"}}
 EXPIRED = {"extras": {"m1": '{"unique":"a",' + PAST + "}"}, "unique": {"a": "m1"}}
 SUPERSEDED = '{"unique":"a","superseded":true}'
 SUPERSEDED_EXPIRED = '{"unique":"a",' + PAST + ',"superseded":true}'
+ONLY_ONE = {"max_length": "1", "when_full": "drop-oldest"}
+THREE = {"max_length": "3", "when_full": "drop-oldest"}
 HELD = {"workers": {"w1": "s1"}, "processing": {"w1": ("m1",)}, "supervisors": {"s1": "7"}}
 
 ROWS = [
@@ -241,6 +243,72 @@ ROWS = [
         ),
         again=(["m3"], 0),
     ),
+    *(
+        row(
+            f"and drops {sentence}",
+            queue(**before, options=ONLY_ONE),
+            checking("m6", keys=("",), **terms),
+            (["m6"], dropped),
+            queue(**after, wake=True, stats={"published": 1, **counted}, options=ONLY_ONE),
+            again=(["m6"], 0),
+        )
+        for sentence, before, terms, dropped, after, counted in (
+            (
+                "one of an absurd priority",
+                {"prioritized": {"m2": -(2**60)}},
+                {},
+                1,
+                {"waiting": ("m6",)},
+                {"dropped": 1},
+            ),
+            (
+                "one of a high priority before a delayed one",
+                {"prioritized": {"m2": 5}},
+                {"delay_ms": 90_000},
+                1,
+                {"delayed": ("m6",)},
+                {"dropped": 1},
+            ),
+            (
+                "an id without a message, which is missing",
+                {"waiting": ("f",), "forged": ("f",)},
+                {},
+                1,
+                {"waiting": ("m6",)},
+                {"missing": 1},
+            ),
+            (
+                "a message and an id without one",
+                {"waiting": ("f", "m1"), "forged": ("f",)},
+                {},
+                2,
+                {"waiting": ("m6",)},
+                {"missing": 1, "dropped": 1},
+            ),
+        )
+    ),
+    row(
+        "and drops one of priority -1 before those that wait",
+        queue(waiting=("m1", "m2"), prioritized={"m3": -1}, options=THREE),
+        checking("m6", keys=("",)),
+        (["m6"], 1),
+        queue(waiting=("m1", "m2", "m6"), wake=True, stats={"published": 1, "dropped": 1}, options=THREE),
+        again=(["m6"], 0),
+    ),
+    row(
+        "and drops the older ones of the lowest priority",
+        queue(prioritized={"m1": -4, "m2": -5, "m3": -5, "m4": -5}, options=THREE),
+        checking("m6", keys=("",)),
+        (["m6"], 2),
+        queue(
+            waiting=("m6",),
+            prioritized={"m1": -4, "m4": -5},
+            wake=True,
+            stats={"published": 1, "dropped": 2},
+            options=THREE,
+        ),
+        again=(["m6"], 0),
+    ),
     row(
         "and drops a unique one with its key",
         queue(waiting=("m1",), options={"max_length": "1", "when_full": "drop-oldest"}, **ONE),
@@ -280,6 +348,14 @@ ROWS = [
         lambda broker: claim_ids(broker, 2),
         ["m1"],
         held("m1", extras={"m1": '{"unique":"a","until":"started"}'}),
+    ),
+    Move(
+        "claim",
+        "no more than it asks for, also of messages that have something beside them",
+        held(waiting=("m1", "m2"), **ONE),
+        lambda broker: claim_ids(broker, 1),
+        ["m1"],
+        held("m1", waiting=("m2",), wake=True, **ONE),
     ),
     Move(
         "claim",

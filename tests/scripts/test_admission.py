@@ -58,6 +58,14 @@ def test_what_the_worker_held_before_goes_on(redis: Redis, broker: Broker) -> No
     assert look(redis, QUEUE).stats == {"expired": 1, "missing": 1}
 
 
+def test_what_the_worker_held_goes_on_beside_an_id_without_a_message(redis: Redis, broker: Broker) -> None:
+    put(redis, QUEUE, held("m1", "f", forged=("f",)))
+    expiring(redis, ["m1"])
+
+    assert claim_ids(broker, 1) == ["m1"]
+    assert look(redis, QUEUE).stats == {"missing": 1}
+
+
 def test_it_is_dead_lettered_if_the_queue_says_so(redis: Redis, broker: Broker) -> None:
     put(redis, QUEUE, held(waiting=("m1",), attempts={"m1": "1 0 0 0"}))
     redis.hset(K.meta, "dead_letter_expired", "1")

@@ -125,6 +125,15 @@ def test_workers_are_held_off_from_the_first_page_on_that_returns_something(
     assert (0 < until_ms - now_ms(redis) <= 10_000) if holds else until_ms == 0
 
 
+def test_a_first_page_that_returns_nothing_holds_no_worker_off(redis: Redis, broker: Broker) -> None:
+    many = tuple(f"m{number:03}" for number in range(150))
+    put(redis, QUEUE, Containers(suspended=many, tasks=dict.fromkeys(many, "a"), pauses={"task:a": WHY, "task:b": WHY}))
+
+    assert broker.resume(QUEUE, "task:b").returned == 0
+
+    assert json.loads(redis.hget(K.pauses, "resuming") or "") == {"until_ms": 0}
+
+
 def test_the_history_has_what_was_put_aside_and_resumed(redis: Redis, broker: Broker) -> None:
     put(redis, QUEUE, held(waiting=("m1",), tasks={"m1": "a"}, pauses={"task:a": WHY}, extras={"history": "1"}))
     assert claim_ids(broker, 1) == []

@@ -116,6 +116,23 @@ def test_a_key_of_the_wrong_type_is_an_error_and_changes_nothing_else(redis: Red
     assert sum(redis.exists(one) for one in (K.checkpoints, K.progress, K.extras)) == 1
 
 
+def test_only_a_new_profile_beside_sixty_four_others_removes_the_oldest(redis: Redis, broker: Broker) -> None:
+    others = [f"l{number:02}" for number in reversed(range(63))]
+    put(redis, QUEUE, held("m1", "m2"))
+    redis.hset(K.profiles, mapping={"m1": "old", **dict.fromkeys(others, "old")})
+
+    assert broker.record(QUEUE, "w1", "m1", profile=b"again")
+    assert {*redis.hkeys(K.profiles)} == {"m1", *others}
+    assert broker.record(QUEUE, "w1", "m2", profile=b"new")
+    assert {*redis.hkeys(K.profiles)} == {"m1", "m2", *others} - {"l00"}
+
+    redis.hdel(K.profiles, *others)
+    redis.hset(K.profiles, "l00", "old")
+    redis.hdel(K.profiles, "m2")
+    assert broker.record(QUEUE, "w1", "m2", profile=b"new")
+    assert {*redis.hkeys(K.profiles)} == {"l00", "m1", "m2"}
+
+
 def test_a_queue_keeps_the_profiles_of_the_newest_messages(redis: Redis, broker: Broker) -> None:
     put(redis, QUEUE, held("m1"))
     redis.hset(K.profiles, mapping={f"l{number:02}": "old" for number in range(64)})

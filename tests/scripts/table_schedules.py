@@ -107,9 +107,13 @@ FIRING = [
          firing(occurrence(action="skip")), [Fired.FIRED],
          one(LATER, waiting=("m1",), wake=True, stats={"published": 1}, fires={"s": f"1000 {NOW} m1 8 1"}),
          again=[Fired.ELSEWHERE]),
-    Move("fire", "waits while its last message is there", one(waiting=("m0",), fires={"s": "500 500 m0 7 1"}),
-         firing(occurrence(action="queue-one")), [Fired.WAITS],
-         one(SOON, waiting=("m0",), fires={"s": "1000 500 m0 7 1"}), again=[Fired.ELSEWHERE]),
+    *[
+        Move("fire", f"waits while its last message is there, due at {due}",
+             one(due, waiting=("m0",), fires={"s": "500 500 m0 7 1"}),
+             firing(occurrence(due, action="queue-one")), [Fired.WAITS],
+             one(SOON, waiting=("m0",), fires={"s": f"{kept} 500 m0 7 1"}), again=[Fired.ELSEWHERE])
+        for due, kept in ((1000, 1000), (1001, 1001), (-5, 0))
+    ],
     Move("fire", "keeps the time of its series while it waits on",
          one(2000.5, waiting=("m0",), fires={"s": "1000 500 m0 7 1"}),
          firing(occurrence(action="queue-one")._replace(score=b"2000.5")), [Fired.WAITS],

@@ -42,8 +42,8 @@ if not retry then return -1 end
 if not count_of(retry) then retry = '0' end
 local envelope = redis.call('HGET', dead_messages, id)
 if not envelope or (read_version ~= '' and redis.sha1hex(header_line(envelope)) ~= read_version) then
-  if nonce ~= '' and redis.pcall('GET', last_replay) == this_replay then return 1 end
-  return not envelope and edited ~= '' and redis.call('HGET', messages, id) == edited and 1 or 0
+  local is_repeated = redis.pcall('GET', last_replay) == this_replay or redis.call('HGET', messages, id) == edited
+  return is_repeated and 1 or 0
 end
 check_types({messages, attempts, stats, dead_attempts}, {waiting, dead_waiting, dead_parked},
   {prioritized, wake, dead_delayed, dead_prioritized})

@@ -136,7 +136,7 @@ def replay_result(reply: Any, queue: str) -> bool:
         raise QueueNotFoundError(queue)
     if reply == -2:
         raise UniqueKeyInUseError(queue)
-    return bool(reply)
+    return bool(reply == 1)
 
 
 def delete_call(k: QueueKeys, place: str, message_ids: Sequence[bytes]) -> Call:

@@ -8,6 +8,7 @@ import click
 
 from bench import (
     aio,
+    browsers,
     compare,
     drain,
     durability,
@@ -35,6 +36,7 @@ SMALL = {
     "preload": ["--rounds=5"],
     "tasks": ["--quick", "--alone", "--rounds=1"],
     "features": ["--quick", "--alone", "--rounds=1"],
+    "browsers": ["--messages=100000", "--rounds=1", "--browsers=5"],
     "schedules": ["--schedules=1000", "--seconds=10"],
     "aio": ["--messages=500", "--rounds=1"],
     "durability": ["--crashes=1", "--waits=10"],
@@ -59,6 +61,7 @@ main.add_command(durability.main, "durability")
 main.add_command(tasks.main, "tasks")
 main.add_command(features.main, "features")
 main.add_command(sampling.main, "sampling")
+main.add_command(browsers.main, "browsers")
 main.add_command(schedules.main, "schedules")
 main.add_command(aio.main, "aio")
 main.add_command(compare.compare, "compare")

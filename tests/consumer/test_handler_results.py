@@ -78,13 +78,14 @@ class Kept:
         cls(body)
 
 
-POOL = ThreadPool(1)
+POOL: ThreadPool
 
 
 @pytest.fixture(scope="module", autouse=True)
-def ended_pool() -> Iterator[None]:
-    yield
-    POOL.terminate()
+def thread_pool() -> Iterator[None]:
+    global POOL
+    with ThreadPool(1) as POOL:
+        yield
 
 
 RUNS_NOTHING: dict[str, Any] = {

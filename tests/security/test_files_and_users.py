@@ -164,6 +164,6 @@ def test_a_pool_answers_no_more_than_status(start_pool: Callable[..., Pool], url
             client.settimeout(PATIENCE_S)
             client.connect(str(socket_of(pool, runtime)))
             client.sendall(reported)
-            assert client.recv(1000) == b"error: say status, check or ready\n"
+            assert client.recv(1000) == b"error: say status, check, ready or idle\n"
 
     eventually(lambda: pool.worker_pids() == before, PATIENCE_S)

@@ -49,8 +49,8 @@ def wait_for_status(path: Path, condition: Any, what: str = "the pool's status")
 
 
 def is_working(status: Any) -> bool:
-    """Whether all workers of the pool are at work."""
-    return bool(status["working"] == status["target_workers"])
+    """Whether all workers of the pool are at work, and its janitor has reached Redis: until then it counts as away."""
+    return bool(status["working"] == status["target_workers"] and not status["redis_away"])
 
 
 def publish(url: str, *bodies: Any) -> list[str]:

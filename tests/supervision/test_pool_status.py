@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any, Callable
 
@@ -25,7 +26,7 @@ from bizzmq.workers.control.client import ask
 from bizzmq.workers.control.control_socket import CHECK, IDLE, READY, STATUS, answer_with
 from bizzmq.workers.control.request_server import RequestServer
 from tests.faults.gated_handler import HANDLER, Gate
-from tests.supervision.pool_status import is_working, publish, run, socket_of, wait_for_status
+from tests.supervision.pool_status import is_working, publish, run, socket_of, status_of, wait_for_status
 from tests.support.forked_command import Forked
 from tests.support.paths import ROOT
 
@@ -177,6 +178,10 @@ def test_check_succeeds_while_redis_is_unavailable(
     server.kill()
     wait_for_status(path, lambda status: status["redis_away"])
 
+    end_s = time.monotonic() + 2.0  # it stays away: what is not due meanwhile is no answer of Redis
+    while time.monotonic() < end_s:
+        assert status_of(path)["redis_away"]
+    assert "available again" not in pool.log()
     assert run("bizzmq.workers", "--check", env=environment).returncode == 0
     unready = run("bizzmq.workers", "--check", "ready", env=environment)
     assert unready.returncode == 1

@@ -52,9 +52,9 @@ class RunningCancels:
         if self._is_refused:
             return math.inf
         if now_s >= self._next_s:
-            self._next_s = now_s + CANCEL_CHECK_S
             for queue, running in self._running().items():
                 self._check(queue, running)
+            self._next_s = now_s + CANCEL_CHECK_S
         return max(0.0, self._next_s - now_s)
 
     def _running(self) -> Dict[str, Running]:

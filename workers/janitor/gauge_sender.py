@@ -66,10 +66,10 @@ class GaugeSender:
         """Send the figures for the autoscaler, once a second; returns the seconds until the next time."""
         now_s = clock.monotonic()
         if now_s >= self._next_s:
-            self._next_s = now_s + _EVERY_S
             counts = [count for queue in self._queues for count in self._counts(queue)]
             settled = sum(count.acked + count.retried + count.discarded for count in counts)
             self._channel.send(Gauges(sum(count.waiting for count in counts), settled))
+            self._next_s = now_s + _EVERY_S
         return self._next_s - now_s
 
     def _counts(self, queue: str) -> list[QueueStats]:

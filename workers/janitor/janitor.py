@@ -154,7 +154,10 @@ class Janitor:
             self._pending.accept(request)
 
     def tick(self) -> float:
-        """Do what is due; returns the seconds until there is something to do again."""
+        """Do what is due; returns the seconds until there is something to do again.
+
+        A part whose request has failed is due again at once. So after a failure, no round succeeds without an answer.
+        """
         try:
             if not self._ready:
                 self._make_ready()

@@ -61,18 +61,19 @@ class PoolRequests:
             self._store_answers()
             now_s = clock.monotonic()
             if now_s >= self._next_s:
-                self._next_s = now_s + ASK_S
                 self._take()
+                self._next_s = now_s + ASK_S
         except CommandRefusedError as error:
             self._is_refused = True
             log(_logger, logging.INFO, "this pool takes no requests through Redis: its user may not read them",
                 error=str(error))  # fmt: skip
             return math.inf
         except _TROUBLE:
-            pass  # the lease logs what is wrong with the queue
+            self._next_s = clock.monotonic() + ASK_S  # the lease logs what is wrong with the queue
         except BrokerUnavailableError:
             if not self._broker.connection.spans_nodes:
                 raise
+            self._next_s = clock.monotonic() + ASK_S
         return max(0.0, self._next_s - clock.monotonic())
 
     def _take(self) -> None:

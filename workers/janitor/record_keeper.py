@@ -37,11 +37,11 @@ class RecordKeeper:
         if not self._scoreboard.has_records:
             return 2 * INTERVAL_S
         if now_s >= self._next_s:
-            self._next_s = now_s + INTERVAL_S
             slots = self._slots()
             self._stored = {worker: numbers for worker, numbers in self._stored.items() if worker in slots}
             for worker, slot in slots.items():
                 self._store(worker, slot)
+            self._next_s = now_s + INTERVAL_S
         return max(0.0, self._next_s - now_s)
 
     def _store(self, worker: str, slot: int) -> None:

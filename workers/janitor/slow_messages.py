@@ -97,11 +97,11 @@ class SlowMessages:
             return math.inf
         now_s = clock.monotonic()
         if now_s >= self._next_s:
-            self._next_s = now_s + CHECK_S
             for worker, slot in self._slots().items():
                 snapshot = self._scoreboard.slot(slot).read()
                 if snapshot.activity is Activity.RUNNING and self._is_slow(snapshot, now_s):
                     self._report(worker, snapshot.running, snapshot.delivery)
+            self._next_s = now_s + CHECK_S
         return max(0.0, self._next_s - now_s)
 
     def _is_slow(self, snapshot: Snapshot, now_s: float) -> bool:

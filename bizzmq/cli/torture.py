@@ -11,7 +11,7 @@ import tempfile
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, List, NoReturn, Sequence
 
 import click
 
@@ -130,12 +130,18 @@ class HandlerWatch:
             self._report(f"the handler has failed all {len(runs)} runs so far, the last one with {error}")
 
 
+_asked_to_end: List[int] = []
+"""The signal that has asked the command to end."""
+
+
 def _run(settings: Settings, show: LiveOutput | None) -> tuple[Verdict, str]:
     """The verdict, and the path of the pools' log, which is kept if there are problems."""
     report = show_on_stderr if show is None else partial(show.line, "WARN")
     watch = HandlerWatch(report)
 
     def struck(kind: str, about: str) -> None:
+        if _asked_to_end:  # and this still runs: the signal came in a finalizer, where Python drops exceptions
+            _end(_asked_to_end[0])
         if show is not None:
             show.injected(kind, about)
         watch.check(run.stage.ledger)
@@ -194,6 +200,11 @@ def _leave(number: int, _frame: FrameType | None) -> None:
     """Exit through all context managers, which end every process. Further signals are ignored."""
     for other in _ENDING:
         signal.signal(other, signal.SIG_IGN)
+    _asked_to_end.append(number)
+    _end(number)
+
+
+def _end(number: int) -> NoReturn:
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     sys.exit(128 + number)

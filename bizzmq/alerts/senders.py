@@ -1,4 +1,4 @@
-"""Where alerts are sent: a webhook, a command, or the log. Each send ends in time, whatever the other side does."""
+"""Where alerts are sent: a webhook, a command, or the log. Each send ends in time, answered or not."""
 
 from __future__ import annotations
 

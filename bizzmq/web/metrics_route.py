@@ -36,7 +36,7 @@ def metrics_routes(site: Site) -> list[Route]:
 
 
 def measured(row: QueueRow) -> MeasuredQueue:
-    """What Prometheus is told of a queue."""
+    """What Prometheus gets to know of a queue."""
     stats = row.stats
     assert stats is not None
     messages = {

@@ -1,4 +1,4 @@
-"""The state machine of schedules, and of throttled keys: each occurrence is published once, whoever fires it."""
+"""The state machine of schedules, and of throttled keys: each occurrence is published once, by any janitor."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ _SUCCEEDED, _DEAD_LETTERED = OUTCOMES.index("succeeded"), OUTCOMES.index("dead_l
 
 
 def write_past(redis: Redis, queue: str, tasks: Dict[str, float], hours: float = 1.0, *, deaths: int = 0) -> None:
-    """Give a queue a past in which each of these tasks has run for so many seconds a time, and been deployed once.
+    """Give a queue a past in which each of these tasks has run for some seconds a time, and been deployed once.
 
     Its totals become those of that past: call it for a queue without any.
     """

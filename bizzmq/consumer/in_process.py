@@ -133,6 +133,8 @@ class InProcessConsumer:
             self._lease_stop.request()
         if not self._leasing.wait() and is_registered:
             self._end_lease()
+        for broker in (self._broker, self._lease_broker):  # after a start that failed they may be connected
+            broker.connection.drop()
         atexit.unregister(self.stop)
         self._stop.close()
         self._lease_stop.close()

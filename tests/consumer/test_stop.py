@@ -184,6 +184,12 @@ def test_consumers_that_come_and_go_leave_no_descriptors_behind(mq: BizzMQ, queu
     assert open_descriptors() <= before
 
 
-def test_a_queue_that_was_never_created_cannot_be_consumed(mq: BizzMQ) -> None:
-    with pytest.raises(QueueNotFoundError):
+def test_a_queue_that_was_never_created_cannot_be_consumed(mq: BizzMQ, redis: Redis) -> None:
+    mq.queues()
+    before = len(redis.client_list())
+
+    with pytest.raises(QueueNotFoundError) as caught:  # as long as its frames are kept, nothing is closed by chance
         mq.consume_message_from_queue("nowhere", RecordingHandler())
+
+    eventually(lambda: len(redis.client_list()) == before, 30.0, "its connections to be closed")
+    assert caught.tb is not None

@@ -136,7 +136,7 @@ def test_missing_shards_are_created_without_delaying_other_queues(two: Scene, sh
 
     check_good_queue_works(two)
     two.ledger.wait_handled(waits, timeout_s=PATIENCE_S)
-    assert two.mq.stats(QUEUE).acked == 1
+    eventually(lambda: two.mq.stats(QUEUE).acked == 1, PATIENCE_S, pool.log)
     two.retire(pool)
 
 

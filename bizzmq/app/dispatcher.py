@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Any, Callable, Dict, List, Mapping, Protocol, Sequence
 
 from bizzmq.app.description import AppDescription, ScheduleDescription, TaskDescription, limits_refused_by, signature_of
@@ -114,7 +115,15 @@ class Dispatcher(TaskDispatcher):
             return self._waiting(
                 f"version {properties.version} of task {task.name!r} is newer than this worker's {task.version}"
             )
-        return self._waiting(f"this worker has no task {properties.task!r}") if properties.task else None
+        if not properties.task:
+            return None
+        near = self._near(properties.task)
+        return self._waiting(f"this worker has no task {properties.task!r}{f': is it {near!r}?' if near else ''}")
+
+    def _near(self, name: str) -> str:
+        """A task of a similar name, or of the same name in a module; "" if there is none."""
+        ends_with_it = [known for known in self._tasks if known.endswith(f".{name}")]
+        return next(iter(ends_with_it or difflib.get_close_matches(name, self._tasks, 1, 0.8)), "")
 
     def _waiting(self, text: str) -> UnknownTaskError:
         error = UnknownTaskError(text)

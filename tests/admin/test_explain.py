@@ -332,7 +332,7 @@ ROWS = {
     "delayed by its publisher": Row("delayed_by_publisher", lambda stage: stage.publish(delay_s=7230),
                                     r"delayed by its publisher: due in 2 h"),
     "unknown task": Row("unknown_task", of_task(1, known=False), r"waits for a worker that knows its task: this worker "
-                        r"has no task 'a.task'; 1 worker has put it back without blame; due in [\d.]+ s"),
+                        r"has no task 'a.task'; put back 1 time without blame; due in [\d.]+ s"),
     "newer version": Row("newer_version", of_task(2, known=True), r"waits for a worker that knows its task: version 2 "
                          r"of task 'a.task' is newer than this worker's 1; .*"),
     "quarantined": Row("quarantined", quarantined,

@@ -133,5 +133,5 @@ def _unknown_task(facts: Facts) -> str:
 
 def _waits_for_task(facts: Facts, text: str) -> str:
     next_look = due(facts) if facts.due_in_s is not None else "waiting again"
-    times = counted(facts.message.delivery if facts.message else 0, "worker has", "workers have")
-    return f"waits for a worker that knows its task: {text}; {times} put it back without blame; {next_look}"
+    times = counted(facts.message.delivery if facts.message else 0, "time")
+    return f"waits for a worker that knows its task: {text}; put back {times} without blame; {next_look}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import re
 
 import click
@@ -9,13 +10,23 @@ import click
 from bizzmq.cli.main import command
 from tests.support.paths import ROOT
 
-_SECTION = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Commands\n")[2].partition("\n## ")[0]
+_README = (ROOT / "README.md").read_text(encoding="utf-8")
+_SECTION = _README.partition("\n## Commands\n")[2].partition("\n## ")[0]
+FOR_CONTRIBUTORS = {"test", "dev", "bench"}
 ROWS = [line.split(" | ") for line in _SECTION.replace("\\|", "/").splitlines() if line.startswith("| `")]
 WAYS = [way.replace("/", "|") for usage, *_ in ROWS for way in re.findall("`(.+?)`", usage)]
 
 
 def test_every_command_has_its_row() -> None:
     assert {way.split()[0] for way in WAYS} == set(command.commands)
+
+
+def test_every_extra_has_its_row() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg", encoding="utf-8")
+    table = _README.partition("\n| extra | adds |\n")[2].partition("\n\n")[0]
+    rows = [name for line in table.splitlines()[1:] for name in re.findall("`([a-z]+)`", line.split(" | ")[0])]
+    assert sorted(rows) == sorted({*setup["options.extras_require"]} - FOR_CONTRIBUTORS)
 
 
 def test_each_row_names_the_arguments_and_options_that_the_command_takes() -> None:

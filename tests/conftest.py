@@ -77,6 +77,13 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def garbage() -> Iterator[None]:
+    """What the tests of a module leave unclosed is reported at its end, and not in the test of another module."""
+    yield
+    gc.collect()
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[RedisServer]:
     """A server without persistence that all tests share. No test may stop or configure it."""

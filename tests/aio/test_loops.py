@@ -108,7 +108,7 @@ def test_closing_in_one_loop_closes_the_connections_of_another(url: str, redis: 
     assert used.wait(10)
     run_in(new_loop("asyncio"), amq.close())
 
-    eventually(lambda: int(redis.info("clients")["connected_clients"]) == before)
+    eventually(lambda: int(redis.info("clients")["connected_clients"]) <= before)
     close.set()
     thread.join()
 

@@ -167,7 +167,7 @@ def test_closing_the_client_closes_its_connections(url: str, redis: Redis) -> No
 
     mq.close()
 
-    eventually(lambda: len(redis.client_list()) == before, 30.0, "all its connections to be closed")
+    eventually(lambda: len(redis.client_list()) <= before, 30.0, "all its connections to be closed")
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
@@ -191,5 +191,5 @@ def test_a_queue_that_was_never_created_cannot_be_consumed(mq: BizzMQ, redis: Re
     with pytest.raises(QueueNotFoundError) as caught:  # as long as its frames are kept, nothing is closed by chance
         mq.consume_message_from_queue("nowhere", RecordingHandler())
 
-    eventually(lambda: len(redis.client_list()) == before, 30.0, "its connections to be closed")
+    eventually(lambda: len(redis.client_list()) <= before, 30.0, "its connections to be closed")
     assert caught.tb is not None

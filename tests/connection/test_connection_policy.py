@@ -163,9 +163,10 @@ class Thing:
 
 def test_waiting_too_long_raises_and_a_nested_call_does_not_wait() -> None:
     hasty: ObjectPool[Thing] = ObjectPool(Thing, limit=1, patience_s=0.3)
-    hasty.acquire()
+    taken = hasty.acquire()
     with pytest.raises(ConnectionLimitError, match="all 1 connections"):
         hasty.acquire()
+    hasty.release(taken)
     pool: ObjectPool[Thing] = ObjectPool(Thing, limit=1, patience_s=30.0)
     first = pool.acquire()
     threading.Timer(0.1, pool.release, [first]).start()

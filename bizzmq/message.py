@@ -185,7 +185,7 @@ def _check_together(options: MessageOptions) -> None:
     delay_s = options.delay_s
     if options.expires_s is not None and isinstance(delay_s, float) and delay_s >= options.expires_s:
         raise ConfigurationError(
-            f"expires_s must be longer than delay_s, which is {delay_s:g}, not {options.expires_s:g}"
+            f"expires_s must be longer than delay_s, and {options.expires_s:g} s is not longer than {delay_s:g} s"
         )
 
 

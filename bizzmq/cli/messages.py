@@ -11,12 +11,14 @@ import click
 from bizzmq.admin import delete as deletion
 from bizzmq.admin import find as search
 from bizzmq.admin import listing
+from bizzmq.admin import stats as queue_stats
 from bizzmq.admin.message_filter import MessageFilter
 from bizzmq.admin.stored_message import DEAD_LETTERED, STATES, WAITING, StoredMessage
-from bizzmq.broker.broker import open_broker
+from bizzmq.broker.broker import Broker, open_broker
 from bizzmq.broker.replies import as_bytes
 from bizzmq.cli.helpers import Duration, confirm_deletion, show_done, yes_option
 from bizzmq.cli.tables import ago, table
+from bizzmq.connection.error_mapping import CommandRefusedError
 from bizzmq.utils import logs
 from bizzmq.utils.console import FAILED, CommandError
 from bizzmq.utils.standard_streams import show, show_on_stderr
@@ -69,6 +71,8 @@ def list_messages(
             rest = limit - len(found)
             page = broker.perform(listing.read_page(k, state, rest, page.next, shown=shown, newest_first=newest))
             found += page.messages
+        asks = not (found or as_json or after or k.is_dead_letter_queue) and shown.is_open
+        others = _counts_of_others(broker, queue, state) if asks else {}
     if as_json:
         show(json.dumps(listing.MessagePage(found, page.next).as_dict()))
         return
@@ -81,6 +85,18 @@ def list_messages(
           cut={"about": 10, "task": 10, "key": 8, "body": 8})  # fmt: skip
     if page.next is not None:
         show_on_stderr(f"... more: --after {page.next}")
+    if others:
+        listed = ", ".join(f"{count:,} {other}" for other, count in others.items())
+        show_on_stderr(f"no message is {state}; {listed}: see --state")
+
+
+def _counts_of_others(broker: Broker, queue: str, state: str) -> dict[str, int]:
+    """How many messages of a queue are in each other state; without those that have none."""
+    try:
+        counts = queue_stats.stats(broker, queue).as_dict()
+    except CommandRefusedError:
+        return {}
+    return {other: counts[other] for other in STATES if other != state and counts[other]}
 
 
 @click.command()

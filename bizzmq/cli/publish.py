@@ -9,7 +9,7 @@ import click
 
 from bizzmq.cli.helpers import Duration, create_implicitly, naming_options
 from bizzmq.cli.input_lines import NO_ARGUMENTS, read_document
-from bizzmq.cli.publish_lines import Target, publish_lines
+from bizzmq.cli.publish_lines import Target, duplicates_of, publish_lines
 from bizzmq.client import BizzMQ
 from bizzmq.message import MessageOptions
 from bizzmq.properties import checked_task
@@ -17,7 +17,7 @@ from bizzmq.protocol import encryption, signing
 from bizzmq.queue import MAX_SHARDS
 from bizzmq.utils import console
 from bizzmq.utils.console import FAILED, CommandError, not_empty
-from bizzmq.utils.standard_streams import OutputError, show
+from bizzmq.utils.standard_streams import OutputError, show, show_on_stderr
 
 
 def unique_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -120,7 +120,11 @@ def publish(
             mq.stats(queue)  # a missing queue is reported before anything is read
             publish_lines(mq, target, sys.stdin.buffer, resume_from or 1)
         else:
-            _show_id(target.publish(mq, [body])[0])
+            published = target.publish(mq, [body])
+            _show_id(published[0])
+            if duplicates_of(published):
+                kept = "which is kept" if on_duplicate == "keep" else "which it replaces"
+                show_on_stderr(f"a duplicate: an earlier message has its unique key, {kept}")
 
 
 def _checked_task(name: str | None) -> str:

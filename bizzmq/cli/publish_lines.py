@@ -7,7 +7,7 @@ import sys
 import threading
 from dataclasses import dataclass
 from types import FrameType
-from typing import IO, Any, Sequence
+from typing import IO, Any, Collection, Sequence
 
 import click
 
@@ -15,6 +15,7 @@ from bizzmq.cli import input_lines
 from bizzmq.client import BizzMQ, publish_to_task
 from bizzmq.errors import BizzMQError, BrokerUnavailableError
 from bizzmq.message import MessageOptions
+from bizzmq.publisher.checked import PublishedIds
 from bizzmq.utils.console import FAILED, INTERRUPTED, CommandError
 from bizzmq.utils.standard_streams import show_on_stderr
 
@@ -34,6 +35,11 @@ class Target:
     def publish(self, mq: BizzMQ, bodies: Sequence[Any]) -> list[str]:
         """Publish messages; returns their ids."""
         return publish_to_task(mq, self.queue, bodies, self.options, self.task, self.version)
+
+
+def duplicates_of(published: Sequence[str]) -> Collection[int]:
+    """The indexes of the messages whose unique key an earlier message has."""
+    return published.duplicates if isinstance(published, PublishedIds) else ()
 
 
 def publish_lines(mq: BizzMQ, target: Target, source: IO[bytes], first: int = 1) -> None:
@@ -64,7 +70,8 @@ def publish_lines(mq: BizzMQ, target: Target, source: IO[bytes], first: int = 1)
                         raise progress.stopped("interrupted", interrupts.code)
             except _Interrupt as interrupt:
                 raise progress.stopped("interrupted", interrupt.code) from None
-    show_on_stderr(f"{progress.stored} messages published")
+    of_them = f", {progress.duplicates} of them duplicates of stored ones" if progress.duplicates else ""
+    show_on_stderr(f"{progress.stored} messages published{of_them}")
 
 
 @dataclass(frozen=True)
@@ -75,15 +82,18 @@ class _Progress:
         last: the number of the last line that is certainly stored, as are all lines before it.
         stored: how many lines have been stored.
         unsure: the numbers of further lines that may be stored, too.
+        duplicates: how many of the stored ones have the unique key of an earlier message.
     """
 
     last: int
     stored: int = 0
     unsure: Sequence[int] = ()
+    duplicates: int = 0
 
-    def plus(self, numbers: Sequence[int], unsure: Sequence[int] = ()) -> _Progress:
+    def plus(self, numbers: Sequence[int], unsure: Sequence[int] = (), duplicates: int = 0) -> _Progress:
         """The progress after these lines have been stored, too."""
-        return _Progress(numbers[-1] if numbers else self.last, self.stored + len(numbers), unsure)
+        last = numbers[-1] if numbers else self.last
+        return _Progress(last, self.stored + len(numbers), unsure, self.duplicates + duplicates)
 
     def stopped(self, why: str, code: int) -> CommandError:
         """An error whose text says what is stored, and how to continue."""
@@ -100,7 +110,8 @@ class _Progress:
 def _publish_batch(mq: BizzMQ, target: Target, batch: tuple[list[int], list[Any]], before: _Progress) -> _Progress:
     numbers, bodies = batch
     try:
-        return before.plus(numbers[: len(target.publish(mq, bodies))])
+        published = target.publish(mq, bodies)
+        return before.plus(numbers[: len(published)], duplicates=len(duplicates_of(published)))
     except _Interrupt as interrupt:
         raise _so_far(before, numbers, interrupt).stopped("interrupted", interrupt.code) from None
     except BizzMQError as error:

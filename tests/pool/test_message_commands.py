@@ -8,6 +8,7 @@ import pytest
 from redis import Redis
 
 from bizzmq import BizzMQ, MessageOptions, QueueOptions
+from bizzmq.testing.wait import eventually
 from tests.pool.command import OPERATOR, refused
 from tests.scripts.containers import everything, put
 from tests.scripts.moves import held
@@ -39,6 +40,20 @@ def test_messages_are_listed_as_json(mq: BizzMQ, url: str, published: list[str])
 
     assert [message["id"] for message in found["messages"]] == published[3:]
     assert found == json.loads(json.dumps(mq.messages("q", "delayed").as_dict()))
+
+
+def test_an_empty_list_says_where_messages_are(mq: BizzMQ, url: str, published: list[str]) -> None:
+    mq.purge("q")
+    mq.publish_messages_to_queue("q", range(2), MessageOptions(delay_s=60))
+    mq.publish_message_to_queue("q", 1, MessageOptions(key="a"))
+    mq.pause("q", key="a")
+    mq.consume_message_from_queue("q", print)
+    eventually(lambda: mq.stats("q").suspended == 1)
+
+    assert bizzmq("list", "q", REDIS_URL=url).err == "no message is waiting; 2 delayed, 1 suspended: see --state\n"
+    assert bizzmq("list", "q", "--task=other", REDIS_URL=url).err == ""
+    head, row, *_ = (line.split() for line in bizzmq("queues", REDIS_URL=url, COLUMNS="200").lines())
+    assert dict(zip([name for name in head if name != "oldest"], row))["suspended"] == "1"
 
 
 def test_a_dead_letter_queue_shows_its_dead_letters(redis: Redis, url: str) -> None:

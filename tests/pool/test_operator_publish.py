@@ -38,6 +38,18 @@ def test_lines_of_stdin_are_published_in_order_and_blank_ones_skipped(scene: Sce
     assert [envelope_of(scene.redis, QUEUE, message).body for message in scene.waiting()] == documents
 
 
+@pytest.mark.parametrize(("choice", "kept"), [("keep", "which is kept"), ("replace", "which it replaces")])
+def test_a_duplicate_is_named(scene: Scene, choice: str, kept: str) -> None:
+    arguments = ("publish", QUEUE, "--unique-key=k", f"--on-duplicate={choice}")
+    first = run(OPERATOR, *arguments, "1", REDIS_URL=scene.url)
+    second = run(OPERATOR, *arguments, "2", REDIS_URL=scene.url)
+    lines = run(OPERATOR, *arguments, stdin=b"3\n4\n", REDIS_URL=scene.url)
+
+    assert (second.code, second.out, first.err) == (0, first.out, "")
+    assert second.err == f"a duplicate: an earlier message has its unique key, {kept}\n"
+    assert lines.err.splitlines()[-1] == "2 messages published, 2 of them duplicates of stored ones"
+
+
 def test_delay_and_create_options(redis: Redis, url: str) -> None:
     (message,) = run(OPERATOR, "publish", "--create", "--delay=60", "fresh", "null", REDIS_URL=url).lines()
 

@@ -146,7 +146,7 @@ def test_the_command_adds_shows_pauses_runs_and_removes(bizzmq: Command, mq: Biz
     (("add", "there", "q", "2", "--every", "5"), 2, "queue 'q' has a schedule 'there' already"),
     (("add", "s", "q", "--every", "5", "--task", "nope", "--app", "nightly_report:app"), 2, "has no task 'nope'"),
     (("add", "s", "q", "1", "--every", "5", "--expires", "3", "--delay", "5"), 2,
-     "--expires must be longer than --delay, which is 5, not 3"),
+     "--expires must be longer than --delay, and 3 s is not longer than 5 s"),
     (("add", "s", "q", "1", "--every", "5m", "--unique-for", "2h"), 2,
      "--unique-until, --unique-for and on_duplicate need a --unique-key"),
     (("add", "s", "q", "1", "--every", "5", "--unique-key", ""), 2, "it is empty"),

@@ -38,7 +38,14 @@ def queues(redis_url: str, as_json: bool) -> None:
     if as_json:
         show(json.dumps(rows))
         return
-    table([_row(row) for row in rows], _HEAD, optional=_OPTIONAL, cut={"queue": 16})
+    shown = [_row(row) for row in rows]
+    head = list(_HEAD)
+    if any(row.get("suspended") for row in rows):  # messages of paused tasks and keys
+        at = head.index("processing")
+        head.insert(at, "suspended")
+        for cells, row in zip(shown, rows):
+            cells.insert(at, row.get("suspended", "?"))
+    table(shown, head, optional=_OPTIONAL, cut={"queue": 16})
     for one in (one for found in pauses.values() for one in found):
         show_on_stderr(logs.escape(one.line()))
     for row in rows:

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Collection, List
 
 from tests.mutation import changes, survivors
-from tests.mutation.mutants import Mutant
-from tests.mutation.runner import KILLED, BaselineError, Verdict, all_mutants, run
+from tests.mutation.mutants import Mutant, all_mutants
+from tests.mutation.rows import BaselineError
+from tests.mutation.runner import KILLED, Verdict, run
 
 
 def main() -> int:
@@ -36,12 +37,12 @@ def main() -> int:
     started_s = time.monotonic()
     verdicts: List[Verdict] = []
     try:
-        for verdict in run(mutants, options.processes, options.tests):
+        for verdict in run(mutants, options.processes, options.tests, rows_only=options.rows):
             verdicts.append(verdict)
             if verdict.fate != KILLED:
                 _say(f"[{len(verdicts)}/{len(mutants)}] {verdict.fate}: {verdict.mutant}")
     except BaselineError as error:
-        _say(f"{error}\nThe tests fail on the unchanged scripts: no mutant was tried.")
+        _say(f"{error}\nThe tests fail on the unchanged scripts, so they would kill every mutant.")
         return 2
     _say(table(verdicts))
     known = survivors.known(documented)
@@ -50,7 +51,7 @@ def main() -> int:
     outdated = {mutant.key for mutant in mutants} & set(known) - {mutant.key for mutant in alive}
     _report("survived, and mutants.md does not say why", [survivors.row(one, "?") for one in unexplained])
     _report("explained in mutants.md, but killed", [" ".join(key) for key in sorted(outdated)])
-    _say(f"{len(mutants)} mutants, {len(alive)} survived, {time.monotonic() - started_s:.0f} s")
+    _say(f"{totals(verdicts)}, {time.monotonic() - started_s:.0f} s")
     return 1 if unexplained or outdated else 0
 
 
@@ -69,6 +70,16 @@ def table(verdicts: List[Verdict]) -> str:
     return "\n".join(["| script | mutants | killed | survived |", "| --- | ---: | ---: | ---: |", *rows])
 
 
+def totals(verdicts: List[Verdict]) -> str:
+    """Figures for all scripts, and what has killed the mutants."""
+    killed = [verdict for verdict in verdicts if verdict.fate == KILLED]
+    by_rows = sum(verdict.by_row for verdict in killed)
+    return (
+        f"{len(verdicts)} mutants: {by_rows} killed by rows, {len(killed) - by_rows} by tests, "
+        f"{len(verdicts) - len(killed)} survived"
+    )
+
+
 def _report(title: str, lines: List[str]) -> None:
     if lines:
         _say("\n".join([f"{len(lines)} {title}:", *lines]))
@@ -84,7 +95,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--again", type=Path, metavar="FILE", help="only the survivors in this output of an earlier run"
     )
-    parser.add_argument("--tests", nargs="+", default=(), metavar="FILE", help="run these tests only")
+    parser.add_argument("--tests", nargs="+", default=(), metavar="FILE", help="after the rows, run these tests only")
+    parser.add_argument("--rows", action="store_true", help="try the rows only, run no tests")
     parser.add_argument("--since", metavar="COMMIT", help="only mutants of the lines that are new since this commit")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--list", action="store_true", help="show the mutants, run nothing")

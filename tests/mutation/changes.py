@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Dict, Set
 
-from tests.mutation.runner import LUA
+from tests.mutation.mutants import LUA
 
 _FILE = re.compile(r"^\+\+\+ b/(?:.*/)?(\w+)\.lua$")
 _HUNK = re.compile(r"^@@ -\S+ \+(\d+)(?:,(\d+))? @@")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Callable, Iterator, List, Tuple
 
+from bizzmq.broker import scripts
 from tests.mutation.lua import Code
 
+LUA = Path(scripts.__file__).parents[1] / "lua"
 _SWAPS = {
     "==": "~=", "~=": "==", "<": "<=", "<=": "<", ">": ">=", ">=": ">", "and": "or", "or": "and", "+": "-", "-": "+",
     "*": "/", "/": "*", "true": "false", "false": "true", "min": "max", "max": "min", "ceil": "floor", "floor": "ceil",
@@ -34,6 +37,12 @@ class Mutant:
 
     def __str__(self) -> str:
         return f"{self.script}.lua:{self.line} {self.what}\n  - {self.before}\n  + {self.after}"
+
+
+def all_mutants() -> List[Mutant]:
+    """The mutants of all scripts."""
+    paths = sorted(LUA.glob("*/*.lua"), key=lambda path: path.stem)
+    return [mutant for path in paths for mutant in mutants_of(path.stem, path.read_text(encoding="utf-8"))]
 
 
 def mutants_of(script: str, source: str) -> List[Mutant]:

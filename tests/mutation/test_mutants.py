@@ -9,8 +9,7 @@ import pytest
 
 from tests.mutation import survivors
 from tests.mutation.changes import lines_of, lines_since
-from tests.mutation.mutants import Mutant, mutants_of
-from tests.mutation.runner import all_mutants
+from tests.mutation.mutants import Mutant, all_mutants, mutants_of
 
 SCRIPT = """-- a comment with if and redis.call('DEL', key)
 local key, id = KEYS[1], ARGV[1]

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutation.mutants import Mutant, mutants_of
-from tests.mutation.runner import LUA
+from tests.mutation.mutants import LUA, Mutant, mutants_of
 
 TESTS = [f"tests/scripts/test_{name}.py" for name in ("moves", "late_copies", "wrong_owner")]
 # script, mistake, part of the line

@@ -57,6 +57,13 @@ def assert_after(redis: Redis, move: Move) -> None:
     assert look(redis, DEAD) == move.after_dead
 
 
+def assert_again(broker: Broker, redis: Redis, move: Move) -> None:
+    """The same call, after its reply was lost."""
+    assert move.call(broker) == move.returns_again
+    assert look(redis, QUEUE) == (move.after_again or move.after)
+    assert look(redis, DEAD) == move.after_dead
+
+
 def test_every_script_has_a_table() -> None:
     assert {move.script for move in MOVES} == set(scripts.names())
 
@@ -86,9 +93,7 @@ def test_a_call_whose_reply_was_lost_can_be_repeated(
     else:
         swallowed.wait()  # not the first command on its connection: the connection has repeated it
 
-    assert move.call(broker) == move.returns_again
-    assert look(redis, QUEUE) == (move.after_again or move.after)
-    assert look(redis, DEAD) == move.after_dead
+    assert_again(broker, redis, move)
 
 
 @every_move

@@ -7,6 +7,7 @@ from bizzmq.broker.message_calls import delete_message_call, delete_message_resu
 from bizzmq.broker.operations import Operation, Script
 from bizzmq.broker.replies import as_text
 from bizzmq.errors import MessageInUseError
+from bizzmq.protocol import ids
 from bizzmq.protocol.keys import QueueKeys
 
 _TRIES = 3
@@ -26,7 +27,7 @@ def delete_message(k: QueueKeys, message_id: bytes) -> Operation[bool]:
         side = QueueKeys(found.queue)
         if k.is_dead_letter_queue and not side.is_dead_letter_queue:
             return False
-        reply = yield Script("delete_message", delete_message_call(side, message_id))
+        reply = yield Script("delete_message", delete_message_call(side, message_id, ids.nonce()))
         deleted = delete_message_result(reply)
         if deleted is None:
             held = yield from locate_stored(side, message_id)

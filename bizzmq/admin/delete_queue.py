@@ -18,7 +18,7 @@ from bizzmq.broker.queues import (
 )
 from bizzmq.broker.replies import pairs
 from bizzmq.errors import BizzMQError, ConfigurationError, QueueInUseError, QueueNotFoundError
-from bizzmq.protocol import keys
+from bizzmq.protocol import ids, keys
 from bizzmq.protocol.keys import QueueKeys
 
 _TRIES = 10
@@ -96,7 +96,7 @@ def _run(k: QueueKeys, mode: str) -> Operation[tuple[_Shard, Deletion | None]]:
         lists = yield from _processing_lists(k)
         meta, dead_meta = yield Together([("HGETALL", k.meta), ("HGETALL", k.dead_letters().meta)])
         shard = _Shard(k, meta, dead_meta)
-        reply = yield Script("delete_queue", delete_queue_call(k, lists, mode, shard.created_ms))
+        reply = yield Script("delete_queue", delete_queue_call(k, lists, mode, shard.created_ms, ids.nonce()))
         if reply[0] != -2:
             return shard, delete_queue_result(reply)
     raise BizzMQError(f"workers of {k.queue!r} register all the time, so it was not deleted: stop its pools first")

@@ -10,6 +10,7 @@ from bizzmq.broker.messages import BATCH_LIMIT
 from bizzmq.broker.operations import Operation, Script, command
 from bizzmq.broker.queues import purge_call, purge_result, read_shards
 from bizzmq.errors import QueueNotFoundError
+from bizzmq.protocol import ids as message_ids
 from bizzmq.protocol.keys import QueueKeys
 
 _PAGE = 1000
@@ -21,6 +22,8 @@ class Purge(NamedTuple):
     Attributes:
         newer, marks: of a list, as the last step returned them.
         ids: of a set, those that were there when the purge began and are left.
+        nonce: names the purge to the server: a step that is repeated after a lost reply returns the same.
+        number: how many steps were before.
     """
 
     k: QueueKeys
@@ -28,6 +31,8 @@ class Purge(NamedTuple):
     newer: int = 0
     marks: Sequence[bytes] = ()
     ids: Sequence[bytes] = ()
+    nonce: str = ""
+    number: int = 0
 
 
 def purge_all(broker: Broker, queue: str) -> Iterator[int]:
@@ -51,17 +56,18 @@ def begin_purge(k: QueueKeys) -> Operation[list[Purge]]:
     """
     yield from check_exists(k)
     found: list[Purge] = []
+    nonce = message_ids.nonce()
     for shard in (yield from read_shards(k)):
         for place in (shard.waiting, shard.prioritized, shard.delayed, shard.suspended, shard.parked):
             if place in (shard.waiting, shard.parked):
                 reply = yield Script("purge", purge_call(shard, place, 0, -1, ()))
                 _, newer, marks = purge_result(reply)
                 if newer >= 0:
-                    found.append(Purge(shard, place, newer, marks))
+                    found.append(Purge(shard, place, newer, marks, nonce=nonce))
             else:
                 ids = yield from _members(place)
                 if ids:
-                    found.append(Purge(shard, place, ids=ids))
+                    found.append(Purge(shard, place, ids=ids, nonce=nonce))
     return found
 
 
@@ -76,11 +82,12 @@ def purge_step(step: Purge) -> Operation[tuple[int, Purge | None]]:
     """Delete some messages. Returns how many, and what is left to do."""
     if step.ids:
         now, later = step.ids[:BATCH_LIMIT], step.ids[BATCH_LIMIT:]
-        reply = yield Script("delete", delete_call(step.k, step.place, now))
+        reply = yield Script("delete", delete_call(step.k, step.place, now, step.nonce))
         return delete_result(reply), step._replace(ids=later) if later else None
-    reply = yield Script("purge", purge_call(step.k, step.place, BATCH_LIMIT, step.newer, step.marks))
+    call = purge_call(step.k, step.place, BATCH_LIMIT, step.newer, step.marks, step.nonce, step.number)
+    reply = yield Script("purge", call)
     deleted, newer, marks = purge_result(reply)
-    return deleted, step._replace(newer=newer, marks=marks) if newer >= 0 else None
+    return deleted, step._replace(newer=newer, marks=marks, number=step.number + 1) if newer >= 0 else None
 
 
 def purge(broker: Broker, queue: str, limit: int = BATCH_LIMIT) -> int:

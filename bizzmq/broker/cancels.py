@@ -32,14 +32,17 @@ class Cancels:
         self._keys, self._run = runner.keys, runner.run
         self._connection = runner.connection
 
-    def cancel(self, queue: str, record: bytes, message_ids: Sequence[Any], *, are_held: bool = False) -> Cancelled:
+    def cancel(
+        self, queue: str, record: bytes, message_ids: Sequence[Any], *, are_held: bool = False, nonce: str = ""
+    ) -> Cancelled:
         """Cancel some messages (at most 100); those that a worker holds, by a request.
 
         Args:
             record: who has cancelled them, when and why, JSON.
             are_held: workers hold them, so that no list is searched for them.
+            nonce: of the caller. A repetition of its last call then returns the same, as after a lost reply.
         """
-        call = cancel_call(self._keys(queue), record, message_ids, are_held=are_held)
+        call = cancel_call(self._keys(queue), record, message_ids, are_held=are_held, nonce=nonce)
         return cancel_result(self._run("cancel", call))
 
     def cancelled_among(self, queue: str, message_ids: Sequence[str]) -> list[str]:
@@ -48,10 +51,10 @@ class Cancels:
         return [message_id for message_id, record in zip(message_ids, records) if record is not None]
 
 
-def cancel_call(k: QueueKeys, record: bytes, message_ids: Sequence[Any], *, are_held: bool) -> Call:
+def cancel_call(k: QueueKeys, record: bytes, message_ids: Sequence[Any], *, are_held: bool, nonce: str = "") -> Call:
     places = [k.waiting, k.prioritized, k.delayed, k.parked]
     how = "held" if are_held else "anywhere"
-    return [*places, k.messages, k.attempts, k.stats], [record, how, *message_ids]
+    return [*places, k.messages, k.attempts, k.stats], [record, how, nonce, *message_ids]
 
 
 def cancel_result(reply: Any) -> Cancelled:

@@ -139,8 +139,8 @@ def replay_result(reply: Any, queue: str) -> bool:
     return bool(reply == 1)
 
 
-def delete_call(k: QueueKeys, place: str, message_ids: Sequence[bytes]) -> Call:
-    return [place, k.messages, k.attempts, k.stats], message_ids
+def delete_call(k: QueueKeys, place: str, message_ids: Sequence[bytes], nonce: str = "") -> Call:
+    return [place, k.messages, k.attempts, k.stats], [nonce, *message_ids]
 
 
 def delete_result(reply: Any) -> int:
@@ -148,9 +148,9 @@ def delete_result(reply: Any) -> int:
     return int(reply)
 
 
-def delete_message_call(k: QueueKeys, message_id: str | bytes) -> Call:
+def delete_message_call(k: QueueKeys, message_id: str | bytes, nonce: str = "") -> Call:
     places = [k.waiting, k.prioritized, k.delayed, k.parked]
-    return [*places, k.messages, k.attempts, k.stats], [message_id]
+    return [*places, k.messages, k.attempts, k.stats], [message_id, nonce]
 
 
 def delete_message_result(reply: Any) -> bool | None:
@@ -158,8 +158,8 @@ def delete_message_result(reply: Any) -> bool | None:
     return None if reply == -1 else bool(reply == 1)
 
 
-def promote_call(k: QueueKeys, message_id: str | bytes) -> Call:
-    return [k.waiting, k.prioritized, k.delayed, k.attempts, k.wake, k.stats], [message_id]
+def promote_call(k: QueueKeys, message_id: str | bytes, nonce: str = "") -> Call:
+    return [k.waiting, k.prioritized, k.delayed, k.attempts, k.wake, k.stats], [message_id, nonce]
 
 
 def promote_result(reply: Any) -> bool:

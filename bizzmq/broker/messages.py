@@ -204,20 +204,24 @@ class Messages:
         call = replay_call(k, message_id, priority, version, edited, nonce)
         return replay_result(self._run("replay", call), k.queue)
 
-    def delete(self, queue: str, place: str, message_ids: Sequence[bytes]) -> int:
-        """Delete messages (at most 100) from `prioritized` or `delayed`, the key `place`. Returns how many."""
+    def delete(self, queue: str, place: str, message_ids: Sequence[bytes], nonce: str = "") -> int:
+        """Delete messages (at most 100) from `prioritized` or `delayed`, the key `place`. Returns how many.
+
+        Args:
+            nonce: of the caller. A repetition of its last call then returns the same, as after a lost reply.
+        """
         if not message_ids:
             return 0
-        return delete_result(self._run("delete", delete_call(self._keys(queue), place, message_ids)))
+        return delete_result(self._run("delete", delete_call(self._keys(queue), place, message_ids, nonce)))
 
-    def delete_message(self, queue: str, message_id: str) -> bool | None:
+    def delete_message(self, queue: str, message_id: str, nonce: str = "") -> bool | None:
         """Delete a message that no worker holds. Returns False if it is not stored, None if a worker holds it."""
-        call = delete_message_call(self._keys(queue), message_id)
+        call = delete_message_call(self._keys(queue), message_id, nonce)
         return delete_message_result(self._run("delete_message", call))
 
-    def promote(self, queue: str, message_id: str) -> bool:
+    def promote(self, queue: str, message_id: str, nonce: str = "") -> bool:
         """Make a delayed message wait now. False if it is not delayed."""
-        return promote_result(self._run("promote", promote_call(self._keys(queue), message_id)))
+        return promote_result(self._run("promote", promote_call(self._keys(queue), message_id, nonce)))
 
     def stored(self, queue: str, message_id: str) -> tuple[bytes | None, bytes | None]:
         """Envelope and attempts of a message as stored."""

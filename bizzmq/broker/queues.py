@@ -109,13 +109,16 @@ class Queues:
         call = update_call(self._keys(queue), fields, dead_letters=dead_letters)
         return update_result(self._run("update", call), queue)
 
-    def delete(self, queue: str, lists: Sequence[bytes], mode: str, created_ms: bytes) -> Deletion | None:
+    def delete(
+        self, queue: str, lists: Sequence[bytes], mode: str, created_ms: bytes, nonce: str = ""
+    ) -> Deletion | None:
         """Delete a queue or one shard, together with its dead-letter queue.
 
         Args:
             lists: keys of the processing lists of all workers, registered or not.
             mode: COUNT, EMPTY or ALL.
             created_ms: its time of creation as stored; b"" if it has none.
+            nonce: of the caller. A repetition of its last call then returns the same, as after a lost reply.
 
         Returns:
             None if there is no such queue, or another one by now.
@@ -124,7 +127,7 @@ class Queues:
             BrokerReplyError: the list of a registered worker is missing.
         """
         return delete_queue_result(
-            self._run("delete_queue", delete_queue_call(self._keys(queue), lists, mode, created_ms))
+            self._run("delete_queue", delete_queue_call(self._keys(queue), lists, mode, created_ms, nonce))
         )
 
     def _create_one(self, queue: str, options: QueueOptions, implicit: bool) -> bool:
@@ -151,14 +154,17 @@ class Queues:
         """Stored options of a queue, and whether they are implicit. Raises as `options`."""
         return meta_result(self._connection.execute("HGETALL", self._keys(queue).meta), queue)
 
-    def purge(self, queue: str, place: str, limit: int, newer: int = -1, marks: Sequence[bytes] = ()) -> Purged:
+    def purge(
+        self, queue: str, place: str, limit: int, newer: int = -1, marks: Sequence[bytes] = (), nonce: str = ""
+    ) -> Purged:
         """Delete up to `limit` (at most 100) of the oldest messages of a list that were there when the purge began.
 
         Args:
             place: key of `waiting` or `parked`.
             newer, marks: from the step before. The defaults begin a purge; a limit of 0 then only sets the marks.
+            nonce: of the caller. A repetition of its last step then deletes nothing, and returns the same.
         """
-        return purge_result(self._run("purge", purge_call(self._keys(queue), place, limit, newer, marks)))
+        return purge_result(self._run("purge", purge_call(self._keys(queue), place, limit, newer, marks, nonce)))
 
 
 def create_call(k: QueueKeys, options: QueueOptions, implicit: bool) -> Call:
@@ -193,10 +199,10 @@ def restore_call(k: QueueKeys, flat: Sequence[bytes]) -> Call:
     return [k.meta, k.dead_letters().meta], [0, int(b"implicit" in flat[::2]), *fields]
 
 
-def delete_queue_call(k: QueueKeys, lists: Sequence[bytes], mode: str, created_ms: bytes) -> Call:
+def delete_queue_call(k: QueueKeys, lists: Sequence[bytes], mode: str, created_ms: bytes, nonce: str = "") -> Call:
     """`k` are the keys of the original queue, not of its dead-letter queue."""
     own = [*_all_keys(k), *_all_keys(k.dead_letters()), k.schedules, k.due, k.fires]
-    return [*own, *lists], [mode, created_ms]
+    return [*own, *lists], [mode, created_ms, nonce]
 
 
 def delete_queue_result(reply: Any) -> Deletion | None:
@@ -247,8 +253,11 @@ def check_no_shard(queue: str, what: str = "create {} with shards") -> None:
         raise ConfigurationError(f"{queue!r} is the name of a shard: {what.format(repr(keys.logical_queue(queue)))}")
 
 
-def purge_call(k: QueueKeys, place: str, limit: int, newer: int, marks: Sequence[bytes]) -> Call:
-    return [place, k.messages, k.attempts, k.stats], [limit, newer, *marks]
+def purge_call(
+    k: QueueKeys, place: str, limit: int, newer: int, marks: Sequence[bytes], nonce: str = "", number: int = 0
+) -> Call:
+    """`nonce` is the same for all steps of a purge, and `number` says how many were before."""
+    return [place, k.messages, k.attempts, k.stats], [limit, newer, nonce, number, *marks]
 
 
 def purge_result(reply: Any) -> Purged:

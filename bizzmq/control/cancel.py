@@ -18,8 +18,8 @@ from bizzmq.broker.queues import read_shards
 from bizzmq.broker.replies import as_bytes
 from bizzmq.errors import ConfigurationError
 from bizzmq.properties import NO_PROPERTIES, checked_key, checked_task, checked_unique_key
+from bizzmq.protocol import ids
 from bizzmq.protocol.error_record import cancel_record
-from bizzmq.protocol.ids import host_name
 from bizzmq.protocol.keys import QueueKeys
 from bizzmq.validation import checks
 
@@ -50,13 +50,17 @@ class Selection(NamedTuple):
 
 
 class CancelStep(NamedTuple):
-    """A page of a queue whose selected messages are cancelled next: `after` in this list of states."""
+    """A page of a queue whose selected messages are cancelled next: `after` in this list of states.
+
+    `nonce` names the cancel to the server: a step that is repeated after a lost reply returns the same.
+    """
 
     k: QueueKeys
     selection: Selection
     record: bytes
     states: tuple[str, ...]
     after: str | None = None
+    nonce: str = ""
 
 
 def checked_selection(task: Any, key: Any) -> Selection:
@@ -92,7 +96,7 @@ def default_by() -> str:
         user = getpass.getuser()
     except (OSError, KeyError, ImportError):  # no variable names the user, and there is no entry for the uid
         user = "unknown"
-    return f"{user}@{host_name()}"
+    return f"{user}@{ids.host_name()}"
 
 
 def cancel_message(k: QueueKeys | None, message_id: bytes, record: bytes) -> Operation[Cancelled]:
@@ -110,7 +114,7 @@ def cancel_message(k: QueueKeys | None, message_id: bytes, record: bytes) -> Ope
     side = QueueKeys(found.queue)
     if side.is_dead_letter_queue and not (k is not None and k.is_dead_letter_queue):
         return NOTHING
-    reply = yield Script("cancel", cancel_call(side, record, [message_id], are_held=False))
+    reply = yield Script("cancel", cancel_call(side, record, [message_id], are_held=False, nonce=ids.nonce()))
     return cancel_result(reply)
 
 
@@ -160,7 +164,7 @@ def _cancel_owner(shard: QueueKeys, unique_key: str, record: bytes) -> Operation
         tried = None
         owner = yield command("HGET", place, unique_key)
         while owner is not None and owner != tried:
-            reply = yield Script("cancel", cancel_call(shard, record, [owner], are_held=False))
+            reply = yield Script("cancel", cancel_call(shard, record, [owner], are_held=False, nonce=ids.nonce()))
             done = cancel_result(reply)
             if any(done):
                 return done
@@ -176,7 +180,7 @@ def begin_cancel(k: QueueKeys, selection: Selection, record: bytes) -> Operation
     """
     yield from check_exists(k)
     states = (DEAD_LETTERED, PROCESSING) if k.is_dead_letter_queue else (WAITING, DELAYED, SUSPENDED, PROCESSING)
-    return CancelStep(k, selection, record, states)
+    return CancelStep(k, selection, record, states, nonce=ids.nonce())
 
 
 def cancel_step(step: CancelStep) -> Operation[tuple[Cancelled, CancelStep | None]]:
@@ -188,8 +192,8 @@ def cancel_step(step: CancelStep) -> Operation[tuple[Cancelled, CancelStep | Non
         if step.selection.has(message):
             chosen.setdefault(message.queue, []).append(as_bytes(message.id))
     ended = requested = 0
-    for queue, ids in chosen.items():
-        call = cancel_call(QueueKeys(queue), step.record, ids, are_held=state == PROCESSING)
+    for queue, selected in chosen.items():
+        call = cancel_call(QueueKeys(queue), step.record, selected, are_held=state == PROCESSING, nonce=step.nonce)
         reply = yield Script("cancel", call)
         done = cancel_result(reply)
         ended, requested = ended + done.ended, requested + done.requested

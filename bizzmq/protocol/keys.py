@@ -26,7 +26,7 @@ _TYPES = {
     "history": "hash", "cancels": "hash", "output": "hash", "profiles": "hash", "schedules": "hash", "due": "zset",
     "fires": "hash", "pool": "string", "metrics": "hash", "rates": "hash", "requests": "hash", "answer": "string",
     "throttles": "zset", "throttled": "hash", "pauses": "hash", "suspended": "zset", "alerts": "hash",
-    "replay": "string",
+    "reply": "string",
 }  # fmt: skip
 
 
@@ -192,9 +192,9 @@ class QueueKeys:
         """STRING  number of this publisher's last executed request; expires after a while."""
         return f"{self.base}publisher:{nonce}"
 
-    def replay(self, nonce: str) -> str:
-        """STRING  the last dead letter that this caller has replayed, and its version; expires after a while."""
-        return f"{self.base}replay:{nonce}"
+    def reply(self, nonce: str) -> str:
+        """STRING  the last call of an operator's request, and the reply to it; expires after a while."""
+        return f"{self.base}reply:{nonce}"
 
     def pool(self, supervisor: str) -> str:
         """STRING  what the supervisor's pool does, with the time of the report; expires."""

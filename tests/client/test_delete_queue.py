@@ -14,7 +14,7 @@ from bizzmq.broker.broker import Broker
 from bizzmq.connection.factory import connect
 from bizzmq.testing.layout import Keys
 from bizzmq.testing.wait import eventually
-from tests.scripts.containers import everything, put
+from tests.scripts.containers import everything, lasting, put
 from tests.scripts.moves import held
 
 WIDE = QueueOptions(config_dead_letter_queue=True, shards=3, max_retries=7)
@@ -29,8 +29,7 @@ def test_an_empty_queue_is_deleted_with_everything(mq: BizzMQ, redis: Redis, opt
 
     assert mq.delete_queue("q") == 0
 
-    left = {name for name in everything(redis) if "publisher" not in name}
-    assert left == {"bizzmq:queues", Keys("other").meta}
+    assert lasting(redis) == {"bizzmq:queues", Keys("other").meta}
     assert redis.smembers("bizzmq:queues") == {"other"}
     with pytest.raises(QueueNotFoundError):
         mq.publish_message_to_queue("q", 1)
@@ -78,7 +77,7 @@ def test_a_queue_in_use_is_deleted_on_request(mq: BizzMQ, redis: Redis) -> None:
 
     assert mq.delete_queue("q", with_messages=True) == 7
 
-    assert everything(redis) == {}
+    assert lasting(redis) == set()
 
 
 def test_one_shard_in_use_keeps_all_shards(mq: BizzMQ, redis: Redis) -> None:
@@ -153,7 +152,7 @@ def test_a_dead_letter_queue_without_a_queue_is_deleted(mq: BizzMQ, redis: Redis
 
     assert mq.delete_queue("q_dlq") == 0
 
-    assert everything(redis) == {}
+    assert lasting(redis) == set()
 
 
 def test_a_queue_whose_options_were_lost_is_deleted(mq: BizzMQ, redis: Redis) -> None:
@@ -163,7 +162,7 @@ def test_a_queue_whose_options_were_lost_is_deleted(mq: BizzMQ, redis: Redis) ->
 
     assert mq.delete_queue("q", with_messages=True) == 1
 
-    assert [name for name in everything(redis) if "publisher" not in name] == []
+    assert lasting(redis) == set()
 
 
 def test_a_queue_with_thousands_of_forged_workers_is_deleted(mq: BizzMQ, redis: Redis) -> None:
@@ -175,7 +174,7 @@ def test_a_queue_with_thousands_of_forged_workers_is_deleted(mq: BizzMQ, redis: 
 
     assert mq.delete_queue("q", with_messages=True) == 0
 
-    assert everything(redis) == {}
+    assert lasting(redis) == set()
 
 
 def test_publishers_beside_a_deletion_publish_or_are_told(mq: BizzMQ, url: str, redis: Redis) -> None:
@@ -212,7 +211,7 @@ def test_publishers_beside_a_deletion_publish_or_are_told(mq: BizzMQ, url: str, 
             thread.join()
 
         assert deleted >= 20
-        assert [key for key in everything(redis) if f"{{{name}" in key and "publisher" not in key] == []
+        assert [key for key in lasting(redis) if f"{{{name}" in key] == []
         assert len(published) == len(set(published))
         assert deleted == len(published)
 

@@ -96,6 +96,7 @@ OUTAGES = (
             *tests_of(RESULTS, "a_lost_reply_stores_one_result"),
             *tests_of(OUTPUT, "a_lost_reply_loses_no_output"),
             *tests_of(UNIQUE, "a_lost_reply_to_a_unique_publish_stores_one_message"),
+            "admin/test_lost_replies.py",
             *tests_of("scripts/test_moves.py", "a_call_whose_reply_was_lost_can_be_repeated"),
         ),
     ),

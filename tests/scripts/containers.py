@@ -15,6 +15,7 @@ from bizzmq.testing.layout import Keys
 
 Ids = Tuple[str, ...]
 LATER_MS = 60_000
+PERIOD_MS = 10_000
 FRESH = "fresh"
 """How `look` shows a counter that began with Redis's clock: its number differs each time."""
 _CLOCK_DIGITS = 16
@@ -46,7 +47,9 @@ class Containers:
     the due times and states of schedules: NOW stands for the present time, SOON for up to a minute later.
     `options` are further options of the queue that scripts read. In `extras`, which belongs to the queue and not to its
     dead-letter queue, PAST and LATER stand for times of expiry; `unique` has the unique keys. `pauses` are without
-    their times; `tasks` are those of messages that have one.
+    their times; `tasks` are those of messages that have one. `others` are further strings and hashes by the ends of
+    their keys, with `<now>`, `<later>` and `<period>` for the time in ms, a minute later, and in tens of seconds; they
+    are not looked at.
     """
 
     waiting: Ids = ()
@@ -76,6 +79,7 @@ class Containers:
     options: Mapping[str, str] = field(default_factory=dict)
     extras: Mapping[str, str] = field(default_factory=dict)
     unique: Mapping[str, str] = field(default_factory=dict)
+    others: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "prioritized", Ranked(self.prioritized))
@@ -141,10 +145,35 @@ def put(redis: Redis, queue: str, wanted: Containers) -> None:
         for key, fields in hashes.items():
             if fields:
                 together.hset(key, mapping=dict(fields))
+        for end, given in wanted.others.items():
+            if isinstance(given, str):
+                together.set(keys.prefix + end, _timed(given, now_ms))
+            else:
+                together.hset(keys.prefix + end, mapping={name: _timed(text, now_ms) for name, text in given.items()})
         for message_id, text in wanted.results.items():
             state, _, value = text.partition(" ")
             together.set(keys.result(message_id), f"{state}\t\t\t\n{value}", ex=60)
         together.execute()
+
+
+def _timed(text: str, now_ms: int) -> str:
+    times = {"<now>": now_ms, "<later>": now_ms + LATER_MS, "<period>": now_ms // PERIOD_MS}
+    for name, time_now in times.items():
+        text = text.replace(name, str(time_now))
+    return text
+
+
+def untimed(text: str, now_ms: int) -> str:
+    """A text with names in place of times, as in `others`. A time within a minute before now is `<now>`."""
+
+    def name_of(number: re.Match[str]) -> str:
+        distance = int(number[0]) - now_ms
+        if -LATER_MS / 2 < distance <= LATER_MS / 2:
+            return "<now>"
+        return "<later>" if LATER_MS / 2 < distance <= 1.5 * LATER_MS else number[0]
+
+    text = re.sub(r"\b\d{13}\b", name_of, text)
+    return "<period>" if text.isdigit() and 0 <= now_ms // PERIOD_MS - int(text) <= 3 else text
 
 
 class Copy:
@@ -283,6 +312,11 @@ def _has_marker(redis: Copy, key: str) -> bool:
 def everything(redis: Redis) -> dict[str, Any]:
     """All keys of the server with their values, to check that nothing has changed."""
     return Copy(redis).values
+
+
+def lasting(redis: Redis) -> set[str]:
+    """The names of all keys that outlive their client: what clients have asked last is kept for two minutes."""
+    return {name for name in everything(redis) if ":publisher:" not in name and ":reply:" not in name}
 
 
 def _in_order(redis: Copy, key: str) -> Ids:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any, Callable
 
 from bizzmq.broker.broker import Broker
-from tests.scripts.containers import NO_QUEUE, Containers
+from tests.scripts.containers import NO_QUEUE, Containers, untimed
 
 QUEUE, DEAD = "q", "q_dlq"
 Call = Callable[[Broker], Any]
@@ -44,6 +45,27 @@ class Move:
     @property
     def returns_again(self) -> Any:
         return self.returns if self.again is SAME else self.again
+
+
+def reading(call: Call, *ends: str) -> Call:
+    """As the call; its result, and what these keys of the queue hold then: see `Containers.others`."""
+
+    def both(broker: Broker) -> Any:
+        result = call(broker)
+        return result, *(_read(broker, broker.keys(QUEUE).base + end) for end in ends)
+
+    return both
+
+
+def _read(broker: Broker, key: str) -> Any:
+    """A string or the fields of a hash, and in how many minutes it expires; None for a key that is not there."""
+    execute, now_ms = broker.connection.execute, int(time.time() * 1000)
+    kind, ttl_ms = execute("TYPE", key), execute("PTTL", key)
+    minutes = None if ttl_ms < 0 else round(ttl_ms / 60_000)
+    if kind == b"hash":
+        fields = [untimed(one.decode(), now_ms) for one in execute("HGETALL", key)]
+        return dict(zip(fields[::2], fields[1::2])), minutes
+    return (untimed(execute("GET", key).decode(), now_ms), minutes) if kind == b"string" else None
 
 
 def held(*ids: str, worker: str = "w1", **others: Any) -> Containers:

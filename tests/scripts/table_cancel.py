@@ -26,8 +26,8 @@ ASKED = {"m1": WHY}
 LAST = {"stats": {"cancelled": 1}, "results": {"m1": f"cancelled {WHY}"}}
 
 
-def cancelling(*ids: str, queue: str = QUEUE, are_held: bool = False) -> Call:
-    return lambda broker: broker.cancel(queue, WHY.encode(), ids or ("m1",), are_held=are_held)
+def cancelling(*ids: str, queue: str = QUEUE, are_held: bool = False, nonce: str = "") -> Call:
+    return lambda broker: broker.cancel(queue, WHY.encode(), ids or ("m1",), are_held=are_held, nonce=nonce)
 
 
 def cancelling_held(broker: Broker) -> Any:
@@ -53,6 +53,9 @@ AT_ONCE = [
     Move("cancel", "an id that is given twice, once", held("m2", waiting=("m1",), stats={"cancelled": 6}),
          cancelling("m1", "m2", "m1", "m2"), Cancelled(1, 1), held("m2", cancels={"m2": WHY}, stats={"cancelled": 7}),
          again=Cancelled(0, 1)),
+    Move("cancel", "what its caller repeats", held("m3", waiting=("m2",), delayed=("m1",)),
+         cancelling("m1", "m2", "m3", nonce="n1"), Cancelled(2, 1),
+         held("m3", cancels={"m3": WHY}, stats={"cancelled": 2})),
     Move("cancel", "nothing without ids", Containers(waiting=("m1",)),
          lambda broker: broker.cancel(QUEUE, WHY.encode(), ()), Cancelled(0, 0), Containers(waiting=("m1",))),
     Move("cancel", "ends a dead letter without another result", NO_QUEUE, cancelling(queue=DEAD), Cancelled(1, 0),

@@ -54,26 +54,27 @@ def expiring(place: str, *letters: tuple[str, str], least: int = 0) -> Call:
     return lambda broker: broker.expire_dead_letters(QUEUE, getattr(broker.keys(DEAD), place), least, given)
 
 
-def purging(queue: str, name: str, limit: int = 100, newer: int = -1, *marks: bytes) -> Call:
-    return lambda broker: broker.purge(queue, getattr(broker.keys(queue), name), limit, newer, marks)
+def purging(queue: str, name: str, limit: int = 100, newer: int = -1, *marks: bytes, nonce: str = "") -> Call:
+    return lambda broker: broker.purge(queue, getattr(broker.keys(queue), name), limit, newer, marks, nonce)
 
 
-def deleting(name: str, *ids: str) -> Call:
-    return lambda broker: broker.delete(QUEUE, getattr(broker.keys(QUEUE), name), [one.encode() for one in ids])
+def deleting(name: str, *ids: str, nonce: str = "") -> Call:
+    given = [one.encode() for one in ids]
+    return lambda broker: broker.delete(QUEUE, getattr(broker.keys(QUEUE), name), given, nonce)
 
 
-def deleting_message(queue: str = QUEUE) -> Call:
-    return lambda broker: broker.delete_message(queue, "m1")
+def deleting_message(queue: str = QUEUE, nonce: str = "") -> Call:
+    return lambda broker: broker.delete_message(queue, "m1", nonce)
 
 
-def promoting(queue: str = QUEUE) -> Call:
-    return lambda broker: broker.promote(queue, "m1")
+def promoting(queue: str = QUEUE, nonce: str = "") -> Call:
+    return lambda broker: broker.promote(queue, "m1", nonce)
 
 
-def deleting_queue(mode: str, *workers: str) -> Call:
+def deleting_queue(mode: str, *workers: str, nonce: str = "") -> Call:
     def call(broker: Broker) -> Deletion | None:
         lists = [broker.keys(queue).processing(one).encode() for queue in (QUEUE, DEAD) for one in workers]
-        return broker.delete_queue(QUEUE, lists, mode, b"")
+        return broker.delete_queue(QUEUE, lists, mode, b"", nonce)
 
     return call
 
@@ -430,6 +431,24 @@ DELETE_QUEUE = [
     Move("delete_queue", "not another one of its name", Containers(),
          lambda broker: broker.delete_queue(QUEUE, [], "all", b"1700000000000"), None, Containers()),
 ]  # fmt: skip
+REPEATED = [
+    Move("purge", "a step that its caller repeats deletes no more", Containers(waiting=("m1", "m2", "m3", "m4")),
+         purging(QUEUE, "waiting", 1, 1, b"m3", nonce="n1"), (1, 1, [b"m3"]),
+         Containers(waiting=("m2", "m3", "m4"), stats={"purged": 1})),
+    Move("purge", "a step that its caller repeats, with ids of no message", Containers(waiting=("f", "m1"),
+         forged=("f",)), purging(QUEUE, "waiting", 1, 0, b"m1", nonce="n1"), (0, 0, [b"m1"]),
+         Containers(waiting=("m1",), stats={"missing": 1})),
+    Move("delete", "a call that its caller repeats", Containers(due=("m1", "m2"), delayed=("m3",)),
+         deleting("delayed", "m1", "m2", nonce="n1"), 2, Containers(delayed=("m3",), stats={"purged": 2})),
+    Move("delete", "another call of a caller", Containers(waiting=("m1",), others={"reply:n1": f"{'0' * 40} 9"}),
+         deleting("delayed", "m1", nonce="n1"), 0, Containers(waiting=("m1",))),
+    Move("delete_message", "a call that its caller repeats", Containers(waiting=("m1", "m2")),
+         deleting_message(nonce="n1"), True, Containers(waiting=("m2",), stats={"purged": 1})),
+    Move("promote", "a call that its caller repeats", Containers(delayed=("m1",)), promoting(nonce="n1"), True,
+         Containers(waiting=("m1",), wake=True)),
+    Move("delete_queue", "a call that its caller repeats", FULL, deleting_queue("all", "w1", "w2", nonce="n1"),
+         Deletion(True, 4, 4, 2), NO_QUEUE, before_dead=FULL_DEAD, after_dead=NO_QUEUE),
+]  # fmt: skip
 ROWS = [
     *RETRY,
     *DEAD_LETTER,
@@ -443,4 +462,5 @@ ROWS = [
     *DELETE_MESSAGE,
     *PROMOTE,
     *DELETE_QUEUE,
+    *REPEATED,
 ]

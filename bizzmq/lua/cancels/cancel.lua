@@ -3,7 +3,7 @@
 -- The supervisor of the worker finds the request. Until the message has ended, whatever returns it to its queue ends it.
 -- The first request for a message stays, so a repetition changes nothing.
 --
--- uses      totals, guards, time, extras, history, results, cancels
+-- uses      totals, guards, time, extras, history, results, cancels, repetitions
 -- edge      waiting -> gone, delayed -> gone, parked -> gone, suspended -> gone
 -- KEYS[1]   waiting      LIST  ids of default priority
 -- KEYS[2]   prioritized  ZSET  ids of other priorities
@@ -14,19 +14,22 @@
 -- KEYS[7]   stats        HASH  totals
 -- ARGV[1]   record of the cancel, JSON: who, when and why
 -- ARGV[2]   'anywhere', or 'held' for ids that were seen in a worker's list: the lists are not searched for them
--- ARGV[3..] ids, at most 100
+-- ARGV[3]   the caller's nonce, '' for none
+-- ARGV[4..] ids, at most 100
 -- returns   {how many have ended, how many are requested}: ids that are not stored are neither
 local waiting, prioritized, delayed, parked = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local messages, attempts, stats, record = KEYS[5], KEYS[6], KEYS[7], ARGV[1]
+local messages, attempts, stats, record, nonce = KEYS[5], KEYS[6], KEYS[7], ARGV[1], ARGV[3]
 local extras, cancels = beside(messages, 'extras'), beside(messages, 'cancels')
-local suspended, ids = sibling(messages, 'suspended'), {}
+local suspended, ids, request = sibling(messages, 'suspended'), {}, table.concat(ARGV, ' ')
 
 check_types({messages, attempts, stats, extras, cancels}, {waiting, parked},
   {prioritized, delayed, suspended})
 allow_when_full(stats)
-for i = 3, #ARGV do ids[#ids + 1] = ARGV[i] end
+for i = 4, #ARGV do ids[#ids + 1] = ARGV[i] end
 if #ids == 0 then return {0, 0} end
 
+local ended_before, requested_before = string.match(repeated_reply(messages, nonce, request) or '', '^(%d+) (%d+)$')
+if ended_before then return {tonumber(ended_before), tonumber(requested_before)} end
 local sets = {} -- those that hold something
 for _, set in ipairs({delayed, prioritized, suspended}) do
   if redis.call('ZCARD', set) > 0 then sets[#sets + 1] = set end
@@ -53,5 +56,8 @@ for i, id in ipairs(ids) do
     end
   end
 end
-if #ended > 0 then end_all_cancelled(messages, ended, ended_by) end
+if #ended > 0 then
+  end_all_cancelled(messages, ended, ended_by)
+  keep_reply(messages, nonce, request, #ended .. ' ' .. requested)
+end
 return {#ended, requested}

@@ -6,10 +6,7 @@
 -- An edited message replaces the dead letter in the same step, under the same id. The version of the dead letter is the
 -- fence: one that has failed again since the caller has read it has another header, and stays.
 --
--- The caller's last replay is remembered for two minutes, so that a repetition after a lost reply returns the same. That
--- key is no declared one: a user without the right to it is only told 0 for a repetition.
---
--- uses      numbers, totals, enqueue, guards, envelopes, time, extras, history
+-- uses      numbers, totals, enqueue, guards, envelopes, time, extras, history, repetitions
 -- edge      dead-lettered -> waiting, parked -> waiting
 -- KEYS[1]   dead_waiting      LIST    ids of default priority
 -- KEYS[2]   dead_prioritized  ZSET    ids of other priorities
@@ -35,14 +32,13 @@ local dead_waiting, dead_prioritized, dead_delayed, dead_parked = KEYS[1], KEYS[
 local dead_messages, dead_attempts, meta, waiting, prioritized = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local messages, attempts, wake, stats, result = KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14]
 local id, priority, read_version, edited, nonce = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local last_replay, this_replay = beside(messages, 'replay:') .. nonce, id .. ' ' .. read_version
 
 local retry = redis.call('HGET', meta, 'retry')
 if not retry then return -1 end
 if not count_of(retry) then retry = '0' end
 local envelope = redis.call('HGET', dead_messages, id)
 if not envelope or (read_version ~= '' and redis.sha1hex(header_line(envelope)) ~= read_version) then
-  local is_repeated = redis.pcall('GET', last_replay) == this_replay or redis.call('HGET', messages, id) == edited
+  local is_repeated = repeated_reply(messages, nonce, id .. read_version) or redis.call('HGET', messages, id) == edited
   return is_repeated and 1 or 0
 end
 check_types({messages, attempts, stats, dead_attempts}, {waiting, dead_waiting, dead_parked},
@@ -80,7 +76,7 @@ redis.call('DEL', result)
 redis.pcall('DEL', beside_result(result, 'history'), beside_result(result, 'output'))
 redis.call('HDEL', dead_messages, id)
 redis.call('HDEL', dead_attempts, id)
-if nonce ~= '' then redis.pcall('SET', last_replay, this_replay, 'EX', 120) end
+keep_reply(messages, nonce, id .. read_version, 1)
 count(stats, 'replayed', 1)
 redis.call('ZADD', wake, 0, 'm')
 return 1

@@ -4,7 +4,7 @@
 -- for many messages. The time of creation is the fence: a copy that executes late spares a new queue of the same name.
 -- The numbers of publishers' requests stay and expire, so that no late copy of a request is published to a new queue.
 --
--- uses       guards, locations, extras
+-- uses       guards, locations, extras, repetitions
 -- edge       waiting -> gone (purge), delayed -> gone (purge), parked -> gone (purge), processing -> gone (discard)
 -- KEYS[1]    meta              HASH  the queue's options
 -- KEYS[2]    messages          HASH  id -> envelope
@@ -36,6 +36,7 @@
 -- KEYS[28..] processing        LIST  of each worker of both queues, registered or not
 -- ARGV[1]    'count' changes nothing, 'empty' deletes a queue without messages and workers, 'all' deletes any
 -- ARGV[2]    its time of creation, as the caller has read it; '' if it has none
+-- ARGV[3]    the caller's nonce, '' for none: so a repetition returns what was deleted
 -- returns    {1 deleted | 0 not deleted, messages, dead letters, registered workers or supervisors} |
 --            {-1} no such queue, or another one by now | {-2} a registered worker's list is missing from the keys
 local meta, messages, attempts, supervisors, workers, releases = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
@@ -44,10 +45,14 @@ local dead_meta, dead_messages, dead_attempts, dead_supervisors = KEYS[13], KEYS
 local dead_workers, dead_releases, dead_stats, dead_waiting = KEYS[17], KEYS[18], KEYS[19], KEYS[20]
 local dead_parked, dead_prioritized, dead_delayed, dead_wake = KEYS[21], KEYS[22], KEYS[23], KEYS[24]
 local schedules, due, fires = KEYS[25], KEYS[26], KEYS[27]
-local mode, created_ms = ARGV[1], ARGV[2]
+local mode, created_ms, nonce = ARGV[1], ARGV[2], ARGV[3]
 
-if redis.call('EXISTS', unpack(KEYS, 1, 27)) == 0 then return {-1} end
-if (redis.call('HGET', meta, 'created_ms') or '') ~= created_ms then return {-1} end
+if redis.call('EXISTS', unpack(KEYS, 1, 27)) == 0 or (redis.call('HGET', meta, 'created_ms') or '') ~= created_ms then
+  local messages_before, letters_before, workers_before =
+    string.match(repeated_reply(meta, nonce, created_ms) or '', '^(%d+) (%d+) (%d+)$')
+  if not messages_before then return {-1} end
+  return {1, tonumber(messages_before), tonumber(letters_before), tonumber(workers_before)}
+end
 local lists = {waiting, parked, dead_waiting, dead_parked}
 for i = 28, #KEYS do lists[#lists + 1] = KEYS[i] end
 if not registered_lists(lists, workers, dead_workers) then return {-2} end
@@ -66,5 +71,6 @@ if is_deleted then
     beside(meta, 'pauses'), beside(meta, 'suspended'), beside(meta, 'alerts'))
   redis.call('UNLINK', beside(meta, 'requests'), beside(meta, 'dlq:requests')) -- answers expire
   for _, name in ipairs(BESIDE) do redis.call('UNLINK', beside(meta, name)) end
+  keep_reply(meta, nonce, created_ms, stored .. ' ' .. dead_letters .. ' ' .. registered)
 end
 return {is_deleted and 1 or 0, stored, dead_letters, registered}

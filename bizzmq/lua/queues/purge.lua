@@ -3,7 +3,9 @@
 -- The ten newest messages are its marks. New messages push them along the list, and everything older than the first
 -- mark found was there at the beginning. If no mark is left, workers have claimed all of them, and all that was older.
 --
--- uses      totals, guards, extras
+-- A repetition after a lost reply deletes nothing more.
+--
+-- uses      totals, guards, extras, repetitions
 -- edge      waiting -> gone, parked -> gone
 -- KEYS[1]   place     LIST  `waiting` or `parked`
 -- KEYS[2]   messages  HASH  id -> envelope
@@ -11,16 +13,20 @@
 -- KEYS[4]   stats     HASH  totals
 -- ARGV[1]   how many at most, up to 100; 0 only sets the marks
 -- ARGV[2]   how many messages are newer, as the last call returned it; -1 to begin
--- ARGV[3..] the marks, as the last call returned them
+-- ARGV[3]   the caller's nonce, '' for none
+-- ARGV[4]   how many steps of its purge were before
+-- ARGV[5..] the marks, as the last call returned them
 -- returns   {how many were deleted, how many are newer, or -1 if nothing older is left, marks}
 local place, messages, attempts, stats, limit = KEYS[1], KEYS[2], KEYS[3], KEYS[4], tonumber(ARGV[1])
-local newer, marks, is_mark = tonumber(ARGV[2]), {}, {}
+local newer, nonce, step, marks, is_mark = tonumber(ARGV[2]), ARGV[3], place .. ARGV[4], {}, {}
 
 check_types({messages, attempts, stats}, {}, {}) -- a read checks `place` before the first write
-for i = 3, #ARGV do
+for i = 5, #ARGV do
   marks[#marks + 1] = ARGV[i]
   is_mark[ARGV[i]] = true
 end
+local repeated = repeated_reply(messages, nonce, step)
+if repeated then return {tonumber(repeated), newer, marks} end
 local length = redis.call('LLEN', place)
 if newer < 0 then
   newer, marks = 0, redis.call('LRANGE', place, 0, 9)
@@ -46,6 +52,7 @@ redis.call('LTRIM', place, 0, -#ids - 1)
 local purged = redis.call('HDEL', messages, unpack(ids))
 redis.call('HDEL', attempts, unpack(ids))
 forget(messages, ids)
+keep_reply(messages, nonce, step, purged)
 if purged > 0 then count(stats, 'purged', purged) end
 if #ids > purged then count(stats, 'missing', #ids - purged) end
 if count_left == #ids then return {purged, -1, {}} end

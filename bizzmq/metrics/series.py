@@ -8,6 +8,8 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 from bizzmq.metrics.columns import BOUNDS_S, CAUSES, CPU, DEATHS, MEMORY, OUTCOMES, RANGES, RUN, WAIT
 from bizzmq.metrics.steps import Cells
 
+_LOWS_S = (0.0, *BOUNDS_S)
+_WIDTHS_S = tuple(high_s - low_s for low_s, high_s in zip(_LOWS_S, (*BOUNDS_S, 2 * BOUNDS_S[-1])))
 _FAILURES = ("retried", "dead_lettered", "discarded", "crashed", "killed")
 
 
@@ -39,17 +41,18 @@ class Latency:
     def quantile_s(self, share: float) -> Optional[float]:
         """The time below which this share of the times is, such as 0.95, seconds; None if there are no times.
 
-        Within a range, times count as evenly spread.
+        Within a range, times count as evenly spread. A range ends where the sum ends: if one time of 5.1 s is the
+        only long one, no quantile is above it.
         """
         count = self.count
         if not count:
             return None
         rank, below = share * count, 0
+        above_bounds_s = max(0.0, self.sum_s - sum(number * low_s for number, low_s in zip(self.counts, _LOWS_S)))
         for index, here in enumerate(self.counts):
             if here and below + here >= rank:
-                low_s = BOUNDS_S[index - 1] if index else 0.0
-                high_s = BOUNDS_S[index] if index < len(BOUNDS_S) else 2 * BOUNDS_S[-1]
-                return low_s + (high_s - low_s) * max(0.0, (rank - below) / here)
+                width_s = min(_WIDTHS_S[index], above_bounds_s)
+                return _LOWS_S[index] + width_s * max(0.0, (rank - below) / here)
             below += here
         return BOUNDS_S[-1]
 

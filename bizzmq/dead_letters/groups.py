@@ -78,6 +78,7 @@ class Grouping:
 
     Attributes:
         is_complete: whether all pages have been read.
+        count: how many dead letters are in the groups.
     """
 
     def __init__(self, k: QueueKeys, wanted: LetterFilter) -> None:
@@ -85,6 +86,7 @@ class Grouping:
         self._wanted = wanted
         self._cursor: Cursor | None = Cursor()
         self._groups: dict[str, _Group] = {}
+        self.count = 0
 
     @property
     def is_complete(self) -> bool:
@@ -104,9 +106,21 @@ class Grouping:
                 self._add(letter)
         self._cursor = page.following
 
+    def end(self) -> None:
+        """Read no more pages."""
+        self._cursor = None
+
     def groups(self) -> list[DeadLetterGroup]:
         """The groups, largest first."""
         return sorted((group.value() for group in self._groups.values()), key=lambda group: -group.count)
+
+    def sizes(self) -> dict[str, int]:
+        """How many dead letters each group has, by its fingerprint. Cheap, also for many groups."""
+        return {fingerprint: group.count for fingerprint, group in self._groups.items()}
+
+    def group(self, fingerprint: str) -> DeadLetterGroup:
+        """One of the groups."""
+        return self._groups[fingerprint].value()
 
     def details(self, fingerprint: str) -> GroupDetails:
         """More about one of the groups."""
@@ -118,12 +132,13 @@ class Grouping:
             fingerprint = Fingerprint(OTHERS, OTHERS, None)
         group = self._groups.setdefault(fingerprint.value, _Group(fingerprint))
         group.add(letter)
+        self.count += 1
 
 
 class _Group:
     def __init__(self, fingerprint: Fingerprint) -> None:
         self._fingerprint = fingerprint
-        self._count = 0
+        self.count = 0
         self._first_s: float | None = None
         self._last_s: float | None = None
         self._last: DeadLetter | None = None
@@ -132,7 +147,7 @@ class _Group:
         self._hours: Counter[int] = Counter()
 
     def add(self, letter: DeadLetter) -> None:
-        self._count += 1
+        self.count += 1
         failed_s = letter.failed_at_s
         if failed_s is not None:
             self._first_s = failed_s if self._first_s is None else min(self._first_s, failed_s)
@@ -160,6 +175,6 @@ class _Group:
         lines = self._last.error_text[:_LONGEST].splitlines()
         return DeadLetterGroup(
             self._fingerprint.value, self._fingerprint.error_type, "" if frame is None else str(frame),
-            lines[0] if lines else "", self._count, self._first_s, self._last_s, as_text(self._last.id),
+            lines[0] if lines else "", self.count, self._first_s, self._last_s, as_text(self._last.id),
             tuple(sorted(self._tasks)),
         )  # fmt: skip

@@ -21,6 +21,7 @@ from bizzmq.web.access.roles import Role
 from bizzmq.web.acts import Deed, act_on_message, answer, perform, permitted
 from bizzmq.web.notices import Notice
 from bizzmq.web.rendering import Shown, line
+from bizzmq.web.searches import Search
 from bizzmq.web.site import Look, Site, View, look_of
 
 _DONE = {"cancel": "Cancelled", "replay": "Replayed", "delete": "Deleted", "retry": "It waits now"}
@@ -46,8 +47,8 @@ def act_routes(site: Site) -> list[Route]:
         return await _on_queue(site, request)
 
     async def stop_job(request: Request) -> Response:
-        await permitted(site, request)
         job = site.jobs.get(request.path_params["job"])
+        await permitted(site, request, Role.LOOK if isinstance(job, Search) else Role.ACT)
         if job is not None:
             job.stop()
         return answer(request, f"/jobs/{request.path_params['job']}", Notice("done", "The job stops after this step."))

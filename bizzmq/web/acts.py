@@ -18,7 +18,7 @@ from bizzmq.utils.logs import log
 from bizzmq.web.access.forms import FormError, first, read_form
 from bizzmq.web.access.request_facts import root_of
 from bizzmq.web.access.roles import Access, Role
-from bizzmq.web.access.sessions import refusal
+from bizzmq.web.access.sessions import ELSEWHERE, is_from_elsewhere, refusal
 from bizzmq.web.notices import Notice, give_notice
 from bizzmq.web.site import Site, redirect
 
@@ -48,14 +48,20 @@ class Deed(NamedTuple):
     message: str = ""
 
 
-async def permitted(site: Site, request: Request) -> tuple[Access, Fields]:
-    """Who acts, and the fields of the form. Raises HTTPException, ActRefusedError."""
-    access = await site.access(request, Role.ACT)
+async def permitted(site: Site, request: Request, least: Role = Role.ACT) -> tuple[Access, Fields]:
+    """Who acts, and the fields of the form. Raises HTTPException, ActRefusedError.
+
+    What those may do who only look changes nothing: it needs no token, but must come from a page of this site.
+    """
+    access = await site.access(request, least)
     try:
         fields = await read_form(request)
     except FormError as error:
         raise ActRefusedError(str(error), error.status) from None
-    reason = refusal(request, first(fields, "token"))
+    if least is Role.LOOK:
+        reason = ELSEWHERE if is_from_elsewhere(request) else ""
+    else:
+        reason = refusal(request, first(fields, "token"))
     if reason:
         raise ActRefusedError(f"Nothing was done: {reason}.")
     return access, fields

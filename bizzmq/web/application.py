@@ -37,6 +37,7 @@ from bizzmq.web.pages.schedules import schedules
 from bizzmq.web.pages.sign_in import sign_in_routes
 from bizzmq.web.pool_routes import pool_routes
 from bizzmq.web.rendering import FOLDER, Shown
+from bizzmq.web.search_routes import search_routes
 from bizzmq.web.site import Page, Site, look_of
 
 PAGES: Sequence[Tuple[str, str, Page]] = (
@@ -101,6 +102,7 @@ def application(client: AsyncBizzMQ, authorize: Authorize, passwords: Optional[P
             *metrics_routes(site),
             *pool_routes(site),
             *option_routes(site),
+            *search_routes(site),
             *act_routes(site),
             *bulk_routes(site),
             *(sign_in_routes(site) if passwords else ()),

@@ -10,12 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from bizzmq.admin.message_filter import MessageFilter
 from bizzmq.admin.stored_message import DEAD_LETTERED, DELAYED, PROCESSING, SUSPENDED, WAITING
 from bizzmq.broker.operations import read_time_ms
 from bizzmq.broker.replies import as_text
 from bizzmq.dead_letters.filters import checked_filter
-from bizzmq.dead_letters.fingerprint import fingerprint_of
 from bizzmq.dead_letters.replay import Replay, replay_if_free
 from bizzmq.errors import BizzMQError, MessageInUseError, UniqueKeyInUseError
 from bizzmq.protocol.keys import QueueKeys, logical_queue, owner_of
@@ -23,6 +21,7 @@ from bizzmq.utils.wording import counted
 from bizzmq.web.access.roles import Access
 from bizzmq.web.acts import act_on_message, answer, permitted, record, record_end
 from bizzmq.web.jobs import Job, Step, Steps, TooManyJobsError, patient
+from bizzmq.web.message_rows import FILTERS, matcher
 from bizzmq.web.notices import Notice
 from bizzmq.web.site import Site
 
@@ -31,7 +30,6 @@ _STATES = {
     "delete": (WAITING, DELAYED, SUSPENDED, DEAD_LETTERED),
     "replay": (DEAD_LETTERED,),
 }
-FILTERS = ("task", "key", "error", "body", "fingerprint")
 _VERBS = {"cancel": "Cancel", "delete": "Delete", "replay": "Replay"}
 _PAGE = 100
 _MOST_SELECTED, _MOST_FOUND = 1000, 100_000
@@ -132,13 +130,13 @@ async def _dead_letters(site: Site, job: Job, queue: str, filters: Dict[str, str
 
 async def _found(site: Site, job: Job, queue: str, filters: Dict[str, str], one: Act) -> AsyncIterator[Step]:
     """Dead letters with a text in their body: all are found before the first one is touched, so none comes twice."""
-    shown, wanted = _filter(filters), filters.get("fingerprint")
+    matches = matcher(filters)
     found: List[str] = []
     after: Any = None
     while True:
         page = await patient(job, partial(site.client.messages, queue, DEAD_LETTERED, limit=_PAGE, after=after))
         for letter in page.messages:
-            if shown.shows(letter) and (wanted is None or fingerprint_of(letter.error).value == wanted):
+            if matches(letter):
                 found.append(letter.id)
             yield Step(1, 0)
         after = page.next
@@ -148,22 +146,18 @@ async def _found(site: Site, job: Job, queue: str, filters: Dict[str, str], one:
         yield Step(0, int(await patient(job, partial(one, message_id))))
 
 
-def _filter(filters: Dict[str, str]) -> MessageFilter:
-    return MessageFilter(**{name: filters[name] for name in ("task", "key", "error", "body") if name in filters})  # type: ignore[arg-type]
-
-
 async def _listed(
     site: Site, job: Job, queue: str, state: str, filters: Dict[str, str], one: Act
 ) -> AsyncIterator[Step]:
     """Those that were published before the job began."""
     began_ms = await patient(job, partial(site.perform, read_time_ms))
-    shown = _filter(filters)
+    matches = matcher(filters)
     after: Any = None
     while True:
         page = await patient(job, partial(site.client.messages, queue, state, limit=_PAGE, after=after))
         old = [found for found in page.messages if (found.published_at_s or 0.0) * 1000 <= began_ms]
         for found in old:
-            done = shown.shows(found) and await patient(job, partial(one, found.id))
+            done = matches(found) and await patient(job, partial(one, found.id))
             yield Step(1, int(bool(done)))
         after = page.next
         if after is None or (page.messages and not old):

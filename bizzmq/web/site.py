@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import Any, Awaitable, Callable, Dict, Mapping, NamedTuple, Optional
+from typing import Any, Awaitable, Callable, Dict, Mapping, NamedTuple, Optional, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from markupsafe import Markup
@@ -36,6 +36,7 @@ from bizzmq.web.notices import take_notice
 from bizzmq.web.rendering import Shown, environment
 
 _logger = logging.getLogger("bizzmq.web")
+T = TypeVar("T")
 _LIMIT_S = 8.0
 """How long Redis may take for a page."""
 NAVIGATION = (
@@ -96,13 +97,12 @@ class Site:
         self.client, self.passwords = client, passwords
         self.perform = client._perform  # noqa: SLF001 - private to users, not to this package
         self.jobs = Jobs()
-        self.charts, self.totals = KeptCharts(client), KeptTotals(client)
-        self.kept: Dict[str, Any] = {}
-        """What pages keep for a while, by the page's name."""
+        self.charts = KeptCharts(client)
         self._authorize = authorize
         self._templates = environment(lambda: time.time() + self.snapshots.ahead_s)
         self._snapshots: WeakKeyDictionary[Any, Snapshots] = WeakKeyDictionary()
         self._hubs: WeakKeyDictionary[Any, Hub] = WeakKeyDictionary()
+        self._kept: WeakKeyDictionary[Any, Dict[Any, Any]] = WeakKeyDictionary()
 
     @property
     def snapshots(self) -> Snapshots:
@@ -113,6 +113,18 @@ class Site:
     def hub(self) -> Hub:
         """That of the running event loop."""
         return self._hubs.setdefault(asyncio.get_running_loop(), Hub())
+
+    @property
+    def totals(self) -> KeptTotals:
+        """Those of the running event loop."""
+        return self.kept(KeptTotals)
+
+    def kept(self, kind: Callable[[AsyncBizzMQ], T]) -> T:
+        """The object of this class that the running event loop keeps, made when it is first used."""
+        known = self._kept.setdefault(asyncio.get_running_loop(), {})
+        if kind not in known:
+            known[kind] = kind(self.client)
+        return cast(T, known[kind])
 
     async def access(self, request: Request, least: Role) -> Access:
         """Who sends a request. Raises HTTPException unless they have at least this role."""

@@ -149,12 +149,22 @@ def test_every_page_is_accessible_and_keeps_its_policy(
 ) -> None:
     watched = open_page(alone.url, theme=theme, width=width)
 
-    for path in _paths(scene):
+    for path in [*_paths(scene), _searched(watched.page)]:
         weight = _weigh(watched, path)
         assert violations(watched.page, axe) == [], path
         assert watched.page.evaluate("document.documentElement.scrollWidth") <= width, path
         assert weight < 150_000, path
     assert watched.complaints == []
+
+
+def _searched(page: Any) -> str:
+    """Search in the bodies of a queue, as a reader does; the path of the job."""
+    page.goto("/queues/mail")
+    page.fill("#f-body", "USER-1")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("h1 .state:has-text('done')")
+    assert page.locator("#found tbody tr").count() == 31  # 1, 10 to 19, 100 to 119; the first one runs
+    return str(page.evaluate("location.pathname"))
 
 
 def _weigh(watched: Watched, path: str) -> int:

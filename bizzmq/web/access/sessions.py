@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 _LENGTH = 43  # of secrets.token_urlsafe(32)
+ELSEWHERE = "the form was sent from another site"
 
 
 def cookie_name(request: Request) -> str:
@@ -46,13 +47,18 @@ def token_of(session: str) -> str:
     return hmac.new(session.encode(), b"bizzmq form", hashlib.sha256).hexdigest()
 
 
-def refusal(request: Request, token: str) -> str:
-    """Why a form is refused: it does not come from a page of this site in this session. "" if it does."""
+def is_from_elsewhere(request: Request) -> bool:
+    """Whether the page of another site has sent a request."""
     fetched_from = request.headers.get("sec-fetch-site")  # older browsers, and plain HTTP, have Origin only
     origin = request.headers.get("origin")
     is_elsewhere = origin is not None and urlsplit(origin).netloc != request.headers.get("host")
-    if is_elsewhere if fetched_from is None else fetched_from not in ("same-origin", "none"):
-        return "the form was sent from another site"
+    return is_elsewhere if fetched_from is None else fetched_from not in ("same-origin", "none")
+
+
+def refusal(request: Request, token: str) -> str:
+    """Why a form is refused: it does not come from a page of this site in this session. "" if it does."""
+    if is_from_elsewhere(request):
+        return ELSEWHERE
     session = session_of(request)
     if not session or not hmac.compare_digest(token.encode(), token_of(session).encode()):
         return "the form belongs to another session: load the page again"

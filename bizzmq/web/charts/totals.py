@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import AsyncIterator, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from bizzmq.aio.client import AsyncBizzMQ
 from bizzmq.broker.operations import Operation
@@ -13,11 +12,11 @@ from bizzmq.metrics.reading import checked_window, read_metrics
 from bizzmq.metrics.series import Measures, QueueMetrics
 from bizzmq.protocol.keys import QueueKeys
 from bizzmq.web.charts.queue_charts import Range
+from bizzmq.web.live.background import Background
 
-_BUDGET_S = 1.5
-"""For how long histories are read for one page. The page says how many it has read."""
-_PART = 20
-_KEPT_S = 30.0
+_PART = 5
+_KEPT_S, _BELIEVED_S = 30.0, 90.0
+"""The age at which totals are read anew, and that up to which they are shown meanwhile."""
 
 
 class TaskTotal(NamedTuple):
@@ -42,42 +41,66 @@ class Totals(NamedTuple):
     Attributes:
         tasks, keys: those that have done something.
         read: of how many queues.
+        is_complete: whether that is all.
     """
 
     tasks: Sequence[TaskTotal]
     keys: Sequence[KeyTotal]
     read: int
+    is_complete: bool = True
 
 
 class KeptTotals:
-    """Totals of all queues; they may be half a minute old."""
+    """Totals of all queues, read in the background. They may be half a minute old."""
 
     def __init__(self, client: AsyncBizzMQ) -> None:
         self._client = client
-        self._kept: Dict[str, Tuple[float, Totals]] = {}
+        self._shown: Dict[str, _Reading] = {}
+        self._next: Dict[str, _Reading] = {}
 
-    async def read(self, queues: Sequence[str], shown: Range) -> Totals:
-        """The totals of queues, the first ones first if there are too many for one page. Raises BizzMQError."""
-        read_s, found = self._kept.get(shown.name, (-1e9, None))
-        if found is None or time.monotonic() - read_s > _KEPT_S:
-            found = await _read(self._client, queues, shown)
-            self._kept[shown.name] = time.monotonic(), found
-        return found
+    async def read(self, queues: Sequence[str], shown: Range, enough: int, *, is_live: bool) -> Totals:
+        """The totals of queues, of the first ones first. Raises BizzMQError.
+
+        Args:
+            enough: of how many queues a page needs them at least. The poller waits for none.
+        """
+        known = self._shown.get(shown.name)
+        if known is None or known.work.has_failed or known.work.age_s > _KEPT_S:
+            following = self._next.pop(shown.name, None) or _Reading(self._client, queues, shown)
+            is_shown = known is not None and not known.work.has_failed and known.work.age_s < _BELIEVED_S
+            if is_shown and following.work.is_running:
+                self._next[shown.name] = following
+            else:
+                known = self._shown[shown.name] = following
+        assert known is not None
+        await known.work.until(lambda: is_live or known.read >= enough)
+        return known.totals()
 
 
-async def _read(client: AsyncBizzMQ, queues: Sequence[str], shown: Range) -> Totals:
-    ends_s, read = time.monotonic() + _BUDGET_S, 0
-    tasks: List[TaskTotal] = []
-    keys: List[KeyTotal] = []
-    while read < len(queues) and time.monotonic() < ends_s:
-        part = queues[read : read + _PART]
-        found = await client._perform_all(_operations(part, shown))  # noqa: SLF001 - private to users, not to this package
-        for one in found:
-            if one is not None:
-                tasks += [TaskTotal(one.queue, task, one.total_of(task)) for task in one.tasks]
-                keys += [KeyTotal(one.queue, key, one.total_of_key(key)) for key in one.keys]
-        read += len(part)
-    return Totals(tasks, keys, read)
+class _Reading:
+    """Reads the totals of some queues."""
+
+    def __init__(self, client: AsyncBizzMQ, queues: Sequence[str], shown: Range) -> None:
+        self._client, self._queues, self._range = client, queues, shown
+        self._tasks: List[TaskTotal] = []
+        self._keys: List[KeyTotal] = []
+        self.read = 0
+        self.work = Background(self._parts())
+
+    def totals(self) -> Totals:
+        """What is known so far."""
+        return Totals(self._tasks, self._keys, self.read, is_complete=not self.work.is_running)
+
+    async def _parts(self) -> AsyncIterator[None]:
+        while self.read < len(self._queues):
+            part = self._queues[self.read : self.read + _PART]
+            found = await self._client._perform_all(_operations(part, self._range))  # noqa: SLF001 - private to users, not to this package
+            for one in found:
+                if one is not None:
+                    self._tasks += [TaskTotal(one.queue, task, one.total_of(task)) for task in one.tasks]
+                    self._keys += [KeyTotal(one.queue, key, one.total_of_key(key)) for key in one.keys]
+            self.read += len(part)
+            yield
 
 
 def _operations(queues: Sequence[str], shown: Range) -> Callable[[], List[Operation[Optional[QueueMetrics]]]]:

@@ -11,13 +11,16 @@ from bizzmq.web.charts.totals import Totals
 from bizzmq.web.site import Look, Site, View
 
 _MOST = 200
+_ENOUGH = 50
+"""The page waits for the costs of this many queues, the busiest ones."""
 
 
 async def cost(site: Site, look: Look) -> View:
     """The page of costs by task and by key."""
     snapshot = await site.snapshots.recent(is_live=look.is_live)
     shown = RANGES.get(look.query.get("range", ""), RANGES["1d"])
-    found: Totals = await site.totals.read(busiest_first(snapshot.rows), shown)
+    names = busiest_first(snapshot.rows)
+    found: Totals = await site.totals.read(names, shown, _ENOUGH, is_live=look.is_live)
     return View(
         "cost.html",
         "Cost",
@@ -26,7 +29,8 @@ async def cost(site: Site, look: Look) -> View:
                 _table("task", [(one.queue, one.task or "plain messages", one.total) for one in found.tasks]),
                 _table("key", [(one.queue, one.key, one.total) for one in found.keys]),
             ],
-            "range": shown, "ranges": RANGES.values(), "read": found.read, "total": len(snapshot.rows),
+            "range": shown, "ranges": RANGES.values(), "read": found.read, "total": len(names),
+            "is_complete": found.is_complete,
             "tasks": len(found.tasks), "cpu_s": sum(one.total.cpu_s for one in found.tasks),
             "run_s": sum(one.total.run.sum_s for one in found.tasks),
         },

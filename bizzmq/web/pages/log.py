@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from bizzmq.control.acts import read_acts
+from bizzmq.web.pages.numbered import page_of
+from bizzmq.web.searches import MOST_FOUND, MOST_SEARCHED, Search
 from bizzmq.web.site import Look, Site, View
 
 _MOST = 400
@@ -22,6 +24,10 @@ async def jobs(site: Site, _look: Look) -> View:
 
 
 async def job(site: Site, look: Look) -> View:
-    """The page of one job."""
+    """The page of one job, with the messages that it has found if it is a search."""
     found = site.jobs.get(look.path["job"])
-    return View("job.html", "Job", {"job": found}, 200 if found else 404)
+    is_search = isinstance(found, Search)
+    messages, numbers = page_of(look, found.found if isinstance(found, Search) else ())
+    values = {"job": found, "is_search": is_search, "messages": messages, "most_found": MOST_FOUND,
+              "most_searched": MOST_SEARCHED, **numbers}  # fmt: skip
+    return View("job.html", "Job", values, 200 if found else 404)

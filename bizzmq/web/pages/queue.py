@@ -7,17 +7,16 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from bizzmq.admin.listing import MessagePage
 from bizzmq.admin.queue_row import read_row
-from bizzmq.admin.stored_message import DEAD_LETTERED, DELAYED, PROCESSING, SUSPENDED, WAITING, StoredMessage
+from bizzmq.admin.stored_message import DEAD_LETTERED, DELAYED, PROCESSING, SUSPENDED, WAITING
 from bizzmq.admin.troubles import troubles_of
 from bizzmq.errors import QueueNotFoundError
-from bizzmq.properties import NO_PROPERTIES
 from bizzmq.protocol.keys import logical_queue, owner_of
 from bizzmq.web.charts.queue_charts import RANGES
 from bizzmq.web.live.snapshot import Snapshot
+from bizzmq.web.message_rows import FILTERS, row_of
 from bizzmq.web.site import Look, Site, View
 
 STATES = (WAITING, PROCESSING, DELAYED, SUSPENDED, DEAD_LETTERED)
-FILTERS = ("task", "key", "error", "body", "fingerprint")
 PAGE = 50
 
 
@@ -41,7 +40,7 @@ async def queue(site: Site, look: Look) -> View:
         {
             "row": row, "stats": row.stats, "state": state, "states": STATES, "filters": filters,
             "is_filtered": any(filters.values()), "after": look.query.get("after", ""),
-            "messages": [_shown(one) for one in page.messages] if page else [], "next": page.next if page else None,
+            "messages": [row_of(one) for one in page.messages] if page else [], "next": page.next if page else None,
             "problem": problem, "info": info, "options": _options(info), "snapshot": snapshot,
             "troubles": troubles_of(row, _with(snapshot, row).pools), "rate": row.rates.get(60),
             "newest": look.query.get("order") == "newest",
@@ -82,18 +81,6 @@ async def _messages(
         if state == DEAD_LETTERED:
             return MessagePage((), None), "This queue has no dead-letter queue."
         raise
-
-
-def _shown(one: StoredMessage) -> Dict[str, Any]:
-    """A message as one row."""
-    properties = (one.message.properties if one.message else None) or NO_PROPERTIES
-    record = one.error or one.last_crash or {}
-    error = f"{record.get('error_type', '')}: {record.get('error', '')}".strip(": ") if record else one.last_error
-    return {
-        "id": one.id, "task": properties.task, "key": properties.key, "published_at_s": one.published_at_s,
-        "due_at_s": one.due_at_s, "worker": one.worker, "deliveries": one.delivery, "error": one.problem or error,
-        "priority": one.priority,
-    }  # fmt: skip
 
 
 def _options(info: Any) -> List[Tuple[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -9,7 +10,9 @@ from redis import Redis
 
 from bizzmq import (
     App,
+    AsyncBizzMQ,
     BizzMQ,
+    BrokerUnavailableError,
     CheckpointError,
     ConfigurationError,
     Context,
@@ -20,8 +23,12 @@ from bizzmq import (
     QueueOptions,
     RetryLater,
 )
+from bizzmq.broker.broker import open_broker
+from bizzmq.consumer.local_records import IDLE_S
+from bizzmq.consumer.own_activity import OwnActivity
 from bizzmq.protocol.attempts import Attempts
 from bizzmq.protocol.keys import QueueKeys
+from bizzmq.protocol.records import Checkpoint, encode_checkpoint
 from bizzmq.testing.wait import eventually
 from bizzmq.worker_state import WorkerState
 
@@ -227,3 +234,74 @@ def test_a_checkpoint_of_another_version_of_the_task_does_not_count(url: str) ->
     assert found == [None, "number 1", None]
     for app in (old, new):
         app.close()
+
+
+def consumed(url: str, handler: Any) -> None:
+    with BizzMQ(url) as mq:
+        drained(mq, handler)
+
+
+def consumed_in_a_loop(url: str, handler: Any) -> None:
+    async def main() -> None:
+        async def handle(body: Any, context: Context) -> None:
+            handler(body, context)
+
+        async with AsyncBizzMQ(url) as client:
+            await client.consume_until_empty("q", handle, timeout_s=PATIENCE_S)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("consume", [consumed, consumed_in_a_loop])
+def test_what_is_recorded_while_redis_is_away_is_stored_when_it_is_back(
+    private_server: Any, caplog: pytest.LogCaptureFixture, consume: Any
+) -> None:
+    server = private_server(persistence="aof")
+    found: list[Any] = []
+
+    def handler(_body: Any, context: Context) -> None:
+        found.append(context.last_checkpoint)
+        if context.delivery > 1:
+            return
+        server.kill()
+        for number in (1, 2):
+            context.checkpoint(number)
+            context.progress(number, 3)
+        eventually(lambda: "Redis is unavailable" in caplog.text, PATIENCE_S)
+        server.start()
+        with server.client() as redis:
+            eventually(lambda: (redis.hlen(K.checkpoints), redis.hlen(K.progress)) == (1, 1), PATIENCE_S)
+            assert redis.hvals(K.checkpoints)[0].endswith(f" 2\n{encode_checkpoint(Checkpoint(2)).decode()}")
+        raise ValueError("again")
+
+    with BizzMQ(server.url) as mq:
+        mq.create_queue("q", RETRIES)
+        mq.publish_message_to_queue("q", 1)
+    consume(server.url, handler)
+
+    assert found == [None, 2]
+
+
+def test_a_record_stays_until_redis_has_it(private_server: Any) -> None:
+    server = private_server(persistence="aof")
+    with open_broker(server.url) as broker, BizzMQ(server.url) as mq, server.client() as redis:
+        mq.create_queue("q")
+        message_id = mq.publish_message_to_queue("q", 1)
+        broker.register("q", "s1", "w1")
+        broker.claim("q", "w1", 1, [])
+        activity = OwnActivity(lambda: None)
+        activity.record_progress("q", message_id, b"[1]")
+        activity.record_checkpoint("q", message_id, 1, b"{}")
+        server.kill()
+        with pytest.raises(BrokerUnavailableError):
+            activity.store(broker, "w1")
+        activity.record_progress("q", message_id, b"[2]")
+        server.start()
+
+        def is_idle() -> bool:
+            return activity.store(broker, "w1") == IDLE_S
+
+        eventually(is_idle, PATIENCE_S, ignoring=(BrokerUnavailableError,))
+        assert (redis.hvals(K.progress), redis.hvals(K.checkpoints)) == (["[2]"], ["w1 1\n{}"])
+        activity.record_progress("q", message_id, b"[2]")
+        assert activity.store(broker, "w1") < IDLE_S, "an equal one is new"

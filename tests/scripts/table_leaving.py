@@ -116,6 +116,8 @@ DEAD_LETTER = [
     Move("dead_letter", "a dead letter is parked", Containers(), dead_lettering(DEAD), True, Containers(),
          before_dead=held("m1", parked=("m0",)),
          after_dead=held(parked=("m0", "m1"), stats={"dead_lettered": 1}), again=False),
+    Move("dead_letter", "an id without an envelope is missing", held("m1", "m2", forged=("m1",), attempts={"m1": ONCE}),
+         dead_lettering(before=ONCE), True, held("m2", stats={"missing": 1}), again=False),
     Move("dead_letter", "not a message that it does not hold", held(waiting=("m1",)), dead_lettering(), False,
          held(waiting=("m1",))),
 ]  # fmt: skip
@@ -211,6 +213,16 @@ REQUEUE = [
          requeueing("crash", running="m1"), Requeued(1, 0, "m1", 3),
          gone(waiting=("m2",), wake=True, stats={"requeued": 1, "dead_lettered": 1}),
          after_dead=Containers(waiting=("m1",), wake=True), again=None),
+    *[
+        Move("requeue", f"an id without an envelope is missing after {what}",
+             held("m1", "m2", forged=("m1",), attempts={"m1": "0 2 0 0"}), requeueing(running="m1", **given),
+             Requeued(1, 0, "", crashes), gone(waiting=("m2",), wake=True, stats={"requeued": 1, "missing": 1}),
+             again=None)
+        for what, given, crashes in (
+            ("its last crash", {"what": "crash"}, 3),
+            ("its last passed limit", {"what": "failed", "outcome": "dead-letter", "record": b"{}"}, 0),
+        )
+    ],
     Move("requeue", "a crash leaves its record, in place of an older one", held("m1", attempts={"m1": "0 1 0 0\t{}"}),
          requeueing("crash", running="m1", record=b'{"error":"e"}'), Requeued(1, 0, "", 2),
          gone(waiting=("m1",), attempts={"m1": '0 2 0 0\t{"error":"e"}'}, wake=True, stats={"requeued": 1}),

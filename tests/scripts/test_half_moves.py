@@ -13,7 +13,7 @@ from bizzmq.errors import BrokerReplyError
 from bizzmq.protocol.keys import QueueKeys
 from bizzmq.testing.layout import Keys
 from tests.scripts import table_repairs
-from tests.scripts.containers import Containers, envelope, everything, look, put
+from tests.scripts.containers import PAST, Containers, envelope, everything, look, put
 from tests.scripts.moves import DEAD, QUEUE, Move, claim_ids, held
 from tests.scripts.test_moves import MOVES
 from tests.scripts.test_wrong_types import WiretappedConnection, given
@@ -138,6 +138,20 @@ def test_a_claim_that_fails_has_promoted_nothing(broker: Broker, redis: Redis, k
 
     with pytest.raises(BrokerReplyError):
         claim_ids(broker, 1)
+
+    assert everything(redis) == before
+
+
+@pytest.mark.parametrize("name", ["messages", "meta", "waiting", "wake"])
+def test_a_claim_that_cannot_dead_letter_an_expired_message_takes_none(broker: Broker, redis: Redis, name: str) -> None:
+    """Taken, it would be returned and run by the next claim."""
+    expired = {"m1": "{" + PAST + "}"}
+    put(redis, QUEUE, held(waiting=("m1", "m2"), extras=expired, options={"dead_letter_expired": "1"}))
+    redis.set(getattr(Keys(DEAD), name), "of the wrong type")
+    before = everything(redis)
+
+    with pytest.raises(BrokerReplyError):
+        claim_ids(broker, 2)
 
     assert everything(redis) == before
 

@@ -12,12 +12,24 @@ local function has_expired(entry)
   return expires_ms ~= nil and expires_ms <= now_ms()
 end
 
+-- Whether expired messages become dead letters, as the queue's options say.
+local function keeps_expired(messages)
+  return redis.pcall('HGET', beside(messages, 'meta'), 'dead_letter_expired') == '1'
+end
+
+-- Types that the end of an expired message relies on. A claim checks them before its first write: what it has taken, it
+-- would return the next time without a look at its expiry.
+local function check_admission_types(messages)
+  if string.find(messages, '}:dlq:', 1, true) or not keeps_expired(messages) then return end
+  local dead = beside(messages, 'dlq:')
+  check_types({dead .. 'messages', dead .. 'meta'}, {dead .. 'waiting'}, {dead .. 'wake'})
+end
+
 -- Ends a message that has expired: in the dead-letter queue, if the queue's options say so.
 local function expire(keys, id, envelope)
   local messages, result = keys.messages, beside(keys.messages, 'result:') .. id
-  if redis.call('HGET', beside(messages, 'meta'), 'dead_letter_expired') == '1' then
+  if keeps_expired(messages) then
     local dead = beside(messages, 'dlq:')
-    check_types({dead .. 'messages', dead .. 'meta'}, {dead .. 'waiting'}, {dead .. 'wake'})
     move_to_dead_letters(id, NOT_STARTED, result, messages, dead .. 'waiting', dead .. 'messages', dead .. 'meta',
       dead .. 'wake')
     count(keys.stats, 'dead_lettered', 1)

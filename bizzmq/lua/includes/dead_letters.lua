@@ -17,25 +17,25 @@ local function with_handler_error(envelope, record)
   return earlier .. ',"handler_error":' .. record .. '}'
 end
 
--- Does nothing for an id without an envelope. A dead letter has no unique key: another message may take it. A message
--- that keeps its result has failed for good, unless it is a dead letter already.
+-- Returns whether it has; an id without an envelope is missing, and nothing is stored. A dead letter has no unique key:
+-- another message may take it. A message that keeps its result has failed for good, unless it is a dead letter already.
 local function move_to_dead_letters(id, record, result, messages, dead_list, dead_messages, dead_meta, dead_wake)
   local envelope = redis.call('HGET', messages, id)
-  if envelope then
-    if dead_messages ~= messages then free_keys(messages, {id}, entries_of(messages, {id}) or {}) end
-    if dead_messages ~= messages then store_failure(result, envelope, 'dead_lettered', record) end
-    redis.call('HSET', dead_messages, id, with_error(envelope, record))
-    redis.call('LPUSH', dead_list, id)
-    if keeps_history(messages) then
-      local event = dead_messages ~= messages and 'dead_lettered' or 'parked'
-      note(messages, id, event, {worker = decoded(record).worker, why = why_of(record)})
-    end
-    if dead_messages ~= messages then
-      if redis.call('EXISTS', dead_meta) == 0 then
-        redis.call('HSET', dead_meta, 'layout', '1', 'retry', '0', 'implicit', '1')
-      end
-      redis.call('ZADD', dead_wake, 0, 'm')
-      redis.call('HDEL', messages, id)
-    end
+  if not envelope then return false end
+  if dead_messages ~= messages then free_keys(messages, {id}, entries_of(messages, {id}) or {}) end
+  if dead_messages ~= messages then store_failure(result, envelope, 'dead_lettered', record) end
+  redis.call('HSET', dead_messages, id, with_error(envelope, record))
+  redis.call('LPUSH', dead_list, id)
+  if keeps_history(messages) then
+    local event = dead_messages ~= messages and 'dead_lettered' or 'parked'
+    note(messages, id, event, {worker = decoded(record).worker, why = why_of(record)})
   end
+  if dead_messages ~= messages then
+    if redis.call('EXISTS', dead_meta) == 0 then
+      redis.call('HSET', dead_meta, 'layout', '1', 'retry', '0', 'implicit', '1')
+    end
+    redis.call('ZADD', dead_wake, 0, 'm')
+    redis.call('HDEL', messages, id)
+  end
+  return true
 end

@@ -45,9 +45,10 @@ local due = has_delayed and redis.call('ZRANGEBYSCORE', delayed, '-inf', now_ms(
 -- Wrong types are found before the first write. With acks, that write itself checks `messages`.
 if finished > 0 then
   check_types(has_attempts and {stats, attempts} or {stats}, {}, {})
-elseif ready + #due > 0 then
+elseif #held + ready + #due > 0 then
   check_types(has_attempts and {stats, messages, attempts} or {stats, messages}, {}, {})
 end
+if ready + #due > 0 and has_beside(messages) then check_admission_types(messages) end
 local acked = {}
 
 if finished > 0 then
@@ -78,7 +79,10 @@ if finished > 0 then
     held = redis.call('LRANGE', processing, -HELD_LIMIT, -1)
   end
 end
-if #acked == 0 then allow_when_full(workers) end
+if #acked == 0 then
+  if finished > 0 then check_types({messages}, {}, {}) end -- nothing of it was held, so no write has checked it
+  allow_when_full(workers)
+end
 
 for _, id in ipairs(due) do
   local _, _, _, priority = attempts_of(attempts, id)

@@ -36,8 +36,8 @@ if cancelled then
   redis.call('LREM', processing, -1, id)
   return 1
 end
-move_to_dead_letters(id, record, result, messages, dead_list, dead_messages, dead_meta, dead_wake)
+local is_moved = move_to_dead_letters(id, record, result, messages, dead_list, dead_messages, dead_meta, dead_wake)
 redis.call('LREM', processing, -1, id)
 redis.call('HDEL', attempts, id)
-count(stats, 'dead_lettered', 1)
+count(stats, is_moved and 'dead_lettered' or 'missing', 1)
 return 1

@@ -93,6 +93,14 @@ for i = unfinished + 1, #ids do
   end
 end
 
+-- Keeps the running message as a dead letter. Returns whether it has: without an envelope it is missing.
+local function keep_dead(id, error_record)
+  local is_moved = move_to_dead_letters(id, error_record, failure, messages, dead_list, dead_messages, dead_meta, dead_wake)
+  redis.call('HDEL', attempts, id)
+  count(stats, is_moved and 'dead_lettered' or 'missing', 1)
+  return is_moved
+end
+
 -- Settles the message that exceeded a limit.
 local function settle_failed(id, priority, retries)
   if outcome == 'retry' then
@@ -109,9 +117,7 @@ local function settle_failed(id, priority, retries)
     count(stats, event, 1)
     redis.call('ZADD', wake, 0, 'm')
   elseif outcome == 'dead-letter' then
-    move_to_dead_letters(id, record, failure, messages, dead_list, dead_messages, dead_meta, dead_wake)
-    redis.call('HDEL', attempts, id)
-    count(stats, 'dead_lettered', 1)
+    keep_dead(id, record)
   else
     store_failure(failure, redis.call('HGET', messages, id), 'discarded', record)
     redis.call('HDEL', messages, id)
@@ -148,10 +154,7 @@ for _, id in ipairs(left) do
   elseif is_running and what == 'crash' and crashes >= crash_limit then
     local crash_record = record
     if dead_messages == messages then crash_record = with_handler_error(redis.call('HGET', messages, id), record) end
-    move_to_dead_letters(id, crash_record, failure, messages, dead_list, dead_messages, dead_meta, dead_wake)
-    redis.call('HDEL', attempts, id)
-    count(stats, 'dead_lettered', 1)
-    quarantined = id
+    if keep_dead(id, crash_record) then quarantined = id end
   else
     if ran then
       if what == 'crash' then crash = '\t' .. record end

@@ -93,7 +93,7 @@ def next_step(note: Optional[Note], look: Look) -> Change:
 
 
 def _if_on(note: Optional[Note], look: Look) -> Change:
-    if note is None or note.since_ms > look.now_ms:  # the clock was set back
+    if note is None or (note.phase == PENDING and note.since_ms > look.now_ms):  # the clock was set back
         note = Note(PENDING, look.now_ms)
     if note.phase == SENT or _is_busy(note, look):
         return Change(note)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from bizzmq.admin.queue_row import read_names
 from bizzmq.alerts.facts import Facts, Finding, findings_of, read_facts, silent_pools, unknown_kinds
@@ -53,6 +53,7 @@ class Watcher:
     ) -> None:
         self._broker, self._rules, self._sender, self._wait, self._now_s = broker, rules, sender, wait, now_s
         self._id = f"{ids.host_name()}.{ids.nonce()}"
+        self._unsettled: Dict[Tuple[str, str], Tuple[Note, bool]] = {}
         self._away_since_s: Optional[float] = None
         self._away: Optional[Note] = None
         self._can_send = True
@@ -143,7 +144,9 @@ class Watcher:
 
     def _step(self, facts: Facts, kind: str, stored: bytes, finding: Optional[Finding]) -> Optional[Note]:
         """Do what is next about one alert; returns its note afterwards."""
-        before, queue, now_ms = read_note(stored), facts.row.queue, self._clock_ms()
+        queue = facts.row.queue
+        stored = self._settled_late(queue, kind, stored)
+        before, now_ms = read_note(stored), self._clock_ms()
         change = next_step(before, self._look(kind, finding, now_ms))
         if change.send and not self._can_send:
             return before  # where alerts go did not answer a moment ago: in the next pass
@@ -155,9 +158,23 @@ class Watcher:
         if not change.send or change.after is None:
             return change.after
         is_sent = self._send(self._notice(queue, kind, change, finding, now_ms))
-        settled = after_sending(change.after, is_sent, self._clock_ms())
-        self._broker.perform(_change(queue, kind, after, settled.encode() if settled is not None else b""))
-        return settled
+        return read_note(self._note_sent(queue, kind, change.after, is_sent))
+
+    def _note_sent(self, queue: str, kind: str, note: Note, is_sent: bool) -> bytes:
+        """Note that an alert was sent, or could not be sent. If Redis is away by now, the next pass notes it."""
+        self._unsettled[queue, kind] = note, is_sent
+        settled = after_sending(note, is_sent, self._clock_ms())
+        after = settled.encode() if settled is not None else b""
+        self._broker.perform(_change(queue, kind, note.encode(), after))
+        del self._unsettled[queue, kind]
+        return after
+
+    def _settled_late(self, queue: str, kind: str, stored: bytes) -> bytes:
+        """The note, after what the last pass could not note, unless another watcher has gone on meanwhile."""
+        note, is_sent = self._unsettled.pop((queue, kind), (None, False))
+        if note is None or note.encode() != stored:
+            return stored
+        return self._note_sent(queue, kind, note, is_sent)
 
     def _clock_ms(self) -> int:
         return self._broker.perform(read_time_ms())

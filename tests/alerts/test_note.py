@@ -59,6 +59,12 @@ TABLE = {
     "what was not sent is over": (Note(UNSENT, OLD, NOW + 1, 1), look(False), Change(None)),
     "the clock was set back": (
         Note(PENDING, NOW + 9999), look(True, 60), Change(Note(PENDING, NOW))),
+    "the clock was set back, and it is sent already": (
+        Note(SENT, NOW + 9999), look(True, 60), Change(Note(SENT, NOW + 9999))),
+    "the clock was set back, and it is over": (
+        Note(SENT, NOW + 9999), look(False), Change(sending(ENDING, NOW + 9999), OVER)),
+    "the clock was set back while another watcher sends the beginning": (
+        Note(BEGINNING, NOW + 9, NOW + 9, 1, "w"), look(True), Change(Note(BEGINNING, NOW + 9, NOW + 9, 1, "w"))),
     "the clock was set back, and a watcher sends for years": (
         Note(BEGINNING, OLD, NOW + 10**9, 1, "w"), look(True), Change(sending(BEGINNING, OLD, 2), BEGIN)),
 }  # fmt: skip

@@ -10,8 +10,10 @@ from redis import Redis
 
 from bizzmq import BizzMQ, QueueOptions
 from bizzmq.alerts.rules import Limits, Rules
+from bizzmq.alerts.senders import Notice
 from bizzmq.alerts.watcher import Watcher
-from bizzmq.broker.broker import Broker
+from bizzmq.broker.broker import Broker, open_broker
+from bizzmq.errors import BrokerUnavailableError
 from bizzmq.metrics.columns import CAUSES, DEATHS, OUTCOMES
 from bizzmq.metrics.history import measured_bytes
 from bizzmq.metrics.steps import Step
@@ -127,6 +129,84 @@ def test_another_watcher_sends_what_a_dead_one_was_sending(
     assert recorder.sent == [("no-worker", "begin", "q")]
 
 
+class Mortal:
+    """A broker and a sender whose watcher dies after some steps: requests and sends."""
+
+    def __init__(self, broker: Broker, recorder: Recorder, steps: int) -> None:
+        self.connection, self.longest_s, self.left = broker.connection, recorder.longest_s, steps
+        self._broker, self._recorder = broker, recorder
+
+    def perform(self, operation: Any) -> Any:
+        self._step()
+        return self._broker.perform(operation)
+
+    def send(self, notice: Notice) -> None:
+        self._step()
+        self._recorder.send(notice)
+
+    def _step(self) -> None:
+        if self.left == 0:
+            raise KeyboardInterrupt
+        self.left -= 1
+
+
+def test_whenever_a_watcher_dies_another_one_sends_the_alert_and_its_end(
+    mq: BizzMQ, broker: Broker, redis: Redis, recorder: Recorder, q: str
+) -> None:
+    """Not again, unless the first one dies between the send and the note of it."""
+    rules = only(**NO_WORKER)
+
+    def look(steps: int, state: str) -> bool:
+        """Whether the first watcher dies."""
+        recorder.notices.clear()
+        mortal, has_died = Mortal(broker, recorder, steps), False
+        try:
+            Watcher(mortal, rules, mortal).look()  # type: ignore[arg-type] # it has what a watcher uses
+        except KeyboardInterrupt:
+            has_died = True
+        note = redis.hget("bizzmq:{q}:alerts", "no-worker") or ""
+        is_repeated = bool(recorder.sent) and note.startswith(("b ", "e "))
+        if note:
+            _let_time_pass(redis, "no-worker")
+        watcher(broker, rules, recorder).look()
+        assert recorder.sent == [("no-worker", state, "q")] * (1 + is_repeated), f"{steps} steps"
+        return has_died
+
+    for steps in range(100):
+        mq.publish_message_to_queue(q, 1)
+        begin_died = look(steps, "begin")
+        mq.purge(q)
+        end_died = look(steps, "over")
+        assert redis.exists("bizzmq:{q}:alerts") == 0
+        if not begin_died and not end_died:
+            break
+    assert steps > 5
+
+
+def test_an_alert_is_not_repeated_because_redis_was_away_when_it_was_to_be_noted(private_server: Any) -> None:
+    server = private_server(persistence="aof")
+
+    class Interrupted(Recorder):
+        def send(self, notice: Notice) -> None:
+            super().send(notice)
+            server.kill()
+
+    recorder = Interrupted()
+    with BizzMQ(server.url) as mq, open_broker(server.url) as broker:
+        mq.create_queue("q")
+        mq.publish_message_to_queue("q", 1)
+        one = watcher(broker, only(**NO_WORKER), recorder)
+        with pytest.raises(BrokerUnavailableError):
+            one.look()
+        server.start()
+
+        (held,) = eventually(one.look, 30.0, ignoring=(BrokerUnavailableError,))
+        assert held == "q has 1 message waiting, and no worker"
+        with server.client() as redis:
+            assert redis.hget("bizzmq:{q}:alerts", "no-worker").startswith("s ")
+    assert recorder.sent == [("no-worker", "begin", "q")]
+
+
 def test_a_message_waits_too_long_unless_it_goes_at_once(
     mq: BizzMQ, broker: Broker, recorder: Recorder, q: str
 ) -> None:
@@ -238,8 +318,6 @@ def test_limits_of_one_queue_and_named_queues(mq: BizzMQ, broker: Broker, record
 
 def test_redis_that_is_away_is_an_alert_when_it_lasts(private_server: Any, recorder: Recorder) -> None:
     server = private_server()
-    from bizzmq.broker.broker import open_broker
-
     with open_broker(server.url) as broker:
         one = watcher(broker, only(redis_away=0), recorder)
         patient = watcher(broker, only(redis_away=3600), Recorder())

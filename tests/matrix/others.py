@@ -188,7 +188,8 @@ TIME_AND_OUTPUT = (
     ),
     Row(
         "O3",
-        "a watcher of alerts is killed, also while it sends; two watchers; a webhook or command that hangs or fails",
+        "a watcher of alerts is killed, also while it sends; two watchers; Redis away, clock set back; a webhook or "
+        "command that hangs or fails",
         (
             *tests_of(
                 "alerts/test_watcher.py",
@@ -196,7 +197,10 @@ TIME_AND_OUTPUT = (
                 "another_watcher_sends_what_a_dead_one_was_sending",
                 "what_could_not_be_sent_is_sent_later_and_what_is_over_by_then_is_not",
                 "redis_that_is_away_is_an_alert_when_it_lasts",
+                "whenever_a_watcher_dies_another_one_sends_the_alert_and_its_end",
+                "an_alert_is_not_repeated_because_redis_was_away_when_it_was_to_be_noted",
             ),
+            "model/test_alerts.py",
             *tests_of(
                 "alerts/test_command.py",
                 "a_service_ends_in_order_and_does_not_repeat_itself_when_it_is_started_again",

@@ -23,6 +23,8 @@ from tests.supervision.test_health import HEALTH, get
 from tests.support.paths import ROOT
 
 StartPool = Callable[..., Pool]
+KEDA_FIELDS = {"url", "format", "valueLocation", "targetValue", "activationTargetValue", "unsafeSsl", "authMode"}
+"""What KEDA's documentation of its scaler `metrics-api` names for authMode bearer."""
 TABLE = {
     "nothing to do": ((0, 0, 0, RunTimes()), 0),
     "short messages": ((1000, 0, 0, RunTimes(0.0, 0.001)), 1),
@@ -122,10 +124,14 @@ def test_keda_reads_a_number_that_the_answer_has() -> None:
     assert trigger["authenticationRef"]["name"] == authentication["metadata"]["name"]
     assert (trigger["type"], metadata["authMode"], metadata["targetValue"]) == ("metrics-api", "bearer", "1")
     assert all(isinstance(value, str) for value in metadata.values()), "KEDA takes strings only"
+    assert set(metadata) <= KEDA_FIELDS, "fields of the scaler's documentation"
+    assert [one["parameter"] for one in authentication["spec"]["secretTargetRef"]] == ["token"], "of authMode bearer"
     port = service["spec"]["ports"][0]["port"]
     assert metadata["url"].startswith(f"http://{service['metadata']['name']}:{port}/wanted?")
     path = metadata["url"].partition(f":{port}")[2]
     answer = health.answer_with("t", lambda: None, None, lambda _goal_s, _run_s: wanted([]))
     reply = answer(f"GET {path} HTTP/1.1\r\nAuthorization: Bearer t\r\n\r\n".encode()) or b""
     assert reply.startswith(b"HTTP/1.1 200 ")
-    assert metadata["valueLocation"] in json.loads(reply.partition(b"\r\n\r\n")[2])
+    assert metadata["valueLocation"].isidentifier(), "no path of GJSON, in which dots and stars have a meaning"
+    value = json.loads(reply.partition(b"\r\n\r\n")[2])[metadata["valueLocation"]]
+    assert type(value) is int

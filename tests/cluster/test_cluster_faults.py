@@ -25,7 +25,7 @@ from tests.support.cluster import Cluster
 from tests.support.wrong_type import wrong_type
 
 WORK = {"do": "sleep", "sleep_s": 0.005}
-BACK_AFTER_FAILOVER_S = 5.0
+BACK_AFTER_FAILOVER_S = 15.0
 FAILING = 5
 
 

@@ -21,7 +21,7 @@ from tests.faults.scene import PATIENCE_S, Scene
 from tests.support.sentinels import SentinelGroup, replication, role
 
 WORK = {"do": "sleep", "sleep_s": 0.005}
-BACK_AFTER_FAILOVER_S = 5.0
+BACK_AFTER_FAILOVER_S = 15.0
 
 
 @pytest.mark.usually(1)

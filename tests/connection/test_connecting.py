@@ -71,7 +71,7 @@ def test_a_refused_connection_is_reported_at_once() -> None:
         BizzMQ(f"redis://127.0.0.1:{free_port()}/0")
 
     assert isinstance(unavailable.value, (ConnectionError, BizzMQError))
-    assert time.monotonic() - started_s < 1
+    assert time.monotonic() - started_s < 4, "it is not tried again"
 
 
 @pytest.mark.parametrize("url", ["redis://127.0.0.1:{}/0", "redis://:secret@127.0.0.1:{}/3"])
@@ -186,7 +186,7 @@ def test_a_consumer_survives_repeated_cuts_of_all_connections(mq: BizzMQ, redis:
         mq.publish_message_to_queue("q", number)
         redis.client_kill_filter(_type="normal", skipme=True)
 
-    eventually(lambda: set(seen.bodies) == set(range(60)), 10)
+    eventually(lambda: set(seen.bodies) == set(range(60)), 30)
     eventually(lambda: look(redis, "q").ids() == set())
 
 

@@ -57,10 +57,10 @@ def test_a_consumer_whose_connections_are_closed_while_it_waits_logs_nothing(
     handled: list[Any] = []
     mq.consume_message_from_queue("q", handled.append)
     for number in range(2):
-        eventually(lambda: waits_for_s(redis) >= 2, 10)  # longer than the time after which an outage is logged
+        eventually(lambda: waits_for_s(redis) >= 2, 30)  # longer than the time after which an outage is logged
         redis.client_kill_filter(_type="normal", skipme=True)
         mq.publish_message_to_queue("q", number)
-        eventually(lambda: len(handled) == number + 1, 10)  # noqa: B023
+        eventually(lambda: len(handled) == number + 1, 30)  # noqa: B023
 
     assert [record.message for record in caplog.records if record.levelno >= logging.INFO] == []
 
@@ -114,13 +114,13 @@ def test_200_threads_share_ten_connections(private_server: Callable[..., RedisSe
 
         assert mq.stats("q").published == 200
         with server.client() as redis:
-            assert len(redis.client_list()) <= 12
+            eventually(lambda: len(redis.client_list()) <= 12)  # the server notices a little later that one is closed
 
 
 def test_300_threads_leave_ten_connections(mq: BizzMQ, redis: Redis, queue: str) -> None:
     assert publish_in_threads(mq, 300) == []
 
-    assert len(redis.client_list(_type="normal")) <= 12
+    eventually(lambda: len(redis.client_list(_type="normal")) <= 12)
 
 
 def publish_in_threads(mq: BizzMQ, count: int) -> list[BaseException]:
@@ -309,9 +309,9 @@ def test_a_clock_step_of_redis_is_noticed_at_a_new_connection_and_by_age(
         assert is_right()
         for offset_s in (600, 0, -600):
             wall_clock.set(offset_s)
-            eventually(is_right, 5)
+            eventually(is_right, 30)
         monkeypatch.setattr("bizzmq.utils.clock.AGE_S", 3600.0)
-        eventually(is_right, 5)
+        eventually(is_right, 30)
         wall_clock.set(600)
         redis.client_kill_filter(_type="normal", skipme=True)
-        eventually(is_right, 5)  # a server may close a killed connection after its reply
+        eventually(is_right, 30)  # a server may close a killed connection after its reply

@@ -76,7 +76,7 @@ def test_a_consumer_that_is_started_and_stopped_under_signals_that_raise(
         for stop in stops:
             storm.over(stop, 0.02)
         client.close()
-        eventually(lambda: consumers() == [], 5, consumers)
+        eventually(lambda: consumers() == [], 30, consumers)
     with BizzMQ(url) as last:
         last.consume_message_from_queue(QUEUE, seen.add)
         eventually(lambda: seen == set(range(rounds)), 30)

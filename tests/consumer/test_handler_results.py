@@ -335,6 +335,6 @@ def test_a_lost_result_is_a_dead_letter_of_the_in_process_consumer(url: str) -> 
         mq.create_queue("q", QueueOptions(max_retries=0, config_dead_letter_queue=True))
         stop = mq.consume_message_from_queue("q", decorated(lazy))
         mq.publish_message_to_queue("q", {})
-        eventually(lambda: mq.stats("q").dead_lettered == 1, 10.0, "the dead letter")
+        eventually(lambda: mq.stats("q").dead_lettered == 1, 30, "the dead letter")
         assert mq.stats("q").acked == 0
         stop()

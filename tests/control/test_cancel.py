@@ -245,7 +245,7 @@ def test_a_running_handler_in_this_process_is_interrupted_within_a_second(
     assert mq.cancel(after)
     stop()
 
-    assert took_s < 5  # 0.5 s and a processor
+    assert took_s < 20  # half a second, beside other processes; the handler would wait for a minute
     eventually(lambda: mq.status(q, after).state == state, 30)
     ended = 2 * (state == "cancelled")
     nothing_left(mq, redis, ended, 2 - ended)

@@ -69,7 +69,7 @@ class User:
     def leave(self) -> None:
         assert self.process.stdin is not None
         self.process.stdin.close()
-        assert self.process.wait(10) == 0
+        assert self.process.wait(60) == 0
 
     def kill(self) -> None:
         self.process.kill()
@@ -119,7 +119,7 @@ def end_everything_on(directory: Path) -> None:
             process.terminate()
         except psutil.NoSuchProcess:
             pass
-    eventually(lambda: not processes_on(directory), 15, f"the end of {processes_on(directory)}")
+    eventually(lambda: not processes_on(directory), 30, f"the end of {processes_on(directory)}")
 
 
 def processes_on(directory: Path) -> list[psutil.Process]:
@@ -166,7 +166,7 @@ def test_nothing_is_lost_when_all_users_leave_and_return(user: Callable[..., Use
     server = first.server()
     first.ask("SET kept yes")
     first.leave()
-    eventually(lambda: gone(server), 10, "the unused server to end")
+    eventually(lambda: gone(server), 30, "the unused server to end")
 
     assert user().joined().ask("GET kept") == "b'yes'"
 
@@ -179,7 +179,7 @@ def test_the_server_ends_when_all_its_users_were_killed(user: Callable[..., User
     for each in users:
         each.kill()
 
-    eventually(lambda: gone(server) and gone(keeper), 10, "server and keeper to end")
+    eventually(lambda: gone(server) and gone(keeper), 30, "server and keeper to end")
     assert "bye bye" in log_of(directory), "it was shut down, not killed"
     assert not (directory / "server.sock").exists()
 
@@ -210,7 +210,7 @@ def test_a_user_that_joins_during_the_shutdown_gets_a_new_server(user: Callable[
     first.ask("SET kept yes")
     server.suspend()
     first.kill()
-    eventually(lambda: "nobody uses the server" in log_of(directory), 10, "the keeper to begin the shutdown")
+    eventually(lambda: "nobody uses the server" in log_of(directory), 30, "the keeper to begin the shutdown")
 
     late = user()
     server.resume()
@@ -267,7 +267,7 @@ def test_no_second_server_runs_while_the_first_does_not_exit(user: Callable[...,
     eventually(lambda: gone(keeper))
 
     other = user()
-    eventually(lambda: len(processes_on(directory)) >= 2, 10, "a new keeper in addition to the stopped server")
+    eventually(lambda: len(processes_on(directory)) >= 2, 30, "a new keeper in addition to the stopped server")
     assert keeper_module.is_locked(directory / keeper_module.SERVER_LOCK)
     server.resume()
 

@@ -101,7 +101,7 @@ class TaskLimit:
     def close(self) -> None:
         """Remove the group; the pool must be gone."""
         if self._group is not None:
-            eventually(self._removed, 10.0, "the control group to be empty", ignoring=(OSError,))
+            eventually(self._removed, 30, "the control group to be empty", ignoring=(OSError,))
 
     def _removed(self) -> bool:
         if self._group is not None and self._group.exists():

@@ -136,9 +136,9 @@ def test_unresponsive_handlers_are_killed_in_time_and_not_blamed(scene: Scene) -
     pool.signal(signal.SIGTERM)
     assert pool.wait(PATIENCE_S) == 0
 
-    # From the pool's log: this process may be delayed by others.
+    # From the pool's log, and with some time more: this process and the pool may be delayed by others.
     took_s = _logged_at_s(pool, "pool ended") - _logged_at_s(pool, "draining")
-    assert timeout_s * 0.8 < took_s < timeout_s, pool.log()
+    assert timeout_s * 0.8 < took_s < timeout_s + 5.0, pool.log()
     scene.gone(pool)
     assert sorted(scene.waiting()) == messages
     for message in messages:

@@ -176,7 +176,7 @@ def prometheus(tmp_path: Path) -> Iterator[Callable[[int], Callable[[str], list[
 def _query(port: int, query: str) -> list[Any]:
     url = f"http://127.0.0.1:{port}/api/v1/query?query={urllib.parse.quote(query)}"
     try:
-        with urllib.request.urlopen(url, timeout=5.0) as reply:
+        with urllib.request.urlopen(url, timeout=30.0) as reply:
             return json.load(reply)["data"]["result"]
     except OSError:
         return []  # it is starting

@@ -19,7 +19,7 @@ from bizzmq.testing.server import RedisServer
 from bizzmq.testing.wait import eventually
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 
-SOON_S = 5.0
+SOON_S = 15.0
 """Far below the drain timeout, which is 30 s here."""
 TIMEOUT_S = 5.0
 """How long a reply may take before Redis counts as unavailable."""

@@ -97,4 +97,4 @@ def test_a_changed_cause_of_an_outage_is_logged(own_scene: OwnScene) -> None:
         operator.config_set("requirepass", "another")
         operator.client_kill_filter(_type="normal", skipme=True)
 
-    log_says(pool, 'error="invalid ', times=2, timeout_s=10.0)  # Redis 5 has a password only
+    log_says(pool, 'error="invalid ', times=2, timeout_s=30)  # Redis 5 has a password only

@@ -166,7 +166,7 @@ def fight(battle: FuzzRun, rights: str, seconds: float) -> None:
     battle.check_processes()
     battle.check_clean()
     if rights == "publisher":
-        eventually(lambda: not battle.unrun(), 5.0, lambda: f"acked unrun: {sorted(battle.unrun())[:10]}")
+        eventually(lambda: not battle.unrun(), 30, lambda: f"acked unrun: {sorted(battle.unrun())[:10]}")
     battle.check_named()
     battle.check_processes()
     battle.end()

@@ -134,7 +134,7 @@ def port_of(pool: Pool) -> int:
 
 def health_replies(port: int, token: str) -> str:
     """All replies of the health port."""
-    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=5.0)
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=30.0)
     connection.request("GET", "/ready", headers={"Authorization": f"Bearer {token}"})
     response = connection.getresponse()
     text = f"{response.status} {response.headers} {response.read().decode()}"

@@ -43,11 +43,11 @@ def test_a_child_is_read_and_reaped_and_its_last_messages_can_still_be_read() ->
     process.fork()
     assert process.channel is not None
     process.channel.flush()
-    eventually(lambda: process.read(FROM_RELOADER), 5.0)
+    eventually(lambda: process.read(FROM_RELOADER), 30)
 
     process.close()
     ended = []
-    eventually(lambda: ended.append(process.reap()) or ended[-1], 5.0)  # type: ignore[func-returns-value]
+    eventually(lambda: ended.append(process.reap()) or ended[-1], 30)  # type: ignore[func-returns-value]
 
     assert (ended[-1].code, process.pid, process.channel) == (3, 0, None)
     assert process.reap() is None
@@ -60,7 +60,7 @@ def test_a_child_has_neither_the_other_end_nor_descriptors_to_close(tmp_path: Pa
     assert process.channel is not None
     found: list[str] = []
 
-    eventually(lambda: found.extend(name for m in process.read(FROM_RELOADER) for name in m.files) or found, 5.0)
+    eventually(lambda: found.extend(name for m in process.read(FROM_RELOADER) for name in m.files) or found, 30)
 
     assert not {name_of(kept), name_of(process.channel.fileno())} & {*found}
     process.kill()
@@ -75,7 +75,7 @@ def test_a_child_that_is_killed_leaves_no_process_and_no_descriptor() -> None:
 
     process.kill()
 
-    assert open_descriptors() == before
+    assert open_descriptors() <= before  # what earlier tests have dropped may be closed meanwhile
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 

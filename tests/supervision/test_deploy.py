@@ -312,7 +312,7 @@ def test_keda_counts_all_stored_and_running_messages(
         assert redis.type(key) == "hash"  # whose length KEDA's scaler reads with HLEN
         assert redis.hlen(key) == 6, "dead letters do not count"
         gate.open()
-        eventually(lambda: redis.hlen(key) == 1, 10.0)
+        eventually(lambda: redis.hlen(key) == 1, 30)
 
 
 # --- the manual --------------------------------------------------------------------------------------------------

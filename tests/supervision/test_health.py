@@ -31,7 +31,7 @@ def port_of(pool: Pool) -> int:
 
 
 def get(pool: Pool, path: str, method: str = "GET", headers: dict[str, str] | None = None) -> tuple[int, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", port_of(pool), timeout=5.0)
+    connection = http.client.HTTPConnection("127.0.0.1", port_of(pool), timeout=30.0)
     try:
         connection.request(method, path, headers=headers or {})
         response = connection.getresponse()
@@ -59,10 +59,10 @@ def test_a_pool_without_redis_is_live_and_not_ready(start_pool: StartPool, priva
 
     server.kill()
 
-    eventually(lambda: get(pool, "/ready") == (503, "Redis is away"), 10.0)
+    eventually(lambda: get(pool, "/ready") == (503, "Redis is away"), 30)
     assert get(pool, "/live")[0] == 200
     server.start()
-    eventually(lambda: get(pool, "/ready")[0] == 200, 10.0)
+    eventually(lambda: get(pool, "/ready")[0] == 200, 30)
 
 
 def test_a_pool_whose_workers_cannot_work_yet_is_not_ready(start_pool: StartPool, url: str, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_a_journal_that_cannot_be_written_keeps_no_descriptor_open_and_is_writte
 
     for number in range(5):
         journal.keep("q", DeadWorker(DeathKind.STOPPED, last_finished=f"m{number}"))
-    assert _open_descriptors() == before
+    assert _open_descriptors() <= before
     assert caplog.text.count("the journal cannot be written") == 1
 
     if obstacle is None:
@@ -51,7 +51,7 @@ def test_a_journal_that_cannot_be_written_keeps_no_descriptor_open_and_is_writte
     assert decode(path.read_bytes()).settlements == {"q": PENDING}
     journal.clear("q")
     assert not list(directory.iterdir())
-    assert _open_descriptors() == before
+    assert _open_descriptors() <= before
 
 
 def test_a_link_in_place_of_a_journal_is_replaced_and_not_followed(directory: Path, tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_a_writer_that_is_killed_at_any_moment_leaves_a_whole_checkpoint() -> No
                     activity.record_checkpoint(QUEUE, ID, number, b"%09d" % number * (1 + number % 400))
             finally:
                 os._exit(1)
-        eventually(lambda: board.slot(0).records.checkpoint() is not None, 10.0)
+        eventually(lambda: board.slot(0).records.checkpoint() is not None, 30)
         time.sleep(0.003)  # anywhere in its writes
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)

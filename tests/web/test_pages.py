@@ -190,7 +190,7 @@ def test_one_poller_serves_all_browsers(alone: Serving, site: Site, mq: BizzMQ, 
         redis.config_resetstat()
         began_s = time.monotonic()
         time.sleep(4.2)  # the time in which polls are counted
-        polls = redis.info("commandstats")["cmdstat_smembers"]["calls"]
+        polls = redis.info("commandstats").get("cmdstat_smembers", {"calls": 0})["calls"]
         most = (time.monotonic() - began_s) / 2 + 2
 
     assert polls <= most  # for all browsers together

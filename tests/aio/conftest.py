@@ -9,7 +9,7 @@ from typing import Any, Awaitable, Callable, Coroutine, TypeVar
 import pytest
 
 T = TypeVar("T")
-UNDER_UVLOOP = ("test_publishing.py", "test_cancellation.py")
+UNDER_UVLOOP = ("test_publishing.py", "test_publishing_in_trouble.py", "test_cancellation.py")
 """The tests that an ordinary run repeats under uvloop. The others do so in nightly runs."""
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 

@@ -16,7 +16,7 @@ from bizzmq.connection.factory import connect
 from bizzmq.consumer.in_process import InProcessConsumer
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.wait import eventually
-from tests.app.test_app_pools import Code, Finished, code, published
+from tests.app.app_programs import Code, Finished, code, published
 
 __all__ = ["code"]
 

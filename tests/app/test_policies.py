@@ -15,7 +15,7 @@ from bizzmq.app.description import AppDescription, limits_refused_by
 from bizzmq.failure_policy import FailurePolicy
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.wait import eventually
-from tests.app.test_app_pools import Code, _write, code, published
+from tests.app.app_programs import Code, _write, code, published
 from tests.app.test_deploys import DEFAULT, counts
 
 __all__ = ["code"]

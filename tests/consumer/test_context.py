@@ -1,8 +1,10 @@
-"""The context of a handler: facts about its delivery."""
+"""The context of a handler: facts about its delivery, and the parameter that receives it."""
 
 from __future__ import annotations
 
+import functools
 import time
+from typing import Any
 
 import pytest
 
@@ -10,6 +12,7 @@ from bizzmq import Context, DecodeError, Message
 from bizzmq.protocol.attempts import Attempts
 from bizzmq.protocol.ids import MessageIds
 from bizzmq.worker_state import WorkerState
+from tests.consumer.handler_runs import run
 
 ID = MessageIds("publish").take(1_800_000_000_500_000, 1)[0]
 MESSAGE = Message(ID, "q", {"body": 1}, priority=4, error={"error": "e"})
@@ -54,3 +57,49 @@ def test_a_forged_id_has_no_publish_time() -> None:
 
     with pytest.raises(DecodeError):
         _ = forged.published_at_s
+
+
+called: list[Any] = []
+
+
+def giving(extra: Any) -> Any:
+    """A decorator that supplies the second argument."""
+
+    def decorate(function: Any) -> Any:
+        @functools.wraps(function)
+        def wrapper(body: Any) -> None:
+            function(body, extra)
+
+        return wrapper
+
+    return decorate
+
+
+@giving("from a decorator")
+def decorated(body: Any, database: Any) -> None:
+    called.append((body, database))
+
+
+def with_attempts(body: Any, attempts: int = 3) -> None:
+    called.append((body, attempts))
+
+
+def with_context_named(body: Any, context: Any = None) -> None:
+    called.append((body, context.queue))
+
+
+def with_context_annotated(body: Any, about: Context | None = None) -> None:
+    called.append((body, about and about.queue))
+
+
+def with_ctx(body: Any, ctx: Any) -> None:
+    called.append((body, ctx.queue))
+
+
+def test_the_second_parameter_receives_the_context_only_if_it_is_meant_for_it() -> None:
+    called.clear()
+    handlers = [decorated, with_attempts, with_context_named, with_context_annotated, with_ctx]
+
+    assert [run(one) for one in handlers] == [None] * 5
+
+    assert [seen for _, seen in called] == ["from a decorator", 3, *["q"] * 3]

@@ -19,7 +19,7 @@ from bizzmq import BizzMQ, ConfigurationError, HandlerResultError, QueueOptions
 from bizzmq.consumer.handlers.handler import Handler
 from bizzmq.testing.wait import eventually
 from bizzmq.workers.config import WorkerConfig
-from tests.consumer.test_handlers import MESSAGE, context, run
+from tests.consumer.handler_runs import MESSAGE, context, run
 
 ran: list[str] = []
 

@@ -13,29 +13,14 @@ from typing import Any, AsyncIterator, Iterator
 import click
 import pytest
 
-from bizzmq import ConfigurationError, Context, Message, Reject, RetryLater
+from bizzmq import ConfigurationError, Context, Reject, RetryLater
 from bizzmq.consumer.handlers.handler import Handler
-from bizzmq.protocol.attempts import Attempts
-from bizzmq.worker_state import WorkerState
-
-MESSAGE = Message("0123456789abcABCDEFG", "q", {"body": 1})
+from tests.consumer.handler_runs import MESSAGE, context, run
 
 
 def _kind(value: Any) -> str:
     """The test id of a parameter: a repr with an address would differ between processes."""
     return type(value).__name__ if type(value) is object else repr(value)
-
-
-def context() -> Context:
-    return Context(MESSAGE, Attempts(), 0.0, None, WorkerState())
-
-
-def run(function: Any) -> BaseException | None:
-    handler = Handler(function)
-    try:
-        return handler.run(MESSAGE.body, context())
-    finally:
-        handler.close()
 
 
 class Both:
@@ -356,49 +341,6 @@ def test_objects_that_resist_inspection_are_called() -> None:
     assert [run(one) for one in (Proxy(), Static(), StaticWithContext())] == [None] * 3
 
     assert called == ["proxy", MESSAGE.body, (MESSAGE.body, MESSAGE.queue)]
-
-
-def giving(extra: Any) -> Any:
-    """A decorator that supplies the second argument."""
-
-    def decorate(function: Any) -> Any:
-        @functools.wraps(function)
-        def wrapper(body: Any) -> None:
-            function(body, extra)
-
-        return wrapper
-
-    return decorate
-
-
-@giving("from a decorator")
-def decorated(body: Any, database: Any) -> None:
-    called.append((body, database))
-
-
-def with_attempts(body: Any, attempts: int = 3) -> None:
-    called.append((body, attempts))
-
-
-def with_context_named(body: Any, context: Any = None) -> None:
-    called.append((body, context.queue))
-
-
-def with_context_annotated(body: Any, about: Context | None = None) -> None:
-    called.append((body, about and about.queue))
-
-
-def with_ctx(body: Any, ctx: Any) -> None:
-    called.append((body, ctx.queue))
-
-
-def test_the_second_parameter_receives_the_context_only_if_it_is_meant_for_it() -> None:
-    called.clear()
-    handlers = [decorated, with_attempts, with_context_named, with_context_annotated, with_ctx]
-
-    assert [run(one) for one in handlers] == [None] * 5
-
-    assert [seen for _, seen in called] == ["from a decorator", 3, *[MESSAGE.queue] * 3]
 
 
 @pytest.mark.skipif(sys.version_info < (3, 10), reason="an async context manager is a decorator since CPython 3.10")

@@ -21,6 +21,9 @@ from tests.support.figures import Figures
 QUEUE = "q"
 PATIENCE_S = 30.0
 """How long a condition may take that normally holds within a second: other tests may use the same processors."""
+SOON_S = 4.0
+"""At least one of a few repetitions takes less, on a busy machine too: it takes tenths of a second, and a wrong way of
+ending or recovering takes five seconds, a lease or a drain timeout."""
 
 
 class Scene:

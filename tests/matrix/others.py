@@ -104,7 +104,7 @@ DATA = (
                 "a_message_that_comes_during_the_deletion_keeps_the_queue",
                 "a_queue_that_is_created_and_deleted_again_and_again_is_in_the_index_if_it_exists",
             ),
-            *tests_of("client/test_stored_messages.py", "a_deletion_beside_a_busy_worker_deletes_or_is_refused"),
+            *tests_of("client/test_stored_deletions.py", "a_deletion_beside_a_busy_worker_deletes_or_is_refused"),
             *tests_of(
                 "admin/test_pages.py",
                 "a_message_that_stays_is_listed_once_while_others_are_claimed_retried_and_requeued",
@@ -232,6 +232,7 @@ SECURITY = (
         (
             "security/test_tls.py",
             "security/test_acl.py",
+            "security/test_acl_commands.py",
             "security/test_acl_at_work.py",
             "security/test_acl_redis6.py",
             "cluster/test_acl_on_groups.py",

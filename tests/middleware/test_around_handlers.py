@@ -14,7 +14,7 @@ from bizzmq.consumer.handlers.handler import Handler
 from bizzmq.errors import CpuTimeExceeded, Draining, MemoryLimitExceeded, MessageTimeout, UnknownTaskError
 from bizzmq.middleware import registry
 from bizzmq.testing.wait import eventually
-from tests.consumer.test_handlers import context
+from tests.consumer.handler_runs import context
 from tests.middleware.recorders import Events, Recorder, raiser, steps
 
 Consume = Callable[..., Events]

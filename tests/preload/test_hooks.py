@@ -15,7 +15,7 @@ from bizzmq import ConfigurationError
 from bizzmq.consumer.handlers import user_hooks
 from bizzmq.consumer.handlers.handler import Handler
 from bizzmq.testing.wait import eventually
-from tests.consumer.test_handlers import MESSAGE, context, run
+from tests.consumer.handler_runs import MESSAGE, context, run
 from tests.faults.scene import PATIENCE_S
 from tests.preload.test_pools import Home, home
 

@@ -15,7 +15,7 @@ from bizzmq import BizzMQ
 from bizzmq.embedded import paths
 from bizzmq.embedded import server as embedded
 from bizzmq.errors import BizzMQError, ConfigurationError
-from tests.embedded.test_server import end_everything_on, processes_on
+from tests.embedded.users import end_everything_on, processes_on
 from tests.support.paths import ROOT
 from tests.support.unprivileged import NOBODY
 

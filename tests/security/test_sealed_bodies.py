@@ -15,15 +15,10 @@ from bizzmq.testing.layout import Keys
 from bizzmq.testing.wait import eventually
 from tests.faults.scene import PATIENCE_S, Scene
 from tests.pool.command import OPERATOR, run
+from tests.support.drained import drained
 
 KEY, OTHER = b"k" * 32, b"o" * 32
 LARGE = {"text": "again and again " * 1000, "card": "4111"}
-
-
-def drained(mq: BizzMQ, queue: str = "q") -> list[Any]:
-    seen: list[Any] = []
-    mq.consume_until_empty(queue, seen.append, timeout_s=PATIENCE_S)
-    return seen
 
 
 def sealing(url: str, **others: Any) -> BizzMQ:

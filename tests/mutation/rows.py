@@ -40,9 +40,15 @@ class Rows:
         timeout_s: time limit of each reply. A script that takes longer hangs.
     """
 
-    def __init__(self, folder: Path, moves: Iterable[Move] = test_moves.MOVES, timeout_s: float = 2.0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        moves: Iterable[Move] = test_moves.MOVES,
+        scenes: Iterable[Move] = test_moves.SCENES,
+        timeout_s: float = 2.0,
+    ) -> None:
         self._folder, self._timeout_s = folder, timeout_s
-        self._moves = list(moves)
+        self._moves, self._scenes = list(moves), list(scenes)
         self._kills: Counter[str] = Counter()
         self.server = RedisServer()
 
@@ -82,6 +88,9 @@ class Rows:
         for move in self._moves:
             if script in self._uses[move.script]:
                 yield f"tests/scripts/test_moves.py[{move}]", self._moves_as_said, move
+        for scene in self._scenes:
+            if script in self._uses[scene.script]:
+                yield f"tests/scripts/test_moves.py[{scene}]", self._ends_as_said, scene
 
     def _half_moves(self, script: str) -> Iterator[Row]:
         """Not for what scripts share: those have so many rows that the tests are quicker."""
@@ -92,6 +101,9 @@ class Rows:
     def _moves_as_said(self, move: Move) -> None:
         test_moves.test_a_script_does_what_its_table_says(self._broker, self._redis, move)
         test_moves.assert_again(self._broker, self._redis, move)
+
+    def _ends_as_said(self, scene: Move) -> None:
+        test_moves.test_a_scene_ends_as_its_table_says(self._broker, self._redis, scene)
 
     def _moves_all_or_nothing(self, move: Move) -> None:
         test_half_moves.test_a_call_that_fails_has_changed_nothing(self.server.url, self._redis, move)

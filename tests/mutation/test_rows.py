@@ -43,7 +43,7 @@ def mutants_by(script: str, what: str) -> Iterable[Mutant]:
 def test_a_row_kills_a_mutant(folder: Path) -> None:
     removed = next(one for one in mutants_by("release", "is never so") if ">= number" in one.before)
 
-    with Rows(folder, rows_of("release")) as rows:
+    with Rows(folder, rows_of("release"), scenes=()) as rows:
         assert rows.killer(removed).startswith("tests/scripts/test_moves.py[release:")
         assert rows.killer(mutant("release", source_of("release") + "-- the same\n")) == ""
 
@@ -52,21 +52,21 @@ def test_a_key_of_the_wrong_type_kills_a_mutant(folder: Path) -> None:
     """It does what the tables say."""
     unchecked = next(one for one in mutants_by("dead_letter", "does not check a type") if "{}" in one.after)
 
-    with Rows(folder, rows_of("dead_letter")) as rows:
+    with Rows(folder, rows_of("dead_letter"), scenes=()) as rows:
         assert rows.killer(unchecked).startswith("tests/scripts/test_half_moves.py[dead_letter:")
 
 
 def test_a_row_of_another_script_kills_a_mutant_of_what_both_share(folder: Path) -> None:
     broken = mutant("held", "return -1\n")
 
-    with Rows(folder, rows_of("release")) as rows:
+    with Rows(folder, rows_of("release"), scenes=()) as rows:
         assert rows.killer(broken).startswith("tests/scripts/test_moves.py[release:")
 
 
 def test_a_mutant_that_loops_for_ever_is_killed(folder: Path) -> None:
     endless = mutant("unregister", "while true do end\n" + source_of("unregister"))
 
-    with Rows(folder, rows_of("unregister")[:1], timeout_s=1.0) as rows:
+    with Rows(folder, rows_of("unregister")[:1], scenes=(), timeout_s=1.0) as rows:
         assert rows.killer(endless)
         assert rows.failing("unregister") == ""
 
@@ -82,7 +82,7 @@ def test_a_mutant_that_ends_the_server_twice_is_killed(folder: Path, times: int)
             rows.server.kill()
 
     move = Move("unregister", "it ends the server", NO_QUEUE, end_server, None, NO_QUEUE)
-    with Rows(folder, [move]) as rows:
+    with Rows(folder, [move], scenes=()) as rows:
         assert bool(rows.failing("unregister")) == (times > 1)
         assert len(set(ended)) == min(times, 2)
         assert rows.server.client().ping()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Callable
 
 from bizzmq.broker.broker import Broker
+from bizzmq.errors import BizzMQError
+from tests.scripts.beside import Beside
 from tests.scripts.containers import NO_QUEUE, Containers, untimed
 
 QUEUE, DEAD = "q", "q_dlq"
@@ -25,7 +27,7 @@ class Move:
     """A row of the table of `script`. `sentence` says what it shows.
 
     `again` is the result of the same call when it is repeated after a lost reply. `after_again` are the contents
-    then, if they differ from `after`.
+    then, if they differ from `after`. `beside` and `beside_after` are what is beside the messages of the queue.
     """
 
     script: str
@@ -38,6 +40,8 @@ class Move:
     after_dead: Containers = NO_QUEUE
     again: Any = SAME
     after_again: Containers | None = None
+    beside: Beside = field(default_factory=dict)
+    beside_after: Beside = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{self.script}: {self.sentence}".replace(" ", "-")
@@ -78,3 +82,36 @@ def held(*ids: str, worker: str = "w1", **others: Any) -> Containers:
 def claim_ids(broker: Broker, want: int, *finished: str, queue: str = QUEUE, worker: str = "w1") -> list[str]:
     """Ids that a claim returns, as text."""
     return [entry[0].decode() for entry in broker.claim(queue, worker, want, finished).entries]
+
+
+def outcome(broker: Broker, call: Call) -> Any:
+    """What a call returns, or the name of the error that it raises."""
+    try:
+        return call(broker)
+    except BizzMQError as error:
+        return type(error).__name__
+
+
+def in_turn(*calls: Call) -> Call:
+    """The outcomes of some calls, one after the other."""
+    return lambda broker: [outcome(broker, call) for call in calls]
+
+
+def spoilt(key: str, call: Call) -> Call:
+    """The outcome of a call while a key has the wrong type. The key has its value again then."""
+
+    def meet(broker: Broker) -> Any:
+        execute = broker.connection.execute
+        is_there = execute("EXISTS", key) == 1
+        if is_there:
+            execute("RENAME", key, key + ":saved")
+        execute("SET", key, "of the wrong type")
+        found = outcome(broker, call)
+        assert execute("GET", key) == b"of the wrong type"
+        if is_there:
+            execute("RENAME", key + ":saved", key)
+        else:
+            execute("DEL", key)
+        return found
+
+    return meet

@@ -9,6 +9,7 @@ from bizzmq.broker.broker import Broker
 from bizzmq.broker.checked_publish import CheckedRequest, Terms
 from bizzmq.broker.workers import Requeued
 from bizzmq.errors import UniqueKeyInUseError
+from tests.scripts.beside import LATER as LATER_TIME
 from tests.scripts.containers import LATER, PAST, Containers
 from tests.scripts.moves import QUEUE, Call, Move, claim_ids, held
 from tests.scripts.table_leaving import dead_lettering, gone, replaying, requeueing
@@ -52,6 +53,7 @@ def row(sentence: str, before: Containers, call: Call, returns: Any, after: Cont
     return Move("publish_checked", sentence, before, call, returns, after, **more)
 
 
+OF_M2 = {"bodies": {"m1": '"body of m2"'}}
 ONE = {"extras": entries(m1="a"), "unique": {"a": "m1"}}
 EXPIRED = {"extras": {"m1": '{"unique":"a",' + PAST + "}"}, "unique": {"a": "m1"}}
 SUPERSEDED = '{"unique":"a","superseded":true}'
@@ -141,6 +143,7 @@ ROWS = [
         checking("m1", "m2", kept_until="60000"),
         (["m1", "m1"], 0),
         queue(waiting=("m1",), wake=True, stats={"published": 1, "duplicates": 1}),
+        beside_after={"throttled": {"a": "m1"}, "throttles": {"a": LATER_TIME}},
     ),
     row(
         "with a time of expiry",
@@ -162,6 +165,7 @@ ROWS = [
         checking("m1", "m2", replaces=True),
         (["m1", "m1"], 0),
         queue(waiting=("m1",), wake=True, stats={"published": 1, "duplicates": 1}, **ONE),
+        beside_after=OF_M2,
     ),
     row(
         "in the place of the one that waits, with new counts",
@@ -169,6 +173,7 @@ ROWS = [
         checking("m2", replaces=True),
         (["m1"], 0),
         queue(waiting=("m0", "m1", "m3"), stats={"duplicates": 1}, **ONE),
+        beside_after=OF_M2,
     ),
     row(
         "in the place of the one with a priority",
@@ -176,6 +181,7 @@ ROWS = [
         checking("m2", replaces=True),
         (["m1"], 0),
         queue(prioritized={"m1": 5}, attempts={"m1": "0 0 0 5"}, stats={"duplicates": 1}, **ONE),
+        beside_after=OF_M2,
     ),
     row(
         "later than the delayed one",
@@ -183,6 +189,7 @@ ROWS = [
         checking("m2", replaces=True, delay_ms=60_000),
         (["m1"], 0),
         queue(delayed=("m1",), wake=True, stats={"duplicates": 1}, **ONE),
+        beside_after=OF_M2,
     ),
     row(
         "behind the one that a worker holds",

@@ -14,7 +14,8 @@ def recording(message_id: str) -> Call:
 
 
 ROWS = [
-    Move("record", "leaves a held message where it is", held("m1", "m2"), recording("m1"), True, held("m1", "m2")),
+    Move("record", "leaves a held message where it is", held("m1", "m2"), recording("m1"), True, held("m1", "m2"),
+         beside_after={"checkpoints": {"m1": "w1 1\n{}"}, "progress": {"m1": "[1,2,3]"}}),
     Move("record", "keeps nothing if there is nothing", held("m1"), lambda broker: broker.record(QUEUE, "w1", "m1"),
          True, held("m1")),
     Move("record", "keeps nothing of a message that another worker holds",

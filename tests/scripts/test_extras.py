@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Callable
 
 import pytest
 from redis import Redis
@@ -14,7 +14,7 @@ from bizzmq.broker.workers import DeadWorker, Requeued
 from bizzmq.protocol.keys import QueueKeys
 from bizzmq.testing.layout import Keys
 from tests.scripts.containers import look, put
-from tests.scripts.moves import DEAD, QUEUE, Move, held
+from tests.scripts.moves import DEAD, QUEUE, Move, claim_ids, held
 from tests.scripts.test_moves import MOVES
 
 K = QueueKeys(QUEUE)
@@ -155,3 +155,25 @@ def test_a_replaced_message_begins_anew(redis: Redis, broker: Broker) -> None:
     assert list(found.message_ids) == ["m1"]
     assert redis.exists(K.checkpoints, K.progress) == 0
     assert json.loads(redis.hget(K.extras, "m1")) == {"unique": "a"}
+
+
+def test_a_user_of_redis_from_before_these_keys_goes_on(
+    redis: Redis, url: str, broker_factory: Callable[[str], Broker]
+) -> None:
+    if int(str(redis.info("server")["redis_version"]).split(".")[0]) < 6:
+        pytest.skip("this server has no permissions")
+    k = Keys(QUEUE)
+    known = [k.messages, k.attempts, k.waiting, k.prioritized, k.delayed, k.wake, k.stats, k.workers, k.processing("*")]
+    redis.acl_setuser("old", enabled=True, passwords=["+old"], keys=known, commands=["+@all"])
+    put(redis, QUEUE, held("m1", waiting=("m2",)))
+    old = broker_factory(url.replace("://", "://old:old@"))
+
+    try:
+        assert claim_ids(old, 2, "m1") == ["m2"]
+        assert old.retry(QUEUE, "w1", "m2", "0 0 0 0", "1 0 0 0", 0)
+    finally:
+        redis.acl_deluser("old")
+
+    assert look(redis, QUEUE) == held(
+        waiting=("m2",), attempts={"m2": "1 0 0 0"}, stats={"acked": 1, "retried": 1}, wake=True
+    )

@@ -12,6 +12,9 @@ from bizzmq.broker.broker import Broker
 from bizzmq.errors import BrokerUnavailableError
 from bizzmq.testing.proxy import Proxy
 from tests.scripts import (
+    scenes_checked,
+    scenes_claim,
+    scenes_others,
     table_alerts,
     table_cancel,
     table_checked,
@@ -26,6 +29,7 @@ from tests.scripts import (
     table_results,
     table_schedules,
 )  # fmt: skip
+from tests.scripts.beside import look_beside, put_beside
 from tests.scripts.containers import look, put
 from tests.scripts.moves import DEAD, QUEUE, Move
 
@@ -44,17 +48,21 @@ MOVES = [
     *table_metrics.ROWS,
     *table_alerts.ROWS,
 ]
+SCENES = [*scenes_checked.ROWS, *scenes_claim.ROWS, *scenes_others.ROWS]
+"""Rows that run once, because their calls are several ones, or special cases of what another row shows."""
 every_move = pytest.mark.parametrize("move", MOVES, ids=str)
 
 
 def given(redis: Redis, move: Move) -> None:
     put(redis, QUEUE, move.before)
     put(redis, DEAD, move.before_dead)
+    put_beside(redis, QUEUE, move.beside)
 
 
 def assert_after(redis: Redis, move: Move) -> None:
     assert look(redis, QUEUE) == move.after
     assert look(redis, DEAD) == move.after_dead
+    assert look_beside(redis, QUEUE) == move.beside_after
 
 
 def assert_again(broker: Broker, redis: Redis, move: Move) -> None:
@@ -75,6 +83,15 @@ def test_a_script_does_what_its_table_says(broker: Broker, redis: Redis, move: M
     assert move.call(broker) == move.returns
 
     assert_after(redis, move)
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=str)
+def test_a_scene_ends_as_its_table_says(broker: Broker, redis: Redis, scene: Move) -> None:
+    given(redis, scene)
+
+    assert scene.call(broker) == scene.returns
+
+    assert_after(redis, scene)
 
 
 @every_move

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, FrozenSet, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from bizzmq.admin.activity.pauses import read_pauses_if_allowed
 from bizzmq.admin.activity.pools import SILENT, PoolInfo
@@ -21,6 +21,7 @@ from bizzmq.alerts.rules import (
     Rules,
 )
 from bizzmq.broker.operations import Operation, Together
+from bizzmq.broker.queues import read_shards
 from bizzmq.broker.replies import as_text, pairs
 from bizzmq.connection.error_mapping import CommandRefusedError
 from bizzmq.connection.retry import QUOTE_LIMIT
@@ -33,6 +34,7 @@ from bizzmq.utils.wording import counted, span
 _CRASHES = ("oom", "sigkill", "sigsegv", "sigabrt", "signal", "exit")
 """The deaths that nobody asked for: not for a limit of a message, nor by the supervisor."""
 _STEP_S = 10
+_NEXT = 100
 _NAMED = 3
 
 
@@ -93,6 +95,33 @@ def read_facts(queue: str, rules: Rules) -> Operation[Optional[Facts]]:
         pauses = yield from read_pauses_if_allowed(k)
         paused = next((one.sentence(now_ms / 1000) for one in pauses if not one.task and not one.key), "")
     return Facts(row, _notes(flat), _late(due, now_ms), history, paused)
+
+
+class NextMessages(NamedTuple):
+    """What waits at the head of a queue.
+
+    Attributes:
+        ids: at most 100 of each list, as text.
+        is_all: whether nothing else waits.
+    """
+
+    ids: FrozenSet[str]
+    is_all: bool
+
+
+def read_next_messages(queue: str) -> Operation[NextMessages]:
+    """The messages of a queue that are next, of all shards. Raises DecodeError."""
+    ids: List[str] = []
+    is_all = True
+    shards = yield from read_shards(QueueKeys(queue))
+    for k in shards:
+        parts = yield Together([
+            ("LRANGE", k.waiting, -_NEXT, -1), ("ZRANGE", k.prioritized, 0, _NEXT - 1),
+            ("ZRANGE", k.prioritized, -_NEXT, -1),
+        ])  # fmt: skip
+        ids += [as_text(one) for part in parts for one in part]
+        is_all = is_all and all(len(part) < _NEXT for part in parts)
+    return NextMessages(frozenset(ids), is_all)
 
 
 def _unusable(k: QueueKeys, row: QueueRow, trouble: str) -> Operation[Facts]:

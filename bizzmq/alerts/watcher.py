@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, TypeVar
 
 from bizzmq.admin.queue_row import read_names
-from bizzmq.alerts.facts import Facts, Finding, findings_of, read_facts, silent_pools, unknown_kinds
+from bizzmq.alerts.facts import (
+    Facts,
+    Finding,
+    NextMessages,
+    findings_of,
+    read_facts,
+    read_next_messages,
+    silent_pools,
+    unknown_kinds,
+)
 from bizzmq.alerts.note import BEGIN, OVER, Change, Look, Note, after_sending, next_step, read_note
 from bizzmq.alerts.rules import KINDS, OLDEST_WAITING, REDIS_AWAY, Rules
 from bizzmq.alerts.senders import Notice, Sender, SendError
@@ -23,8 +32,9 @@ from bizzmq.utils.logs import log
 from bizzmq.utils.wording import span
 
 _logger = logging.getLogger("bizzmq.alerts")
+T = TypeVar("T")
 _SURE_S = 1.0
-"""A message that waits too long must still be the oldest one after this time: one whose delay has just ended is not."""
+"""What waits too long must still wait after this time: a message whose delay has just ended is old, and runs soon."""
 _MARGIN_MS = 10_000
 
 
@@ -98,8 +108,12 @@ class Watcher:
         return self._sure_of_oldest(sites)
 
     def _facts(self, queue: str) -> Optional[Facts]:
+        return self._read(queue, read_facts(queue, self._rules))
+
+    def _read(self, queue: str, operation: Operation[T]) -> Optional[T]:
+        """What it returns; None if the queue cannot be read now, which is logged or raised at the end of the pass."""
         try:
-            return self._broker.perform(read_facts(queue, self._rules))
+            return self._broker.perform(operation)
         except QUEUE_TROUBLE as error:
             log(_logger, logging.WARNING, "the queue cannot be looked at", queue=queue, error=str(error)[:QUOTE_LIMIT])
         except BrokerUnavailableError as error:
@@ -109,17 +123,23 @@ class Watcher:
         return None
 
     def _sure_of_oldest(self, sites: Sequence[_Site]) -> List[_Site]:
-        """The same without messages whose delay has just ended: such a message is old when it begins to wait."""
-        late = [site for site in sites if OLDEST_WAITING in site.findings]
-        if not late:
-            return list(sites)
-        self._wait(_SURE_S)
-        gone = set()
-        for site in late:
-            again = self._facts(site.facts.row.queue)
-            if again is None or again.row.oldest_id != site.facts.row.oldest_id:
-                gone.add(site.facts.row.queue)
+        """The same without messages whose delay has just ended: such a message is old when it begins to wait.
+
+        A queue that workers empty too slowly has another oldest message each time, which has waited before.
+        """
+        late = [site.facts.row.queue for site in sites if OLDEST_WAITING in site.findings]
+        before = {queue: self._read(queue, read_next_messages(queue)) for queue in late}
+        if late:
+            self._wait(_SURE_S)
+        gone = {queue for queue, messages in before.items() if not self._is_late(queue, messages)}
         return [_without_oldest(site) if site.facts.row.queue in gone else site for site in sites]
+
+    def _is_late(self, queue: str, before: Optional[NextMessages]) -> bool:
+        """Whether the oldest message of a queue waits too long, and has waited before."""
+        again = self._facts(queue)
+        if before is None or again is None or OLDEST_WAITING not in findings_of(again, self._rules):
+            return False
+        return again.row.oldest_id in before.ids or not before.is_all
 
     def _settle(self, site: _Site) -> List[str]:
         """Send what is new of one queue. Returns the sentences of the alerts that hold."""

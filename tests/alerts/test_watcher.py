@@ -8,7 +8,7 @@ from typing import Any, Callable
 import pytest
 from redis import Redis
 
-from bizzmq import BizzMQ, QueueOptions
+from bizzmq import BizzMQ, MessageOptions, QueueOptions
 from bizzmq.alerts.rules import Limits, Rules
 from bizzmq.alerts.senders import Notice
 from bizzmq.alerts.watcher import Watcher
@@ -224,6 +224,36 @@ def test_a_message_waits_too_long_unless_it_goes_at_once(
     mq.purge(q)
     watcher(broker, rules, recorder).look()
     assert recorder.sent[1:] == [("oldest-waiting", "over", "q")]
+
+
+@pytest.mark.parametrize(("waiting", "priority"), [(3, 0), (3, 5), (250, 0)])
+def test_a_backlog_that_is_emptied_too_slowly_is_late_although_its_oldest_message_changes(
+    mq: BizzMQ, broker: Broker, recorder: Recorder, q: str, waiting: int, priority: int
+) -> None:
+    ids = mq.publish_messages_to_queue(q, range(waiting), MessageOptions(priority=priority))
+
+    def handle_most(_s: float) -> None:
+        for one in ids[: waiting - 1 if waiting < 100 else 120]:
+            mq.delete(q, one)
+        ids.clear()
+
+    rules = only(oldest_waiting=0)
+    for _ in range(2):
+        assert len(watcher(broker, rules, recorder, handle_most).look()) == 1
+    assert recorder.sent == [("oldest-waiting", "begin", "q")]
+
+
+def test_a_message_whose_delay_has_just_ended_behind_another_one_is_not_late(
+    mq: BizzMQ, broker: Broker, recorder: Recorder, q: str
+) -> None:
+    mq.publish_message_to_queue(q, 1)
+
+    def others_turn(_s: float) -> None:
+        mq.purge(q)
+        mq.publish_message_to_queue(q, 2)
+
+    assert watcher(broker, only(oldest_waiting=0), recorder, others_turn).look() == []
+    assert recorder.sent == []
 
 
 def test_new_dead_letters_and_deaths_of_workers(broker: Broker, recorder: Recorder, q: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from contextlib import contextmanager
 from typing import Any, Callable, Iterator
@@ -17,6 +16,7 @@ from bizzmq.testing.layout import Keys, command
 from bizzmq.testing.server import RedisServer
 from bizzmq.testing.wait import eventually
 from tests.support.features import need_acl
+from tests.support.meanwhile import meanwhile
 
 KEPT = MessageOptions(result_ttl_s=60)
 QUEUE = "q"
@@ -66,12 +66,8 @@ def ended_once_it_is_waited_for(url: str, is_waited_for: Callable[[], Any]) -> I
         with BizzMQ(url) as mq:
             mq.consume_until_empty(QUEUE, double, 30)
 
-    thread = threading.Thread(target=end)
-    thread.start()
-    try:
+    with meanwhile(end):
         yield
-    finally:
-        thread.join()
 
 
 def subscribers(server: RedisServer, message_id: str) -> int:
@@ -102,10 +98,8 @@ def test_what_is_there_at_the_end_of_the_time_is_returned(
         time.sleep(0.3)  # after the first look for what no notice has told of; the next one is after five seconds
         redis.set(Keys(QUEUE).result(message), "succeeded\t1\t2\t3\n8")
 
-    thread = threading.Thread(target=store)
-    thread.start()
-    assert read(server.url, message, 2.0) == 8
-    thread.join()
+    with meanwhile(store):
+        assert read(server.url, message, 3.0) == 8
 
 
 @each_client
@@ -149,12 +143,8 @@ def cut(redis: Redis) -> Iterator[None]:
             for kind in ("pubsub", "normal"):
                 command(redis, "CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
 
-    thread = threading.Thread(target=kill)
-    thread.start()
-    try:
+    with meanwhile(kill):
         yield
-    finally:
-        thread.join()
 
 
 def _tasks(url: str) -> tuple[App, Any]:

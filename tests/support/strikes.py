@@ -9,6 +9,7 @@ from typing import Iterator
 from redis import Redis
 
 from bizzmq.testing.layout import command
+from tests.support.meanwhile import meanwhile
 
 LOST_SCRIPTS = "SCRIPT FLUSH"
 LOST_CONNECTIONS = "CLIENT KILL TYPE normal SKIPME yes"
@@ -24,10 +25,8 @@ def struck(url: str, harm: str) -> Iterator[None]:
             while not over.wait(0.002):
                 command(own, *harm.split())
 
-    striking = threading.Thread(target=strike)
-    striking.start()
-    try:
-        yield
-    finally:
-        over.set()
-        striking.join()
+    with meanwhile(strike):
+        try:
+            yield
+        finally:
+            over.set()

@@ -62,14 +62,7 @@ def on_worker_shutdown(hook: H) -> H:
     A worker exits in order at a drain, at a reload, when it is replaced, and at the end of a burst. The hook has the
     rest of the drain's time. An exception in it is logged. A worker that is killed or dies calls no hook.
 
-    Args:
-        hook: a callable without parameters, or a coroutine function.
-
-    Returns:
-        The hook.
-
-    Raises:
-        ConfigurationError: the hook cannot be called like this.
+    The parameter, the result and the errors are those of `on_worker_boot`.
     """
     return _register(registered.shutdown, hook, "on_worker_shutdown", takes_context=False)
 
@@ -84,7 +77,7 @@ def before_message(hook: H) -> H:
         hook: a callable that takes the message's `Context`, or nothing; or a coroutine function.
 
     Returns:
-        The hook.
+        The hook, so that this function can be a decorator.
 
     Raises:
         ConfigurationError: the hook cannot be called like this.
@@ -96,16 +89,7 @@ def after_message(hook: H) -> H:
     """Call `hook(context)` after each message, failed ones included, before its outcome is sent to Redis.
 
     The hook is part of the message and counts towards its time limit. An exception in it is logged, and does not change
-    the outcome.
-
-    Args:
-        hook: a callable that takes the message's `Context`, or nothing; or a coroutine function.
-
-    Returns:
-        The hook.
-
-    Raises:
-        ConfigurationError: the hook cannot be called like this.
+    the outcome. The parameter, the result and the errors are those of `before_message`.
     """
     return _register(registered.after, hook, "after_message", takes_context=True)
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any, Iterable, Mapping, Optional, Sequence
 
 from bizzmq.admin.activity.pools import SILENT, PoolInfo, Serving, read_reports, serving_commands, workers_of
-from bizzmq.admin.activity.rates import WINDOWS_S, Rate, minutes_of, rates_between, samples_of
+from bizzmq.admin.activity.rates import WINDOWS_S, Rate, ages_of, minutes_of, rates_between, samples_of
 from bizzmq.admin.stats import TOTALS_AT, read_suspended, stats_commands, stats_result, sum_of
 from bizzmq.broker.operations import Operation, Together, command
 from bizzmq.broker.queues import meta_result
 from bizzmq.broker.replies import as_text, pairs
 from bizzmq.connection.retry import QUOTE_LIMIT
 from bizzmq.errors import QUEUE_TROUBLE, DecodeError, QueueNotFoundError
-from bizzmq.metrics.history import RECENT
+from bizzmq.metrics.history import AGES, RECENT
 from bizzmq.protocol import ids, keys
 from bizzmq.protocol.keys import QueueKeys, shard_of
 from bizzmq.queue import QueueStats
@@ -33,6 +33,7 @@ class QueueRow:
         pools: the pools that serve it, the silent ones included.
         rates: by window in seconds (60, 300, 900), messages a minute; None for a window without any pool.
         minutes: the rates of the last 15 minutes, oldest first, None for those without any pool; empty without any.
+        ages: in the same way, the highest age of the oldest waiting message in each of them, seconds.
     """
 
     queue: str
@@ -44,6 +45,7 @@ class QueueRow:
     pools: tuple[PoolInfo, ...] = ()
     rates: Mapping[int, Optional[Rate]] = field(default_factory=dict)
     minutes: tuple[Optional[Rate], ...] = ()
+    ages: tuple[Optional[float], ...] = ()
 
     @property
     def busy(self) -> int:
@@ -79,20 +81,20 @@ def _read_part(k: QueueKeys) -> Operation[tuple[QueueRow, int]]:
     replies = yield Together([
         ("HGETALL", k.meta), *counts, *serving_of,
         ("LRANGE", k.waiting, -1, -1), ("ZRANGE", k.prioritized, 0, 0), ("ZRANGE", k.prioritized, -1, -1),
-        ("HGET", k.metrics, RECENT),
+        ("HMGET", k.metrics, RECENT, AGES),
     ])  # fmt: skip
     flat, rest = replies[0], replies[1:]
     aside = yield from read_suspended(k, rest)
     stats = stats_result(k, rest[: len(counts)], aside)
     options, _ = meta_result(flat, k.queue)
     serving: Serving = yield from read_reports(k, rest[len(counts) : len(counts) + len(serving_of)])
-    head, first, last, recent = rest[len(counts) + len(serving_of) :]
+    head, first, last, (recent, ages) = rest[len(counts) + len(serving_of) :]
     living = [owner for owner in serving.workers.values() if serving.pools[owner].state != SILENT]
     age_s, oldest = _oldest([*head, *first, *last], serving.now_ms)
     samples = samples_of(recent, pairs(rest[TOTALS_AT]), serving.now_ms)
     row = QueueRow(
         k.queue, stats, "", age_s, oldest, len(living), tuple(serving.pools.values()), rates_between(samples),
-        minutes_of(samples),
+        minutes_of(samples), ages_of(ages, serving.now_ms),
     )  # fmt: skip
     return row, options.shards
 
@@ -120,7 +122,14 @@ def _joined(parts: Sequence[QueueRow]) -> QueueRow:
     return QueueRow(
         parts[0].queue, sum_of([part.stats for part in parts if part.stats is not None]), "", age_s, oldest,
         max(part.workers for part in parts), tuple(pools.values()), rates, minutes,
+        highest_of([part.ages for part in parts]),
     )  # fmt: skip
+
+
+def highest_of(parts: Iterable[Sequence[Optional[float]]]) -> tuple[Optional[float], ...]:
+    """The highest ages of several shards or queues in each minute; empty if none has any."""
+    known = zip(*(part for part in parts if part))
+    return tuple(max((age for age in some if age is not None), default=None) for some in known)
 
 
 def _added(some: Iterable[Optional[Rate]]) -> Optional[Rate]:

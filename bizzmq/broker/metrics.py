@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping, NamedTuple, Sequence
+from typing import Any, Mapping, NamedTuple, Sequence, Tuple
 
 from bizzmq.broker.operations import Call
 from bizzmq.broker.script_runner import ScriptRunner
 from bizzmq.protocol.keys import QueueKeys
+
+NO_USAGE = b"", b""
 
 
 class QueueGauges(NamedTuple):
@@ -42,19 +44,21 @@ class Metrics:
         self._keys, self._run = runner.keys, runner.run
 
     def add_metrics(
-        self, queue: str, supervisor: str, number: int, measured: bytes, start: bytes = b""
-    ) -> QueueGauges | None:
+        self, queue: str, supervisor: str, number: int, measured: bytes, start: bytes = b"",
+        usage: Tuple[bytes, bytes] = NO_USAGE,
+    ) -> QueueGauges | None:  # fmt: skip
         """Add a report to the history of a queue or shard, unless it has been added before.
 
         Args:
             number: higher than that of the supervisor's report before.
             measured: a chunk of one step; empty for nothing.
             start: with the first report: what the pool runs, JSON.
+            usage: what the pool and its slots use, which replaces what was noted before; empty for nothing.
 
         Returns:
             The queue at this moment; None if it does not exist.
         """
-        call = add_metrics_call(self._keys(queue), supervisor, number, measured, start)
+        call = add_metrics_call(self._keys(queue), supervisor, number, measured, start, usage)
         return add_metrics_result(self._run("add_metrics", call))
 
     def roll_up_metrics(
@@ -65,9 +69,11 @@ class Metrics:
         return roll_up_metrics_result(self._run("roll_up_metrics", call))
 
 
-def add_metrics_call(k: QueueKeys, supervisor: str, number: int, measured: bytes, start: bytes) -> Call:
+def add_metrics_call(
+    k: QueueKeys, supervisor: str, number: int, measured: bytes, start: bytes, usage: Tuple[bytes, bytes]
+) -> Call:
     lists = [k.waiting, k.prioritized, k.delayed, k.messages, k.parked, k.dead_letters().messages, k.suspended]
-    return [k.meta, k.metrics, k.stats, *lists], [supervisor, number, measured, start]
+    return [k.meta, k.metrics, k.stats, *lists], [supervisor, number, measured, start, *usage]
 
 
 def add_metrics_result(reply: Any) -> QueueGauges | None:

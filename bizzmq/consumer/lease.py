@@ -169,6 +169,10 @@ class Lease:
         """The shards of a queue on which the supervisor was last registered; the queue itself if it is not sharded."""
         return self._shards.get(queue) or [queue]
 
+    def count_supervisors(self, queue: str) -> int:
+        """How many supervisors are on a queue or shard, as the last scan has found them."""
+        return self._reaper.count(queue) + 1
+
     def tick(self) -> float:
         """Send heartbeats and scan if they are due; returns the seconds until the next call is due."""
         now_s = self._now_s()

@@ -55,6 +55,10 @@ class Reaper:
         """Start watching again, on all queues or on one: a gap in the watching does not count as silence."""
         self._watched = {key: value for key, value in self._watched.items() if queue is not None and key[0] != queue}
 
+    def count(self, queue: str) -> int:
+        """How many other supervisors are watched on a queue."""
+        return sum(watched == queue for watched, _ in self._watched)
+
     def due_s(self, now_s: float) -> float:
         """The time of the next scan: within `scan_s`, and at the end of a silent supervisor's lease if that is earlier.
 

@@ -5,6 +5,8 @@
 * `s:N`, `m:N`, `h:N`: chunks of ten minutes by 10 s, of an hour by minutes, and of a day by hours.
 * `d:POOL`: when the pool was started, and what it runs.
 * `recent`: lines of a time and the totals of the queue, of about the last 15 minutes, for rates.
+* `ages`: lines of a minute and the highest age of the oldest message in it, of about the last 15 minutes.
+* `u:POOL`, `w:POOL`: what the pool and its slots use (`pool_usage.py`). They go with the pool.
 * `p:POOL`: the number and the time of the pool's last report. `sampled` and `v`: what the scripts compare.
 """
 
@@ -16,8 +18,8 @@ from bizzmq.errors import DecodeError
 from bizzmq.metrics.chunk import Chunk, decode
 from bizzmq.metrics.steps import SAMPLE_FIELDS, TOTALS, Sample, Step
 
-VERSION, RECENT = b"v", b"recent"
-REPORT, DEPLOY, POOL = b"r:", b"d:", b"p:"
+VERSION, RECENT, AGES = b"v", b"recent", b"ages"
+REPORT, DEPLOY, POOL, USAGE, SLOTS = b"r:", b"d:", b"p:", b"u:", b"w:"
 _MOST_DEPLOYS = 100
 _POOL_LIFE_MS = 24 * 3600 * 1000
 """A report that is sent again is known for this time."""
@@ -109,6 +111,12 @@ def read_recent(stored: Optional[bytes]) -> List[Sample]:
     return sorted(found)
 
 
+def read_ages(stored: Optional[bytes]) -> Dict[int, float]:
+    """The ages in `ages`, seconds, by the number of the minute since the epoch."""
+    pairs = [line.split(b" ") for line in (stored or b"").split(b"\n")]
+    return {int(pair[0]): int(pair[1]) / 1000 for pair in pairs if len(pair) == 2 and all(map(is_number, pair))}
+
+
 def measured_step(measured: bytes) -> Step:
     """The step of `measured_bytes`. Raises DecodeError."""
     return decode(measured).steps.get(0, Step()) if measured else Step()
@@ -189,7 +197,8 @@ def _outdated(names: Sequence[bytes], now_ms: int) -> List[bytes]:
 
 def _outdated_pools(others: Mapping[bytes, bytes], now_ms: int) -> List[bytes]:
     since_ms = now_ms - _POOL_LIFE_MS
-    pools = [name for name, value in others.items() if name.startswith(POOL) and _stamp(value, 1) < since_ms]
+    gone = [name for name, value in others.items() if name.startswith(POOL) and _stamp(value, 1) < since_ms]
+    pools = [kind + name[len(POOL) :] for name in gone for kind in (POOL, USAGE, SLOTS)]
     deploys = sorted((_stamp(value, 0), name) for name, value in others.items() if name.startswith(DEPLOY))
     oldest_ms = now_ms - LEVELS[-1].reach_s * 1000
     excess = max(0, len(deploys) - _MOST_DEPLOYS)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import logging
 import random
-from typing import Callable, Dict, Mapping, NamedTuple, Sequence
+from typing import Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from bizzmq.broker.broker import Broker
-from bizzmq.broker.metrics import QueueGauges
+from bizzmq.broker.metrics import NO_USAGE, QueueGauges
 from bizzmq.connection.retry import QUOTE_LIMIT
 from bizzmq.errors import (
     QUEUE_TROUBLE,
@@ -22,7 +22,7 @@ from bizzmq.errors import (
     BrokerUnavailableError,
     QueueNotFoundError,
 )
-from bizzmq.metrics.columns import CPU, MEMORY, SUMS, is_key
+from bizzmq.metrics.columns import CPU, MEMORY, RUN, SUMS, is_key
 from bizzmq.metrics.history import measured_bytes
 from bizzmq.metrics.rolling import roll_up_queue
 from bizzmq.metrics.steps import Cells, Step, add_cells
@@ -35,6 +35,7 @@ INTERVAL_S = 10.0
 _ROLL_UP_S = 60.0
 POOL_ROWS = 1024
 LEDGER_BYTES = 2 * size_of(POOL_ROWS)
+Usage = Tuple[bytes, bytes]
 _NOT_COUNTED = range(CPU + 1, MEMORY)
 
 
@@ -73,6 +74,8 @@ class Reporter:
         start: what the pool runs, for its first report.
         shards_of: the names of a queue's shards.
         on_gauges: receives what Redis says of the queues, with each report.
+        usage: takes a sample of what the pool uses (`workers/janitor/usage_sampler.py`). Its fields are stored with the
+            report on the first queue.
     """
 
     def __init__(
@@ -87,6 +90,7 @@ class Reporter:
         shards_of: Callable[[str], Sequence[str]],
         before_request: Callable[[], None] = lambda: None,
         on_gauges: Callable[[Mapping[str, QueueGauges]], None] = lambda _gauges: None,
+        usage: Callable[[Optional[float], float], Usage] = lambda _at_s, _run_s: NO_USAGE,
         now_s: clock.Monotonic = clock.monotonic,
     ) -> None:
         self._broker, self._supervisor, self._queues = broker, supervisor, tuple(queues)
@@ -95,6 +99,8 @@ class Reporter:
         self._next_s = 0.0
         self._next_roll_up_s = now_s() + _ROLL_UP_S * random.random()
         self._refused: set[str] = set()
+        self._usage = usage
+        self._offset_s: Optional[float] = None
 
     def tick(self) -> float:
         """Report if it is time; returns the seconds until the next time. Raises BrokerUnavailableError."""
@@ -119,14 +125,17 @@ class Reporter:
     def report(self) -> None:
         """Send what is new, and a sample of each queue. Raises BrokerUnavailableError."""
         sending, reported = self._ledger
+        usage = NO_USAGE
         if not sending.is_sending:
             self._prepare()
+            usage = self._sample_usage()
         steps, gauges = self._growth(), {}
         start = self._start if sending.number == 1 else b""
+        first = self._shards_of(self._queues[0])[0]
 
         def send(shard: str) -> None:
             measured = measured_bytes(steps[shard]) if shard in steps else b""
-            found = self._send(shard, sending.number, measured, start)
+            found = self._send(shard, sending.number, measured, start, usage if shard == first else NO_USAGE)
             if found is not None:
                 gauges[shard] = found
 
@@ -145,6 +154,11 @@ class Reporter:
         sending.number = reported.number + 1
         sending.is_sending = True
 
+    def _sample_usage(self) -> Usage:
+        at_s = None if self._offset_s is None else self._now_s() + self._offset_s
+        rows = self._ledger.sending.rows()
+        return self._usage(at_s, sum(row.cells[RUN] for row in rows if not is_key(row.task)))
+
     def _growth(self) -> Dict[str, Step]:
         """What is new, by queue."""
         before: Dict[Key, Sequence[float]] = {(row.queue, row.task): row.cells for row in self._ledger.reported.rows()}
@@ -158,11 +172,11 @@ class Reporter:
                     add_cells(step.total, grown)
         return found
 
-    def _send(self, shard: str, number: int, measured: bytes, start: bytes) -> QueueGauges | None:
+    def _send(self, shard: str, number: int, measured: bytes, start: bytes, usage: Usage) -> QueueGauges | None:
         began_s = self._now_s()
-        gauges = self._broker.add_metrics(shard, self._supervisor, number, measured, start)
+        gauges = self._broker.add_metrics(shard, self._supervisor, number, measured, start, usage)
         if gauges is not None:
-            offset_s = gauges.at_ms / 1000 - (began_s + self._now_s()) / 2
+            self._offset_s = offset_s = gauges.at_ms / 1000 - (began_s + self._now_s()) / 2
             for table in self._tables:
                 table.clock_offset_s = offset_s
         return gauges

@@ -31,7 +31,7 @@ from bizzmq.web.pages.failures import failures
 from bizzmq.web.pages.log import job, jobs, log
 from bizzmq.web.pages.message import find, message
 from bizzmq.web.pages.overview import overview
-from bizzmq.web.pages.pools import pools
+from bizzmq.web.pages.pools import pool, pools
 from bizzmq.web.pages.queue import queue
 from bizzmq.web.pages.schedules import schedules
 from bizzmq.web.pages.sign_in import sign_in_routes
@@ -47,6 +47,7 @@ PAGES: Sequence[Tuple[str, str, Page]] = (
     ("find", "/find", find),
     ("failures", "/failures", failures),
     ("pools", "/pools", pools),
+    ("pools", "/pools/{pool}", pool),
     ("schedules", "/schedules", schedules),
     ("cost", "/cost", cost),
     ("jobs", "/jobs", jobs),

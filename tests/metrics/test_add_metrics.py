@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from bizzmq.admin.activity.rates import MINUTES, Rate, minutes_of, rates_of, samples_of
+from bizzmq.admin.activity.rates import MINUTES, Rate, ages_of, minutes_of, rates_of, samples_of
 from bizzmq.broker.broker import Broker
 from bizzmq.metrics.history import read_recent, read_report
 from bizzmq.metrics.steps import TOTALS, Sample
@@ -152,3 +152,25 @@ def test_a_report_with_forged_measures_keeps_its_sample() -> None:
     assert report is not None
     assert report.step.sample == Sample(*[7] * 16)
     assert report.step.rows == {}
+
+
+def test_the_highest_age_of_each_minute_is_kept_for_a_quarter_of_an_hour(broker: Broker, redis: Redis) -> None:
+    put(redis, QUEUE, held())
+    redis.lpush("bizzmq:{q}:waiting", ids.derived_id(int((time.time() - 3600) * 1e6), 1))
+    now_ms = int(time.time() * 1000)
+    old = "".join(f"{now_ms // 60_000 - ago} {ago}000\n" for ago in range(60, 0, -1))
+    redis.hset(KEY, mapping={"ages": old})
+
+    broker.add_metrics(QUEUE, "s1", 1, b"", b"")
+    redis.hdel(KEY, "sampled")
+    redis.delete("bizzmq:{q}:waiting")
+    broker.add_metrics(QUEUE, "s1", 2, b"", b"")
+
+    stored, now_ms = (redis.hget(KEY, "ages") or "").encode(), int(time.time() * 1000)
+    ages = ages_of(stored, now_ms)
+    assert len(stored) <= 430
+    assert len(ages) == MINUTES
+    assert ages[0] in (14.0, 15.0)  # a minute may have ended meanwhile
+    assert ages[-1] is not None
+    assert abs(ages[-1] - 3600) < 60
+    assert ages_of(None, now_ms) == ages_of(b"x\n1 2 3\n-1 5\n", now_ms) == ()

@@ -9,10 +9,13 @@ from typing import Dict, List
 
 from redis import Redis
 
+from bizzmq.broker.broker import Broker
 from bizzmq.metrics.columns import BOUNDS_S, CPU, DEATHS, MEMORY, OUTCOMES, RUN, WAIT
 from bizzmq.metrics.deploys import start_bytes
 from bizzmq.metrics.history import Report, roll_up
+from bizzmq.metrics.pool_usage import KEPT_S, PoolUsage, SlotStep, UsageStep
 from bizzmq.metrics.steps import Cells, Sample, Step
+from bizzmq.protocol.pool_report import PoolReport
 
 STEP_S = 10
 _SUCCEEDED, _DEAD_LETTERED = OUTCOMES.index("succeeded"), OUTCOMES.index("dead_lettered")
@@ -44,12 +47,36 @@ def write_past(redis: Redis, queue: str, tasks: Dict[str, float], hours: float =
         if index * STEP_S <= 900:
             recent.append(b" ".join(b"%d" % number for number in (at_ms, *totals)))
     fields = dict(roll_up(dict(reports), {}, {}, [], now_s * 1000).chunks)
-    for code, ago_s in (("1.4.1", hours * 3600 - 60), ("1.4.2", 1500)):
+    for code, ago_s in (("1.4.1", hours * 3600 - 60), ("1.4.2", 500)):
         stamp = b"%d " % ((now_s - ago_s) * 1000)
         fields[b"d:past-" + code.encode()] = stamp + start_bytes(code, "0.1.0", "shop.tasks:app")
     prefix = f"bizzmq:{{{queue}}}:"
-    redis.hset(f"{prefix}metrics", mapping={**fields, b"recent": b"\n".join(recent)})
+    ages = b"".join(
+        b"%d %d\n" % (now_s // 60 - ago, round(20_000 + 18_000 * math.sin(ago / 3))) for ago in range(15, -1, -1)
+    )
+    redis.hset(f"{prefix}metrics", mapping={**fields, b"recent": b"\n".join(recent), b"ages": ages})
     redis.hset(f"{prefix}stats", mapping={"published": acked + dead, "acked": acked, "dead_lettered": dead})
+
+
+def write_pool(broker: Broker, queue: str, slots: int = 6) -> str:
+    """Give a queue a pool that has noted an hour of its use; returns its id. It never beats again."""
+    pool, now_s = "worker-3:0a1b2c3d:4711:9f8e7d6c", int(time.time())
+    target = {"target": "shop.tasks:app", "code": "1.4.2", "version": "0.1.0", "python": "3.12.7"}
+    report = PoolReport(**target, workers=slots, busy=slots // 2, beat_s=3600.0, asked_on=queue)
+    usage = PoolUsage()
+    for index in range(KEPT_S // STEP_S, -1, -1):
+        wave = max(0.1, 1 + math.sin(index / 40) + 0.4 * math.sin(index / 7))
+        of_slots = {
+            slot: SlotStep(round(60_000 + 400 * (360 - index) * (slot == 2) + 9000 * wave), round(300 * wave))
+            for slot in range(slots)
+        }
+        memory_kb, cpu = (sum(getattr(one, name) for one in of_slots.values()) for name in ("memory_kb", "cpu_milli"))
+        step = UsageStep(memory_kb, cpu, min(1000 * slots, round(400 * slots * wave)), slots)
+        usage.add(now_s - index * STEP_S, step, of_slots)
+    broker.register(queue, pool)
+    broker.report(queue, pool, report.encode(), 3_600_000)
+    broker.add_metrics(queue, pool, 1, b"", b"", usage.encode())
+    return pool
 
 
 def _cells(count: int, failed: int, run_s: float) -> Cells:

@@ -8,11 +8,13 @@ import threading
 import time
 from pathlib import Path
 from typing import Any, Callable, Iterator
+from urllib.parse import quote
 
 import pytest
 from redis import Redis
 
 from bizzmq import BizzMQ, MessageOptions, QueueOptions
+from bizzmq.broker.broker import Broker
 from bizzmq.protocol.keys import QueueKeys
 from bizzmq.protocol.profile import Frame, KeptProfile, Profile
 from bizzmq.testing.wait import eventually
@@ -20,7 +22,7 @@ from bizzmq.web import dashboard
 from tests.support.paths import ROOT
 from tests.web.browser import AXE_VARIABLE, CHROMIUM, Watched, axe_source, violations
 from tests.web.conftest import Serving
-from tests.web.past import write_past
+from tests.web.past import write_past, write_pool
 from tests.web.site import PASSWORD
 
 playwright = pytest.importorskip(
@@ -78,7 +80,7 @@ def open_page(chromium: Any) -> Iterator[Callable[..., Watched]]:
 
 
 @pytest.fixture
-def scene(mq: BizzMQ, redis: Redis) -> Iterator[dict[str, str]]:
+def scene(mq: BizzMQ, redis: Redis, broker: Broker) -> Iterator[dict[str, str]]:
     """Queues of all kinds, dead letters, a pool that is busy, schedules."""
     for name in ("mail", "reports", "thumbnails", "webhooks", "billing.invoices", "search-index", "exports"):
         mq.create_queue(name, QueueOptions(config_dead_letter_queue=True, max_retries=0, history=True))
@@ -96,10 +98,11 @@ def scene(mq: BizzMQ, redis: Redis) -> Iterator[dict[str, str]]:
     write_past(redis, "thumbnails", {"shop.tasks.thumbnail": 0.8, "shop.tasks.resize": 0.2, "shop.tasks.sign": 0.02},
                deaths=3)  # fmt: skip
     write_past(redis, "search-index", {"shop.tasks.index": 1.6})
+    pool = write_pool(broker, "thumbnails")
     mq.schedule("cleanup", "exports", {"days": 30}, every_s=900)
     letter = mq.dead_letters("billing.invoices").messages[0].id
     redis.hset(QueueKeys("billing.invoices").profiles, letter, _profile().encode())
-    yield {"letter": letter, "waiting": ids[-1]}
+    yield {"letter": letter, "waiting": ids[-1], "pool": quote(pool, safe="")}
     release.set()
     stop()
 
@@ -138,7 +141,7 @@ def _paths(scene: dict[str, str]) -> list[str]:
     letter = f"/queues/billing.invoices/messages/{scene['letter']}"
     return [
         "/", "/queues/mail", "/queues/billing.invoices?state=dead_lettered", letter, f"{letter}/edit",
-        f"/queues/mail/messages/{scene['waiting']}", "/failures", "/pools", "/schedules",
+        f"/queues/mail/messages/{scene['waiting']}", "/failures", "/pools", f"/pools/{scene['pool']}", "/schedules",
         "/jobs", "/log", "/cost", "/queues/mail/options", "/queues/none",
     ]  # fmt: skip
 
@@ -310,11 +313,13 @@ def test_the_pictures_of_the_documentation(
     folder = PICTURES if os.environ.get(PICTURES_VARIABLE) else tmp_path
     folder.mkdir(exist_ok=True)
     letter = f"/queues/billing.invoices/messages/{scene['letter']}"
-    queue = "/queues/thumbnails"
+    queue, search = "/queues/thumbnails", _searched(open_page(alone.url).page)
     taken = [
         ("queues", "/", "light", 1440, 680), ("message", letter, "dark", 1440, 560),
         ("queue", queue, "light", 1440, 560), ("failures", "/failures", "light", 1440, 660),
         ("queues", "/", "dark", 390, 900), ("queue", queue, "dark", 390, 900), ("cost", "/cost", "light", 1440, 360),
+        ("pool", f"/pools/{scene['pool']}", "light", 1440, 480), ("pools", "/pools", "dark", 390, 480),
+        ("search", search, "light", 1440, 480),
     ]  # fmt: skip
     for name, path, theme, width, height in taken:
         page = open_page(alone.url, theme=theme, width=width).page

@@ -61,7 +61,7 @@ def test_the_past_is_drawn_with_deploys_and_deaths_are_counted(
     assert text.index("shop.send") < text.index("shop.read")  # the busier one first
     assert "handled" in text_of(site.get("/queues/q?range=30d").text)
     assert 'class="spark"><svg' in site.get("/").text
-    assert "All queues, last 15 minutes" in text_of(site.get("/").text)
+    assert "All queues last 15 minutes" in text_of(site.get("/").text)
     assert "killed by the kernel: out of memory shop.send q 2" in text_of(site.get("/failures?queue=q").text)
     cost = text_of(site.get("/cost").text)
     assert "by 2 tasks." in cost

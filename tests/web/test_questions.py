@@ -123,6 +123,10 @@ def says(found: Callable[[], str], pattern: str, question: str) -> None:
     seen = [""]
     eventually(lambda: re.search(pattern, seen.append(found()) or seen[-1]), 60, lambda: f"{question}: {seen[-1]}")  # type: ignore[func-returns-value]
 
+    pool = re.search(r'href="(/pools/[^"]+)"', site.get("/pools").text)
+    assert pool is not None
+    eventually(lambda: "Workers by slot" in site.get(pool[1]).text, 60)  # it notes what it uses
+
 
 def href_of(link: str, page: str) -> str:
     """The address of the first link with this text, or with this in its address."""

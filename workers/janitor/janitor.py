@@ -60,6 +60,7 @@ from bizzmq.workers.janitor.queues import PoolQueues
 from bizzmq.workers.janitor.record_keeper import RecordKeeper
 from bizzmq.workers.janitor.server_check import ServerCheck
 from bizzmq.workers.janitor.slow_messages import SlowMessages
+from bizzmq.workers.janitor.usage_sampler import UsageSampler
 from bizzmq.workers.journal.file_format import server_of
 from bizzmq.workers.journal.recovery import JournalRecovery
 from bizzmq.workers.process import fork
@@ -102,10 +103,12 @@ class Janitor:
             self._broker, config.queues, channel, before_request=self._report_alive,
             has_health_port=config.health_port is not None,
         )  # fmt: skip
+        sampler = UsageSampler(self._broker, supervisor, config.queues[0], self._lease, scoreboard, self._orphans)
         self._reporter = Reporter(
             self._broker, supervisor, config.queues, scoreboard.all_metrics(), scoreboard.ledger(),
             start=start_bytes(config.code_version, own_versions()["version"], target_of(config)),
             shards_of=self._lease.shards_of, before_request=self._report_alive, on_gauges=self._gauges.send_lengths,
+            usage=sampler.sample,
         )  # fmt: skip
         self._pending = PendingRequests(
             self._broker, self._lease, self._orphans, self._recovery, channel, self._queues, config,

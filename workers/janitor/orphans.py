@@ -52,6 +52,10 @@ class OrphanedWorkers:
         """The slot of each that is left, by its id."""
         return {worker: adopted.slot for worker, adopted in self._adopted.items()}
 
+    def processes(self) -> list[tuple[str, int, psutil.Process]]:
+        """The id, the slot and the process of each that is left."""
+        return [(worker, adopted.slot, adopted.process) for worker, adopted in self._adopted.items()]
+
     def adopt(self, worker: str, pid: int, slot: int) -> bool:
         """Watch a worker that was just started; False if it is dead already.
 

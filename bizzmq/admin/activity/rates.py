@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from typing import List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from bizzmq.metrics.history import read_recent
+from bizzmq.metrics.history import read_ages, read_recent
 from bizzmq.metrics.steps import TOTALS, Sample
 from bizzmq.protocol import totals
 
@@ -103,6 +103,24 @@ def minutes_of(samples: Sequence[Sample]) -> Tuple[Optional[Rate], ...]:
             found.append(None if last is None else _grown(before or samples[0], last))
         before = last
     return tuple(found)
+
+
+def ages_of(stored: Optional[bytes], now_ms: int) -> Tuple[Optional[float], ...]:
+    """The highest age of the oldest message in each of the last 15 minutes, seconds, oldest first.
+
+    None for the minutes in which no pool has looked. Empty if none has looked in any of them.
+
+    Args:
+        stored: the field `ages` of the hash `metrics`.
+        now_ms: Redis's clock.
+    """
+    known = read_ages(stored)
+    found: List[Optional[float]] = []
+    for minute in range(MINUTES, 0, -1):
+        first, last = (now_ms - minute * 60_000) // 60_000, (now_ms - (minute - 1) * 60_000) // 60_000
+        ages = [known[number] for number in (first, last) if number in known]
+        found.append(max(ages, default=None))
+    return tuple(found) if any(age is not None for age in found) else ()
 
 
 def _grown(before: Sample, now: Sample) -> Rate:

@@ -132,7 +132,7 @@ def _charts(found: QueueMetrics, shown: Range, most: int) -> List[Chart]:
     ages: Numbers = [step.state.oldest_waiting_s if step.state else None for step in found.steps]
     busy = [busy_workers(one) for one in steps]
     latencies = [[one.run.quantile_s(share) for one in steps] for share in SHARES]
-    slowest = _most(latencies[-1])
+    slowest = most_of(latencies[-1])
     handled: Numbers = [float(one.succeeded + one.failed) for one in steps]
     failed: Numbers = [float(one.failed) for one in steps]
     names = ("half", "95 %", "99 %")
@@ -143,12 +143,12 @@ def _charts(found: QueueMetrics, shown: Range, most: int) -> List[Chart]:
             width, marks,
         ),
         Chart(
-            "Oldest waiting", f"at most {brief(_most(ages))}", (Series("age", "level", area(ages, _most(ages))),),
+            "Oldest waiting", f"at most {brief(most_of(ages))}", (Series("age", "level", area(ages, most_of(ages))),),
             width, marks,
         ),
         Chart(
-            "Busy workers", f"at most {_few(_most(busy))} in the mean of {_step(shown)}",
-            (Series("busy", "level", area(busy, _most(busy))),), width, marks,
+            "Busy workers", f"at most {_few(most_of(busy))} in the mean of {_step(shown)}",
+            (Series("busy", "level", area(busy, most_of(busy))),), width, marks,
         ),
         Chart(
             "Run time", f"99 % within {brief(slowest)} at most",
@@ -170,7 +170,8 @@ def _few(number: float) -> str:
     return "<0.1" if 0 < number < 0.1 else f"{number:.1f}"
 
 
-def _most(numbers: Numbers) -> float:
+def most_of(numbers: Numbers) -> float:
+    """The highest number; 0 without any."""
     return max((number for number in numbers if number is not None), default=0.0)
 
 

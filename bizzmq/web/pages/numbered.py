@@ -11,13 +11,14 @@ PAGE = 100
 T = TypeVar("T")
 
 
-def page_of(look: Look, rows: Sequence[T], *, missing: int = 0) -> Tuple[Sequence[T], Dict[str, int]]:
+def page_of(look: Look, rows: Sequence[T], *, missing: int = 0, size: int = PAGE) -> Tuple[Sequence[T], Dict[str, int]]:
     """The rows of the page that the query asks for; and for its template, `page` and `pages`, both from 1.
 
     Args:
         missing: how many rows there are beyond these.
+        size: the rows of a page.
     """
     text = look.query.get("page", "")
-    pages = max(1, -(-(len(rows) + missing) // PAGE))
+    pages = max(1, -(-(len(rows) + missing) // size))
     page = min(pages, max(1, int(text)) if text.isdigit() and len(text) < 7 else 1)
-    return rows[(page - 1) * PAGE : page * PAGE], {"page": page, "pages": pages}
+    return rows[(page - 1) * size : page * size], {"page": page, "pages": pages}

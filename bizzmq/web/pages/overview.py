@@ -7,7 +7,9 @@ from typing import Any, Callable, Dict, List, Mapping, Sequence
 from bizzmq.admin.activity.pools import workers_of
 from bizzmq.admin.queue_row import QueueRow
 from bizzmq.admin.troubles import troubles
-from bizzmq.web.charts.sparklines import added, of_minutes
+from bizzmq.web.charts.overview_charts import charts_of_all, recent_deploys
+from bizzmq.web.charts.pool_usages import KeptUsages
+from bizzmq.web.charts.sparklines import of_minutes
 from bizzmq.web.live.snapshot import Snapshot
 from bizzmq.web.pages.numbered import page_of
 from bizzmq.web.site import Look, Site, View
@@ -37,6 +39,8 @@ async def overview(site: Site, look: Look) -> View:
         (row for row in snapshot.rows if wanted in row.queue.lower()), key=_ORDERS.get(order, _ORDERS["name"])
     )
     shown, numbers = page_of(look, rows, missing=snapshot.missing)
+    pools = sorted((reports[0][1] for reports in snapshot.pools.values()), key=lambda pool: (-pool.workers, pool.id))
+    usages = await site.kept(KeptUsages).read(pools, snapshot.at_s)
     return View(
         "overview.html",
         "Queues",
@@ -44,7 +48,8 @@ async def overview(site: Site, look: Look) -> View:
             **numbers, "rows": [_shown(row) for row in shown], "tiles": _tiles(snapshot),
             "troubles": troubles(snapshot.rows, snapshot.pools), "q": wanted, "order": order,
             "found": len(rows) + snapshot.missing, "total": len(snapshot.rows) + snapshot.missing,
-            "missing": snapshot.missing, **_whole(snapshot),
+            "missing": snapshot.missing, "charts": charts_of_all(snapshot.rows, usages, snapshot.at_s),
+            "deploys": recent_deploys(usages, snapshot.at_s)[::-1],
         },
     )  # fmt: skip
 
@@ -57,16 +62,6 @@ def _rate(row: QueueRow, name: str) -> float:
 def _shown(row: QueueRow) -> Dict[str, Any]:
     return {
         "row": row, "stats": row.stats, "busy": row.busy, "rate": row.rates.get(60), "spark": of_minutes(row.minutes),
-    }  # fmt: skip
-
-
-def _whole(snapshot: Snapshot) -> Dict[str, Any]:
-    """What all queues together have done in the last minutes."""
-    minutes = added([row.minutes for row in snapshot.rows])
-    known = [rate for rate in minutes if rate is not None]
-    return {
-        "spark": of_minutes(minutes), "done": sum(rate.outgoing for rate in known),
-        "failed": sum(rate.failed for rate in known), "in_minutes": len(known),
     }  # fmt: skip
 
 

@@ -103,6 +103,9 @@ def test_each_question_is_answered_within_two_clicks_and_by_its_command(
         subject = operated.stuck if "stack" in text else operated.waiting
         words = text.strip("`").replace("QUEUE", "q").replace("ID", subject).split()
         says(lambda: output_of(url, words[1:]), answer.printed, question)  # noqa: B023 - called at once
+    pool = re.search(r'href="(/pools/[^"]+)"', site.get("/pools").text)
+    assert pool is not None
+    eventually(lambda: "Workers by slot" in site.get(pool[1]).text, 60)  # it notes what it uses
 
 
 def walked(site: Site, clicks: List[str]) -> str:
@@ -122,10 +125,6 @@ def says(found: Callable[[], str], pattern: str, question: str) -> None:
     """Look until it says that: what pools report comes a little later."""
     seen = [""]
     eventually(lambda: re.search(pattern, seen.append(found()) or seen[-1]), 60, lambda: f"{question}: {seen[-1]}")  # type: ignore[func-returns-value]
-
-    pool = re.search(r'href="(/pools/[^"]+)"', site.get("/pools").text)
-    assert pool is not None
-    eventually(lambda: "Workers by slot" in site.get(pool[1]).text, 60)  # it notes what it uses
 
 
 def href_of(link: str, page: str) -> str:

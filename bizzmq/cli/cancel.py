@@ -8,7 +8,7 @@ import click
 
 from bizzmq.admin.explain.explanation import read_explanation
 from bizzmq.broker.broker import Broker, open_broker
-from bizzmq.cli.helpers import confirm, counted, show_count, show_done, yes_option
+from bizzmq.cli.helpers import confirm, counted, naming_options, show_count, show_done, yes_option
 from bizzmq.control import cancel as cancelling
 from bizzmq.protocol.keys import QueueKeys
 from bizzmq.utils import logs
@@ -31,6 +31,7 @@ reason_option = click.option("--reason", metavar="TEXT", default="", allow_from_
 @reason_option
 @yes_option
 @click.pass_obj
+@naming_options()
 def cancel(
     redis_url: str, message_id: str | None, *, queue: str | None, task: str, key: str, unique_key: str, by: str,
     reason: str, yes: bool,

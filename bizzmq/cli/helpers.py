@@ -12,7 +12,7 @@ import click
 
 from bizzmq.app.description import AppDescription
 from bizzmq.broker.broker import open_broker
-from bizzmq.errors import BizzMQError, BrokerUnavailableError, ConfigurationError
+from bizzmq.errors import BizzMQError, BrokerUnavailableError, ConfigurationError, QueueNotFoundError
 from bizzmq.queue import QueueOptions
 from bizzmq.utils import console, logs
 from bizzmq.utils.console import FAILED, INTERRUPTED, CommandError
@@ -101,6 +101,7 @@ def show_count(steps: Iterable[int], what: str, done: str) -> None:
 
     Raises:
         CommandError: a step failed or was interrupted, or stdout cannot be written. The text contains the sum so far.
+        QueueNotFoundError: there is no such queue.
     """
     count = 0
     try:
@@ -111,6 +112,8 @@ def show_count(steps: Iterable[int], what: str, done: str) -> None:
     except BrokerUnavailableError as error:
         raise CommandError(f"Redis is unavailable: {error}; at least {counted(count, what)} {done}", FAILED) from error
     except BizzMQError as error:
+        if count == 0 and isinstance(error, QueueNotFoundError):
+            raise
         raise CommandError(f"{error}; {counted(count, what)} {done}", FAILED) from error
     show_done(f"{counted(count, what)} {done}")
 

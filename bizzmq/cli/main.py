@@ -103,6 +103,7 @@ _former = copy.copy(list_messages)
 _former.name, _former.hidden = "messages", True
 command.add_command(_former)
 """The name of `list` in earlier versions."""
+console.refuse_empty_texts(command, may_be_empty=("root_path",))
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from bizzmq.admin.message_filter import MessageFilter
 from bizzmq.admin.stored_message import DEAD_LETTERED, STATES, WAITING, StoredMessage
 from bizzmq.broker.broker import Broker, open_broker
 from bizzmq.broker.replies import as_bytes
-from bizzmq.cli.helpers import Duration, confirm_deletion, show_done, yes_option
+from bizzmq.cli.helpers import Duration, confirm_deletion, naming_options, show_done, yes_option
 from bizzmq.cli.tables import ago, table
 from bizzmq.connection.error_mapping import CommandRefusedError
 from bizzmq.utils import logs
@@ -50,6 +50,7 @@ _HEAD = ("id", "published", "priority", "tried", "task", "key", "place", "about"
 @click.option("--after", metavar="CURSOR", help="Continue an earlier list: the CURSOR that it ended with.")
 @click.option("--json", "as_json", is_flag=True, help='One JSON document: "messages", and "next" for --after.')
 @click.pass_obj
+@naming_options()
 def list_messages(
     redis_url: str, queue: str, *, state: str | None, task: str, key: str, older: float, error: str, body: str,
     newest: bool, limit: int, after: str | None, as_json: bool,

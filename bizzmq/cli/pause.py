@@ -6,7 +6,7 @@ import click
 
 from bizzmq.broker.broker import open_broker
 from bizzmq.cli.cancel import by_option, reason_option
-from bizzmq.cli.helpers import Duration, show_done
+from bizzmq.cli.helpers import Duration, naming_options, show_done
 from bizzmq.control import pause as pausing
 from bizzmq.control.pause import PauseName
 from bizzmq.utils import logs
@@ -25,6 +25,7 @@ _key = click.option("--key", metavar="KEY", default="", allow_from_autoenv=False
 @by_option
 @reason_option
 @click.pass_obj
+@naming_options()
 def pause(redis_url: str, queue: str, *, task: str, key: str, for_s: float | None, by: str, reason: str) -> None:
     """Pause a queue, or its messages of a task or with a key, on all hosts. What is running finishes.
 
@@ -42,6 +43,7 @@ def pause(redis_url: str, queue: str, *, task: str, key: str, for_s: float | Non
 @_task
 @_key
 @click.pass_obj
+@naming_options()
 def resume(redis_url: str, queue: str, *, task: str, key: str) -> None:
     """End a pause. What was put aside for it returns to the head of the queue, in its old order."""
     with open_broker(redis_url) as broker:

@@ -31,7 +31,7 @@ def checked_name(k: QueueKeys, task: Any, key: Any) -> PauseName:
     task = checked_task(task) if task != "" else ""
     key = checked_key(key)
     if task and key:
-        raise ConfigurationError("task and key: pause either a task or a key")
+        raise ConfigurationError("pause either a task or a key, not both")
     if k.is_dead_letter_queue and (task or key):
         raise ConfigurationError("a dead-letter queue is paused as a whole: not by task or key")
     if k.is_dead_letter_queue:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import sys
 import traceback
-from typing import Any, Callable, NoReturn, TypeVar
+from typing import Any, Callable, Container, NoReturn, TypeVar
 
 import click
 
@@ -23,6 +23,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 FAILED = 1
 INTERRUPTED = 130
+_LONGEST_LINE = 2_000
+"""Characters of an error: it may quote what the user has written."""
 
 
 def redis_url() -> Callable[[F], F]:
@@ -36,11 +38,30 @@ def redis_url() -> Callable[[F], F]:
     )
 
 
-def not_empty(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+def not_empty(context: click.Context, param: click.Parameter, value: Any) -> Any:
     """A callback of click that refuses an empty value, for example from an unset variable of a shell."""
-    if value is not None and not value.strip():
-        raise click.BadParameter("it is empty; omit the option, or give it a value")
+    is_default = context.get_parameter_source(param.name or "") is click.core.ParameterSource.DEFAULT
+    texts = value if isinstance(value, (list, tuple)) else [value]
+    if not is_default and any(isinstance(text, str) and not text.strip() for text in texts):
+        is_option = isinstance(param, click.Option)
+        raise click.BadParameter("it is empty" + ("; omit the option, or give it a value" if is_option else ""))
     return value
+
+
+def refuse_empty_texts(command: click.Command, may_be_empty: Container[str] = ()) -> None:
+    """Let all options of a command and its subcommands that take any text, and all ids, refuse an empty one.
+
+    An empty filter would select everything: `bizzmq cancel --queue mail --task "$TASK"` with an unset variable.
+
+    Args:
+        may_be_empty: names of parameters that may be empty.
+    """
+    for one in command.commands.values() if isinstance(command, click.Group) else ():
+        refuse_empty_texts(one, may_be_empty)
+    for param in command.params:
+        is_meant = isinstance(param, click.Option) or (param.name or "").endswith(("_id", "_ids"))
+        if is_meant and param.type is click.STRING and param.callback is None and param.name not in may_be_empty:
+            param.callback = not_empty
 
 
 class CommandError(BizzMQError):
@@ -128,7 +149,7 @@ def _hint(command: click.Command, error: click.ClickException, name: str) -> str
 
 
 def _line(name: str, text: str) -> str:
-    return f"{name}: {logs.escape(redaction.without_addresses(text))}"
+    return f"{name}: {logs.cut(logs.escape(redaction.without_addresses(text)), _LONGEST_LINE)}"
 
 
 def unwritable(error: OutputError) -> str:

@@ -7,7 +7,7 @@ import re
 _HIDDEN = "***"
 _KNOWN = re.compile(r"(?:rediss?(?:\+(?:sentinel|cluster))?|unix|embedded)://", re.IGNORECASE)
 _NAMED = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
-_IN_TEXT = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)(?!:PASSWORD@)\S*@")
+_IN_TEXT = re.compile(r"((?<![A-Za-z0-9+.-])[A-Za-z0-9+.-]+://)(?!:PASSWORD@)\S*@")
 _TAIL_IN_TEXT = re.compile(
     r"(rediss?(?:\+[a-z]+)?://[^\s'\"/?#;@]*)(?!/[0-9]*(?:[\s'\"]|$)|/(?:SERVICE/)?DB\b|/\*\*\*)[/?#;][^\s'\"]*"
 )

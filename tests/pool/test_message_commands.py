@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import Iterator
 
+import click
 import pytest
 from redis import Redis
 
 from bizzmq import BizzMQ, MessageOptions, QueueOptions
+from bizzmq.cli.main import command as operator
 from bizzmq.testing.wait import eventually
 from tests.pool.command import OPERATOR, refused
 from tests.scripts.containers import everything, put
@@ -86,6 +89,8 @@ def test_a_message_is_found(mq: BizzMQ, url: str, published: list[str], within: 
         (["delete", "q", "x\x1b[31m", "--yes"], "q has no message x\\x1b[31m"),
         (["list", "other"], "other"),
         (["delete", "other", "x", "--yes"], "other"),
+        (["pools", "--queue=other"], "bizzmq queue create other"),
+        (["dlq", "replay", "other"], "bizzmq queue create other"),
     ],
 )
 def test_what_is_not_there_is_reported_in_one_line(
@@ -96,6 +101,53 @@ def test_what_is_not_there_is_reported_in_one_line(
     assert text in refused(OPERATOR, *arguments, code=1, REDIS_URL=url)
 
     assert everything(redis) == before
+
+
+@pytest.mark.parametrize("arguments", [
+    ["cancel", "--queue=q", "--task=", "--yes"], ["cancel", "--queue=q", "--key= ", "--yes"], ["pause", "q", "--task="],
+    ["dlq", "replay", "q", "--error="], ["dlq", "replay", "q", "0" * 20, "--edited="], ["delete", "q", "", "--yes"],
+    ["cancel", ""], ["replay", "0" * 20, ""],
+])  # fmt: skip
+def test_an_empty_value_selects_nothing(redis: Redis, url: str, published: list[str], arguments: list[str]) -> None:
+    """It comes from an unset variable of a shell. As a filter it would select everything."""
+    before = everything(redis)
+
+    assert "it is empty" in refused(OPERATOR, *arguments, REDIS_URL=url)
+
+    assert everything(redis) == before
+
+
+def test_every_option_that_takes_a_text_and_every_id_refuses_an_empty_one() -> None:
+    def texts(one: click.Command, path: str) -> Iterator[tuple[str, click.Parameter]]:
+        for name, command in one.commands.items() if isinstance(one, click.Group) else ():
+            yield from texts(command, f"{path} {name}")
+        for param in one.params:
+            if param.type is click.STRING and (isinstance(param, click.Option) or "_id" in str(param.name)):
+                yield f"{path} {param.name}", param
+
+    accepting = [name for name, param in texts(operator, "bizzmq") if param.callback is None]
+
+    assert accepting == ["bizzmq dashboard root_path"]
+
+
+@pytest.mark.parametrize(("arguments", "text"), [
+    (["cancel", "--queue=q", "--key=" + "k" * 513], "--key must be"), (["pause", "q", "--by=a\nb"], "--by must be"),
+    (["profile", "0" * 20, "--for=0s"], "--for must be"), (["list", "q", "--after=x"], "--after must be"),
+    (["pause", "q", "--task=a", "--key=b"], "either a task or a key"),
+])  # fmt: skip
+def test_an_error_names_the_option(
+    redis: Redis, url: str, published: list[str], arguments: list[str], text: str
+) -> None:
+    before = everything(redis)
+
+    assert text in refused(OPERATOR, *arguments, REDIS_URL=url)
+
+    assert everything(redis) == before
+
+
+def test_an_error_about_a_very_long_value_is_short(url: str) -> None:
+    """And soon there: its addresses are looked for in a time that grows with its length only."""
+    assert len(refused(OPERATOR, "cancel", "x" * 100_000, code=1, REDIS_URL=url)) < 2_100
 
 
 def test_a_message_is_deleted_with_consent(mq: BizzMQ, url: str, published: list[str]) -> None:

@@ -24,6 +24,8 @@ def pools(redis_url: str, *, queue: str | None, as_json: bool) -> None:
     """List all pools and in-process consumers, on all hosts, as they have reported with their last heartbeats."""
     with open_broker(redis_url) as broker:
         found = broker.perform(read_all_pools(None if queue is None else broker.keys(queue)))
+        if queue is not None and not found:
+            broker.options(queue)  # raises QueueNotFoundError
     if as_json:
         show(json.dumps([pool.as_dict() for pool in found]))
         return

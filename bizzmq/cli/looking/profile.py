@@ -11,7 +11,7 @@ from bizzmq.admin.explain.kept_profile import read_profile_of
 from bizzmq.broker.broker import Broker, open_broker
 from bizzmq.broker.replies import as_bytes
 from bizzmq.cli.cancel import by_option
-from bizzmq.cli.helpers import Duration
+from bizzmq.cli.helpers import Duration, naming_options
 from bizzmq.cli.tables import table
 from bizzmq.control import pool_requests
 from bizzmq.errors import ConfigurationError, NotRunningError
@@ -37,6 +37,7 @@ _MOST_ROWS = 20
 @click.option("--kept", is_flag=True, help="What was kept of the message, also while it runs.")
 @by_option
 @click.pass_obj
+@naming_options()
 def profile(
     redis_url: str, message_id: str | None, *, task: str, queue: str | None, for_s: float, output: Path | None,
     kept: bool, by: str,

@@ -132,7 +132,7 @@ def test_a_purge_leaves_running_messages(scene: Scene) -> None:
         (["dlq", "replay", "nowhere"], 1, "'nowhere_dlq' does not exist"),
         (["dlq", "show", QUEUE], 2, "no dead letters"),
         (["dlq", "show", QUEUE, "nobody"], 2, "no dead letter 'nobody'"),
-        (["dlq", "show", QUEUE, ""], 2, "no dead letter ''"),
+        (["dlq", "show", QUEUE, ""], 2, "it is empty"),
         (["dlq", "replay", QUEUE, "nobody"], 2, "no dead letter 'nobody'"),
     ],
 )

@@ -99,17 +99,18 @@ def test_a_stopped_supervisor_loses_nothing_while_its_janitor_sends_heartbeats(s
     pool = scene.pool(SHORT_LEASE)
     other = _second_pool(scene)
     ids = set(scene.registered())
+    everybody = {*pool.worker_pids(), *other.worker_pids()}
 
     with load(scene, {"do": "sleep", "sleep_s": 0.002}):
         pool.signal(signal.SIGSTOP)
         _wait_out_two_leases(scene)
+        scene.ledger.wait_for(lambda ledger: everybody <= {event.pid for event in ledger.starts()}, PATIENCE_S)
         pool.signal(signal.SIGCONT)
 
     scene.settle(extra_runs=0)
     assert set(scene.registered()) == ids
     assert REAPED not in pool.log() + other.log()
-    ran = {event.pid for event in scene.ledger.starts()}
-    assert ran == {*pool.worker_pids(), *other.worker_pids()}
+    assert {event.pid for event in scene.ledger.starts()} == everybody
     scene.retire(pool, other)
 
 

@@ -10,9 +10,11 @@ import pytest
 
 from bizzmq.testing import invariants
 from bizzmq.testing.layout import attempts_of, snapshot
+from bizzmq.testing.ledger import Ledger
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.wait import eventually, eventually_holds
 from tests.faults.gated_handler import HANDLER
+from tests.faults.load import load
 from tests.faults.scene import PATIENCE_S, QUEUE, Scene, log_says
 
 SHORT_LEASE = "--lease=1"
@@ -206,12 +208,15 @@ def test_two_pools_that_look_alike_share_the_work_without_a_duplicate(scene: Sce
     pools = [scene.pool(ready=False), scene.pool(ready=False)]
     eventually(lambda: len(scene.registered()) == 4, PATIENCE_S)
 
-    scene.publish(*[{"do": "sleep", "sleep_s": 0.002}] * 300)
+    def both_work(ledger: Ledger) -> bool:
+        pids = {event.pid for event in ledger.starts()}
+        return all(pids & set(pool.worker_pids()) for pool in pools)
+
+    with load(scene, {"do": "sleep", "sleep_s": 0.002}):
+        scene.ledger.wait_for(both_work, PATIENCE_S, "both pools to work")
 
     assert len(set(scene.registered().values())) == 2, "two supervisors with one id"
     scene.settle(extra_runs=0)
-    pids = {event.pid for event in scene.ledger.starts()}
-    assert all(pids & set(pool.worker_pids()) for pool in pools), "one pool did nothing"
     scene.retire(pools[0])
     message = scene.publish_one({"do": "ok"})  # the exit of one does not affect the other
     scene.ledger.wait_handled(message)

@@ -39,6 +39,7 @@ def test_workers_are_killed_early_enough_that_the_drain_ends_in_its_time(timeout
     assert not drain.overdue
     now_s += 0.02
     assert drain.overdue
+    assert 1.0 <= drain.give_up_at_s() - now_s < 1.1, "what the killed ones held has to be given back"
 
 
 def began(scene: Scene, *messages: str) -> None:

@@ -72,7 +72,6 @@ def test_a_handler_that_cleans_up_within_the_grace_is_not_killed(scene: Scene) -
 @pytest.mark.parametrize("handler", [HANDLER, ASYNC_HANDLER])
 def test_a_handler_that_computes_too_long_gets_an_exception_and_fails(scene: Scene, handler: str) -> None:
     pool = scene.pool("--cpu-limit=0.5", "--timeout-grace=30", handler=handler, concurrency=1)
-    (worker,) = pool.worker_pids()
 
     message = scene.publish_one({"do": "hang"}, retries=0)
 
@@ -81,7 +80,7 @@ def test_a_handler_that_computes_too_long_gets_an_exception_and_fails(scene: Sce
     assert "CPU time limit of 0.5 s" in error["error"]
     assert [one["error"] for one in events_of(scene, CAUGHT, message)] == ["CpuTimeExceeded"]
     assert events_of(scene, CLEANED, message)
-    assert pool.worker_pids() == [worker]
+    assert "worker died" not in pool.log()
     scene.settle(dead_lettered=1)
     scene.retire(pool, tracebacks=1)
 

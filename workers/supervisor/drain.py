@@ -7,6 +7,9 @@ from enum import Enum
 from bizzmq.utils import clock
 from bizzmq.workers.supervisor.signals import REPEAT_S
 
+_GIVE_BACK_S = 1.0
+"""The least time for giving messages back after the last worker has ended, also in a short drain."""
+
 
 class DrainState(Enum):
     """WORKING, then DRAINING (finish what runs), then STOPPING (give everything back at once)."""
@@ -64,4 +67,4 @@ class Drain:
     def give_up_at_s(self) -> float:
         """Until when the janitor may try to give everything back."""
         now_s = self._now_s()
-        return max(now_s + 0.2, self._since_s + self._timeout_s) if self.begun else now_s + 5.0
+        return max(now_s + _GIVE_BACK_S, self._since_s + self._timeout_s) if self.begun else now_s + 5.0

@@ -99,6 +99,7 @@ def test_a_stopped_supervisor_loses_nothing_while_its_janitor_sends_heartbeats(s
     pool = scene.pool(SHORT_LEASE)
     other = _second_pool(scene)
     ids = set(scene.registered())
+    eventually(lambda: len(other.worker_pids()) == 2, PATIENCE_S)  # a worker is registered before its line is logged
     everybody = {*pool.worker_pids(), *other.worker_pids()}
 
     with load(scene, {"do": "sleep", "sleep_s": 0.002}):

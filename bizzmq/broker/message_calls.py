@@ -164,4 +164,4 @@ def promote_call(k: QueueKeys, message_id: str | bytes, nonce: str = "") -> Call
 
 def promote_result(reply: Any) -> bool:
     """False if the message is not delayed."""
-    return bool(reply)
+    return bool(reply == 1)

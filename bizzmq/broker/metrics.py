@@ -90,4 +90,4 @@ def roll_up_metrics_call(
 
 def roll_up_metrics_result(reply: Any) -> bool:
     """False if another roll-up came first."""
-    return bool(reply)
+    return bool(reply == 1)

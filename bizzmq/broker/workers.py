@@ -165,7 +165,7 @@ def report_call(k: QueueKeys, supervisor: str, report: bytes, expires_ms: int) -
 
 def report_result(reply: Any) -> bool:
     """Whether the supervisor is registered."""
-    return bool(reply)
+    return bool(reply == 1)
 
 
 def unregister_call(k: QueueKeys, supervisor: str, counter: str) -> Call:

@@ -8,7 +8,7 @@ from bizzmq.broker.broker import Broker
 from bizzmq.broker.workers import Heartbeat
 from bizzmq.queue import QueueOptions
 from tests.scripts.containers import FRESH, NO_QUEUE, Containers
-from tests.scripts.moves import DEAD, QUEUE, Call, Move, held
+from tests.scripts.moves import DEAD, QUEUE, Call, Move, held, reading
 
 
 def publishing(*ids: str, delay_ms: int = 0, priority: int = 0) -> Call:
@@ -28,12 +28,53 @@ def updating(queue: str = QUEUE, *, dead_letters: bool = False, **fields: str) -
     return lambda broker: broker.update(queue, fields, dead_letters=dead_letters)
 
 
-def asking(request: str = "r1", supervisor: str = "s1") -> Call:
-    return lambda broker: broker.ask(QUEUE, request, supervisor, b'{"what":"reload"}')
+def asking(broker: Broker) -> int:
+    return broker.ask(QUEUE, "r1", "s1", b'{"what":"reload"}')
 
 
-def taking(*requests: str, supervisor: str = "s1") -> Call:
-    return lambda broker: broker.take_requests(QUEUE, supervisor, requests or ["r1"])
+def taking(*requests: str) -> Call:
+    """Take requests; their ids, in how many minutes they expire, and their texts."""
+
+    def call(broker: Broker) -> Any:
+        taken = broker.take_requests(QUEUE, "s1", requests)
+        return [(one.id, round(one.left_ms / 60_000), one.text.decode()) for one in taken]
+
+    return call
+
+
+ASKED, REPORTED = '<later> s1 {"what":"reload"}', ("<now> {}", 1)
+MANY = {f"n{number}": "<later> s2 {}" for number in range(64)}
+ALMOST, ONE = {name: MANY[name] for name in list(MANY)[1:]}, {"n1": MANY["n1"]}
+HERE = {"r1": "<later> s1 {a b}", "r2": "<later> s2 {}", "r3": "1000 s1 {}", "r4": "<later> s1 x", "r5": "<later> s1 y"}
+LEFT = {"r2": HERE["r2"], "r5": HERE["r5"]}
+REQUESTS = [
+    Move("ask", sentence, held(others={"requests": before}), reading(asking, "requests"), (reply, (after, minutes)),
+         held())
+    for sentence, before, reply, after, minutes in (
+        ("removes what has expired or is unreadable", {"old": "1000 s2 {}", "bad": "x", **ONE}, 1,
+         {**ONE, "r1": ASKED}, 1),
+        ("what is there already, once", {"r1": "<later> s1 {}", **ONE}, 1, {"r1": ASKED, **ONE}, 1),
+        ("one more than too many not", MANY, -1, MANY, None),
+        ("as many as may be there", {**ALMOST, "old": "1 s2 {}"}, 1, {**ALMOST, "r1": ASKED}, 1),
+        ("what is there already, among many", {"r1": ASKED, **ALMOST}, 1, {"r1": ASKED, **ALMOST}, 1),
+    )
+] + [
+    Move("ask", "the first one", held(), reading(asking, "requests"), (1, ({"r1": ASKED}, 1)), held()),
+    Move("ask", "not what has an answer", held(others={"answer:r1": "", "requests": {"n1": "1000 s2 {}"}}),
+         reading(asking, "requests"), (1, ({"n1": "1000 s2 {}"}, None)), held()),
+    Move("ask", "refuses a supervisor that is not registered", Containers(), asking, 0, Containers()),
+    Move("take_requests", "nothing", held(), taking("r1"), [], held()),
+    Move("take_requests", "what is there for this pool, once",
+         held(others={"requests": HERE}),
+         reading(taking("r1", "r2", "r3", "r9", "r4"), "requests", *(f"answer:r{one}" for one in (1, 2, 3, 4, 9))),
+         ([("r1", 1, "{a b}"), ("r4", 1, "x")], (LEFT, None), ("", 5), None, None, ("", 5), None), held(),
+         again=([], (LEFT, None), ("", 5), None, None, ("", 5), None)),
+    Move("report", "for people", held(stats={"published": 3}),
+         reading(lambda broker: broker.report(QUEUE, "s1", b"{}", 60_000), "pool:s1"), (True, REPORTED),
+         held(stats={"published": 3})),
+    Move("report", "refuses a supervisor that is not registered", Containers(),
+         lambda broker: broker.report(QUEUE, "s1", b"{}", 60_000), False, Containers()),
+]  # fmt: skip
 
 
 ROWS = [
@@ -85,13 +126,7 @@ ROWS = [
     Move("heartbeat", "counts from nothing", held(supervisors={"s1": "0"}),
          lambda broker: broker.heartbeat(QUEUE, "s1"), Heartbeat(1, False),
          held(supervisors={"s1": "1"}), again=Heartbeat(2, False), after_again=held(supervisors={"s1": "2"})),
-    Move("report", "changes nothing that messages depend on", held(stats={"published": 3}),
-         lambda broker: broker.report(QUEUE, "s1", b"{}", 60_000), True, held(stats={"published": 3})),
-    Move("report", "refuses a supervisor that is not registered", Containers(),
-         lambda broker: broker.report(QUEUE, "s1", b"{}", 60_000), False, Containers()),
-    Move("ask", "changes nothing that messages depend on", held(), asking(), 1, held()),
-    Move("ask", "refuses a supervisor that is not registered", Containers(), asking(), 0, Containers()),
-    Move("take_requests", "changes nothing that messages depend on", held(), taking(), [], held()),
+    *REQUESTS,
     Move("unregister", "unconditionally", Containers(supervisors={"s1": "7", "s2": "1"}),
          lambda broker: broker.unregister(QUEUE, "s1"), True, Containers(supervisors={"s2": "1"}), again=False),
     Move("unregister", "with an unchanged counter", Containers(supervisors={"s1": "7"}),

@@ -9,8 +9,9 @@ from bizzmq.admin import dead_letters
 from bizzmq.broker.broker import Broker
 from bizzmq.broker.queues import Deletion
 from bizzmq.broker.workers import DeadWorker, Requeued
+from bizzmq.errors import BrokerReplyError, LeaseLostError
 from tests.scripts.containers import NO_QUEUE, Containers, envelope
-from tests.scripts.moves import DEAD, QUEUE, Call, Move, held
+from tests.scripts.moves import DEAD, QUEUE, Call, Move, held, reading
 
 NEW, ONCE = "0 0 0 0", "1 0 0 0"
 
@@ -71,12 +72,24 @@ def promoting(queue: str = QUEUE, nonce: str = "") -> Call:
     return lambda broker: broker.promote(queue, "m1", nonce)
 
 
-def deleting_queue(mode: str, *workers: str, nonce: str = "") -> Call:
+def deleting_queue(mode: str, *workers: str, nonce: str = "", created_ms: bytes = b"") -> Call:
     def call(broker: Broker) -> Deletion | None:
         lists = [broker.keys(queue).processing(one).encode() for queue in (QUEUE, DEAD) for one in workers]
-        return broker.delete_queue(QUEUE, lists, mode, b"", nonce)
+        return broker.delete_queue(QUEUE, lists, mode, created_ms, nonce)
 
     return call
+
+
+def refused(call: Call) -> Call:
+    """As a call that is refused; the name of its error, or its result."""
+
+    def name(broker: Broker) -> Any:
+        try:
+            return call(broker)
+        except (LeaseLostError, BrokerReplyError) as error:
+            return type(error).__name__
+
+    return name
 
 
 LEFT = Containers(supervisors={"s1": "7"})
@@ -103,6 +116,10 @@ RETRY = [
     Move("retry", "without blame, if the worker does not know its task", held("m1"),
          retrying(after="0 0 1 0", delay_ms=60_000, is_failure=False), True,
          held(delayed=("m1",), attempts={"m1": "0 0 1 0"}, wake=True, stats={"requeued": 1}), again=False),
+    Move("retry", "not an earlier delivery of it", held("m1", attempts={"m1": ONCE}), retrying(), False,
+         held("m1", attempts={"m1": ONCE})),
+    Move("retry", "not without a lease", Containers(processing={"w1": ("m1",)}), refused(retrying()), "LeaseLostError",
+         Containers(processing={"w1": ("m1",)})),
     Move("retry", "not a message that it does not hold", held("m2", waiting=("m1",)), retrying(), False,
          held("m2", waiting=("m1",))),
 ]  # fmt: skip
@@ -118,6 +135,13 @@ DEAD_LETTER = [
          after_dead=held(parked=("m0", "m1"), stats={"dead_lettered": 1}), again=False),
     Move("dead_letter", "an id without an envelope is missing", held("m1", "m2", forged=("m1",), attempts={"m1": ONCE}),
          dead_lettering(before=ONCE), True, held("m2", stats={"missing": 1}), again=False),
+    Move("dead_letter", "to one that exists keeps its options", held("m1"), dead_lettering(), True,
+         held(stats={"dead_lettered": 1}), before_dead=Containers(retry="2"),
+         after_dead=Containers(retry="2", waiting=("m1",), wake=True), again=False),
+    Move("dead_letter", "not an earlier delivery of it", held("m1", attempts={"m1": ONCE}), dead_lettering(), False,
+         held("m1", attempts={"m1": ONCE})),
+    Move("dead_letter", "not without a lease", Containers(processing={"w1": ("m1",)}), refused(dead_lettering()),
+         "LeaseLostError", Containers(processing={"w1": ("m1",)})),
     Move("dead_letter", "not a message that it does not hold", held(waiting=("m1",)), dead_lettering(), False,
          held(waiting=("m1",))),
 ]  # fmt: skip
@@ -319,6 +343,9 @@ EXPIRE = [
          after_dead=Containers(**{place: ("m3",)}, attempts={"m3": ONCE}, stats={"expired": 2}), again=0)
     for place in ("waiting", "parked")
 ] + [
+    Move("expire_dead_letters", "what was beside them", Containers(extras={"m1": '{"unique":"a"}'}),
+         expiring("waiting", ("m1", PLAIN)), 1, Containers(),
+         before_dead=Containers(waiting=("m1",)), after_dead=Containers(stats={"expired": 1}), again=0),
     Move("expire_dead_letters", "not more than are too many", Containers(),
          expiring("waiting", ("m1", PLAIN), ("m2", PLAIN), least=3), 1, Containers(),
          before_dead=Containers(waiting=("m1", "m2", "m3"), parked=("m4",)),
@@ -377,6 +404,8 @@ DELETE_MESSAGE = [
         ("waiting", {"waiting": ("m0", "m1", "m2"), "attempts": {"m1": ONCE}}, {"waiting": ("m0", "m2")}),
         ("prioritized", {"prioritized": {"m1": 1, "m2": 1}, "attempts": {"m1": "0 0 0 1"}}, {"prioritized": {"m2": 1}}),
         ("delayed", {"due": ("m1",), "delayed": ("m2",)}, {"delayed": ("m2",)}),
+        ("suspended", {"suspended": ("m1", "m2")}, {"suspended": ("m2",)}),
+        ("a list and suspended", {"waiting": ("m1", "m2"), "suspended": ("m1",)}, {"waiting": ("m2",)}),
         ("two sets", {"prioritized": {"m1": 1, "m2": 1}, "delayed": ("m1",)}, {"prioritized": {"m2": 1}}),
         ("several places", {"waiting": ("m1", "m2", "m1"), "due": ("m1",), "prioritized": {"m1": 3}},
          {"waiting": ("m2",)}),
@@ -415,6 +444,8 @@ PROMOTE = [
 FULL = held("m1", waiting=("m2",), prioritized={"m3": 1}, delayed=("m4",), attempts={"m1": ONCE}, releases={"w1": "3"},
             stats={"acked": 5}, wake=True)  # fmt: skip
 FULL_DEAD = held("d1", worker="w2", workers={"w2": "s1"}, waiting=("d2",), parked=("d3",), due=("d4",), wake=True)
+AROUND = {"extras": {"m1": "{}"}, "alerts": {"a": "1"}, "requests": {"r1": ""}, "dlq:requests": {"r1": ""},
+          "history": {"m1": ""}}  # fmt: skip
 DELETE_QUEUE = [
     Move("delete_queue", "an empty one with its dead-letter queue", Containers(stats={"acked": 5}, wake=True),
          deleting_queue("empty"), Deletion(True, 0, 0, 0), NO_QUEUE, before_dead=Containers(), after_dead=NO_QUEUE,
@@ -433,6 +464,8 @@ DELETE_QUEUE = [
         for what, own, dead, found in (
             ("a message", Containers(waiting=("m1",)), NO_QUEUE, (1, 0, 0)),
             ("a dead letter", Containers(), Containers(parked=("d1",)), (0, 1, 0)),
+            ("a message and a dead letter", Containers(waiting=("m1",)), Containers(parked=("d1",)), (1, 1, 0)),
+            ("a message of a worker", held("m1"), NO_QUEUE, (1, 0, 1)),
             ("a worker", Containers(workers={"w1": "s1"}), NO_QUEUE, (0, 0, 1)),
             ("a worker of its dead-letter queue", Containers(), held(), (0, 0, 1)),
             ("a supervisor without workers", Containers(supervisors={"s1": "7"}), NO_QUEUE, (0, 0, 1)),
@@ -440,26 +473,17 @@ DELETE_QUEUE = [
              (0, 0, 3)),
         )
     ],
+    Move("delete_queue", "what is beside its messages, and requests", Containers(others=AROUND),
+         reading(deleting_queue("all"), *AROUND), (Deletion(True, 0, 0, 0), *[None] * len(AROUND)), NO_QUEUE,
+         again=(None, *[None] * len(AROUND))),
+    Move("delete_queue", "the one that was created then", Containers(others={"meta": {"created_ms": "5"}}),
+         deleting_queue("all", created_ms=b"5"), Deletion(True, 0, 0, 0), NO_QUEUE, again=None),
+    Move("delete_queue", "not one that was created later", Containers(others={"meta": {"created_ms": "5"}}),
+         deleting_queue("all"), None, Containers()),
+    Move("delete_queue", "not without the list of a worker", held("m1"), refused(deleting_queue("all")),
+         "BrokerReplyError", held("m1")),
     Move("delete_queue", "not another one of its name", Containers(),
          lambda broker: broker.delete_queue(QUEUE, [], "all", b"1700000000000"), None, Containers()),
-]  # fmt: skip
-REPEATED = [
-    Move("purge", "a step that its caller repeats deletes no more", Containers(waiting=("m1", "m2", "m3", "m4")),
-         purging(QUEUE, "waiting", 1, 1, b"m3", nonce="n1"), (1, 1, [b"m3"]),
-         Containers(waiting=("m2", "m3", "m4"), stats={"purged": 1})),
-    Move("purge", "a step that its caller repeats, with ids of no message", Containers(waiting=("f", "m1"),
-         forged=("f",)), purging(QUEUE, "waiting", 1, 0, b"m1", nonce="n1"), (0, 0, [b"m1"]),
-         Containers(waiting=("m1",), stats={"missing": 1})),
-    Move("delete", "a call that its caller repeats", Containers(due=("m1", "m2"), delayed=("m3",)),
-         deleting("delayed", "m1", "m2", nonce="n1"), 2, Containers(delayed=("m3",), stats={"purged": 2})),
-    Move("delete", "another call of a caller", Containers(waiting=("m1",), others={"reply:n1": f"{'0' * 40} 9"}),
-         deleting("delayed", "m1", nonce="n1"), 0, Containers(waiting=("m1",))),
-    Move("delete_message", "a call that its caller repeats", Containers(waiting=("m1", "m2")),
-         deleting_message(nonce="n1"), True, Containers(waiting=("m2",), stats={"purged": 1})),
-    Move("promote", "a call that its caller repeats", Containers(delayed=("m1",)), promoting(nonce="n1"), True,
-         Containers(waiting=("m1",), wake=True)),
-    Move("delete_queue", "a call that its caller repeats", FULL, deleting_queue("all", "w1", "w2", nonce="n1"),
-         Deletion(True, 4, 4, 2), NO_QUEUE, before_dead=FULL_DEAD, after_dead=NO_QUEUE),
 ]  # fmt: skip
 ROWS = [
     *RETRY,
@@ -474,5 +498,4 @@ ROWS = [
     *DELETE_MESSAGE,
     *PROMOTE,
     *DELETE_QUEUE,
-    *REPEATED,
 ]

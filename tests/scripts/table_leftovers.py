@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Dict, Tuple
 
 from tests.scripts.containers import Containers
@@ -31,6 +32,11 @@ LEFT: Dict[str, Tuple[Dict[str, Any], str, Dict[str, Any]]] = {
         {"extras": {"m1": KEY_B}, "unique": {"a": "m1", "b": "m1"}}, "- - - - stale -", {"unique": {"b": "m1"}}),
     "a key of a message without an entry": ({"unique": {"a": "m1"}}, "- - - - stale -", {"unique": {}}),
     "a key of a dead letter": ({"extras": {"d1": KEY_B}, "unique": {"b": "d1"}}, "- - - - - stale", {"unique": {}}),
+    "something of a message without an entry": (
+        {"others": {"checkpoints": {"m1": "{}"}}}, "unlisted - - - - -", {}),
+    "something of a message that has gone, without an entry": (
+        {"others": {"checkpoints": {"m2": "{}"}}}, "- gone - - - -", {}),
+    "a unique key that is no text": ({"extras": {"m1": '{"unique":5}'}}, "- - - - - -", {}),
     "a request of a message": ({"cancels": {"m1": "{}"}}, "- - - - - -", {}),
 }  # fmt: skip
 
@@ -57,9 +63,15 @@ def leftovers() -> list[Move]:
         ids, keys = ("m1", "m2", "d1", "d2"), ("a", "b")
         find, mend = finding_leftovers(*ids, keys=keys), repairing_leftovers(*ids, keys=keys)
         count = 1 if "keyless" in found else sum(map(bool, found))  # with its key given back, that is not stale
-        rows.append(Move("find_leftovers", sentence, before, find, found, before, **both))
-        rows.append(Move("repair_leftovers", sentence, before, mend, count, after, again=0, **both))
+        rows.append(Move("find_leftovers", sentence, before, find, found, replace(before, others={}), **both))
+        rows.append(Move("repair_leftovers", sentence, before, mend, count, replace(after, others={}), again=0, **both))
     return rows
 
 
-ROWS = leftovers()
+MARKED = Containers(extras={"history": "1"})
+ROWS = [
+    *leftovers(),
+    Move(
+        "find_leftovers", "the mark of a queue that keeps histories", MARKED, finding_leftovers("history"), [""], MARKED
+    ),
+]

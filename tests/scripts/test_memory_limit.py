@@ -36,12 +36,19 @@ WORKING: Dict[str, Callable[[Broker], Any]] = {
     "quarantine": lambda broker: broker.requeue(QUEUE, "w1", DeadWorker("crash", running="m1", crash_limit=1)),
     "register": lambda broker: broker.register(QUEUE, "s2", "w2") is None,
     "heartbeat": lambda broker: broker.heartbeat(QUEUE, "s1").counter,
-    "report": lambda broker: broker.report(QUEUE, "s1", b"{}", 1000),
+    "report": lambda broker: (
+        broker.report(QUEUE, "s1", b"{}", 60_000) and broker.connection.execute("EXISTS", broker.keys(QUEUE).pool("s1"))
+    ),
     "add_metrics": lambda broker: broker.add_metrics(QUEUE, "s1", 1, b"measured", b"{}"),
     "roll_up_metrics": lambda broker: broker.roll_up_metrics(QUEUE, b"", b"1", {b"s:1": b"x"}, []),
     "change_alert": lambda broker: broker.change_alert(QUEUE, "no-worker", b"", b"1"),
     "ask": lambda broker: broker.ask(QUEUE, "r1", "s1", b"{}"),
     "take_requests": lambda broker: broker.ask(QUEUE, "r1", "s1", b"{}") and broker.take_requests(QUEUE, "s1", ["r1"]),
+    "repair_leftovers": lambda broker: (
+        broker.cancel(QUEUE, b"{}", ["m1"]).requested
+        and broker.connection.execute("HDEL", broker.keys(QUEUE).extras, "m1")
+        and broker.repair_leftovers(QUEUE, [b"m1"], [])
+    ),
     "unregister": lambda broker: broker.unregister(QUEUE, "s1"),
     "replay": lambda broker: broker.replay(QUEUE, "d1", 0),
     "purge": lambda broker: purge.purge(broker, QUEUE),

@@ -16,6 +16,7 @@ from tests.scripts import (
     scenes_claim,
     scenes_others,
     table_alerts,
+    table_beside,
     table_cancel,
     table_checked,
     table_claim,
@@ -47,6 +48,7 @@ MOVES = [
     *table_records.ROWS,
     *table_metrics.ROWS,
     *table_alerts.ROWS,
+    *table_beside.ROWS,
 ]
 SCENES = [*scenes_checked.ROWS, *scenes_claim.ROWS, *scenes_others.ROWS]
 """Rows that run once, because their calls are several ones, or special cases of what another row shows."""

@@ -14,7 +14,7 @@
 -- returns   how many were deleted
 local place, dead_messages, dead_attempts, dead_stats = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 
-check_types({dead_attempts, dead_stats}, {place}, {})
+check_types({dead_attempts, dead_stats}, {}, {}) -- the first write checks `place`
 local spare = redis.call('HLEN', dead_messages) - tonumber(ARGV[1])
 local expired = {}
 for i = 2, #ARGV, 2 do

@@ -23,17 +23,17 @@ local function key_of(entry)
   return name, name ~= nil and terms['until'] ~= 'started' and not terms.superseded
 end
 
--- What is wrong with an id: nil, 'gone', 'unlisted' (the message has something, and no entry), or 'keyless' (its unique
+-- What is wrong with an id: nil or false, 'gone', 'unlisted' (the message has something, and no entry), or 'keyless' (its unique
 -- key is free). The second value is that key.
 local function damage_of_id(keys, hashes, id)
   if id == 'history' then return nil end -- the mark of a queue that keeps histories
   local entry = redis.call('HGET', keys.extras, id)
-  if not is_stored(keys, id) then return (entry or is_in_any(hashes, id)) and 'gone' or nil end
-  if not entry then return is_in_any(hashes, id) and 'unlisted' or nil end
+  if not is_stored(keys, id) then return (entry or is_in_any(hashes, id)) and 'gone' end
+  if not entry then return is_in_any(hashes, id) and 'unlisted' end
   local name, must_have = key_of(entry)
   if not must_have or redis.call('HEXISTS', keys.messages, id) == 0 then return nil end
   local owner = redis.call('HGET', keys.unique, name)
-  return (not owner or redis.call('HEXISTS', keys.messages, owner) == 0) and 'keyless' or nil, name
+  return (not owner or redis.call('HEXISTS', keys.messages, owner) == 0) and 'keyless', name
 end
 
 -- Whether a unique key is of no message that waits or runs, or of one that has another key.

@@ -4,12 +4,12 @@
 -- a space, the reply as text. That is no declared key: a user without the right to it only gets another reply to a
 -- repetition.
 
--- The reply to the caller's last request if this one is that request, else nil.
+-- The reply to the caller's last request if this one is that request, else nil or false.
 local function repeated_reply(key, nonce, request)
   local kept = nonce ~= '' and redis.pcall('GET', beside(key, 'reply:') .. nonce)
   if type(kept) ~= 'string' then return nil end
   local digest, reply = string.match(kept, '^(%x+) (.*)$')
-  return digest == redis.sha1hex(request) and reply or nil
+  return digest == redis.sha1hex(request) and reply
 end
 
 -- The caller has written something that frees memory.

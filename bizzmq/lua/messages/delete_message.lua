@@ -18,7 +18,7 @@ local waiting, prioritized, delayed, parked = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local messages, attempts, stats, id, nonce = KEYS[5], KEYS[6], KEYS[7], ARGV[1], ARGV[2]
 local suspended = sibling(messages, 'suspended')
 
-if redis.call('HEXISTS', messages, id) == 0 then return repeated_reply(messages, nonce, id) and 1 or 0 end
+if redis.call('HEXISTS', messages, id) == 0 then return tonumber(repeated_reply(messages, nonce, id)) or 0 end
 check_types({attempts, stats}, {parked}, {prioritized, delayed, suspended}) -- the first write checks `waiting`
 local copies = redis.call('LREM', waiting, 0, id)
 copies = copies + redis.call('LREM', parked, 0, id)

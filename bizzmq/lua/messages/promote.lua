@@ -17,9 +17,9 @@ local waiting, prioritized, delayed, attempts = KEYS[1], KEYS[2], KEYS[3], KEYS[
 local wake, stats, id, nonce = KEYS[5], KEYS[6], ARGV[1], ARGV[2]
 
 local due_ms = redis.call('ZSCORE', delayed, id)
-if not due_ms then return repeated_reply(attempts, nonce, id) and 1 or 0 end
+if not due_ms then return tonumber(repeated_reply(attempts, nonce, id)) or 0 end
 local _, _, _, priority = attempts_of(attempts, id)
-check_types({stats}, {waiting}, {prioritized, wake})
+check_types({}, {}, {wake}) -- the first writes check the other types
 allow_when_full(stats)
 enqueue(waiting, prioritized, id, priority)
 note(delayed, id, 'promoted', {due_ms = due_ms})

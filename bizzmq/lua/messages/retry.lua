@@ -31,7 +31,6 @@ if (redis.call('HGET', attempts, id) or '0 0 0 0') ~= attempts_before then retur
 if not is_held(processing, id) then return 0 end
 check_types({stats}, {waiting}, {prioritized, delayed, wake})
 local cancelled = cancelled_among(workers, {id})[id]
-if cancelled then check_cancel_types(workers) end
 allow_when_full(workers)
 
 if cancelled then
@@ -41,7 +40,7 @@ if cancelled then
 end
 redis.call('HSET', attempts, id, attempts_after)
 local _, _, _, priority = attempts_of(attempts, id)
-local due_ms = delay_ms > 0 and due_after(delay_ms) or nil
+local due_ms = delay_ms > 0 and due_after(delay_ms)
 note(workers, id, total, {worker = worker, due_ms = due_ms, why = string.match(attempts_after, '\t!(.*)$')})
 if due_ms then
   redis.call('ZADD', delayed, due_ms, id)

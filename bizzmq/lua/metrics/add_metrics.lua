@@ -31,8 +31,7 @@ local NAMES = {'published', 'replayed', 'acked', 'discarded', 'dead_lettered', '
   'dropped'}
 
 if redis.call('EXISTS', meta) == 0 then return {} end
-check_types({metrics, stats, messages, dead_messages}, {waiting, parked}, {prioritized, delayed, suspended})
-local now = now_ms()
+local now = now_ms() -- reads check the types of all keys before the first write
 
 -- How long ago the message with this id was published, in ms.
 local function age_of(id)

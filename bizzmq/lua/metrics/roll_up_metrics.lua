@@ -13,8 +13,7 @@
 local metrics, version, new_version, count = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
 local LIFE_MS = 2678400000
 
-check_types({metrics}, {}, {})
-if (redis.call('HGET', metrics, 'v') or '') ~= version then return 0 end
+if (redis.call('HGET', metrics, 'v') or '') ~= version then return 0 end -- it checks the type, too
 allow_when_full(metrics)
 local last_set = 3 + 2 * count
 for i = 4, #ARGV do -- deletes first: the history does not grow meanwhile

@@ -22,8 +22,8 @@ if redis.call('EXISTS', answer) == 1 then return 1 end
 allow_when_full(requests)
 local now, left, is_there = now_ms(), 0, false
 for _, other in ipairs(ids) do
-  local expires = string.match(redis.call('HGET', requests, other) or '', '^(%d+) ')
-  if (count_of(expires or '') or 0) <= now then
+  local expires = string.match(redis.call('HGET', requests, other), '^(%d+) ')
+  if (count_of(expires) or 0) <= now then
     redis.call('HDEL', requests, other)
   else
     left, is_there = left + 1, is_there or other == id

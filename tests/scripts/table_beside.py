@@ -7,6 +7,7 @@ from typing import Any
 
 from bizzmq.broker.queues import Deletion
 from bizzmq.broker.workers import Requeued
+from tests.scripts.beside import LATER, event
 from tests.scripts.containers import NO_QUEUE, Containers
 from tests.scripts.moves import DEAD, QUEUE, Call, Move, held, reading
 from tests.scripts.table_leaving import (
@@ -32,18 +33,9 @@ RECORD = b'{"error_type":"E","error":"e","worker":"w1"}'
 def noted(
     script: str, sentence: str, call: Call, before: Containers, line: str, after: Containers, **dead: Any
 ) -> Move:
-    """A row with the line that the history of m1 has then."""
-    history = ({"m1": f"0\n<now>\t{line}"}, None)
-    return Move(
-        script,
-        sentence + ", in its history",
-        before,
-        reading(call, "history"),
-        (True, history),
-        after,
-        again=(False, history),
-        **dead,
-    )
+    """A row with the event that the history of m1 has then."""
+    return Move(script, f"{sentence}, in its history", before, call, True, after, again=False,
+                beside_after={"history": {"m1": (line,)}}, **dead)  # fmt: skip
 
 
 def buried(sentence: str, before: str, after: str) -> Move:
@@ -58,50 +50,20 @@ def buried(sentence: str, before: str, after: str) -> Move:
 
 PARKED = ({"m1": '1\t{}\t{"error":"e"}\n"body of m1"'}, None)
 NOTED = [
-    noted(
-        "promote",
-        "promoted",
-        promoting(),
-        Containers(delayed=("m1",), **HISTORY),
-        "promoted\t\t\t\t<later>\t",
-        Containers(waiting=("m1",), wake=True, **HISTORY),
-    ),
-    noted(
-        "retry",
-        "at once",
-        retrying(after=ONCE + "\t!why"),
-        held("m1", **HISTORY),
-        "retried\t\tw1\t\t\twhy",
-        held(waiting=("m1",), attempts={"m1": ONCE + "\t!why"}, wake=True, stats={"retried": 1}, **HISTORY),
-    ),
-    noted(
-        "retry",
-        "later",
-        retrying(delay_ms=60_000),
-        held("m1", **HISTORY),
-        "retried\t\tw1\t\t<later>\t",
-        held(delayed=("m1",), attempts={"m1": ONCE}, wake=True, stats={"retried": 1}, **HISTORY),
-    ),
-    noted(
-        "dead_letter",
-        "a dead letter",
-        lambda broker: broker.dead_letter(QUEUE, "w1", "m1", NEW, RECORD),
-        held("m1", **HISTORY),
-        "dead_lettered\t\tw1\t\t\tE: e",
-        held(stats={"dead_lettered": 1}, **HISTORY),
-        after_dead=Containers(waiting=("m1",), wake=True),
-    ),
-    noted(
-        "dead_letter",
-        "a parked one",
-        lambda broker: broker.dead_letter(DEAD, "w1", "m1", NEW, RECORD),
-        Containers(**HISTORY),
-        "parked\tdlq\tw1\t\t\tE: e",
-        Containers(**HISTORY),
-        before_dead=held("m1"),
-        after_dead=held(parked=("m1",), stats={"dead_lettered": 1}),
-    ),
-]
+    noted("promote", "promoted", promoting(), Containers(delayed=("m1",), **HISTORY), event("promoted", due=LATER),
+          Containers(waiting=("m1",), wake=True, **HISTORY)),
+    noted("retry", "at once", retrying(after=ONCE + "\t!why"), held("m1", **HISTORY),
+          event("retried", worker="w1", why="why"),
+          held(waiting=("m1",), attempts={"m1": ONCE + "\t!why"}, wake=True, stats={"retried": 1}, **HISTORY)),
+    noted("retry", "later", retrying(delay_ms=60_000), held("m1", **HISTORY), event("retried", worker="w1", due=LATER),
+          held(delayed=("m1",), attempts={"m1": ONCE}, wake=True, stats={"retried": 1}, **HISTORY)),
+    noted("dead_letter", "a dead letter", lambda broker: broker.dead_letter(QUEUE, "w1", "m1", NEW, RECORD),
+          held("m1", **HISTORY), event("dead_lettered", worker="w1", why="E: e"),
+          held(stats={"dead_lettered": 1}, **HISTORY), after_dead=Containers(waiting=("m1",), wake=True)),
+    noted("dead_letter", "a parked one", lambda broker: broker.dead_letter(DEAD, "w1", "m1", NEW, RECORD),
+          Containers(**HISTORY), event("parked", side="dlq", worker="w1", why="E: e"), Containers(**HISTORY),
+          before_dead=held("m1"), after_dead=held(parked=("m1",), stats={"dead_lettered": 1})),
+]  # fmt: skip
 ENVELOPES = [
     Move("dead_letter", f"with its error: {sentence}", held("m1", others={"messages": {"m1": before}}),
          reading(dead_lettering(), "dlq:messages"), (True, letters), held(stats={"dead_lettered": 1}),
@@ -122,7 +84,7 @@ ENVELOPES = [
     buried("with an empty first error", '1\t{}\t{}\n"b"', '1\t{}\tRECORD\n"b"'),
     Move("requeue", "on a dead-letter queue, an id without a message", Containers(),
          requeueing("crash", DEAD, running="m1", crash_limit=1), Requeued(0, 0, "m1", 1), Containers(),
-         before_dead=held("m1", forged=("m1",)), after_dead=gone(stats={"dead_lettered": 1}), again=None),
+         before_dead=held("m1", forged=("m1",)), after_dead=gone(stats={"missing": 1}), again=None),
 ]  # fmt: skip
 BESIDE: Any = {"extras": {"m1": '{"unique":"a"}'}, "unique": {"a": "m1"}}
 REPEATED = [

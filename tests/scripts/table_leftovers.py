@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Dict, Tuple
 
 from tests.scripts.containers import Containers
@@ -33,9 +32,9 @@ LEFT: Dict[str, Tuple[Dict[str, Any], str, Dict[str, Any]]] = {
     "a key of a message without an entry": ({"unique": {"a": "m1"}}, "- - - - stale -", {"unique": {}}),
     "a key of a dead letter": ({"extras": {"d1": KEY_B}, "unique": {"b": "d1"}}, "- - - - - stale", {"unique": {}}),
     "something of a message without an entry": (
-        {"others": {"checkpoints": {"m1": "{}"}}}, "unlisted - - - - -", {}),
+        {"beside": {"checkpoints": {"m1": "{}"}}}, "unlisted - - - - -", {}),
     "something of a message that has gone, without an entry": (
-        {"others": {"checkpoints": {"m2": "{}"}}}, "- gone - - - -", {}),
+        {"beside": {"checkpoints": {"m2": "{}"}}}, "- gone - - - -", {}),
     "a unique key that is no text": ({"extras": {"m1": '{"unique":5}'}}, "- - - - - -", {}),
     "a request of a message": ({"cancels": {"m1": "{}"}}, "- - - - - -", {}),
 }  # fmt: skip
@@ -56,15 +55,18 @@ def names_of(*groups: tuple[str, ...]) -> list[list[bytes]]:
 def leftovers() -> list[Move]:
     """Each row of LEFT for both scripts, on a queue with a message and a dead letter."""
     rows = []
-    for sentence, (beside, wrong, repaired) in LEFT.items():
-        before, after = Containers(waiting=("m1",), **beside), Containers(waiting=("m1",), **{**beside, **repaired})
+    for sentence, (given, wrong, repaired) in LEFT.items():
+        there, more = {"waiting": ("m1",), **given}, {"beside": given.get("beside", {})}
+        there.pop("beside", None)
+        before, after = Containers(**there), Containers(**{**there, **repaired})
         found = ["" if one == "-" else one for one in wrong.split()]
-        both: Any = {"before_dead": Containers(waiting=("d1",)), "after_dead": Containers(waiting=("d1",))}
+        both: Any = {"before_dead": Containers(waiting=("d1",)), "after_dead": Containers(waiting=("d1",)), **more}
         ids, keys = ("m1", "m2", "d1", "d2"), ("a", "b")
         find, mend = finding_leftovers(*ids, keys=keys), repairing_leftovers(*ids, keys=keys)
         count = 1 if "keyless" in found else sum(map(bool, found))  # with its key given back, that is not stale
-        rows.append(Move("find_leftovers", sentence, before, find, found, replace(before, others={}), **both))
-        rows.append(Move("repair_leftovers", sentence, before, mend, count, replace(after, others={}), again=0, **both))
+        left = {} if "gone" in found else more["beside"]
+        rows.append(Move("find_leftovers", sentence, before, find, found, before, beside_after=more["beside"], **both))
+        rows.append(Move("repair_leftovers", sentence, before, mend, count, after, again=0, beside_after=left, **both))
     return rows
 
 

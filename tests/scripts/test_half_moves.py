@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any, Dict
 
 import pytest
@@ -220,8 +221,10 @@ def test_a_replay_to_a_priority_moves_all_or_nothing(broker: Broker, redis: Redi
 
 
 @pytest.mark.parametrize("mode", ["empty", "all"])
-@pytest.mark.parametrize("queue", [QUEUE, DEAD])
-@pytest.mark.parametrize("name", [*NAMES, "processing"])
+@pytest.mark.parametrize(
+    ("name", "queue"),
+    [*product([*NAMES, "processing"], [QUEUE, DEAD]), ("schedules", QUEUE), ("due", QUEUE), ("fires", QUEUE)],
+)
 def test_what_stands_in_a_key_of_the_wrong_type_is_not_deleted_with_its_queue(
     broker: Broker, redis: Redis, name: str, queue: str, mode: str
 ) -> None:

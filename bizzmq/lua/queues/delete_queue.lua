@@ -4,7 +4,7 @@
 -- for many messages. The time of creation is the fence: a copy that executes late spares a new queue of the same name.
 -- The numbers of publishers' requests stay and expire, so that no late copy of a request is published to a new queue.
 --
--- uses       locations, extras, repetitions
+-- uses       guards, locations, extras, repetitions
 -- edge       waiting -> gone (purge), delayed -> gone (purge), parked -> gone (purge), processing -> gone (discard)
 -- KEYS[1]    meta              HASH  the queue's options
 -- KEYS[2]    messages          HASH  id -> envelope
@@ -56,6 +56,8 @@ end
 local lists = {waiting, parked, dead_waiting, dead_parked}
 for i = 28, #KEYS do lists[#lists + 1] = KEYS[i] end
 if not registered_lists(lists, workers, dead_workers) then return {-2} end
+check_types({attempts, releases, stats, dead_meta, dead_attempts, dead_releases, dead_stats, schedules, fires}, lists,
+  {prioritized, delayed, wake, dead_prioritized, dead_delayed, dead_wake, due}) -- reads check the other types
 
 local stored, dead_letters = redis.call('HLEN', messages), redis.call('HLEN', dead_messages)
 local registered = math.max(redis.call('HLEN', workers), redis.call('HLEN', supervisors))

@@ -83,7 +83,7 @@ ENVELOPES = [
     buried("without a first error", '1\n"b"', '1\t{}\tRECORD\n"b"'),
     buried("with an empty first error", '1\t{}\t{}\n"b"', '1\t{}\tRECORD\n"b"'),
     Move("requeue", "on a dead-letter queue, an id without a message", Containers(),
-         requeueing("crash", DEAD, running="m1", crash_limit=1), Requeued(0, 0, "m1", 1), Containers(),
+         requeueing("crash", DEAD, running="m1", crash_limit=1), Requeued(0, 0, "", 1), Containers(),
          before_dead=held("m1", forged=("m1",)), after_dead=gone(stats={"missing": 1}), again=None),
 ]  # fmt: skip
 BESIDE: Any = {"extras": {"m1": '{"unique":"a"}'}, "unique": {"a": "m1"}}

@@ -48,8 +48,8 @@ class Containers:
     `options` are further options of the queue that scripts read. In `extras`, which belongs to the queue and not to its
     dead-letter queue, PAST and LATER stand for times of expiry; `unique` has the unique keys. `pauses` are without
     their times; `tasks` are those of messages that have one. `others` are further strings and hashes by the ends of
-    their keys, with `<now>`, `<later>` and `<period>` for the time in ms, a minute later, and in tens of seconds; they
-    are not looked at.
+    their keys, with `<now>`, `<later>`, `<period>` and `<minute>` for the time in ms, a minute later, in tens of
+    seconds, and in minutes; they are not looked at.
     """
 
     waiting: Ids = ()
@@ -157,7 +157,12 @@ def put(redis: Redis, queue: str, wanted: Containers) -> None:
 
 
 def _timed(text: str, now_ms: int) -> str:
-    times = {"<now>": now_ms, "<later>": now_ms + LATER_MS, "<period>": now_ms // PERIOD_MS}
+    times = {
+        "<now>": now_ms,
+        "<later>": now_ms + LATER_MS,
+        "<period>": now_ms // PERIOD_MS,
+        "<minute>": now_ms // 60_000,
+    }
     for name, time_now in times.items():
         text = text.replace(name, str(time_now))
     return text
@@ -173,6 +178,8 @@ def untimed(text: str, now_ms: int) -> str:
         return "<later>" if LATER_MS / 2 < distance <= 1.5 * LATER_MS else number[0]
 
     text = re.sub(r"\b\d{13}\b", name_of, text)
+    minute = now_ms // 60_000
+    text = re.sub(rf"^({minute}|{minute - 1}) ", "<minute> ", text, flags=re.MULTILINE)
     return "<period>" if text.isdigit() and 0 <= now_ms // PERIOD_MS - int(text) <= 3 else text
 
 

@@ -13,6 +13,7 @@ TOTALS = {"published": 1, "replayed": 2, "acked": 3, "discarded": 4, "dead_lette
           "expired": 8, "dropped": 9}  # fmt: skip
 COUNTED, NOTHING, NO_MESSAGE = "1 2 3 4 5 6 7 8 9", "0 0 0 0 0 0 0 0 0", "0 0 0 0 0 0"
 SAMPLE = f"<now> {NOTHING}\n"
+AGES = {"ages": "<minute> 0\n"}
 LINES = 89 * ("x" * 99 + "\n")
 LONG = "x" * 68 + "\n" + LINES
 """With a sample, 9,001 bytes: one more than is kept."""
@@ -88,11 +89,11 @@ ROWS = [
             ("not one without a time", 0, Containers(waiting=("f" * 12 + "-abcdefg",))),
         )
     ],
-    noting({}, adding(), {**FIRST, "recent": SAMPLE}, "the first report"),
-    noting(FRESH, adding(), {**FIRST, "r:s1:1": f"<now> {COUNTED} 1 1 4 1 0 0\nmeasured",
+    noting({}, adding(), {**FIRST, **AGES, "recent": SAMPLE}, "the first report"),
+    noting(FRESH, adding(), {**FIRST, **AGES, "r:s1:1": f"<now> {COUNTED} 1 1 4 1 0 0\nmeasured",
            "recent": f"<now> {COUNTED}\n"}, "the totals and the lengths", stats=TOTALS, waiting=("m1",), due=("m2",),
            parked=("m3",), unplaced=("m4",)),
-    noting(FRESH, adding(), {**FIRST, "r:s1:1": f"<now> 7 0 9 0 0 0 0 0 0 {NO_MESSAGE}\nmeasured",
+    noting(FRESH, adding(), {**FIRST, **AGES, "r:s1:1": f"<now> 7 0 9 0 0 0 0 0 0 {NO_MESSAGE}\nmeasured",
            "recent": "<now> 7 0 9 0 0 0 0 0 0\n"}, "a total goes on in its spare counter",
            stats={"published": 4, "published:spare": 3, "acked:spare": 9}),
     noting(KNOWN, adding(), {}, "not a report that is known"),
@@ -100,15 +101,16 @@ ROWS = [
     noting({**SAMPLED, "p:s1": "2 <now>"}, adding(), {}, "not a report older than the last one"),
     noting(KNOWN, adding(2, start=b""), LATER, "a later report, without a sample"),
     noting({**KNOWN, "p:s1": "x", "d:s1": "5 {}"}, adding(), FIRST, "after an unreadable number"),
-    noting({**FRESH, "p:s2": "5 <now>"}, adding(), {**FIRST, "recent": SAMPLE}, "beside another pool's report"),
+    noting({**FRESH, "p:s2": "5 <now>"}, adding(), {**FIRST, **AGES, "recent": SAMPLE}, "beside another pool's report"),
     noting(KNOWN, adding(2, b"", b""), {}, "nothing, if nothing was measured and there is a sample"),
     noting(KNOWN, adding(2, b""), {**LATER, "r:s1:2": f"<now> {NOTHING} {NO_MESSAGE}\n", "d:s1": "<now> {}"},
            "a start, if nothing was measured"),
-    noting(FRESH, adding(1, b"", b""), {"sampled": "<period>", "p:s1": "1 <now>", "recent": SAMPLE,
+    noting(FRESH, adding(1, b"", b""), {**AGES, "sampled": "<period>", "p:s1": "1 <now>", "recent": SAMPLE,
            "r:s1:1": f"<now> {NOTHING} {NO_MESSAGE}\n"}, "a sample, if nothing was measured"),
-    noting({**FRESH, "recent": LONG[1:]}, adding(), {**FIRST, "recent": LONG[1:] + SAMPLE},
+    noting({**FRESH, "recent": LONG[1:]}, adding(), {**FIRST, **AGES, "recent": LONG[1:] + SAMPLE},
            "as many samples as are kept"),
-    noting({**FRESH, "recent": LONG}, adding(), {**FIRST, "recent": LINES + SAMPLE}, "no more samples than are kept"),
+    noting({**FRESH, "recent": LONG}, adding(), {**FIRST, **AGES, "recent": LINES + SAMPLE},
+           "no more samples than are kept"),
     *[
         Move("roll_up_metrics", sentence, Containers(others={"metrics": before} if before else {}), rolling_up(*given),
              (done, (after, MONTH if done else None)), Containers(), again=(False, (after, MONTH if done else None)))

@@ -31,7 +31,8 @@ local NAMES = {'published', 'replayed', 'acked', 'discarded', 'dead_lettered', '
   'dropped'}
 
 if redis.call('EXISTS', meta) == 0 then return {} end
-local now = now_ms() -- reads check the types of all keys before the first write
+check_types({stats}, {}, {}) -- reads check the other types before the first write
+local now = now_ms()
 
 -- How long ago the message with this id was published, in ms.
 local function age_of(id)

@@ -13,6 +13,8 @@ TOTALS = {"published": 1, "replayed": 2, "acked": 3, "discarded": 4, "dead_lette
           "expired": 8, "dropped": 9}  # fmt: skip
 COUNTED, NOTHING, NO_MESSAGE = "1 2 3 4 5 6 7 8 9", "0 0 0 0 0 0 0 0 0", "0 0 0 0 0 0"
 SAMPLE = f"<now> {NOTHING}\n"
+OLD = "5 45678\n" + 38 * "6 45678\n" + "7 " + 75 * "8" + "\n"
+"""With an age of 11 bytes, one byte more than is kept."""
 AGES = {"ages": "<minute> 0\n"}
 LINES = 89 * ("x" * 99 + "\n")
 LONG = "x" * 68 + "\n" + LINES
@@ -21,11 +23,13 @@ SAMPLED, FRESH = {"sampled": "<period>"}, {"sampled": "7"}
 KNOWN = {**SAMPLED, "p:s1": "1 <now>"}
 
 
-def adding(number: int = 1, measured: bytes = b"measured", start: bytes = b"{}") -> Call:
+def adding(
+    number: int = 1, measured: bytes = b"measured", start: bytes = b"{}", usage: tuple[bytes, bytes] = (b"", b"")
+) -> Call:
     """Add a report; what is returned of the reply has no time."""
 
     def call(broker: Broker) -> Any:
-        gauges = broker.add_metrics(QUEUE, "s1", number, measured, start)
+        gauges = broker.add_metrics(QUEUE, "s1", number, measured, start, usage)
         return None if gauges is None else (*tuple(gauges)[1:6], gauges.suspended)
 
     return call
@@ -51,11 +55,14 @@ def noting(before: Mapping[str, str], call: Call, changed: Mapping[str, str], se
     after = {**before, **changed}
 
     def call_now(broker: Broker) -> Any:
-        period = broker.connection.execute("HGET", broker.keys(QUEUE).metrics, "sampled")
+        read = ("HMGET", broker.keys(QUEUE).metrics, "sampled", "ages")
+        period, ages = broker.connection.execute(*read)
         _, history = reading(call, "metrics")(broker)
         now_s = int(broker.connection.execute("TIME")[0])
-        if before.get("sampled") == "<period>" and period != b"%d" % (now_s * 1000 // PERIOD_MS):
-            return after, MONTH if changed else None  # the period has ended meanwhile, so this shows nothing
+        is_over = before.get("sampled") == "<period>" and period != b"%d" % (now_s * 1000 // PERIOD_MS)
+        is_over |= "<minute>" in before.get("ages", "") and b"%d " % (now_s // 60) not in ages
+        if is_over:
+            return after, MONTH if changed else None  # the time is over meanwhile, so this shows nothing
         return history
 
     there = Containers(**queue)
@@ -109,6 +116,21 @@ ROWS = [
            "r:s1:1": f"<now> {NOTHING} {NO_MESSAGE}\n"}, "a sample, if nothing was measured"),
     noting({**FRESH, "recent": LONG[1:]}, adding(), {**FIRST, **AGES, "recent": LONG[1:] + SAMPLE},
            "as many samples as are kept"),
+    noting({**FRESH, "ages": "5 7\n6 8\n"}, adding(), {**FIRST, "recent": SAMPLE, "ages": "5 7\n6 8\n<minute> 0\n"},
+           "the age of this minute after those of others"),
+    noting({**FRESH, "ages": "5 7\n<minute> 9\n"}, adding(), {**FIRST, "recent": SAMPLE, "ages": "5 7\n<minute> 9\n"},
+           "the highest age of a minute"),
+    noting({**FRESH, "ages": "<minute> x\n"}, adding(), {**FIRST, "recent": SAMPLE, "ages": "<minute> x\n<minute> 0\n"},
+           "an age after one that is unreadable"),
+    noting({**FRESH, "ages": OLD[1:]}, adding(), {**FIRST, "recent": SAMPLE, "ages": f"{OLD[1:]}<minute> 0\n"},
+           "as many ages as are kept"),
+    noting({**FRESH, "ages": OLD}, adding(), {**FIRST, "recent": SAMPLE, "ages": f"{OLD[8:]}<minute> 0\n"},
+           "no more ages than are kept"),
+    noting(KNOWN, adding(2, b"", b"", (b"used", b"slots")), {"u:s1": "used", "w:s1": "slots"}, "what a pool uses"),
+    noting(KNOWN, adding(2, start=b"", usage=(b"used", b"slots")), {**LATER, "u:s1": "used", "w:s1": "slots"},
+           "what a pool uses, with its report"),
+    noting({**KNOWN, "u:s1": "old", "w:s1": "old"}, adding(1, usage=(b"used", b"slots")),
+           {"u:s1": "used", "w:s1": "slots"}, "what a pool uses, with a report that is known"),
     noting({**FRESH, "recent": LONG}, adding(), {**FIRST, **AGES, "recent": LINES + SAMPLE},
            "no more samples than are kept"),
     *[

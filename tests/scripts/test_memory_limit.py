@@ -40,6 +40,9 @@ WORKING: Dict[str, Callable[[Broker], Any]] = {
         broker.report(QUEUE, "s1", b"{}", 60_000) and broker.connection.execute("EXISTS", broker.keys(QUEUE).pool("s1"))
     ),
     "add_metrics": lambda broker: broker.add_metrics(QUEUE, "s1", 1, b"measured", b"{}"),
+    "add_metrics with what a pool uses": lambda broker: broker.add_metrics(
+        QUEUE, "s1", 1, b"", b"", (b"used", b"slots")
+    ),
     "roll_up_metrics": lambda broker: broker.roll_up_metrics(QUEUE, b"", b"1", {b"s:1": b"x"}, []),
     "change_alert": lambda broker: broker.change_alert(QUEUE, "no-worker", b"", b"1"),
     "ask": lambda broker: broker.ask(QUEUE, "r1", "s1", b"{}"),

@@ -22,6 +22,7 @@ Beside = Mapping[str, Mapping[str, Any]]
 HASHES = ("checkpoints", "progress", "output", "profiles", "throttled")
 PAST, NOW, LATER = "past", "now", "later"
 LEFT_OUT = " left out"
+MUCH_LATER_MS = 10 * LATER_MS
 
 
 def event(name: str, *, worker: str = "", delivery: str = "", due: str = "", why: str = "", side: str = "") -> str:
@@ -35,11 +36,11 @@ def put_beside(redis: Redis, queue: str, wanted: Beside) -> None:
     now_ms = int(time.time() * 1000)
     for name, fields in sorted(wanted.items()):
         if name == "throttles":
-            times = {one: now_ms + (LATER_MS if word == LATER else -LATER_MS) for one, word in fields.items()}
+            times = {one: now_ms + (MUCH_LATER_MS if word == LATER else -LATER_MS) for one, word in fields.items()}
             redis.zadd(prefix + name, times)
-            redis.pexpire(prefix + name, LATER_MS)
+            redis.pexpire(prefix + name, MUCH_LATER_MS)
             if "throttled" in wanted:
-                redis.pexpire(prefix + "throttled", LATER_MS)
+                redis.pexpire(prefix + "throttled", MUCH_LATER_MS)
         elif name == "history":
             for one, events in fields.items():
                 left_out = int(events[0].split()[0]) if events[0].endswith(LEFT_OUT) else 0

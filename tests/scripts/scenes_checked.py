@@ -245,7 +245,7 @@ THROTTLED = [
               waiting("m1"), {"b": "x9"}, a="m1"),
     throttled("with another key, and forgets twelve whose time is over", publish(1, "m1", "a", **MINUTE), "m1",
               waiting("m1"), OVER, a="m1", k12="x12"),
-    throttled("for less than what is there", publish(1, "m1", "a", kept_until="20000"), "m1", waiting("m1"),
+    throttled("for less than what is there", publish(1, "m1", "a", **MINUTE), "m1", waiting("m1"),
               {"b": "m9"}, a="m1", b="m9"),
     scene("for a minute although only the time of the key is known", queue(), [publish(1, "m1", "a", **MINUTE)],
           ["m1"], waiting("m1"), beside={"throttles": {"a": LATER_TIME}},

@@ -8,7 +8,7 @@ import shutil
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Callable, Iterable, Iterator, List, Sequence, Tuple
+from typing import Callable, Iterable, Iterator, List, Sequence, Set, Tuple
 
 from redis.exceptions import RedisError
 
@@ -93,9 +93,12 @@ class Rows:
                 yield f"tests/scripts/test_moves.py[{scene}]", self._ends_as_said, scene
 
     def _half_moves(self, script: str) -> Iterator[Row]:
-        """Not for what scripts share: those have so many rows that the tests are quicker."""
+        """All of the script's own; of what scripts share, one for each script, for these take longer."""
+        seen: Set[str] = set()
         for move in self._moves:
-            if script == move.script:
+            is_first = script in self._uses[move.script] and move.script not in seen
+            seen.add(move.script)
+            if is_first or script == move.script:
                 yield f"tests/scripts/test_half_moves.py[{move}]", self._moves_all_or_nothing, move
 
     def _moves_as_said(self, move: Move) -> None:

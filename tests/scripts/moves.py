@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Any, Callable
+from typing import Any, Callable, Type
 
 from bizzmq.broker.broker import Broker
 from bizzmq.errors import BizzMQError
@@ -77,6 +77,18 @@ def held(*ids: str, worker: str = "w1", **others: Any) -> Containers:
     processing = {worker: ids} if ids else {}
     given = {"workers": {"w1": "s1"}, "supervisors": {"s1": "7"}, "processing": processing, **others}
     return Containers(**given)
+
+
+def raising(error: Type[BizzMQError], call: Call) -> Call:
+    """Calls that must be refused: the result is the class of the error."""
+
+    def tried(broker: Broker) -> Any:
+        try:
+            return call(broker)
+        except error:
+            return error
+
+    return tried
 
 
 def claim_ids(broker: Broker, want: int, *finished: str, queue: str = QUEUE, worker: str = "w1") -> list[str]:

@@ -95,6 +95,8 @@ INSTEAD = [
          held("m2", **LAST), again=False),
     Move("release", "one whose cancel is requested ends, the others go back", asked("m1", "m2"),
          releasing("m2", "m1"), 2, held(waiting=("m2",), releases={"w1": "7"}, wake=True, **LAST), again=0),
+    Move("release_prefetched", "the newest ends, too, if its cancel is requested", asked("m0", "m2", "m1"),
+         releasing_prefetched("m0"), 2, held("m0", waiting=("m2",), wake=True, **LAST), again=0),
     Move("release_prefetched", "one whose cancel is requested ends", asked("m0", "m1", "m2"),
          releasing_prefetched("m0"), 2, held("m0", waiting=("m2",), wake=True, **LAST), again=0),
 ] + [

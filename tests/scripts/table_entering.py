@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Dict
 
 from bizzmq.broker.broker import Broker
+from bizzmq.broker.checked_publish import LengthLimitedError
 from bizzmq.broker.workers import Heartbeat
+from bizzmq.errors import QueueNotFoundError
 from bizzmq.queue import QueueOptions
 from tests.scripts.containers import FRESH, NO_QUEUE, Containers
-from tests.scripts.moves import DEAD, QUEUE, Call, Move, held, reading
+from tests.scripts.moves import DEAD, QUEUE, Call, Move, held, raising, reading
 
 
 def publishing(*ids: str, delay_ms: int = 0, priority: int = 0) -> Call:
@@ -22,6 +24,13 @@ def publishing(*ids: str, delay_ms: int = 0, priority: int = 0) -> Call:
 
 def creating(queue: str, **options: Any) -> Call:
     return lambda broker: broker.create(queue, QueueOptions(**options))
+
+
+class SortedOptions(QueueOptions):
+    """Written in another order: `history` is not the last."""
+
+    def to_meta(self) -> Dict[str, str]:
+        return dict(sorted(super().to_meta().items()))
 
 
 def updating(queue: str = QUEUE, *, dead_letters: bool = False, **fields: str) -> Call:
@@ -95,6 +104,14 @@ ROWS = [
          after_dead=Containers(retry="2"), again=False),
     Move("create", "the initial retry count", NO_QUEUE, creating(QUEUE, retry=2), True, Containers(retry="2"),
          again=False),
+    Move("create", "with histories", NO_QUEUE, lambda broker: broker.create(QUEUE, SortedOptions(history=True)), True,
+         Containers(extras={"history": "1"}), again=False),
+    Move("publish", "not to a queue that does not exist", NO_QUEUE, raising(QueueNotFoundError, publishing("m1")),
+         QueueNotFoundError, NO_QUEUE),
+    Move("publish", "not to a queue of limited length", Containers(options={"max_length": "3"}),
+         raising(LengthLimitedError, publishing("m1")), LengthLimitedError, Containers(options={"max_length": "3"})),
+    Move("publish", "to a queue whose length is not limited any more", Containers(options={"max_length": ""}),
+         publishing("m1"), None, Containers(waiting=("m1",), wake=True, stats={"published": 1})),
     Move("publish", "many wait in publish order", Containers(waiting=("m0",)), publishing("m1", "m2"), None,
          Containers(waiting=("m0", "m1", "m2"), wake=True, stats={"published": 2})),
     Move("publish", "a high priority", Containers(), publishing("m1", priority=2**53), None,
@@ -126,6 +143,11 @@ ROWS = [
     Move("heartbeat", "counts from nothing", held(supervisors={"s1": "0"}),
          lambda broker: broker.heartbeat(QUEUE, "s1"), Heartbeat(1, False),
          held(supervisors={"s1": "1"}), again=Heartbeat(2, False), after_again=held(supervisors={"s1": "2"})),
+    Move("heartbeat", "sees schedules", held(next_due={"nightly": 7}), lambda broker: broker.heartbeat(QUEUE, "s1"),
+         Heartbeat(8, True), held(supervisors={"s1": "8"}, next_due={"nightly": 7}),
+         again=Heartbeat(9, True), after_again=held(supervisors={"s1": "9"}, next_due={"nightly": 7})),
+    Move("heartbeat", "refuses a supervisor that is not registered", Containers(next_due={"nightly": 7}),
+         lambda broker: broker.heartbeat(QUEUE, "s1"), Heartbeat(0, False), Containers(next_due={"nightly": 7})),
     *REQUESTS,
     Move("unregister", "unconditionally", Containers(supervisors={"s1": "7", "s2": "1"}),
          lambda broker: broker.unregister(QUEUE, "s1"), True, Containers(supervisors={"s2": "1"}), again=False),

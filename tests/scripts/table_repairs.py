@@ -76,6 +76,7 @@ def row(sentence: str, before: Containers, after: Containers, **others: Any) -> 
     return Move("deduplicate", sentence, before, deduplicating("m1"), 1, after, **{"again": 0, **others})
 
 
+TEN = tuple(f"m{number}" for number in range(10))
 TWO = {"w1": "s1", "w2": "s1"}
 LOOK = [
     Move("read_headers", "without bodies",
@@ -114,6 +115,9 @@ MEND = [
     Move("drop_missing", "a dead letter's id", Containers(), dropping_missing("f", "parked", side=DEAD_SIDE), 1,
          Containers(),
          before_dead=Containers(parked=("f",), forged=("f",)), after_dead=Containers(stats={"missing": 1}), again=0),
+    Move("drop_missing", "with what is beside it",
+         Containers(waiting=("f",), forged=("f",), extras={"f": '{"unique":"a"}'}, unique={"a": "f"}),
+         dropping_missing("f", "waiting"), 1, Containers(stats={"missing": 1}), again=0),
     Move("drop_missing", "not an id with a message", Containers(waiting=("m1",)), dropping_missing("m1", "waiting"), 0,
          Containers(waiting=("m1",))),
     Move("drop_attempts", "counts without a message",
@@ -122,6 +126,9 @@ MEND = [
     Move("requeue_unplaced", "to the head, the oldest first", Containers(waiting=("m3",), unplaced=("m1", "m2")),
          requeueing_unplaced("m1", "m2"), 2, Containers(waiting=("m1", "m2", "m3"), wake=True, stats={"restored": 2}),
          again=0),
+    Move("requeue_unplaced", "ten at once, whose places are read and not searched",
+         Containers(waiting=("x",), unplaced=TEN), requeueing_unplaced(*TEN), 10,
+         Containers(waiting=(*TEN, "x"), wake=True, stats={"restored": 10}), again=0),
     Move("requeue_unplaced", "to its priority", Containers(unplaced=("m1",), attempts={"m1": "1 0 0 7"}),
          requeueing_unplaced("m1"), 1,
          Containers(prioritized={"m1": 7}, attempts={"m1": "1 0 0 7"}, wake=True, stats={"restored": 1}), again=0),
@@ -195,6 +202,8 @@ DEDUPLICATE = [
     row("held rather than waiting", held("m1", waiting=("m1", "m2")), held("m1", waiting=("m2",))),
     row("put aside rather than held by an unregistered worker", Containers(suspended=("m1",),
         processing={"w9": ("m1",)}), Containers(suspended=("m1",))),
+    row("put aside rather than parked", Containers(suspended=("m1",), parked=("m2", "m1")),
+          Containers(suspended=("m1",), parked=("m2",))),
     row("delayed rather than put aside", Containers(suspended=("m1",), delayed=("m1",)), Containers(delayed=("m1",))),
     row("held rather than delayed", held("m1", delayed=("m1",)), held("m1")),
     row("by a registered worker", held(processing={"w1": ("m1",), "w9": ("m1", "m2")}),

@@ -14,6 +14,7 @@ from bizzmq.broker.broker import Broker
 from bizzmq.broker.workers import DeadWorker, DeathKind
 from bizzmq.protocol.keys import QueueKeys
 from bizzmq.protocol.results import KeptResult
+from tests.scripts.table_repairs import requeueing_unplaced
 
 K = QueueKeys("q")
 OPTIONS = QueueOptions(config_dead_letter_queue=True, history=True)
@@ -144,6 +145,20 @@ def put_back(scene: Scene) -> str:
     return message_id
 
 
+def found_nowhere(scene: Scene) -> str:
+    message_id = scene.publish()
+    scene.broker.connection.execute("DEL", K.waiting)
+    assert requeueing_unplaced(message_id)(scene.broker) == 1
+    return message_id
+
+
+def held_by_no_worker(scene: Scene) -> str:
+    message_id = scene.claimed()
+    scene.broker.connection.execute("HDEL", K.workers, W1)
+    assert scene.broker.requeue_unregistered("q", W1.encode()) == 1
+    return message_id
+
+
 LAST = {
     "released": (released, "released", "its pool is draining"),
     "released before its start": (released_unstarted, "released", "not started"),
@@ -160,6 +175,8 @@ LAST = {
     "quarantined": (quarantined, "dead_lettered", WHY),
     "parked": (parked, "parked", WHY),
     "an unknown task": (put_back, "requeued", "UnknownTaskError: x"),
+    "nowhere": (found_nowhere, "requeued", "the audit found it nowhere"),
+    "held by a worker that is not registered": (held_by_no_worker, "requeued", "its worker was not registered"),
     "a cancel": (cancel_requested, "cancel_requested", "cancelled by ada: wrong"),
 }  # fmt: skip
 

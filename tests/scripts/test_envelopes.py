@@ -96,7 +96,7 @@ def test_an_id_without_an_envelope_does_not_become_a_dead_letter(broker: Broker,
 
     assert broker.dead_letter(QUEUE, "w1", "m1", NEW, RECORD.encode())
 
-    assert look(redis, QUEUE) == held(stats={"dead_lettered": 1})
+    assert look(redis, QUEUE) == held(stats={"missing": 1})
     assert not redis.exists(DEAD_KEYS.waiting, DEAD_KEYS.messages, DEAD_KEYS.meta)
 
 

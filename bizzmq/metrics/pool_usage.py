@@ -8,6 +8,7 @@ a queue they take less than 1 MB.
 from __future__ import annotations
 
 import zlib
+from itertools import accumulate
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Type, TypeVar
 
 from bizzmq.broker.operations import Operation, command
@@ -116,14 +117,13 @@ def _columns(steps: Mapping[int, Sequence[int]]) -> List[List[int]]:
 
 
 def _steps(columns: Any, kind: Type[T]) -> Dict[int, T]:
-    found: Dict[int, T] = {}
-    number = 0
-    for row in zip(*columns):
-        if not all(type(value) is int and 0 <= value < _LARGEST for value in row):
-            raise ValueError(row)
-        number += row[0]
-        found[number] = kind(*row[1:])
-    return found
+    for column in columns:  # each as a whole: a page reads a hundred pools
+        if column and (set(map(type, column)) != {int} or not 0 <= min(column) <= max(column) < _LARGEST):
+            raise ValueError(column)
+    distances, *values = columns
+    if len(values) != len(kind._fields) and distances:
+        raise ValueError(columns)
+    return dict(zip(accumulate(distances), map(kind._make, zip(*values))))
 
 
 def _packed(value: Any) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+import zlib
 from typing import Iterator
 
 import psutil
@@ -134,6 +135,10 @@ def test_an_hour_of_the_largest_pool_is_bounded() -> None:
     assert len(usage.steps) == 1
 
 
-@pytest.mark.parametrize("stored", [b"", b"x", b"1 2 3"])
+FORGED = [b"5", b"[[1],[2]]", b"[[1],[1],[1],[1],[-5]]", b'[["1"],[1],[1],[1],[1]]']
+
+
+@pytest.mark.parametrize("stored", [b"", b"x", *map(zlib.compress, FORGED)])
 def test_what_is_forged_is_nothing(stored: bytes) -> None:
     assert decode(stored, stored).steps == {}
+    assert decode(None, stored).slots == {}

@@ -148,10 +148,12 @@ def charts_of_pool(usage: PoolUsage, deploys: Sequence[Deploy], now_s: float) ->
 def use_of_minutes(usages: Iterable[PoolUsage], now_s: float, minutes: int) -> List[Optional[float]]:
     """Which share of all workers was busy in each of the last minutes, 0 to 1; None for those without any pool."""
     busy, workers = [0] * minutes, [0] * minutes
+    last = int(now_s) // STEP_S
+    places = {last - ago: minutes - 1 - ago // _MINUTE for ago in range(minutes * _MINUTE)}
     for usage in usages:
-        for number, step in usage.steps.items():
-            ago = int(now_s - (number + 1) * STEP_S) // 60
-            if 0 <= ago < minutes:
-                busy[minutes - 1 - ago] += step.busy_milli
-                workers[minutes - 1 - ago] += step.workers
+        for number, place in places.items():
+            step = usage.steps.get(number)
+            if step is not None:
+                busy[place] += step.busy_milli
+                workers[place] += step.workers
     return [some / (1000 * all_) if all_ else None for some, all_ in zip(busy, workers)]

@@ -8,7 +8,7 @@ from typing import Any
 from bizzmq.broker.queues import Deletion
 from bizzmq.broker.workers import Requeued
 from tests.scripts.beside import LATER, event
-from tests.scripts.containers import NO_QUEUE, Containers
+from tests.scripts.containers import NO_QUEUE, Containers, envelope
 from tests.scripts.moves import DEAD, QUEUE, Call, Move, held, reading
 from tests.scripts.table_leaving import (
     FULL,
@@ -22,6 +22,8 @@ from tests.scripts.table_leaving import (
     gone,
     promoting,
     purging,
+    refused,
+    replaying_read,
     requeueing,
     retrying,
 )
@@ -36,6 +38,10 @@ def noted(
     """A row with the event that the history of m1 has then."""
     return Move(script, f"{sentence}, in its history", before, call, True, after, again=False,
                 beside_after={"history": {"m1": (line,)}}, **dead)  # fmt: skip
+
+
+def replaying_any(priority: int = 0) -> Call:
+    return lambda broker: broker.replay(QUEUE, "m1", priority)
 
 
 def buried(sentence: str, before: str, after: str) -> Move:
@@ -116,4 +122,44 @@ REPEATED = [
     Move("delete_queue", "a call that its caller repeats", FULL, deleting_queue("all", "w1", "w2", nonce="n1"),
          Deletion(True, 4, 4, 2), NO_QUEUE, before_dead=FULL_DEAD, after_dead=NO_QUEUE),
 ]  # fmt: skip
-ROWS = [*NOTED, *ENVELOPES, *REPEATED]
+UNIQUE = {"m1": '{"unique":"a"}'}
+BURIED = Containers(waiting=("m1",))
+BACK: Any = {"waiting": ("m1",), "wake": True, "stats": {"replayed": 1}}
+REPLAYED = [
+    Move("replay", f"without its error: {sentence}", Containers(), reading(replaying_any(), "messages", "extras"),
+         (True, ({"m1": after}, None), None), Containers(**BACK),
+         before_dead=Containers(waiting=("m1",), others={"messages": {"m1": before}}), after_dead=Containers(),
+         again=(False, ({"m1": after}, None), None))
+    for sentence, before, after in (
+        ("options", '1\t{"a":1}\t{"error":"e"}\n"body of m1"', '1\t{"a":1}\n"body of m1"'),
+        ("no options", '1\t{}\t{"error":"e"}\n"body of m1"', '1\n"body of m1"'),
+        ("no error", '1\n"body of m1"', '1\n"body of m1"'),
+    )
+] + [
+    Move("replay", "without a body", Containers(), reading(replaying_any(), "messages"), (True, ({"m1": "1"}, None)),
+         Containers(**BACK), before_dead=Containers(waiting=("m1",), others={"messages": {"m1": "1"}}),
+         after_dead=Containers(), again=(False, ({"m1": "1"}, None)), beside_after={"bodies": {"m1": ""}}),
+    Move("replay", "to its priority", Containers(), replaying_any(5), True,
+         Containers(prioritized={"m1": 5}, attempts={"m1": "0 0 0 5"}, wake=True, stats={"replayed": 1}),
+         before_dead=BURIED, after_dead=Containers(), again=False),
+    Move("replay", "to a queue with an unreadable retry count", Containers(retry="x"), replaying_any(), True,
+         Containers(**BACK, retry="x"), before_dead=BURIED, after_dead=Containers(), again=False),
+    Move("replay", "not without its queue", NO_QUEUE, refused(replaying_any()), "QueueNotFoundError", NO_QUEUE,
+         before_dead=BURIED, after_dead=BURIED),
+    Move("replay", "one whose unique key is no text", Containers(extras={"m1": '{"unique":5}'}), replaying_any(), True,
+         Containers(**BACK, extras={"m1": '{"unique":5}'}), before_dead=BURIED, after_dead=Containers(), again=False),
+    Move("replay", "one that is stored in both queues", Containers(waiting=("m1",), extras=UNIQUE, unique={"a": "m1"}),
+         replaying_any(), True,
+         Containers(waiting=("m1", "m1"), extras=UNIQUE, unique={"a": "m1"}, wake=True, stats={"replayed": 1}),
+         before_dead=BURIED, after_dead=Containers(), again=False),
+    Move("replay", "what was kept with its failure",
+         Containers(others={"result:m1": "x", "result:m1:history": "y", "result:m1:output": "z"}),
+         reading(replaying_any(), "result:m1", "result:m1:history", "result:m1:output"), (True, None, None, None),
+         Containers(**BACK), before_dead=BURIED, after_dead=Containers(), again=(False, None, None, None)),
+    noted("replay", "replayed", replaying_any(), Containers(**HISTORY), event("replayed"),
+          Containers(**BACK, **HISTORY), before_dead=BURIED, after_dead=Containers()),
+    Move("replay", "edited, in its history", Containers(**HISTORY), replaying_read(b"1\n", envelope("m1")), True,
+         Containers(**BACK, **HISTORY), before_dead=BURIED, after_dead=Containers(),
+         beside_after={"history": {"m1": (event("replayed", why="edited"),)}}),
+]  # fmt: skip
+ROWS = [*REPLAYED, *NOTED, *ENVELOPES, *REPEATED]

@@ -9,7 +9,7 @@ from bizzmq.admin import dead_letters
 from bizzmq.broker.broker import Broker
 from bizzmq.broker.queues import Deletion
 from bizzmq.broker.workers import DeadWorker, Requeued
-from bizzmq.errors import BrokerReplyError, LeaseLostError
+from bizzmq.errors import BrokerReplyError, LeaseLostError, QueueNotFoundError
 from tests.scripts.containers import NO_QUEUE, Containers, envelope
 from tests.scripts.moves import DEAD, QUEUE, Call, Move, held, reading
 
@@ -86,7 +86,7 @@ def refused(call: Call) -> Call:
     def name(broker: Broker) -> Any:
         try:
             return call(broker)
-        except (LeaseLostError, BrokerReplyError) as error:
+        except (LeaseLostError, BrokerReplyError, QueueNotFoundError) as error:
             return type(error).__name__
 
     return name

@@ -71,7 +71,7 @@ if terms.expires_ms or terms.superseded then
   terms.expires_ms, terms.superseded = nil, nil
   redis.pcall('HSET', beside(messages, 'extras'), id, cjson.encode(terms))
 end
-note(messages, id, 'replayed', {why = edited ~= '' and 'edited' or nil})
+note(messages, id, 'replayed', {why = edited ~= '' and 'edited'})
 redis.call('DEL', result)
 redis.pcall('DEL', beside_result(result, 'history'), beside_result(result, 'output'))
 redis.call('HDEL', dead_messages, id)

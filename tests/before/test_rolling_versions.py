@@ -16,25 +16,38 @@ from pathlib import Path
 
 import pytest
 
+from bizzmq.audit.audit import audit
+from bizzmq.audit.findings import Kind
+from bizzmq.audit.repair import repair
+from bizzmq.broker.broker import Broker
+from bizzmq.protocol.keys import QueueKeys
 from bizzmq.testing.wait import eventually
-from tests.faults.scene import QUEUE, Scene
+from tests.faults.gated_handler import HANDLER as GATED
+from tests.faults.scene import PATIENCE_S, QUEUE, Scene
 from tests.support.paths import ROOT
 
 BEFORE = "b64feee"
 """The commit before messages had keys, checkpoints and schedules."""
+BEFORE_PROFILES = "6e2de2e"
+"""The commit before pools kept profiles of slow messages."""
 HANDLER = "tests.handlers:by_body"
+
+
+def unpacked(commit: str, directory: Path) -> Path:
+    """A directory with an earlier version."""
+    packed = subprocess.run(["git", "archive", commit], cwd=ROOT, capture_output=True, check=False)
+    if packed.returncode != 0:
+        pytest.skip(f"no commit {commit} here: {packed.stderr.decode(errors='replace').strip()}")
+    place = directory / "before"
+    with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
+        archive.extractall(place)
+    return place
 
 
 @pytest.fixture
 def before(tmp_path: Path) -> Path:
     """A directory with the version before."""
-    packed = subprocess.run(["git", "archive", BEFORE], cwd=ROOT, capture_output=True, check=False)
-    if packed.returncode != 0:
-        pytest.skip(f"no commit {BEFORE} here: {packed.stderr.decode(errors='replace').strip()}")
-    place = tmp_path / "before"
-    with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
-        archive.extractall(place)
-    return place
+    return unpacked(BEFORE, tmp_path)
 
 
 @pytest.mark.usually(1)
@@ -75,3 +88,30 @@ def test_both_versions_share_a_queue_and_lose_nothing(
     assert (
         0 < scene.mq.metrics(QUEUE, last_s=600).total.succeeded <= 801
     )  # those of the new pool: the old one has no history
+
+
+def test_workers_from_before_profiles_go_on_with_messages_that_have_one(
+    scene: Scene, broker: Broker, tmp_path: Path
+) -> None:
+    """They do not know profiles, so that of a message which they end stays. The audit names it and can remove it."""
+    before = unpacked(BEFORE_PROFILES, tmp_path)
+    first = scene.pool("--lease=1", "--autopsy-after=0.2", handler=GATED, concurrency=1)
+    gate = scene.gate()
+    message_id = scene.publish_one(gate.body())
+    eventually(lambda: scene.mq.kept_profile(message_id), PATIENCE_S, first.log)
+    first.kill_group()
+
+    old = scene.pool("--lease=1", handler=GATED, concurrency=1, cwd=before, env={"PYTHONPATH": str(before)})
+    eventually(lambda: scene.held() == [message_id] and len(scene.ledger.starts()) == 2, PATIENCE_S, old.log)
+    new = scene.pool("--lease=1", "--autopsy-after=0.2", handler=GATED, concurrency=1)
+    assert scene.mq.kept_profile(message_id)
+    gate.open()
+    scene.publish(*[gate.body()] * 20)
+
+    scene.settle(extra_runs=1)
+    assert scene.totals()["acked"] == 21
+    scene.retire(old, new)
+    (finding,) = audit(broker, QUEUE, 1.0).findings
+    assert (finding.kind, finding.names) == (Kind.LEFTOVERS, (message_id.encode(),))
+    assert repair(broker, QUEUE, 1.0)[1].findings == ()
+    assert scene.redis.exists(*QueueKeys(QUEUE).beside) == 0

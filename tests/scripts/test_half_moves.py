@@ -143,11 +143,14 @@ def test_a_claim_that_fails_has_promoted_nothing(broker: Broker, redis: Redis, k
     assert everything(redis) == before
 
 
-@pytest.mark.parametrize("name", ["messages", "meta", "waiting", "wake"])
-def test_a_claim_that_cannot_dead_letter_an_expired_message_takes_none(broker: Broker, redis: Redis, name: str) -> None:
+@pytest.mark.parametrize(("name", "place"), [("messages", "waiting"), ("meta", "due"), ("waiting", "due"),
+                                             ("wake", "waiting")])  # fmt: skip
+def test_a_claim_that_cannot_dead_letter_an_expired_message_takes_none(
+    broker: Broker, redis: Redis, name: str, place: str
+) -> None:
     """Taken, it would be returned and run by the next claim."""
     expired = {"m1": "{" + PAST + "}"}
-    put(redis, QUEUE, held(waiting=("m1", "m2"), extras=expired, options={"dead_letter_expired": "1"}))
+    put(redis, QUEUE, held(**{place: ("m1", "m2")}, extras=expired, options={"dead_letter_expired": "1"}))
     redis.set(getattr(Keys(DEAD), name), "of the wrong type")
     before = everything(redis)
 

@@ -20,10 +20,10 @@ from bizzmq.audit.audit import audit
 from bizzmq.audit.findings import Kind
 from bizzmq.audit.repair import repair
 from bizzmq.broker.broker import Broker
+from bizzmq.broker.workers import DeadWorker, DeathKind
 from bizzmq.protocol.keys import QueueKeys
 from bizzmq.testing.wait import eventually
-from tests.faults.gated_handler import HANDLER as GATED
-from tests.faults.scene import PATIENCE_S, QUEUE, Scene
+from tests.faults.scene import QUEUE, Scene
 from tests.support.paths import ROOT
 
 BEFORE = "b64feee"
@@ -31,6 +31,8 @@ BEFORE = "b64feee"
 BEFORE_PROFILES = "6e2de2e"
 """The commit before pools kept profiles of slow messages."""
 HANDLER = "tests.handlers:by_body"
+STARTS_S = 120.0
+"""How long pools may take to start and to work on a busy machine."""
 
 
 def unpacked(commit: str, directory: Path) -> Path:
@@ -95,20 +97,19 @@ def test_workers_from_before_profiles_go_on_with_messages_that_have_one(
 ) -> None:
     """They do not know profiles, so that of a message which they end stays. The audit names it and can remove it."""
     before = unpacked(BEFORE_PROFILES, tmp_path)
-    first = scene.pool("--lease=1", "--autopsy-after=0.2", handler=GATED, concurrency=1)
-    gate = scene.gate()
-    message_id = scene.publish_one(gate.body())
-    eventually(lambda: scene.mq.kept_profile(message_id), PATIENCE_S, first.log)
-    first.kill_group()
+    (message_id,) = scene.publish({"do": "ok"})
+    broker.register(QUEUE, "s1", "w1")
+    broker.claim(QUEUE, "w1", 1, [])
+    assert broker.record(QUEUE, "w1", message_id, profile=b"samples")
+    broker.requeue(QUEUE, "w1", DeadWorker(DeathKind.STOPPED))
+    broker.unregister(QUEUE, "s1")
 
-    old = scene.pool("--lease=1", handler=GATED, concurrency=1, cwd=before, env={"PYTHONPATH": str(before)})
-    eventually(lambda: scene.held() == [message_id] and len(scene.ledger.starts()) == 2, PATIENCE_S, old.log)
-    new = scene.pool("--lease=1", "--autopsy-after=0.2", handler=GATED, concurrency=1)
-    assert scene.mq.kept_profile(message_id)
-    gate.open()
-    scene.publish(*[gate.body()] * 20)
+    old = scene.pool("--lease=2", handler=HANDLER, concurrency=1, cwd=before, env={"PYTHONPATH": str(before)})
+    eventually(lambda: scene.totals().get("acked") == 1, STARTS_S, old.log)
+    new = scene.pool("--lease=2", "--autopsy-after=1", handler=HANDLER, concurrency=1)
+    scene.publish(*[{"do": "ok"}] * 20)
 
-    scene.settle(extra_runs=1)
+    scene.settle(timeout_s=STARTS_S)
     assert scene.totals()["acked"] == 21
     scene.retire(old, new)
     (finding,) = audit(broker, QUEUE, 1.0).findings

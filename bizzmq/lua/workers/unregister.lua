@@ -10,7 +10,7 @@ if ARGV[2] ~= '' and redis.call('HGET', supervisors, ARGV[1]) ~= ARGV[2] then re
 local removed = redis.call('HDEL', supervisors, ARGV[1])
 -- Its report and what it uses go with it, or expire if this user of Redis may not delete them (see `report`).
 local base = string.gsub(supervisors, 'supervisors$', '')
-local pool = base .. 'pool:' .. ARGV[1]
+local pool, metrics = base .. 'pool:' .. ARGV[1], base .. 'metrics'
 redis.pcall('DEL', pool)
-redis.pcall('HDEL', base .. 'metrics', 'u:' .. ARGV[1], 'w:' .. ARGV[1])
+redis.pcall('HDEL', metrics, 'u:' .. ARGV[1], 'w:' .. ARGV[1])
 return removed

@@ -229,9 +229,9 @@ def test_two_minutes(home: Path, environment: dict[str, str], work_first: bool) 
     """In either order of the two terminals, the second one at once."""
     _, pool_lines, result, work, _ = README
     export, command_line = pool_lines.code.strip().splitlines()
-    second_terminal = f"{result.code}{work.code}"
+    second_terminal = f"{result.code}{work.code}".replace("timeout_s=30", "timeout_s=300")
     if work_first:
-        shell(second_terminal.replace(".result(timeout_s=30)", ".id"), home, environment)
+        shell(second_terminal.replace(".result(timeout_s=300)", ".id"), home, environment)
     with (home / "pool.log").open("wb") as log:
         pool = subprocess.Popen(
             ["sh", "-c", f"{export}\nexec {command_line}"], cwd=home, env=environment, stdout=log, stderr=log

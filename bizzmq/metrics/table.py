@@ -1,6 +1,7 @@
 """A table of measured rows in a buffer: the shared memory of a pool, or the memory of one process.
 
 One process writes it at a time, and others read it meanwhile: each cell is a float of eight bytes, written in one step.
+A handler's C code may overwrite it. Its figures are then wrong, but can be read.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ ROWS = 256
 """Rows of the table of one worker."""
 _KEPT_FOR_OTHERS = 56
 """The last rows are for what is `other`, two for each queue; the very last one takes what finds no row."""
+_MOST = 2.0**63
 Key = Tuple[int, str]
 
 
@@ -73,7 +75,7 @@ class MetricsTable:
     @property
     def number(self) -> int:
         """The number of the last report for which this table stands."""
-        return int(self.cells[_NUMBER])
+        return _whole(self.cells[_NUMBER])
 
     @number.setter
     def number(self, number: int) -> None:
@@ -121,7 +123,7 @@ class MetricsTable:
         return at
 
     def _learn(self) -> None:
-        for number in range(self._known, int(self.cells[_USED])):
+        for number in range(self._known, self._used()):
             key = self._name(number)
             self._places[key] = self._at(number)
             self._counts[key[0], is_key(key[1])] += 1
@@ -139,13 +141,17 @@ class MetricsTable:
 
     def rows(self) -> Iterator[Row]:
         """All rows as they are now."""
-        for number in range(min(self._rows, int(self.cells[_USED]))):
+        for number in range(self._used()):
             at = self._at(number)
-            yield Row(*self._name(number), self.cells[at : at + COLUMNS].tolist())
+            cells = self.cells[at : at + COLUMNS].tolist()
+            yield Row(*self._name(number), cells if 0.0 <= sum(cells) < _MOST else [_possible(cell) for cell in cells])
+
+    def _used(self) -> int:
+        return min(self._rows, _whole(self.cells[_USED]))
 
     def zero(self) -> None:
         """Make all cells of all rows 0. Their names stay."""
-        for number in range(min(self._rows, int(self.cells[_USED]))):
+        for number in range(self._used()):
             start = self._at(number) * _CELL
             self._bytes[start : start + _ROW_BYTES] = bytes(_ROW_BYTES)
 
@@ -163,6 +169,15 @@ class MetricsTable:
             if value:
                 place = at + column
                 cells[place] = max(cells[place], value) if column == MEMORY else cells[place] + value
+
+
+def _possible(value: float) -> float:
+    """A count or a sum; 0.0 for what none can be."""
+    return value if 0.0 <= value < _MOST else 0.0
+
+
+def _whole(value: float) -> int:
+    return int(_possible(value))
 
 
 def _fitting(name: str) -> str:

@@ -11,7 +11,7 @@ from bizzmq.workers.ipc.output_area import OUTPUT_AREA_BYTES
 from bizzmq.workers.ipc.pool_header import DRAINING_AT, HAS_RECORDS_AT, HEADER_BYTES, WATCHED_AT, PoolGate
 from bizzmq.workers.ipc.records_area import RECORDS_BYTES
 from bizzmq.workers.ipc.results_area import RESULTS_BYTES
-from bizzmq.workers.ipc.slot_activity import SLOT_BYTES, SlotActivity
+from bizzmq.workers.ipc.slot_activity import MOST_QUEUES, SLOT_BYTES, SlotActivity
 
 _ALIGNED = 64
 _METRICS_BYTES = size_of()
@@ -20,14 +20,14 @@ _METRICS_BYTES = size_of()
 class Scoreboard:
     """The activities of all slots, and the gate, in memory that is shared across fork."""
 
-    def __init__(self, slots: int, *, captures: bool = False) -> None:
+    def __init__(self, slots: int, queues: int = MOST_QUEUES, *, captures: bool = False) -> None:
         self._results_at = HEADER_BYTES + slots * SLOT_BYTES
         self._records_at = self._results_at + slots * RESULTS_BYTES
         self._output_at = self._records_at + slots * RECORDS_BYTES
         self._captured_at = self._output_at + slots * OUTPUT_AREA_BYTES
         self._metrics_at = -(-(self._captured_at + slots * CAPTURE_AREA_BYTES) // _ALIGNED) * _ALIGNED
         self._ledger_at = self._metrics_at + slots * _METRICS_BYTES
-        self._slots = slots
+        self._slots, self._queues = slots, queues
         self._memory = mmap.mmap(-1, self._ledger_at + LEDGER_BYTES)
         self._files = capture_files(slots) if captures else []
         self.gate = PoolGate(self._memory)
@@ -55,7 +55,7 @@ class Scoreboard:
         results_at, records_at = self._results_at + index * RESULTS_BYTES, self._records_at + index * RECORDS_BYTES
         output_at = self._output_at + index * OUTPUT_AREA_BYTES
         metrics, captured = self.metrics(index), self._captured(index)
-        return SlotActivity(self._memory, index, results_at, records_at, output_at, metrics, captured)
+        return SlotActivity(self._memory, index, results_at, records_at, output_at, metrics, captured, self._queues)
 
     def metrics(self, index: int) -> MetricsTable:
         """What the workers of one slot have measured. It outlives each of them."""

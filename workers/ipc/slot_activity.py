@@ -4,6 +4,8 @@ After a worker's death, the supervisor reads there which message was running, an
 Within a note the order of the writes matters, since SIGKILL may fall between any two: the finished id is written before
 the state leaves RUNNING, and the running id before the state becomes RUNNING. A result is written before the finished
 id. It has a checksum, so half of one is no result.
+
+A handler's C code may overwrite this memory. What is read is then wrong, but always possible.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ _BEGIN = struct.Struct("=20sHHddx")  # running id, its delivery modulo 65536, ho
 _BEGIN_TASK = struct.Struct("=20sHHdd64s")  # the same, and the end of the name of its task: none for a plain message
 _TASK_BYTES, _TASK_AT = 64, 40
 _MOST_NAMES = 1000
+_LONGEST_S = 1e12
 _ID = struct.Struct("=20s")
 _NONE = bytes(_ID.size)
 _COUNT = struct.Struct("=Q")
@@ -45,6 +48,8 @@ _FAILED_AT = 152
 _CANCEL_AT = 160
 _CANCEL = struct.Struct("=20sH")  # id of a message, its delivery modulo 65536
 _EXIT_REASONS = list(ExitReason)
+MOST_QUEUES = 256
+"""What one byte can count."""
 REMINDER = signal.SIGWINCH
 """The signal after which a worker looks whether its message is cancelled, or has passed a limit."""
 
@@ -98,9 +103,9 @@ class SlotActivity(ActivityRecorder):
 
     def __init__(
         self, memory: mmap.mmap, slot: int, results_at: int, records_at: int, output_at: int, metrics: MetricsTable,
-        captured: CapturedOutput | None = None,
+        captured: CapturedOutput | None = None, queues: int = MOST_QUEUES,
     ) -> None:  # fmt: skip
-        self._memory = memory
+        self._memory, self._queues = memory, queues
         self.metrics = self.table = metrics
         self._results = ResultsArea(memory, results_at)
         self.records = RecordsArea(memory, records_at)
@@ -265,8 +270,9 @@ class SlotActivity(ActivityRecorder):
         (cpu_deadline_s,) = _SECONDS.unpack_from(self._memory, self._at + _CPU_AT)
         (handled,) = _COUNT.unpack_from(self._memory, self._handled_at)
         (failed,) = _COUNT.unpack_from(self._memory, self._failed_at)
+        state, exit_reason = self._memory[self._state_at], self._memory[self._exit_reason_at]
         return Snapshot(
-            activity=Activity(self._memory[self._state_at]),
+            activity=Activity(state) if state <= Activity.LEFT else Activity.RUNNING,
             running=_text(running),
             task=self._memory[self._at + _TASK_AT : self._at + _TASK_AT + _TASK_BYTES]
             .partition(b"\0")[0]
@@ -274,14 +280,19 @@ class SlotActivity(ActivityRecorder):
             last_finished=_text(finished),
             delivery=delivery,
             rest=rest,
-            started_s=started_s,
-            deadline_s=deadline_s,
-            queue_index=self._memory[self._queue_at],
+            started_s=_possible(started_s),
+            deadline_s=_possible(deadline_s),
+            queue_index=min(self._memory[self._queue_at], self._queues - 1),
             handled=handled,
             failed=failed,
-            cpu_deadline_s=cpu_deadline_s,
-            exit_reason=_EXIT_REASONS[self._memory[self._exit_reason_at]],
+            cpu_deadline_s=_possible(cpu_deadline_s),
+            exit_reason=_EXIT_REASONS[min(exit_reason, len(_EXIT_REASONS) - 1)],
         )
+
+
+def _possible(seconds: float) -> float:
+    """Seconds of a clock; 0.0 for what no clock shows."""
+    return seconds if 0.0 <= seconds < _LONGEST_S else 0.0
 
 
 def _text(padded: bytes) -> str:

@@ -66,7 +66,7 @@ class Components:
         self._before_open = before_open
         self.pid = os.getpid()
         scripts.load_all()
-        self.scoreboard = Scoreboard(2 * config.capacity, captures=config.capture_output)
+        self.scoreboard = Scoreboard(2 * config.capacity, len(config.queues), captures=config.capture_output)
         captured = self.scoreboard.captured()
         self.output_relay = OutputRelay(captured, config.queues, close_in_child) if captured else None
         silence_s = max(_SILENCE_S, config.lease_s / 2)

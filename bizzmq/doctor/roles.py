@@ -65,8 +65,8 @@ _WORK = [
     _use("stats", "hgetall hincrby hlen hmget"),
     _use("due", "exists"),
     _use("pool:POOL", "del set"),
-    _use("metrics", "hdel hget hkeys hlen hmget hset pexpire"),
-    _use("requests", "hdel hget hgetall hlen"),
+    _use("metrics", "hdel hget hkeys hmget hset pexpire"),
+    _use("requests", "hdel hget hgetall"),
     _use("answer:REQUEST", "set"),
 ]
 _VIEW = [
@@ -183,7 +183,7 @@ ROLES: Dict[str, List[Use]] = {
         _use("dlq:messages", "hdel hget hlen hset"),
         _use("dlq:attempts", "hdel hlen"),
         _use("dlq:waiting", "llen lpush lrange lrem"),
-        _use("dlq:parked", "llen lrange lrem"),
+        _use("dlq:parked", "lrange lrem"),
         _use("dlq:wake", "zadd zcard"),
         _use("dlq:stats", "hincrby hlen"),
         _use("result:MESSAGE", "del set"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Any, Callable, Type
+from typing import Any, Callable, Sequence, Type
 
 from bizzmq.broker.broker import Broker
 from bizzmq.errors import BizzMQError
@@ -50,15 +50,32 @@ class Move:
     def returns_again(self) -> Any:
         return self.returns if self.again is SAME else self.again
 
+    @property
+    def without_reading(self) -> tuple[Call, Any]:
+        """The call and its result, without what it reads afterwards: not each user of Redis may read all keys."""
+        if isinstance(self.call, Reading):
+            return self.call.call, self.call.result_of(self.returns)
+        return self.call, self.returns
+
+
+class Reading:
+    """A call, and a look at some keys with the same connection."""
+
+    def __init__(self, call: Call, ends: Sequence[str]) -> None:
+        self.call, self._ends = call, ends
+
+    def result_of(self, returns: Any) -> Any:
+        """What the call returns, from what this returns."""
+        return returns[0]
+
+    def __call__(self, broker: Broker) -> Any:
+        result = self.call(broker)
+        return (result, *(_read(broker, broker.keys(QUEUE).base + end) for end in self._ends))
+
 
 def reading(call: Call, *ends: str) -> Call:
     """As the call; its result, and what these keys of the queue hold then: see `Containers.others`."""
-
-    def both(broker: Broker) -> Any:
-        result = call(broker)
-        return result, *(_read(broker, broker.keys(QUEUE).base + end) for end in ends)
-
-    return both
+    return Reading(call, ends)
 
 
 def _read(broker: Broker, key: str) -> Any:

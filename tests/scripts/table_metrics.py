@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from typing import Any, Mapping, Sequence
+from unittest.mock import ANY
 
 from bizzmq.broker.broker import Broker
 from tests.scripts.containers import NO_QUEUE, PERIOD_MS, Containers
-from tests.scripts.moves import QUEUE, Call, Move, held, reading
+from tests.scripts.moves import QUEUE, Call, Move, Reading, held, reading
 
 MONTH = 31 * 24 * 60
 TOTALS = {"published": 1, "replayed": 2, "acked": 3, "discarded": 4, "dead_lettered": 5, "retried": 6, "cancelled": 7,
@@ -50,25 +51,35 @@ def published_at(ms: float) -> str:
     return f"{int(ms * 1000):013x}abcdefg"
 
 
-def noting(before: Mapping[str, str], call: Call, changed: Mapping[str, str], sentence: str, **queue: Any) -> Move:
-    """A row of add_metrics: what the history holds before, and what has changed."""
-    after = {**before, **changed}
+class Noting(Reading):
+    """A report, and a look at the history. `before` and `after` are the history; the report returns gauges."""
 
-    def call_now(broker: Broker) -> Any:
+    def __init__(self, call: Call, before: Mapping[str, str], after: Any) -> None:
+        super().__init__(call, ["metrics"])
+        self._before, self._after = before, after
+
+    def result_of(self, returns: Any) -> Any:  # noqa: ARG002 - a method of Reading
+        return ANY
+
+    def __call__(self, broker: Broker) -> Any:
         read = ("HMGET", broker.keys(QUEUE).metrics, "sampled", "ages")
         period, ages = broker.connection.execute(*read)
-        _, history = reading(call, "metrics")(broker)
+        _, history = super().__call__(broker)
         now_s = int(broker.connection.execute("TIME")[0])
-        is_over = before.get("sampled") == "<period>" and period != b"%d" % (now_s * 1000 // PERIOD_MS)
-        is_over |= "<minute>" in before.get("ages", "") and b"%d " % (now_s // 60) not in ages
-        if is_over:
-            return after, MONTH if changed else None  # the time is over meanwhile, so this shows nothing
-        return history
+        is_over = self._before.get("sampled") == "<period>" and period != b"%d" % (now_s * 1000 // PERIOD_MS)
+        is_over |= "<minute>" in self._before.get("ages", "") and b"%d " % (now_s // 60) not in ages
+        return self._after if is_over else history  # if the time is over meanwhile, this shows nothing
 
-    there = Containers(**queue)
+
+def noting(before: Mapping[str, str], call: Call, changed: Mapping[str, str], sentence: str, **queue: Any) -> Move:
+    """A row of add_metrics: what the history holds before, and what has changed."""
+    after, there = {**before, **changed}, Containers(**queue)
     others = {"metrics": before} if before else {}
-    returns = (after, MONTH if changed else None) if after else None
-    return Move("add_metrics", sentence, Containers(**queue, others=others), call_now, returns, there)
+    expected = (after, MONTH if changed else None)
+    reports = Noting(call, before, expected)
+    return Move(
+        "add_metrics", sentence, Containers(**queue, others=others), reports, expected if after else None, there
+    )
 
 
 BUSY = held("m1", waiting=("m2", "m3"), delayed=("m4",), stats={"published": 4})

@@ -28,7 +28,7 @@ DONE: Dict[str, Callable[[Any], bool]] = {
     "record": lambda reply: reply in (0, 1),
     "register": lambda reply: reply == 1,
     "remove_schedule": lambda reply: reply in (-1, 0, 1),
-    "replay": lambda reply: reply in (-2, 0, 1),
+    "replay": lambda reply: reply in (-2, -1, 0, 1),
     "resume_schedule": lambda reply: reply in (0, 1, 2),
     "write_off": lambda reply: reply in (0, 1),
 }

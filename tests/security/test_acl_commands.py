@@ -25,7 +25,7 @@ from bizzmq.testing.wait import eventually
 from tests.scripts.containers import Containers, put
 from tests.scripts.moves import DEAD, QUEUE, Move, held
 from tests.scripts.table_schedules import DROPS, firing, occurrence, one
-from tests.scripts.test_moves import MOVES
+from tests.scripts.test_moves import MOVES, given
 from tests.security.acl_server import _start_over, admin, binaries, guarded, is_of, no_waiters_left, waiters
 from tests.security.monitor import Pair, monitored
 from tests.security.role_commands import ACTIONS
@@ -178,8 +178,7 @@ def _of_retention(queue: str) -> Act:
 
 def _of_move(move: Move) -> Act:
     def prepare(_server: RedisServer, admin: Redis) -> None:
-        put(admin, QUEUE, move.before)
-        put(admin, DEAD, move.before_dead)
+        given(admin, move)
         for name in move.after.results:
             channel = Keys(QUEUE).result(name)
             waiters.append(admin.pubsub())
@@ -189,7 +188,7 @@ def _of_move(move: Move) -> Act:
     def do(url: str) -> None:
         broker = Broker(Connection(url))
         try:
-            move.call(broker)
+            move.without_reading[0](broker)
         finally:
             broker.connection.drop()
 

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Iterator, Mapping, NamedTuple
 
@@ -200,8 +201,9 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    return clean_environment(tmp_path)
+def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
+    with tempfile.TemporaryDirectory(dir="/tmp") as short:  # noqa: S108 - pytest's path may be too long for sockets
+        yield {**clean_environment(tmp_path), "XDG_RUNTIME_DIR": short}
 
 
 def clean_environment(home: Path) -> dict[str, str]:

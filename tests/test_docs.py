@@ -202,7 +202,7 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
-    with tempfile.TemporaryDirectory(dir="/tmp") as short:  # noqa: S108 - pytest's path may be too long for sockets
+    with tempfile.TemporaryDirectory(dir="/tmp") as short:
         yield {**clean_environment(tmp_path), "XDG_RUNTIME_DIR": short}
 
 

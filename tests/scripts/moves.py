@@ -53,9 +53,7 @@ class Move:
     @property
     def without_reading(self) -> tuple[Call, Any]:
         """The call and its result, without what it reads afterwards: not each user of Redis may read all keys."""
-        if isinstance(self.call, Reading):
-            return self.call.call, self.call.result_of(self.returns)
-        return self.call, self.returns
+        return self.call.alone(self.returns) if isinstance(self.call, Reading) else (self.call, self.returns)
 
 
 class Reading:
@@ -64,9 +62,9 @@ class Reading:
     def __init__(self, call: Call, ends: Sequence[str]) -> None:
         self.call, self._ends = call, ends
 
-    def result_of(self, returns: Any) -> Any:
-        """What the call returns, from what this returns."""
-        return returns[0]
+    def alone(self, returns: Any) -> tuple[Call, Any]:
+        """The call without the look, and its result, from what this returns."""
+        return self.call, returns[0]
 
     def __call__(self, broker: Broker) -> Any:
         result = self.call(broker)

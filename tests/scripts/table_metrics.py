@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any, Mapping, Sequence
-from unittest.mock import ANY
 
 from bizzmq.broker.broker import Broker
 from tests.scripts.containers import NO_QUEUE, PERIOD_MS, Containers
@@ -58,8 +57,8 @@ class Noting(Reading):
         super().__init__(call, ["metrics"])
         self._before, self._after = before, after
 
-    def result_of(self, returns: Any) -> Any:  # noqa: ARG002 - a method of Reading
-        return ANY
+    def alone(self, returns: Any) -> tuple[Call, Any]:  # noqa: ARG002 - what it returns is the history
+        return lambda broker: self.call(broker) is not None, True
 
     def __call__(self, broker: Broker) -> Any:
         read = ("HMGET", broker.keys(QUEUE).metrics, "sampled", "ages")

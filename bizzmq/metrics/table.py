@@ -25,7 +25,6 @@ ROWS = 256
 """Rows of the table of one worker."""
 _KEPT_FOR_OTHERS = 56
 """The last rows are for what is `other`, two for each queue; the very last one takes what finds no row."""
-_MOST = 2.0**63
 Key = Tuple[int, str]
 
 
@@ -75,7 +74,7 @@ class MetricsTable:
     @property
     def number(self) -> int:
         """The number of the last report for which this table stands."""
-        return _whole(self.cells[_NUMBER])
+        return int(possible(self.cells[_NUMBER]))
 
     @number.setter
     def number(self, number: int) -> None:
@@ -144,10 +143,11 @@ class MetricsTable:
         for number in range(self._used()):
             at = self._at(number)
             cells = self.cells[at : at + COLUMNS].tolist()
-            yield Row(*self._name(number), cells if 0.0 <= sum(cells) < _MOST else [_possible(cell) for cell in cells])
+            total = sum(cells)
+            yield Row(*self._name(number), cells if possible(total) == total else list(map(possible, cells)))
 
     def _used(self) -> int:
-        return min(self._rows, _whole(self.cells[_USED]))
+        return min(self._rows, int(possible(self.cells[_USED])))
 
     def zero(self) -> None:
         """Make all cells of all rows 0. Their names stay."""
@@ -171,13 +171,9 @@ class MetricsTable:
                 cells[place] = max(cells[place], value) if column == MEMORY else cells[place] + value
 
 
-def _possible(value: float) -> float:
-    """A count or a sum; 0.0 for what none can be."""
-    return value if 0.0 <= value < _MOST else 0.0
-
-
-def _whole(value: float) -> int:
-    return int(_possible(value))
+def possible(value: float, most: float = 2.0**63) -> float:
+    """A count or a time; 0.0 for what none can be: a negative one, `most` and more, and NaN."""
+    return value if 0.0 <= value < most else 0.0
 
 
 def _fitting(name: str) -> str:

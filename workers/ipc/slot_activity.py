@@ -19,7 +19,7 @@ from typing import Callable, Dict
 
 from bizzmq.consumer.hooks import ActivityRecorder
 from bizzmq.consumer.options import ExitReason
-from bizzmq.metrics.table import MetricsTable
+from bizzmq.metrics.table import MetricsTable, possible
 from bizzmq.protocol.results import KeptResult
 from bizzmq.workers.ipc.captured_output import CapturedOutput
 from bizzmq.workers.ipc.output_area import OutputArea
@@ -33,7 +33,8 @@ _BEGIN = struct.Struct("=20sHHddx")  # running id, its delivery modulo 65536, ho
 _BEGIN_TASK = struct.Struct("=20sHHdd64s")  # the same, and the end of the name of its task: none for a plain message
 _TASK_BYTES, _TASK_AT = 64, 40
 _MOST_NAMES = 1000
-_LONGEST_S = 1e12
+_LONGEST_S = 1e10
+"""More than a host is up, and less than a date can be."""
 _ID = struct.Struct("=20s")
 _NONE = bytes(_ID.size)
 _COUNT = struct.Struct("=Q")
@@ -280,19 +281,14 @@ class SlotActivity(ActivityRecorder):
             last_finished=_text(finished),
             delivery=delivery,
             rest=rest,
-            started_s=_possible(started_s),
-            deadline_s=_possible(deadline_s),
+            started_s=possible(started_s, _LONGEST_S),
+            deadline_s=possible(deadline_s, _LONGEST_S),
             queue_index=min(self._memory[self._queue_at], self._queues - 1),
             handled=handled,
             failed=failed,
-            cpu_deadline_s=_possible(cpu_deadline_s),
+            cpu_deadline_s=possible(cpu_deadline_s, _LONGEST_S),
             exit_reason=_EXIT_REASONS[min(exit_reason, len(_EXIT_REASONS) - 1)],
         )
-
-
-def _possible(seconds: float) -> float:
-    """Seconds of a clock; 0.0 for what no clock shows."""
-    return seconds if 0.0 <= seconds < _LONGEST_S else 0.0
 
 
 def _text(padded: bytes) -> str:

@@ -23,8 +23,8 @@ local function key_of(entry)
   return name, name ~= nil and terms['until'] ~= 'started' and not terms.superseded
 end
 
--- What is wrong with an id: nil or false, 'gone', 'unlisted' (the message has something, and no entry), or 'keyless' (its unique
--- key is free). The second value is that key.
+-- What is wrong with an id: nil or false, 'gone', 'unlisted' (the message has something, and no entry), or 'keyless'
+-- (its unique key is free). The second value is that key.
 local function damage_of_id(keys, hashes, id)
   if id == 'history' then return nil end -- the mark of a queue that keeps histories
   local entry = redis.call('HGET', keys.extras, id)

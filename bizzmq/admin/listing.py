@@ -25,6 +25,7 @@ from bizzmq.broker.operations import Operation, Together, command
 from bizzmq.broker.queues import read_shards
 from bizzmq.broker.replies import as_bytes, as_text, pairs
 from bizzmq.errors import ConfigurationError, QueueNotFoundError
+from bizzmq.protocol.envelope import decode_body
 from bizzmq.protocol.keys import QueueKeys
 from bizzmq.validation import checks
 
@@ -222,12 +223,12 @@ def decode_cursor(text: str | None, queue: str, state: str) -> Cursor:
         return Cursor()
     try:
         data = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), b"-_", validate=True)
-        of_queue, of_state, shard, section, offset, score, anchors = json.loads(data)
+        of_queue, of_state, shard, section, offset, score, anchors = decode_body(data)
         if (of_queue, of_state) == (queue, state):
             kept = tuple((as_bytes(message_id), int(delivery)) for message_id, delivery in anchors[:ANCHORS])
             position = Position(_count(offset), _score(score), kept)
             return Cursor(_count(shard), str.__str__(section), position)
-    except (ValueError, TypeError, AttributeError, RecursionError, binascii.Error):
+    except (ValueError, TypeError, AttributeError, binascii.Error):
         pass
     raise ConfigurationError(
         f"after must be the `next` of a page of {queue!r} in the state {state}, not {checks.shown(text)}"

@@ -11,7 +11,6 @@ from typing import IO, Any, Iterator
 import click
 
 from bizzmq.errors import ConfigurationError, DecodeError
-from bizzmq.protocol import json_codec
 from bizzmq.protocol.envelope import decode_body, encode_body
 from bizzmq.utils.console import FAILED, CommandError
 
@@ -135,7 +134,7 @@ def batches(lines: IO[bytes], first: int) -> Iterator[tuple[list[int], list[Any]
         if line == b"\n":
             continue
         numbers.append(number)
-        bodies.append(json_codec.loads(line))
+        bodies.append(decode_body(line))
         if len(bodies) == _BATCH:
             yield numbers, bodies
             numbers, bodies = [], []

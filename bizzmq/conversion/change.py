@@ -13,7 +13,7 @@ from uuid import UUID
 from bizzmq.conversion.problems import Unfit, item, with_article
 
 _MISSING: Any = object()
-_LEAVES = frozenset((str, int, bool, float, type(None), bytes, date, timedelta, UUID, Decimal))
+LEAVES = frozenset((str, int, bool, float, type(None), bytes, date, timedelta, UUID, Decimal))
 """Types whose equal values are the same in all that matters."""
 _Part = Tuple[Any, Any, Any]
 """The key of a part, the part of the given value, and the part of what has come back."""
@@ -29,7 +29,7 @@ def refuse_change(given: Any, back: Any) -> None:
         if kind is int and other is float and given == back:
             return
         raise Unfit(f"is {with_article(kind)}, which would arrive as {with_article(other)}: pass {with_article(other)}")
-    if kind in _LEAVES and _is_equal(given, back):
+    if kind in LEAVES and _is_equal(given, back):
         return
     step, parts = _parts(given, back)
     for key, one, another in parts:
@@ -70,7 +70,7 @@ def _parts(given: Any, back: Any) -> Tuple[Callable[[Any], str], Iterable[_Part]
     if isinstance(given, (list, tuple)):
         return item, zip_longest(range(max(len(given), len(back))), given, back, fillvalue=_MISSING)
     kind: Any = type(given)
-    names = _fields(kind)
+    names = fields(kind)
     if names is None:
         _compare_leaves(given, back)
         return item, ()
@@ -109,7 +109,7 @@ def _keys(given: Any, back: Any) -> Iterable[_Part]:
 
 
 @lru_cache(maxsize=500)
-def _fields(kind: Any) -> Optional[Iterable[str]]:
+def fields(kind: Any) -> Optional[Iterable[str]]:
     """The names of the fields of a class; None if it has no fields in a sense that is known here."""
     if hasattr(kind, "__struct_fields__"):
         names: Iterable[str] = kind.__struct_fields__

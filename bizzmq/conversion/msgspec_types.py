@@ -10,6 +10,7 @@ from typing import Any, Iterator, Tuple
 import msgspec
 
 from bizzmq.conversion.change import refuse_change
+from bizzmq.conversion.depth import refuse_deep
 from bizzmq.conversion.hints import UNDEFINED
 from bizzmq.conversion.json_types import Convert, with_lists
 from bizzmq.conversion.problems import INTERRUPTIONS, TOO_DEEP, Unconvertible, Unfit, mismatch, named
@@ -83,6 +84,7 @@ def _object(kind: Any, value: Any) -> Any:
 
 def _encoded(value: Any, annotation: Any) -> Any:
     try:
+        refuse_deep(value)
         return with_lists(msgspec.to_builtins(value, str_keys=True, enc_hook=_text))
     except (Unfit, *INTERRUPTIONS):
         raise

@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Dict, NamedTuple
 
 from bizzmq.middleware.base import Middleware
+from bizzmq.protocol.nesting import is_deep_value
 
 if TYPE_CHECKING:
     from bizzmq.context import Context
@@ -84,12 +85,16 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         try:
-            return json.dumps(entry, default=_text, allow_nan=False)
-        except (ValueError, RecursionError):  # NaN, which is no JSON, or a value that contains itself
-            return json.dumps({name: _plain(value) for name, value in entry.items()})
+            if not is_deep_value(entry):  # JSON and `str` may end the process at a deeper one
+                return json.dumps(entry, default=_text, allow_nan=False)
+        except ValueError:  # NaN, which is no JSON, or an object that refers to itself
+            pass
+        return json.dumps({name: _plain(value) for name, value in entry.items()})
 
 
 def _plain(value: Any) -> Any:
+    if is_deep_value(value):
+        return f"<{type(value).__name__}>"
     return value if isinstance(value, (str, int)) else _text(value)
 
 

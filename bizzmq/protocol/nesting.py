@@ -18,15 +18,15 @@ _STEPS = bytes(1 if byte in b"[{" else 255 for byte in range(256))
 _OTHERS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 
 
-def is_deep(data: bytes) -> bool:
-    """Whether JSON text is nested more than MAX_DEPTH levels deep. For invalid JSON, the deepest possible reading."""
-    if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
+def is_deep(data: bytes, levels: int = MAX_DEPTH) -> bool:
+    """Whether JSON text is nested more than so many levels deep. For invalid JSON, the deepest possible reading."""
+    if data.count(b"[") + data.count(b"{") <= levels:
         return False
     if b"\\" in data:
         data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
     brackets = b"".join(data.split(b'"')[::2]).translate(None, _OTHERS)
     steps = memoryview(brackets.translate(_STEPS)).cast("b")  # +1 and -1
-    return max(accumulate(steps), default=0) > MAX_DEPTH
+    return max(accumulate(steps), default=0) > levels
 
 
 def is_deep_value(value: Any) -> bool:
@@ -34,7 +34,9 @@ def is_deep_value(value: Any) -> bool:
     level: Iterable[Any] = _containers([value])
     for _ in range(MAX_DEPTH):
         level = {id(inner): inner for outer in level for inner in _containers(outer)}.values()
-    return bool(level)
+        if not level:
+            return False
+    return True
 
 
 def _containers(value: Any) -> Iterable[Any]:

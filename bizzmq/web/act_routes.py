@@ -15,6 +15,8 @@ from bizzmq.admin.stored_message import DEAD_LETTERED
 from bizzmq.broker.replies import as_bytes
 from bizzmq.dead_letters.edit import body_of, editable_options, read_stored_letter
 from bizzmq.errors import BizzMQError
+from bizzmq.protocol import nesting
+from bizzmq.protocol.envelope import decode_body
 from bizzmq.protocol.keys import QueueKeys, logical_queue, owner_of
 from bizzmq.web.access.forms import first
 from bizzmq.web.access.roles import Role
@@ -107,7 +109,7 @@ async def _edit_form(site: Site, look: Look) -> View:
 
 def _pretty(body: bytes) -> str:
     try:
-        return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
+        return json.dumps(decode_body(body), indent=2, ensure_ascii=False)
     except ValueError:
         return body.decode("utf-8", "replace")
 
@@ -164,12 +166,14 @@ async def _replay_edited(site: Site, request: Request) -> Response:
 
 def _parsed(name: str, text: str) -> Any:
     """The JSON value of a text. Raises ValueError with one clear line."""
+    if nesting.is_deep(text.encode("utf-8", "surrogatepass")):
+        raise ValueError(f"The {name} is {nesting.TOO_DEEP}. Nothing was done.")
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise ValueError(f"The {name} is not JSON: {line(error.msg)} at {where}. Nothing was done.") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ValueError(f"The {name} is not JSON: {line(str(error))}. Nothing was done.") from None
 
 

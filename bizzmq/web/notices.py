@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Optional
 from starlette.requests import Request
 from starlette.responses import Response
 
+from bizzmq.protocol.envelope import decode_body
 from bizzmq.web.access.request_facts import root_of
 
 _COOKIE = "bizzmq_notice"
@@ -41,7 +42,7 @@ def give_notice(request: Request, response: Response, notice: Notice) -> Respons
 def take_notice(request: Request) -> Optional[Notice]:
     """The notice of the request; None without one."""
     try:
-        found: Any = json.loads(base64.urlsafe_b64decode(request.cookies[_COOKIE].encode()))
+        found: Any = decode_body(base64.urlsafe_b64decode(request.cookies[_COOKIE].encode()))
         level, sentence = found
         return Notice("done" if level == "done" else "failed", str(sentence)[:_LONGEST])
     except (KeyError, ValueError, TypeError, binascii.Error):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import subprocess
 import sys
 import time
@@ -11,12 +12,14 @@ from typing import Any, Callable
 import httpx
 import pytest
 from click.testing import CliRunner
+from redis import Redis
 
 from bizzmq import BizzMQ
 from bizzmq.cli.main import command
 from bizzmq.errors import ConfigurationError
 from bizzmq.testing.wait import eventually
 from bizzmq.web import Access, Role, dashboard
+from tests.consumer.test_malformed import ID, plant
 from tests.support.paths import ROOT
 from tests.web.conftest import Serving
 from tests.web.site import PASSWORD, Site, text_of, token_in
@@ -130,6 +133,26 @@ def test_the_session_changes_at_signing_in_and_ends_at_signing_out(stranger: Sit
     for name, value in after.items():
         stranger.client.cookies.set(name, value)
     assert stranger.get("/").status_code == 303  # the old cookie is worth nothing
+
+
+def test_deep_json_of_a_browser_or_of_a_message_breaks_no_page(
+    site: Site, queue: str, redis: Redis, mq: BizzMQ
+) -> None:
+    deep = "[" * 2000
+    cookie = base64.urlsafe_b64encode(deep.encode()).decode()
+    cookies = [f"{name}={value}" for name, value in {**site.client.cookies, "bizzmq_notice": cookie}.items()]
+    assert site.get("/", headers={"cookie": "; ".join(cookies)}).status_code == 200
+    assert site.get(f"/queues/q/messages?state=waiting&after={cookie}").status_code < 500
+    plant(redis, f"1\n{deep}".encode())
+    mq.consume_until_empty("q", print, 60)
+
+    page = site.get(f"/queues/q/messages/{ID.decode()}/edit")
+
+    assert page.status_code == 200
+    assert deep[:100] in page.text
+    answer = site.act(f"/queues/q/messages/{ID.decode()}/edit", body=deep, options="{}")
+    assert "The body is nested more than 200 levels deep. Nothing was done." in text_of(answer.text)
+    assert mq.stats("q").replayed == 0
 
 
 @pytest.mark.parametrize("wanted", ["https://evil.example/", "//evil.example", "/\\evil.example", "evil"])

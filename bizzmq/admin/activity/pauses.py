@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any, Mapping
 
 from bizzmq.broker.operations import Operation, command, read_time_s
 from bizzmq.broker.replies import as_text, pairs
 from bizzmq.connection.error_mapping import CommandRefusedError
-from bizzmq.errors import QueueNotFoundError
+from bizzmq.errors import DecodeError, QueueNotFoundError
+from bizzmq.protocol.envelope import decode_body
 from bizzmq.protocol.keys import QueueKeys
 from bizzmq.utils.wording import span, utc
 
@@ -103,8 +103,8 @@ def held_pauses(k: QueueKeys, flat: Any, now_s: float) -> list[Pause]:
 def pause_of(queue: str, name: str, value: bytes) -> Pause:
     """A pause as it is stored. What is unreadable is left out."""
     try:
-        stored = json.loads(value)
-    except ValueError:
+        stored = decode_body(value)
+    except DecodeError:
         stored = {}
     found: Mapping[str, Any] = stored if isinstance(stored, dict) else {}
     return Pause(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import Any, Mapping, NamedTuple, Optional, Tuple
 
@@ -12,8 +11,10 @@ from bizzmq.admin.stored_message import PROCESSING, STARTABLE, StoredMessage
 from bizzmq.broker.operations import Operation, command
 from bizzmq.broker.replies import as_bytes, as_text
 from bizzmq.connection.error_mapping import CommandRefusedError
+from bizzmq.errors import DecodeError
 from bizzmq.properties import NO_PROPERTIES
 from bizzmq.protocol import ids
+from bizzmq.protocol.envelope import decode_body
 from bizzmq.protocol.keys import QueueKeys, logical_queue
 
 _NO_RECORD: Mapping[str, Any] = {}
@@ -63,8 +64,8 @@ def _is_about(pause: Pause, found: StoredMessage) -> bool:
 
 def _record(text: Any) -> Mapping[str, Any]:
     try:
-        record = json.loads(text or b"{}")
-    except ValueError:
+        record = decode_body(text or b"{}")
+    except DecodeError:
         record = {}
     return record if isinstance(record, dict) else _NO_RECORD
 

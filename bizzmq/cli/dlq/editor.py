@@ -26,6 +26,7 @@ from bizzmq.dead_letters.edit import (
 )
 from bizzmq.dead_letters.letters import header_of, letter_of
 from bizzmq.errors import BizzMQError, ConfigurationError, DecodeError
+from bizzmq.protocol import nesting
 from bizzmq.protocol.envelope import decode_body
 from bizzmq.protocol.sealing import Sealer
 from bizzmq.utils import logs
@@ -110,11 +111,13 @@ def text_of(letter: StoredLetter, sealer: Sealer | None = None) -> str:
 
 def parsed(text: str) -> tuple[Any, dict[str, Any]]:
     """The body and the options of an edited text. Raises ConfigurationError, with line and column."""
-    lines = ["" if line.lstrip().startswith("#") else line for line in text.split("\n")]
+    text = "\n".join("" if line.lstrip().startswith("#") else line for line in text.split("\n"))
+    if nesting.is_deep(text.encode("utf-8", "surrogatepass"), nesting.MAX_DEPTH + 1):  # the body is inside an object
+        raise ConfigurationError(f"the edited text is {nesting.TOO_DEEP}")
     try:
-        value = json.loads("\n".join(lines), parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
-        raise ConfigurationError(f"the edited text is not JSON: {str(error) or 'nested too deeply'}") from None
+        value = json.loads(text, parse_constant=_refuse)
+    except ValueError as error:
+        raise ConfigurationError(f"the edited text is not JSON: {error}") from None
     if not isinstance(value, dict) or not {"body"} <= {*value} <= {"body", "options"}:
         raise ConfigurationError('the edited text must be an object with "body" and "options"')
     options = value.get("options", {})

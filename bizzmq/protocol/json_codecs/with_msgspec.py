@@ -7,10 +7,12 @@ are plainly JSON, for which it writes the same bytes. Property tests with Hypoth
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import Any
 
 import msgspec
 
+from bizzmq.protocol import nesting
 from bizzmq.protocol.json_codecs import stdlib as json_stdlib
 
 _LEAST = (0, 19)
@@ -24,8 +26,11 @@ _are_keys = frozenset((str,)).issuperset
 _are_leaves = frozenset((str, int, bool, type(None))).issuperset
 
 
-def _is_plain(value: Any) -> bool:
-    """Whether a value consists only of JSON's own types, with numbers that are written without an exponent."""
+def _is_plain(value: Any, levels: int = nesting.MAX_DEPTH) -> bool:
+    """Whether a value consists only of JSON's own types, with numbers that are written without an exponent.
+
+    Not more than so many levels are read: the standard library says what is wrong with a deeper value.
+    """
     kind = type(value)
     if kind is dict:
         if not _are_keys(map(type, value)):
@@ -35,7 +40,7 @@ def _is_plain(value: Any) -> bool:
         return bool(1e-4 <= abs(value) < 1e16 or value == 0)
     elif kind is not list and kind is not tuple:
         return _are_leaves((kind,))
-    return _are_leaves(map(type, value)) or all(map(_is_plain, value))
+    return _are_leaves(map(type, value)) or (levels > 1 and all(map(_is_plain, value, repeat(levels - 1))))
 
 
 def dumps(value: Any) -> bytes:
@@ -43,7 +48,7 @@ def dumps(value: Any) -> bytes:
     try:
         if _is_plain(value):
             return _encode(value)
-    except (ValueError, RecursionError):  # a lone surrogate, a number that is too long, a cycle
+    except (ValueError, RecursionError):  # a lone surrogate, a number that is too long, no stack left
         pass
     return json_stdlib.dumps(value)
 

@@ -15,6 +15,7 @@ from tests.scripts import (
     scenes_checked,
     scenes_claim,
     scenes_others,
+    scenes_results,
     table_alerts,
     table_beside,
     table_cancel,
@@ -50,7 +51,7 @@ MOVES = [
     *table_alerts.ROWS,
     *table_beside.ROWS,
 ]
-SCENES = [*scenes_checked.ROWS, *scenes_claim.ROWS, *scenes_others.ROWS]
+SCENES = [*scenes_checked.ROWS, *scenes_claim.ROWS, *scenes_others.ROWS, *scenes_results.ROWS]
 """Rows that run once, because their calls are several ones, or special cases of what another row shows."""
 every_move = pytest.mark.parametrize("move", MOVES, ids=str)
 

@@ -106,6 +106,18 @@ def test_everything_but_publish_works_at_the_limit(broker: Broker, full: Redis, 
     assert WORKING[name](broker)
 
 
+@pytest.mark.parametrize("name", ["dead_letter", "discard", "quarantine"])
+def test_the_failure_of_a_message_is_kept_at_the_limit(broker: Broker, full: Redis, name: str) -> None:
+    full.config_set("maxmemory", 0)
+    full.flushall()
+    put(full, QUEUE, held("m1", "m2", keeps=("m1",)))
+    full.config_set("maxmemory", FULL["maxmemory"])
+
+    assert WORKING[name](broker)
+
+    assert full.exists(broker.keys(QUEUE).result("m1"))
+
+
 def test_a_resume_that_was_begun_is_completed_at_the_limit(broker: Broker, full: Redis) -> None:
     full.config_set("maxmemory", 0)
     full.flushall()

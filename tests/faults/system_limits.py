@@ -12,7 +12,7 @@ import resource
 import signal
 import uuid
 from pathlib import Path
-from typing import Iterator
+from typing import Iterator, Set
 
 from bizzmq.testing.pool import Pool
 from bizzmq.testing.wait import eventually
@@ -53,7 +53,7 @@ def no_descriptors(pid: int, limit: int | None = None) -> Iterator[None]:
     The limit is not lower than the number of descriptors that the process polls: poll would fail otherwise.
     """
     soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    taken = {int(entry.name) for entry in Path(f"/proc/{pid}/fd").iterdir()}
+    taken = _kept_descriptors(pid)
     lowest_free = next(number for number in itertools.count() if number not in taken)
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit or lowest_free, hard))
     try:
@@ -61,6 +61,16 @@ def no_descriptors(pid: int, limit: int | None = None) -> Iterator[None]:
     finally:
         with contextlib.suppress(ProcessLookupError):
             resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def _kept_descriptors(pid: int) -> Set[int]:
+    """The descriptors of a process without files of /proc: a supervisor opens those for an instant, to read them."""
+    kept = set()
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # it was closed meanwhile
+            if not os.readlink(entry).startswith("/proc/"):
+                kept.add(int(entry.name))
+    return kept
 
 
 class TaskLimit:

@@ -59,7 +59,7 @@ def test_without_persistence_a_restarted_server_is_empty(private_server: StartSe
 
 def test_a_paused_server_answers_nothing_until_it_is_resumed(private_server: StartServer) -> None:
     server = private_server()
-    client = server.client(socket_timeout=0.1)
+    client = server.client(socket_timeout=2)
     client.ping()
 
     server.pause()

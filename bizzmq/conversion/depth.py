@@ -15,12 +15,12 @@ def refuse_deep(value: Any) -> None:
     msgspec follows a value until Python's recursion limit, which does not end every process well: a program may have
     raised it beyond the stack, and CPython 3.8 aborts when a finalizer runs near it.
     """
-    level: Iterable[Any] = [value]
-    for _ in range(nesting.MAX_DEPTH):
-        level = {id(part): part for outer in level for part in _parts(outer) if type(part) not in LEAVES}.values()
-        if not level:
-            return
-    raise Unfit(TOO_DEEP)
+    if nesting.is_deep_value(value, _inner):
+        raise Unfit(TOO_DEEP)
+
+
+def _inner(value: Any) -> Iterable[Any]:
+    return [part for part in _parts(value) if type(part) not in LEAVES]
 
 
 def _parts(value: Any) -> Iterable[Any]:

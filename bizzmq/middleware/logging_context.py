@@ -87,7 +87,7 @@ class JsonFormatter(logging.Formatter):
         try:
             if not is_deep_value(entry):  # JSON and `str` may end the process at a deeper one
                 return json.dumps(entry, default=_text, allow_nan=False)
-        except ValueError:  # NaN, which is no JSON, or an object that refers to itself
+        except ValueError:  # NaN, which is no JSON
             pass
         return json.dumps({name: _plain(value) for name, value in entry.items()})
 

@@ -3,8 +3,7 @@
 It uses msgspec if that is installed (the extra `speed`), or else the standard library, with the same results: ADR 48.
 
     dumps(value)  a JSON value as UTF-8 bytes without white space. Raises EncodeError if it is not a JSON value (NaN, a
-                  set, a key that is not a string, ...),
-                  or it is nested more than 200 levels deep
+                  set, a key that is not a string, ...), or if it is nested more than 200 levels deep
     loads(data)   the value of JSON bytes. Raises DecodeError if they are not one JSON document. It follows nested
                   containers until the stack ends: text that may be deep goes through `envelope.decode_body`
 """

@@ -29,7 +29,7 @@ _are_leaves = frozenset((str, int, bool, type(None))).issuperset
 def _is_plain(value: Any, levels: int = nesting.MAX_DEPTH) -> bool:
     """Whether a value consists only of JSON's own types, with numbers that are written without an exponent.
 
-    Not more than so many levels are read: the standard library says what is wrong with a deeper value.
+    It reads at most `levels` levels: the standard library says what is wrong with a deeper value.
     """
     kind = type(value)
     if kind is dict:
